@@ -6,6 +6,8 @@ WORKERS ?= 2
 # Page capture is tested with Chromium, which is looked for, and installed where it is not there.
 TESTS = tests $(wildcard packages/*/tests) clients
 UPGRADE ?=
+HOURS ?= 4
+MINUTES ?= 60
 
 BIN := .venv/bin
 # Two steps make .venv: what the demo and the service need, then what tests and development add.
@@ -34,7 +36,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 FORCE:
-.PHONY: FORCE help demo serve test integrations check fix speed docs lock packages sbom audit clean assets
+.PHONY: FORCE help demo serve test integrations check fix speed mutants fuzz soak docs lock packages sbom audit clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -87,6 +89,15 @@ fix: $(READY) ## fix format and lint in place
 
 speed: $(SPEED_READY) ## measure throughput and memory against baselines (minutes)
 	@$(BIN)/python -m benchmarks
+
+mutants: $(READY) ## plant each bug of tests/mutation/bugs.toml; print which the tests catch
+	@PYTHONPATH=tests $(BIN)/python -m mutation
+
+fuzz: $(READY) ## fuzz every parser of strangers' bytes for so long (HOURS=4, in all)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --hours $(HOURS)
+
+soak: $(READY) ## real servers under load and faults; memory and decide's p99 printed (MINUTES=60)
+	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES)
 
 docs: $(READY) ## the documentation in site/, its reference anew (OUTPUTS=1: shown outputs too)
 	@$(BIN)/python docs/generate_reference.py

@@ -113,6 +113,7 @@ def main() -> int:
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(targets.TARGETS))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--hours", type=float, help="for all targets together, in equal parts")
     parser.add_argument("--found", type=Path, default=Path("fuzz-found"), help="inputs that fail")
     parser.add_argument("--bounds", action="store_true", help="check the bounds of arrays")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -120,6 +121,8 @@ def main() -> int:
     chosen = given.targets or list(targets.TARGETS)
     if wrong := set(chosen) - set(targets.TARGETS):
         parser.error(f"there is no target {sorted(wrong)[0]}")
+    if given.hours is not None:
+        given.seconds = max(1, int(given.hours * 3600 / len(chosen)))
     given.found.mkdir(parents=True, exist_ok=True)
     if given.here:
         if given.bounds:

@@ -28,8 +28,9 @@ from support.fault_simulation.disk import SimulatedDisk, SimulatedVfs
 from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
 from wavebreak.engine import Engine
-from wavebreak.errors import EventError
+from wavebreak.errors import EventError, ServiceError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_server.pipeline.admission import Admission
 from wavebreak_server.pipeline.decoder_pool import decode_and_pack
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -45,6 +46,7 @@ from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.pipeline.request_decoder import Body, DecodedBatch, RequestDecoder
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.slices.log import trim as log_trim
 from wavebreak_server.slices.webhooks import service as webhooks
 from wavebreak_server.storage import database, event_log
 from wavebreak_server.storage.ledger_store import LedgerStore
@@ -134,6 +136,19 @@ def make_engine() -> Engine:
     return shared_policy.make_engine(policy())
 
 
+def counted(engine: Engine) -> dict[str, tuple[int, ...]]:
+    """Return what an engine has counted of each account's acts: an event more or less shows."""
+    slots = range(engine.core.accounts)
+    names = engine.fanout.accounts.texts(list(slots)).to_pylist()
+    rows = (engine.core.row_of(slot) for slot in slots)
+    counts = {
+        name: tuple(int(row[field]) for field in ("sends", "enforcement", "until"))
+        for name, row in zip(names, rows, strict=True)
+    }
+    # Whom others have only written to may have a row, or none yet.
+    return {name: count for name, count in counts.items() if any(count)}
+
+
 class SimulatedTime:
     """A monotonic clock that passes only while somebody sleeps."""
 
@@ -200,7 +215,7 @@ class Machine:
         self.clock_ms = NOON_MS
         self.stages: Stages | None = None
         self.ledger_store = LedgerStore(SIGNER, self.now_ms)
-        self.settings = Settings(self.home, snapshot_events=50, snapshot_s=1e9)
+        self.settings = Settings(self.home, snapshot_events=25, snapshot_s=1e9)
         self.decoder = RequestDecoder(Pseudonymizer(SECRET), Limits())
         self.context = _context()
         self.starts, self.said = 0, list[str]()
@@ -208,6 +223,7 @@ class Machine:
         self._work: list[DeferredWork] = []
         self._keys: dict[bytes, Reply] = {}
         self._written: set[Path] = set()
+        self._before_trims: pa.RecordBatch | None = None
         # What waits for SQLite does not make a run wait.
         self._time = patch.object(database, "time", SimulatedTime())
         self._time.start()
@@ -364,6 +380,39 @@ class Machine:
             work.join()
         self._work = [work for work in self._work if work.is_alive()]
 
+    def take_snapshot(self) -> None:
+        """Copy the engine's state now, and write it once its decisions are stored."""
+        if self.stages is None or self.stages.engine_thread.broken:
+            return
+        self.write_snapshots()
+        if not any(work.is_alive() for work in self._work):
+            thread = self.stages.engine_thread
+            self.stages.snapshots.take(thread.engine, thread.decisions)
+            self.write()
+            self.write_snapshots()
+
+    def trim(self) -> bool:
+        """Remove the rows of the log that a snapshot holds; whether it was done."""
+        if self.stages is None:
+            return False
+        try:
+            self._before_trims = self.log()
+            planned = log_trim.plan(self.home, self.clock_ms + 1)
+            # Their files were synced when they were written.
+            self._written |= set(planned.snapshots)
+            log_trim.trim(
+                planned, self.ledger_store, now_ms=self.clock_ms, reason="simulated", by="sender"
+            )
+        except (Error, ServiceError):
+            connection.close()
+            return False
+        return not self.disk.dead and planned.first < planned.end
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """Return what the running engine has counted, by account."""
+        assert self.stages is not None
+        return counted(self.stages.engine_thread.engine)
+
     def deliver(self, loss: float) -> None:
         """Deliver what is due to the webhook; requests and answers are lost at a rate."""
         if self.stages is None:
@@ -406,12 +455,23 @@ class Machine:
             cursor.execute(statement)
             return list(cursor.fetchall())
 
-    def log(self) -> pa.RecordBatch:
-        """Return the whole log; fails where a row is damaged or missing."""
-        segments = list(event_log.read_log(0))
+    def stored_log(self) -> pa.RecordBatch:
+        """Return what the log holds; fails where a row is damaged or missing."""
+        begin = event_log.log_start().position
+        segments = list(event_log.read_log(begin))
         assert all(segment.events is not None for segment in segments), "a row is damaged"
         batches = [segment.events for segment in segments if segment.events is not None]
-        return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+        whole = pa.Table.from_batches(batches, LOG_SCHEMA).combine_chunks()
+        return (whole.to_batches() or [pa.RecordBatch.from_pylist([], LOG_SCHEMA)])[0]
+
+    def log(self) -> pa.RecordBatch:
+        """Return the whole log, with what was trimmed; fails where a row is damaged or missing."""
+        begin, stored = event_log.log_start().position, self.stored_log()
+        if not begin:
+            return stored
+        assert self._before_trims is not None, "the log begins late"
+        both = pa.Table.from_batches([self._before_trims.slice(0, begin), stored])
+        return both.combine_chunks().to_batches()[0]
 
     def snapshots(self) -> int:
         """Return how many snapshots there are."""

@@ -12,7 +12,14 @@ from typing import Any
 
 import msgspec
 
-from support.fault_simulation.machine import NOON_MS, WEBHOOK, Machine, Reply, make_engine
+from support.fault_simulation.machine import (
+    NOON_MS,
+    WEBHOOK,
+    Machine,
+    Reply,
+    counted,
+    make_engine,
+)
 from support.service_harness import SIGNER
 from wavebreak.errors import WavebreakError
 from wavebreak.ledger import read_entry
@@ -112,6 +119,18 @@ def calls(random: Random) -> list[Call]:
     return found
 
 
+def after_all() -> list[Call]:
+    """Return bodies that follow all others: an account that writes to further strangers."""
+    found = list[Call]()
+    for n in range(4):
+        name = f"account-{ACCOUNTS}"
+        sent = {"type": "message.sent", "account": name, "peer": f"p{n}", "in_contacts": False}
+        event = f"{name}-after-{n}"
+        line = {"id": event, "ts": NOON_MS + 3_000_000 + n} | sent
+        found.append(Call(f"after-{n}", Body(msgspec.json.encode(line), "lines"), (event,)))
+    return found
+
+
 class Run:
     """One seed's run.
 
@@ -139,9 +158,12 @@ class Run:
             self._steps()
             self._settle()
             self._check()
+            self._restart_from_snapshot()
+            self._check()
             self.machine.kill(power=True)
             require(self.machine.start(), "the service does not start after the last crash")
             self._check_log()
+            self._check_state()
         finally:
             self.machine.close()
         counts = self.summary.counts
@@ -162,6 +184,8 @@ class Run:
             machine.decide: 10,
             machine.checkpoint: 3,
             machine.write_snapshots: 3,
+            machine.take_snapshot: 2,
+            self._trim: 1,
             self._deliver: 4,
             self._override: 1,
             self._erase: 1,
@@ -263,6 +287,10 @@ class Run:
     def _deliver(self) -> None:
         self.machine.deliver(self.odds.loss)
 
+    def _trim(self) -> None:
+        """Remove from the log what snapshots hold."""
+        self.summary.counts["trims"] += self.machine.trim()
+
     def _move_clock(self) -> None:
         """Let the clock jump, not beyond the day for which Idempotency-Keys are kept."""
         self.machine.clock_ms += self.random.choice((1, 1_000, 60_000, 3_600_000, -600_000))
@@ -331,22 +359,43 @@ class Run:
         for step in (machine.write, machine.write_snapshots, machine.write):
             step()
 
+    def _restart_from_snapshot(self) -> None:
+        """Take a snapshot, send more, and restart: what came after the snapshot is replayed."""
+        machine = self.machine
+        machine.take_snapshot()
+        position = machine.stages.snapshots.position if machine.stages else 0
+        self.to_send = after_all()
+        self._send_the_rest()
+        self._deliver_the_rest()
+        machine.kill(power=False)
+        require(machine.start(), "the service does not start from a snapshot")
+        self.summary.counts["restarts behind a snapshot"] += position > 0
+
     # Invariants
 
     def _check_log(self) -> None:
         """Acknowledged once, in no row damaged; erased for good."""
-        log = self.machine.log() if self.sent and self.machine.tables(_ANY_ROW) else None
+        log = self.machine.log() if self.sent and self.machine.tables(_ANY_EVENT) else None
         ids = log.column("id").to_pylist() if log is not None else []
         require(len(set(ids)) == len(ids), "an event is in the log twice")
         wanted = {event for call in self.sent if call.acknowledged for event in call.events}
         lost = sorted(wanted - set(ids))
         require(not lost, f"acknowledged events are lost: {lost[:5]} and more, {len(lost)}")
-        for row in log.to_pylist() if log is not None else []:
+        for row in self.machine.stored_log().to_pylist() if log is not None else []:
             held = row["number"] or row["address"]
             require(not (row["account"] in self.erased and held), f"{row['account']} is back")
 
+    def _check_state(self) -> None:
+        """The engine has counted what one engine counts that reads the whole log."""
+        if self.machine.stages is None or not self.sent:
+            return
+        whole = make_engine()
+        whole.take(self.machine.log())
+        require(self.machine.state() == counted(whole), "the state is not that of the log")
+
     def _check(self) -> None:
         self._check_log()
+        self._check_state()
         rows = self.machine.tables("SELECT number, id, body FROM decision ORDER BY number")
         require([row[0] for row in rows] == list(range(1, len(rows) + 1)), "decisions have gaps")
         self._check_decisions([bytes(row[2]) for row in rows])
@@ -404,7 +453,7 @@ _UNDELIVERED = (
     "SELECT id FROM letter UNION ALL "
     "SELECT id FROM hook WHERE cursor < (SELECT MAX(number) FROM decision)"
 )
-_ANY_ROW = "SELECT first FROM log_batch LIMIT 1"
+_ANY_EVENT = "SELECT first FROM log_batch UNION ALL SELECT position FROM log_start LIMIT 1"
 
 
 def _asker(account: str) -> Any:

@@ -15,15 +15,22 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from wavebreak import config
-from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
+from wavebreak_cases.cases.date_ranges import DateRange, Ternary, parse_date, parse_instant
 from wavebreak_cases.cases.determination import (
     CODED_METHOD,
     METHOD,
     PROSE_METHOD,
     Determination,
     determine,
+    evidence_digest,
 )
-from wavebreak_cases.cases.eligibility import Grounds, PublicNotice, load_grounds
+from wavebreak_cases.cases.eligibility import (
+    Grounds,
+    PublicNotice,
+    check_before,
+    load_grounds,
+    notices_in_force,
+)
 from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 from wavebreak_cases.cases.reasons import Context, Phrase, Writer
 
@@ -372,3 +379,20 @@ def test_boundary_is_exact_to_the_millisecond() -> None:
 
 if __name__ == "__main__":
     HELD.write_text(written(), "utf-8")
+
+
+def test_determination_is_of_its_grounds_too() -> None:
+    assert evidence_digest((), "grounds-1") != evidence_digest((), "grounds-2")
+
+
+def test_notice_binds_from_its_first_millisecond() -> None:
+    grounds = load_grounds()
+    first = min(grounds.notice, key=lambda notice: notice.effective_ms)
+    assert notices_in_force(grounds, first.effective_ms) == (first,)
+    assert notices_in_force(grounds, first.effective_ms - 1) == ()
+
+
+def test_date_on_either_side_of_a_boundary_is_unknown() -> None:
+    notice, as_of = REFERENCE.notice[0], parse_instant(TODAY)
+    answers = [check_before(on(y, y), notice, as_of).answer for y in ("2018", "2019", "2020")]
+    assert answers == [Ternary.YES, Ternary.UNKNOWN, Ternary.NO]

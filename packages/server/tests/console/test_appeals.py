@@ -130,6 +130,26 @@ def test_codes_are_limited_and_stored_nowhere() -> None:
     assert appeals.check_code(appeal, f"{code}", key, NOW)
 
 
+def test_guesses_at_the_same_time_do_not_pass_the_limit_together() -> None:
+    made = decision(id="d" * 32) | {"number": 9}
+    with transaction.atomic():
+        appeal = appeals.submit(made, "text", "en", NOW)
+    key = b"k" * 32
+    code = one_time_code(key, appeal.code_message)
+    # Each has read the appeal before any of them has counted.
+    *wrong, last = [Appeal.objects.get(id=appeal.id) for _ in range(appeals.MAX_ATTEMPTS + 1)]
+    assert not any(appeals.check_code(each, "000000", key, NOW) for each in wrong)
+    assert not appeals.check_code(last, code, key, NOW)
+
+
+def test_erasure_leaves_no_digest_of_words_or_device() -> None:
+    appeal = opened(1, "It was my wedding.", appeals.Ties("", "device"))
+    assert (appeal.text_key != "", appeal.device_key) == (True, "device")
+    assert erase_holder_texts("a1", NOW) == 1
+    appeal.refresh_from_db()
+    assert (appeal.statement, appeal.text_key, appeal.device_key) == (None, "", "")
+
+
 def test_message_without_a_webhook_is_not_stored() -> None:
     Webhook.objects.all().delete()
     assert enqueue_message("appeal.code", {}, NOW) == ""

@@ -54,6 +54,7 @@ def test_sender_is_held_to_its_budgets(tmp_path: Path, monkeypatch: pytest.Monke
         async with service_harness.running(tmp_path, limits=LIMITS) as made:
             await refusals_are_listed_up_to_a_hundred(made)
             await key_in_debt_waits_and_others_do_not(made)
+            await refused_events_are_charged(made)
             await unpacked_bytes_are_charged(made)
             await unfinished_bodies_count_until_they_end(made)
             await bodies_of_the_control_plane_are_strict(made)
@@ -83,6 +84,12 @@ async def key_in_debt_waits_and_others_do_not(made: Running) -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 12
     assert "budget" in answer.json()["detail"]
     assert (await post(made, other, events(300, "c"))).json()["accepted"] == 300
+
+
+async def refused_events_are_charged(made: Running) -> None:
+    key = await new_key(made)
+    statuses = [(await post(made, key, b"{}\n" * 500)).status_code for _ in range(4)]
+    assert statuses == [422, 422, 422, 429]
 
 
 async def unpacked_bytes_are_charged(made: Running) -> None:

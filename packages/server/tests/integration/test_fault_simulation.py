@@ -11,8 +11,8 @@ import pytest
 from support.fault_simulation.disk import IOERR_FSYNC, OK, SimulatedDisk
 from support.fault_simulation.run import Odds, Run, run_seed
 
-SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "120"))
-PARTS = 4
+SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "28"))
+PARTS = 2
 
 FOUND: dict[int, str] = {
     105: "a webhook waited for a time that only a clock which was ahead had named",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak_server.pipeline.admission import Admission, LabelRecord
+from wavebreak.schema.events import AccountUnlisted
+from wavebreak_server.pipeline.admission import Admission, LabelRecord, event_fault
 from wavebreak_server.pipeline.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak_server.settings import Limits
 
@@ -26,8 +28,10 @@ MAY, EARLY, NEITHER = (
 )
 
 
-def _decoded(admissions: list[Admission], form: str) -> list[DecodeResult]:
-    content = json.dumps(EVENTS) if form == "json" else "\n".join(map(json.dumps, EVENTS))
+def _decoded(
+    admissions: list[Admission], form: str, events: list[dict[str, Any]] = EVENTS
+) -> list[DecodeResult]:
+    content = json.dumps(events) if form == "json" else "\n".join(map(json.dumps, events))
     bodies = [Body(content.encode(), form, admission=each) for each in admissions]
     decoder = RequestDecoder(Pseudonymizer(b"a key for tests only"), Limits())
     decoded = decoder.decode(bodies)
@@ -53,3 +57,30 @@ def test_refusal_names_line_field_and_fix() -> None:
         "has the scope, or by POST /v1/labels"
     )
     assert read.refused[2].message.startswith("line 4: field `ts`: ahead of this service's clock")
+
+
+LISTINGS: list[dict[str, Any]] = [
+    {"id": f"{kind}-{name}", "ts": NOON, "type": f"account.{kind}", "account": "a", "list": name,
+     "entry": "0" * 64} | ({"advice": "delay"} if kind == "listed" else {})
+    for name in ("cme", "xmppbl")
+    for kind in ("listed", "unlisted")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "lines"])
+def test_key_of_a_list_tells_that_list_alone(form: str) -> None:
+    of_one = Admission(lists=True, others=False, source="cme")
+    of_any = Admission(lists=True, others=False)
+    results = _decoded([of_one, of_any, NEITHER], form, LISTINGS)
+    causes = [[(r.line, r.cause, r.field) for r in read.refused] for read in results]
+    other = [(line, "missing_scope", "list") for line in (3, 4)]
+    assert causes == [other, [], [(line, "missing_scope", "type") for line in (1, 2, 3, 4)]]
+
+
+def test_recorded_listing_of_another_list_is_refused() -> None:
+    event = AccountUnlisted(ts=NOON, id="u", account="a", list="xmppbl")
+    of_one = Admission(lists=True, others=False, source="cme")
+    fault = event_fault(event, of_one)
+    assert fault is not None
+    assert fault.field == "list"
+    assert event_fault(event, Admission(lists=True, others=False)) is None

@@ -129,3 +129,25 @@ def test_header_of_an_unloaded_key_is_recognized() -> None:
     assert not held.lacks(bearer(made.text))
     for header in (None, b"", b"Bearer junk", b"Bearer wb_0707_x", bearer(other.text) + b"0"):
         assert not held.lacks(header)
+
+
+def test_body_of_many_events_is_charged_as_many_requests() -> None:
+    made = auth.generate_key()
+    held = ring(entry(made, "ingest", rate=1.0))
+    caller = held.authorize(bearer(made.text), "ingest")
+    assert isinstance(caller, Allowed)
+    caller.charge_events(100_000)
+    denied = held.authorize(bearer(made.text), "ingest")
+    assert isinstance(denied, Denied)
+    # Of two tokens at most, one paid for the request and for its first thousand events.
+    assert (denied.status, denied.retry_after_s) == (429, 99.0)
+
+
+def test_body_of_a_thousand_events_costs_its_request_alone() -> None:
+    made = auth.generate_key()
+    held = ring(entry(made, "ingest", rate=1.0))
+    caller = held.authorize(bearer(made.text), "ingest")
+    assert isinstance(caller, Allowed)
+    caller.charge_events(auth.EVENTS_PER_TOKEN)
+    assert isinstance(held.authorize(bearer(made.text), "ingest"), Allowed)
+    assert isinstance(held.authorize(bearer(made.text), "ingest"), Denied)

@@ -91,9 +91,20 @@ def test_overtaken_owner_writes_nothing(bound: Path) -> None:
         assert "another server has taken over" in owner.lost
         with pytest.raises(ownership.OwnershipLostError):
             ApiKey.objects.all().delete()
+        with pytest.raises(ownership.OwnershipLostError):
+            ApiKey.objects.update(ends_ms=None)
         assert AuditEntry.objects.count() == 1
     audit()
     assert AuditEntry.objects.count() == 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_each_owner_has_an_epoch_of_its_own(bound: Path) -> None:
+    with ownership.owned(bound) as first:
+        audit()
+    with ownership.owned(bound) as second:
+        audit()
+    assert second.epoch == first.epoch + 1
 
 
 @KINDS

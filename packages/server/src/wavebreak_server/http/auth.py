@@ -12,7 +12,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from wavebreak_server.errors import PROBLEMS, ApiError, DomainError
@@ -35,13 +35,21 @@ _MAX_LENGTH = 200
 _KEY = re.compile(rb"(?i:bearer) +wb_([0-9a-f]{8})_[0-9a-f]{64}")
 
 
+EVENTS_PER_TOKEN = 1_000
+"""Events of one request that a token of its key's rate pays for; a further thousand costs one."""
+
+
+def _free(_tokens: float) -> None:
+    """Charge nothing: no key is required."""
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """An authorized caller: the prefix of its key (empty: none is required), and its scopes.
 
     `owner` is the same for a key and its successors: an Idempotency-Key belongs to it.
     `identifiers`: ids that it sends may look like personal data. `source` is the source that the
-    key belongs to (empty: to none).
+    key belongs to (empty: to none). `charge` takes tokens that the request turned out to cost.
     """
 
     key_id: str = ""
@@ -49,6 +57,12 @@ class Allowed:
     owner: str = ""
     identifiers: bool = False
     source: str = ""
+    charge: Callable[[float], None] = field(default=_free, compare=False, repr=False)
+
+    def charge_events(self, events: int) -> None:
+        """Charge the key's rate for a body of so many events, of which its request paid a part."""
+        if events > EVENTS_PER_TOKEN:
+            self.charge(events / EVENTS_PER_TOKEN - 1)
 
     @property
     def sender(self) -> Sender:
@@ -179,7 +193,9 @@ class KeyRing:
         if entry.scopes.isdisjoint(scopes):
             lacking = " or ".join(scopes)
             return Denied(403, f"this key lacks the scope {lacking}", "use a key with this scope")
-        return Allowed(entry.prefix, entry.scopes, entry.owner, entry.identifiers, entry.source)
+        return Allowed(
+            entry.prefix, entry.scopes, entry.owner, entry.identifiers, entry.source, bucket.charge
+        )
 
     def permits(self, key_id: str, scope: str) -> bool:
         """Whether a key that was authorized before still is, for a scope; takes no tokens."""

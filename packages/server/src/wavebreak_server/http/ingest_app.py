@@ -211,6 +211,7 @@ class IngestApp:
         finally:
             if caller.key_id and (events or size):
                 self._budgets.charge(caller.key_id, events, size)
+                caller.charge_events(events)
         return accepted
 
     async def _decide(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:

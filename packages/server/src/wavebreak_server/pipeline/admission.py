@@ -67,13 +67,19 @@ ONLY_LISTS = Fault(
     "a key with the scope `list` tells what outside lists say, and nothing else",
     "send account.listed and account.unlisted with it, and this event with another key",
 )
+OTHER_LIST = Fault(
+    "missing_scope",
+    "list",
+    "this key tells what one list says, and this is another",
+    "send it with that list's key",
+)
 DECLARATION = Fault(
     "missing_scope",
     "type",
     "no key declares an account by an event",
     "let an administrator set it: PUT /v1/accounts/{account}/lane, with the scope `admin`",
 )
-FORBIDDEN = (LABEL, LISTING, ONLY_LISTS, DECLARATION)
+FORBIDDEN = (LABEL, LISTING, ONLY_LISTS, OTHER_LIST, DECLARATION)
 """Faults of the sender's rights, not of an event."""
 AHEAD = Fault(
     "ahead_of_clock",
@@ -89,7 +95,7 @@ class Admission:
 
     Attributes:
         labels: Whether its events may label accounts.
-        lists: Whether they may say whom outside lists name.
+        lists: Whether they may say whom outside lists name; where `source` is set, that list alone.
         others: Whether they may be anything else.
         declares: Whether they may declare an account's lane.
         before_ms: Events dated at this time or later are refused.
@@ -163,12 +169,38 @@ def _of_their_scopes(
         np.array([getattr(each, name) for each in admissions])[bodies]
         for name in ("lists", "others", "declares")
     )
-    refused = np.select((listed, declared), (~lists, ~declares), ~others)
+    others_list = _of_other_lists(taken.wire, listed & lists, bodies, admissions)
+    refused = np.select((listed, declared), (~lists | others_list, ~declares), ~others)
     faults = {
-        row: LISTING if listed[row] else DECLARATION if declared[row] else ONLY_LISTS
+        row: OTHER_LIST
+        if others_list[row]
+        else LISTING
+        if listed[row]
+        else DECLARATION
+        if declared[row]
+        else ONLY_LISTS
         for row in np.flatnonzero(refused).tolist()
     }
     return _without(taken, refused, faults)
+
+
+def _of_other_lists(
+    wire: pa.RecordBatch, listed: Mask, bodies: NDArray[np.int64], admissions: Sequence[Admission]
+) -> Mask:
+    """Return which listings are of another list than the one that their sender's key is of."""
+    found = np.zeros(len(listed), np.bool_)
+    if any(each.source for each in admissions) and listed.any():
+        rows = np.flatnonzero(listed).tolist()
+        names = wire.column("list").take(pa.array(rows)).to_pylist()
+        found[rows] = [
+            _is_other_list(name, admissions[bodies[row]])
+            for row, name in zip(rows, names, strict=True)
+        ]
+    return found
+
+
+def _is_other_list(name: str, admission: Admission) -> bool:
+    return bool(admission.source) and name != admission.source
 
 
 def _within_clock(
@@ -219,6 +251,8 @@ def event_fault(event: Event, admission: Admission) -> Fault | None:
     listed = isinstance(event, AccountListed | AccountUnlisted)
     if not (admission.lists if listed else admission.others):
         return LISTING if listed else ONLY_LISTS
+    if isinstance(event, AccountListed | AccountUnlisted) and _is_other_list(event.list, admission):
+        return OTHER_LIST
     dated = milliseconds(event.ts) if isinstance(event.ts, datetime) else event.ts
     if dated >= admission.before_ms:
         return AHEAD

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from wavebreak_server.pipeline.log_writer import refusal_of
 from wavebreak_server.pipeline.pending_requests import IdempotencyConflictError, IdempotencyKey
 from wavebreak_server.pipeline.pipeline import Pipeline
 from wavebreak_server.settings import Limits
@@ -42,7 +43,7 @@ class Backpressure:
         if pipeline is None:
             return "the log is being recovered"
         if pipeline.log_writer.failing:
-            return "the log cannot be written"
+            return refusal_of(pipeline.log_writer.failing)
         if pipeline.log_writer.stalled_s > limits.stall_s:
             return "the database does not answer"
         if pipeline.engine_thread.broken:

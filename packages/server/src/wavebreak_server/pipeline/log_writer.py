@@ -115,6 +115,22 @@ _APPLIED = "UPDATE log_applied SET position = %s, decisions = %s, made_by = %s W
 _CAN_WRITE = "UPDATE log_applied SET position = position WHERE id = 1"
 _RETRY_S = (0.1, 5.0)
 
+_FULL = ("disk is full", "no space left on device")
+"""What SQLite and PostgreSQL say where there is no room."""
+
+
+def refusal_of(fault: str) -> str:
+    """Return why bodies are refused while the database cannot be written.
+
+    >>> refusal_of("OperationalError: database or disk is full")
+    'the disk is full'
+    >>> refusal_of("OperationalError: database is locked")
+    'the log cannot be written'
+    """
+    full = any(said in fault.casefold() for said in _FULL)
+    return "the disk is full" if full else "the log cannot be written"
+
+
 Group = tuple[list[PendingRequest], DecodedBatch]
 Row = tuple[LoggedBatch, bytes]
 """Events with their position, and their encoding in the log."""
@@ -445,7 +461,7 @@ class LogWriter:
         self._refuse(waiting)
 
     def _refuse(self, waiting: list[PendingRequest]) -> None:
-        busy = BusyError("the log cannot be written", retry_after_s=self._retry_after_s)
+        busy = BusyError(refusal_of(self.failing), retry_after_s=self._retry_after_s)
         resolve_futures((w, busy) for w in waiting)
 
     def _recovered(self, *, wait: bool) -> bool:

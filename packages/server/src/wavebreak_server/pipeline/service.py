@@ -66,7 +66,7 @@ from wavebreak_server.pipeline.idempotency import (
     encode_lines,
 )
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
-from wavebreak_server.pipeline.log_writer import LogWriter
+from wavebreak_server.pipeline.log_writer import LogWriter, refusal_of
 from wavebreak_server.pipeline.new_names import NoRoomError
 from wavebreak_server.pipeline.pending_requests import (
     Accepted,
@@ -399,7 +399,7 @@ class Service:
         reasons = (
             (self.lost(), "another server has taken over the log"),
             (self._switching, self._switching),
-            (writer.failing, "the log cannot be written"),
+            (writer.failing, refusal_of(writer.failing)),
             (self._stalled(writer), "the database does not answer"),
             (engine_thread.broken, "the engine has stopped"),
         )

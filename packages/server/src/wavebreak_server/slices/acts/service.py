@@ -144,12 +144,14 @@ class Occasion(NamedTuple):
         case: The case that it closes.
         by: Who labels: an analyst, or an appeal.
         appealed: The answer to an appeal that is sealed with the act.
+        newest: The newest act that the person has seen (None: it is not asked for).
     """
 
     batch: Batch | None = None
     case: ReviewCase | None = None
     by: str = "analyst"
     appealed: AppealEntry | None = None
+    newest: int | None = None
 
 
 NO_OCCASION = Occasion()
@@ -171,6 +173,13 @@ class OtherOutcomeError(ApiError):
 
     def __init__(self, seen: str, now: str) -> None:
         super().__init__(409, f"{seen} is now {now}", fix="read the account again, then decide")
+
+
+class DecidedSinceError(ApiError):
+    """A person has decided on an account after what was seen of it."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(409, f"{account} was decided on since", fix="read the account again")
 
 
 class AppliedAct(NamedTuple):
@@ -201,10 +210,15 @@ def apply(
 
     Raises:
         OtherOutcomeError: Another outcome is in force by now.
+        DecidedSinceError: A person has decided after the newest act that was seen.
         ApiError: The account is unknown, or the service cannot take the act now.
 
     """
     with _lock_of(acting, account):
+        if occasion.newest is not None:
+            later = PersonAct.objects.filter(account=account, id__gt=occasion.newest)
+            if later.exclude(batch=occasion.batch).exists():
+                raise DecidedSinceError(account)
         before = _state(acting, account)
         if seen is not None and seen != OUTCOMES[before.outcome]:
             raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
@@ -239,15 +253,18 @@ def apply_and_close(
     *,
     seen: str | None = None,
     batch: Batch | None = None,
+    newest: int | None = None,
 ) -> AppliedAct:
     """Apply an act to an account, and close its open case; of a batch, with a review.
+
+    `newest` is the newest act that the person has seen (None: it is not asked for).
 
     Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
     """
     settings, now = settings_of(acting.context.app).queue, acting.now_ms
     with review_queue.taken_of_account(settings, account, acting.user, now) as case:
         said = f"{batch.id}: {reason}" if batch else reason
-        occasion = Occasion(batch, case)
+        occasion = Occasion(batch, case, newest=newest)
         applied = apply(acting, account, act, said, seen=seen, occasion=occasion)
         with transaction.atomic():
             if case is not None and batch is not None:
@@ -437,12 +454,12 @@ def run_batch(
     """
     left = Left([], [], [])
     for account in accounts:
-        later = PersonAct.objects.filter(account=account, id__gt=newest).exclude(batch=batch)
-        if later.exists():
-            left.decided.append(account)
-            continue
         try:
-            applied = apply_and_close(acting, account, act, batch.reason, batch=batch)
+            applied = apply_and_close(
+                acting, account, act, batch.reason, batch=batch, newest=newest
+            )
+        except DecidedSinceError:
+            left.decided.append(account)
         except ApiError:
             left.failed.append(account)
         else:

@@ -565,12 +565,32 @@ def duplicates(appeal: Appeal) -> QuerySet:
     return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=appeal.id).order_by("id")
 
 
+class AppealLocks(acts.AccountLocks):
+    """Who decides an appeal has carried its answer out before the next one is told that it changed.
+
+    The appeal stays open while the answer acts on the account: a page that is read meanwhile shows
+    a version that would otherwise be taken a second time.
+    """
+
+
 def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
     """Decide an appeal: act on the account, seal the result, and send it to the platform.
 
     Returns what the act did not bring, "" where it did all.
     Raises ApiError (403) for who took part in the decision, (409) if it changed meanwhile.
     """
+    with acting.context.app.state_of(AppealLocks).of(appeal.decision):
+        return _decide(acting, appeal, answer, version)
+
+
+_ANSWERED = (
+    "state", "decided_ms", "decided_by", "result", "reason", "new_outcome", "new_until_ms",
+    "version",
+)  # fmt: skip
+"""What an answer writes: a statement that was erased meanwhile is not written back."""
+
+
+def _decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
     if why := conflict(appeal, acting.user):
         raise ApiError(403, why, fix=translate("a colleague who took no part decides this appeal"))
     taken = Appeal.objects.filter(id=appeal.id, state=Appeal.OPEN, version=version).update(
@@ -590,7 +610,7 @@ def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> 
         appeal.result, appeal.reason = answer.result, answer.reason
         appeal.new_outcome, appeal.new_until_ms = outcome, until
         appeal.version += 1
-        appeal.save()
+        appeal.save(update_fields=_ANSWERED)
         if answer.result == Appeal.UNCHANGED:
             _seal_unchanged(acting, appeal)
         write_audit_entry(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http import auth
 from wavebreak_server.http.app_context import write_audit_entry
-from wavebreak_server.storage.models import ApiKey
+from wavebreak_server.storage.models import ApiKey, AuditEntry
 from wavebreak_server.texts import translate
 
 
@@ -101,6 +101,9 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
 def revoke_key(prefix: str, now_ms: int, by: str, reason: str) -> None:
     """Expire a key now; raises ApiError (404) if it is unknown or already expired."""
     key = _active_key(prefix, now_ms)
+    # Of two requests at once, the second one may have read the clock before the first did.
+    if AuditEntry.objects.filter(action="revoke_key", object=prefix).exists():
+        raise ApiError(404, "the key is unknown or expired")
     key.ends_ms = now_ms
     key.save()
     write_audit_entry(now_ms, by, "revoke_key", prefix, reason)
@@ -112,7 +115,8 @@ def list_keys() -> list[ApiKey]:
 
 
 def _active_key(prefix: str, now_ms: int) -> ApiKey:
-    key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
+    # Of two rotations at once, the second one sees that there is a successor.
+    key: ApiKey | None = ApiKey.objects.select_for_update().filter(prefix=prefix).first()
     if key is None or (key.ends_ms is not None and key.ends_ms <= now_ms):
         raise ApiError(404, translate("the key is unknown or expired"))
     return key

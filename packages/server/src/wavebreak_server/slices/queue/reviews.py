@@ -246,10 +246,16 @@ def answers_by_case() -> list[tuple[ReviewCase, Answers]]:
 
 
 def ask_opinion(acting: ActingUser, case: ReviewCase, question: str) -> None:
-    """Ask a colleague about a case, which is free for them meanwhile."""
-    SecondOpinion.objects.create(
-        case=case, asked_by=acting.user, question=question, asked_ms=acting.now_ms
-    )
+    """Ask a colleague about a case, which is free for them meanwhile; twice the same asks once."""
+    with transaction.atomic():
+        ReviewCase.objects.select_for_update().get(id=case.id)
+        SecondOpinion.objects.get_or_create(
+            case=case,
+            asked_by=acting.user,
+            question=question,
+            answered_by=None,
+            defaults={"asked_ms": acting.now_ms},
+        )
     release(case.id, acting.user, f"Second opinion asked: {question}")
 
 
@@ -276,6 +282,7 @@ def open_question(acting: ActingUser, opinion_id: int) -> SecondOpinion:
 
 
 def answer_opinion(acting: ActingUser, opinion: SecondOpinion, text: str) -> None:
-    """Answer an open question."""
-    opinion.answer, opinion.answered_by, opinion.answered_ms = text, acting.user, acting.now_ms
-    opinion.save()
+    """Answer an open question; raises ApiError (409) where somebody has answered it meanwhile."""
+    waiting = SecondOpinion.objects.filter(id=opinion.id, answered_by=None)
+    if not waiting.update(answer=text, answered_by=acting.user, answered_ms=acting.now_ms):
+        raise ApiError(409, "the question was answered meanwhile", fix="open the case anew")

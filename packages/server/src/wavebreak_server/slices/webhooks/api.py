@@ -228,6 +228,15 @@ async def rotate_webhook(context: RequestContext, webhook: WebhookId, body: Rota
                 translate("the webhook was not made by this service"),
                 fix=translate("remove it"),
             )
+        if body.grace_s and context.now_ms < row.former_ends_ms:
+            # A request that is sent twice would end the grace of the secret in use.
+            raise ApiError(
+                409,
+                translate("the secret was rotated, and the grace of the former one lasts"),
+                fix=translate(
+                    "wait for its end, or rotate with grace_s 0, which ends both former secrets"
+                ),
+            )
         row.generation += 1
         row.former_ends_ms = context.now_ms + body.grace_s * 1000
         row.own_key_from = row.own_key_from or row.generation

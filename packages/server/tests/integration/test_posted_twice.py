@@ -1,0 +1,288 @@
+"""Compare-and-set: each mutation sent twice at once, by one person and by two, has one effect.
+
+A form of the console without a row, here or among those that another test sends twice, fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from django.db.models import QuerySet
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from mutation.bugs import ROOT, missing_test
+from support.console_harness import RunningConsole, Visitor, running_console
+from support.service_harness import DATABASES, abuser, migrated, now_ms
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.queue.models import ReviewCase, SecondOpinion
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import ApiKey, AuditEntry, Decision, Webhook
+
+BECAUSE = "because a test asks for it"
+CASES = "packages/cases/tests/pages/test_acts.py"
+CONSOLE = "packages/server/tests/console"
+ELSEWHERE = {
+    f"{CONSOLE}/test_review_queue.py": {
+        "decide": "test_case_is_decided_once_by_parallel_posts",
+        "act": "test_account_in_two_tabs_is_acted_on_once",
+    },
+    f"{CONSOLE}/test_policy_pages.py": {
+        "policy_edit": "test_stale_form_is_refused_with_the_difference",
+    },
+    f"{CONSOLE}/test_policy_versions.py": {
+        "policy_live": "test_of_two_versions_at_once_one_goes_live",
+    },
+    CASES: {
+        "open_case": "test_case_is_opened_once_and_by_counsel_alone",
+        "case_act": "test_stale_form_is_refused_with_what_was_done",
+    },
+}
+"""Forms that another test sends stale, or twice, by the test's file."""
+ALIKE = {
+    "undo_batch": "each act of a batch is undone once, under its account's lock",
+    "policy_approve": "one conditional write on the version that was read",
+    "model_approve": "one conditional write on the version that was read",
+    "model_promote": "one conditional write on the version that was read",
+    "policy_rollback": "what decides must be what the form names",
+    "model_rollback": "what decides must be what the form names",
+    "approve_source": "what the source asks for must be what the form names",
+    "legal_exhibit_redact": "a case's steps are locked, and numbered",
+    "change_user": "the second one says the same",
+    "reset_user": "the second password counts, and is shown to whoever asked last",
+    "reasons": "the whole list, as the last one who saves it has read it",
+    "profile": "one's own settings",
+    "queue_next": "a claim of one's own is prolonged",
+    "claim": "a claim of one's own is prolonged",
+    "release": "there is nothing left to give back",
+    "skip": "the same pause again",
+    "add_key": "each has a name and a prefix of its own, and is shown once: revoke the other",
+    "add_webhook": "each has a secret of its own, and is listed: remove the other",
+    "policy_new": "each is a draft of its author's",
+    "policy_start": "another replay is refused while one runs",
+    "policy_reject": "an open version alone is closed",
+    "policy_calibration_approve": "one proposal, by its digest",
+    "model_register": "each is a version, and decides nothing",
+    "model_compare": "another comparison is refused while one runs",
+    "model_follow": "one is followed at a time",
+    "model_unfollow": "nothing is followed then",
+    "model_reject": "an open version alone is closed",
+    "make_report": "the same month gives the same bytes",
+    "recount": "it changes no number",
+    "case_bundle_build": "one job a case",
+}
+"""Forms whose second time changes nothing more, or makes a thing of its own that is shown."""
+READING = {"palette", "policy_check", "accounts", "bulk_preview"}
+
+
+class Twice(NamedTuple):
+    """A form that is sent twice at once.
+
+    Attributes:
+        role: Whose it is.
+        path: Its address.
+        fields: Its fields.
+        effects: What one of the two may have made.
+    """
+
+    role: str
+    path: str
+    fields: dict[str, Any]
+    effects: Callable[[], QuerySet]
+
+
+def audited(action: str) -> Callable[[], QuerySet]:
+    return lambda: AuditEntry.objects.filter(action=action, outcome="done")
+
+
+async def _prepared(console: RunningConsole) -> dict[str, Twice]:
+    """Let there be an appeal, closed and open cases, acts and a key; return the forms."""
+    running = console.running
+    people = ("ann", "bob", "cyd", "dan", "eve", "fay")
+    # A decision of long ago cannot be appealed against.
+    begin = now_ms() - 600_000
+    await running.send([e for name in people for e in abuser(account=name, ts=begin)])
+    await console.index()
+    lead = await console.person("lead", "first")
+    newest = await stored(acts.newest_act)
+
+    case = await stored(lambda: ReviewCase.objects.get(account="cyd"))
+    await lead.post(f"/console/queue/{case.id}/ask", reason="what do you think?")
+    opinion = await stored(lambda: SecondOpinion.objects.get())
+    act = {"verdict": "benign", "reason": "by mistake", "seen": "ban"}
+    await lead.post("/console/account-acts/dan", **act)
+    made = await stored(lambda: PersonAct.objects.get(account="dan"))
+    await lead.post("/console/account-acts/fay", **act)
+    closed = await stored(lambda: ReviewCase.objects.get(account="fay"))
+    decision = await stored(lambda: Decision.objects.filter(account="eve").last().id)
+    given = {"decision": decision, "statement": "It was my wedding.", "reason": BECAUSE}
+    answer = await running.ask("POST", "/v1/appeals", json=given)
+    assert answer.status_code == 201, answer.text
+    appeal = await stored(lambda: Appeal.objects.get())
+    prefix = running.keys["list"].split("_")[1]
+    await stored(
+        lambda: Webhook.objects.create(
+            id="hook_0", url="https://r.example/", min_outcome="ban", created_ms=0, cursor=1 << 40
+        )
+    )
+    golden = {"verdict": "benign", "reason": "the team agreed"}
+    return {
+        "bulk": Twice(
+            "lead",
+            "/console/queue/bulk",
+            {"account": ["ann", "bob"], "verdict": "benign", "reason": "a wedding",
+             "newest": str(newest)},
+            lambda: PersonAct.objects.filter(account__in=["ann", "bob"]).order_by("account"),
+        ),
+        "ask_opinion": Twice(
+            "lead", f"/console/queue/{case.id}/ask", {"reason": "and you?"},
+            lambda: SecondOpinion.objects.filter(question="and you?"),
+        ),
+        "answer_opinion": Twice(
+            "lead", f"/console/queue/opinions/{opinion.id}", {"reason": "as you say"},
+            lambda: SecondOpinion.objects.filter(answer="as you say"),
+        ),
+        "undo_act": Twice(
+            "lead", f"/console/acts/{made.id}/undo", {"reason": "it was none"},
+            lambda: AuditEntry.objects.filter(action="override", object="dan", outcome="done",
+                                              reason__contains="it was none"),
+        ),
+        "decide_appeal": Twice(
+            "analyst", f"/console/appeals/{appeal.id}/decide",
+            {"result": "reversed", "reason": "It was a wedding.", "version": str(appeal.version)},
+            lambda: PersonAct.objects.filter(account="eve"),
+        ),
+        "mark_golden": Twice(
+            "lead", f"/console/queue/{closed.id}/golden", golden, audited("mark_golden")
+        ),
+        "unmark_golden": Twice(
+            "lead", f"/console/queue/{closed.id}/golden/remove", golden, audited("unmark_golden")
+        ),
+        "add_user": Twice(
+            "admin", "/console/settings/users",
+            {"username": "newcomer", "role": "analyst", "reason": BECAUSE},
+            lambda: User.objects.filter(username="newcomer"),
+        ),
+        "revoke_key": Twice(
+            "admin", f"/console/settings/keys/{prefix}/revoke", {"reason": BECAUSE},
+            audited("revoke_key"),
+        ),
+        "enable_webhook": Twice(
+            "admin", "/console/settings/webhooks/hook_0/enable", {"reason": BECAUSE},
+            audited("enable_webhook"),
+        ),
+        "remove_webhook": Twice(
+            "admin", "/console/settings/webhooks/hook_0/remove", {"reason": BECAUSE},
+            audited("remove_webhook"),
+        ),
+    }  # fmt: skip
+
+
+TWICE = (
+    "bulk", "ask_opinion", "answer_opinion", "undo_act", "decide_appeal", "mark_golden",
+    "unmark_golden", "add_user", "revoke_key", "enable_webhook", "remove_webhook",
+)  # fmt: skip
+ONE_EACH = {"bulk": 2, "ask_opinion": 2}
+"""Effects of a form on two accounts, and of a question that two people ask."""
+
+
+def _sent(person: Visitor, form: Twice, token: str) -> Awaitable[Any]:
+    data = {"csrfmiddlewaretoken": token} | form.fields
+    return person.client.post(form.path, data=data)
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_form_sent_twice_at_once_has_one_effect(kind: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            forms = await _prepared(console)
+            assert tuple(forms) == TWICE
+            await stored(lambda: Webhook.objects.update(disabled_ms=1))
+            for name, form in forms.items():
+                two = [await console.person(form.role, f"{form.role}-{n}") for n in (1, 2)]
+                tokens = [await person.token() for person in two]
+                # Twice by the first person, at the same time by the second, and stale by both.
+                senders = [(two[0], tokens[0]), (two[0], tokens[0]), (two[1], tokens[1])]
+                at_once = await asyncio.gather(*(_sent(p, form, t) for p, t in senders))
+                later = [await _sent(p, form, t) for p, t in senders[1:]]
+                statuses = [answer.status_code for answer in (*at_once, *later)]
+                assert 500 not in statuses, (name, statuses)
+                assert await stored(form.effects().count) == ONE_EACH.get(name, 1), (name, statuses)
+
+    with migrated(kind, tmp_path):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_rotation_sent_twice_at_once_has_one_successor(kind: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            running = console.running
+            body = {"reason": BECAUSE, "grace_s": 60}
+            prefix = running.keys["ingest"].split("_")[1]
+            hook = {"id": "hook_0", "url": "https://r.example/", "min_outcome": "ban"}
+            await stored(lambda: Webhook.objects.create(created_ms=0, cursor=1 << 40, **hook))
+            for path in (f"/v1/keys/{prefix}/rotate", "/v1/webhooks/hook_0/rotate"):
+                answers = await asyncio.gather(
+                    *(running.ask("POST", path, json=body) for _ in range(3))
+                )
+                assert sorted(a.status_code // 100 for a in answers) == [2, 4, 4], path
+            successors = await stored(ApiKey.objects.filter(owner=prefix).count)
+            generation = await stored(lambda: Webhook.objects.get().generation)
+            assert (successors, generation) == (1, 2)
+
+    with migrated(kind, tmp_path):
+        asyncio.run(run())
+
+
+def test_appeal_is_answered_once_while_its_answer_acts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = acts.apply
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        time.sleep(0.5)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(acts, "apply", slow)
+
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            form = (await _prepared(console))["decide_appeal"]
+            one, two = [await console.person("analyst", name) for name in ("noa", "omer")]
+            first = asyncio.ensure_future(_sent(one, form, await one.token()))
+            token = await two.token()
+            await asyncio.sleep(0.2)
+            # Whoever opens the page meanwhile reads the version that the first answer has made.
+            version = str(await stored(lambda: Appeal.objects.get().version))
+            again = form._replace(fields=form.fields | {"version": version})
+            await _sent(two, again, token)
+            await first
+            assert await stored(PersonAct.objects.filter(account="eve").count) == 1
+            assert await stored(audited("decide_appeal")().count) == 1
+
+    with migrated("sqlite", tmp_path):
+        asyncio.run(run())
+
+
+def test_every_form_is_sent_twice() -> None:
+    console = next(
+        each
+        for each in get_resolver("wavebreak_server.console.urls").url_patterns
+        if isinstance(each, URLResolver) and str(each.pattern) == "console/"
+    )
+    taking = set[str]()
+    for each in console.url_patterns:
+        view: Any = each.callback if isinstance(each, URLPattern) else None
+        if "POST" in view.methods:
+            taking.add(str(each.name))
+    tried = {name: (path, test) for path, some in ELSEWHERE.items() for name, test in some.items()}
+    assert taking == {*TWICE, *tried, *ALIKE, *READING}
+    assert [fault for p, t in tried.values() if (fault := missing_test(ROOT, f"{p}::{t}"))] == []

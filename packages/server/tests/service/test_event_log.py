@@ -1,0 +1,72 @@
+"""Erasure of pseudonyms from the log, and recovery beside a snapshot that is ahead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+from django.db import connection, transaction
+
+from support import service_harness, shared_policy
+from support.banning_policy import load_banning_policy
+from support.events import edge
+from support.service_harness import abuser
+from wavebreak.engine import snapshot
+from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
+from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
+from wavebreak_server.pipeline.pending_requests import DecidedBatch
+from wavebreak_server.pipeline.recovery import recover, snapshot_path
+from wavebreak_server.settings import Settings
+from wavebreak_server.storage import event_log
+from wavebreak_server.storage.row_macs import bound_key
+
+NOON = 1_772_366_400_000
+
+
+def row(*accounts: str) -> pa.RecordBatch:
+    events = [
+        {"id": f"{account}-{n}", "ts": NOON, "type": TYPES.index("account.registered"),
+         "account": account, "number": "n" * 32}
+        for n, account in enumerate(accounts)
+    ]  # fmt: skip
+    return pa.RecordBatch.from_pylist(events, LOG_SCHEMA)
+
+
+def append(first: int, events: pa.RecordBatch) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        blob = event_log.encode_row(events)
+        event_log.append(cursor, first, events.num_rows, NOON, blob)
+
+
+def test_erasures_of_one_pass_end_each_at_its_own_position(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        append(0, row("ann", "bob"))
+        append(2, row("ann", "bob"))
+        done = event_log.erase_pseudonyms({"ann": 2, "bob": 4})
+        assert (done["ann"].events, done["bob"].events) == (1, 2)
+        left = [e.events.column("number").to_pylist() for e in event_log.read_log(0) if e.events]
+        assert left == [[None, None], ["n" * 32, None]]
+
+
+def test_snapshot_ahead_of_the_stored_decisions_is_not_used(tmp_path: Path) -> None:
+    policy = load_banning_policy()
+    with service_harness.migrated("sqlite", tmp_path):
+        log = edge().apply(service_harness.wire(abuser(), WIRE_SCHEMA))
+        append(0, log)
+        ahead = shared_policy.make_engine(policy)
+        made = ahead.take(log)
+        assert made
+        path = snapshot_path(tmp_path, log.num_rows, len(made))
+        snapshot.save(ahead, path, bound_key("snapshot"))
+        stored = list[DecidedBatch]()
+        _, report = recover(
+            lambda: shared_policy.make_engine(policy),
+            Settings(tmp_path),
+            60,
+            write=stored.append,
+            progress=lambda _at, _end: None,
+            states=EnforcementCache(lambda: NOON),
+        )
+        # Nothing was decided by what the database knows: it is decided anew, and stored.
+        assert report.snapshot == ""
+        assert sum(len(batch.rows) for batch in stored) == len(made)
