@@ -74,7 +74,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         quiet = subprocess.DEVNULL
-        streams = {"stdin": quiet, "stdout": quiet, "stderr": quiet}
+        streams: dict[str, Any] = {"stdin": quiet, "stdout": quiet, "stderr": quiet}
         self._process = subprocess.Popen(self._command, **(streams | self._owner))
         watch = ["/bin/sh", "-c", WATCH, self._ending, str(self._process.pid), self._passing]
         self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)

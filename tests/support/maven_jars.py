@@ -53,12 +53,14 @@ def listed_jars(path: Path) -> list[Jar]:
 def _listed(path: Path) -> Iterator[Jar]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         sha256, _, name = line.partition("  ")
-        if len(sha256) != 64 or name.count(":") != 2:
+        parts = name.split(":")
+        if len(sha256) != 64 or len(parts) != 3:
             raise ServiceError(
                 f"line {number} of {path.name} names no jar",
                 fix="write SHA-256, two blanks, and group:artifact:version",
             )
-        yield Jar(*name.split(":"), sha256)
+        group, artifact, version = parts
+        yield Jar(group, artifact, version, sha256)
 
 
 def class_path(path: Path) -> str:
