@@ -258,6 +258,7 @@ class _Reader:
         self._consumer, self._client = consumer, client
         self._ahead: TopicRecord | None = None
         self.position, self.ended = since, False
+        self._partition = client.TopicPartition(topic, 0)
         consumer.assign([client.TopicPartition(topic, 0, since)])
 
     def read(self, since: int, until: int) -> Iterator[TopicRecord]:
@@ -277,21 +278,38 @@ class _Reader:
         if self._ahead is not None:
             record, self._ahead = self._ahead, None
             return record
-        message = self._consumer.poll(APPEND_S)
-        if message is None:
-            raise LogBodiesError("the log's topic does not answer", fix="check the Kafka cluster")
-        error = message.error()
-        if error is None:
-            at_ms = message.timestamp()[1]
-            return TopicRecord(message.offset(), message.key() or b"", message.value(), at_ms)
         codes = self._client.KafkaError
-        # A topic that was made anew ends before the offset: the consumer reads no further.
-        self.ended = error.code() == codes._AUTO_OFFSET_RESET
-        if self.ended or error.code() == codes._PARTITION_EOF:
-            return None
-        raise LogBodiesError(
-            f"the log's topic cannot be read: {error.str()}", fix="check the Kafka cluster"
-        )
+        while True:
+            message = self._consumer.poll(APPEND_S)
+            if message is None:
+                raise LogBodiesError(
+                    "the log's topic does not answer", fix="check the Kafka cluster"
+                )
+            error = message.error()
+            if error is None:
+                at_ms = message.timestamp()[1]
+                return TopicRecord(message.offset(), message.key() or b"", message.value(), at_ms)
+            if error.code() == codes._PARTITION_EOF:
+                # It may be of a while ago: what was appended since comes after it.
+                self.position = max(self.position, message.offset())
+                if self.position >= self._end():
+                    return None
+            elif error.code() == codes._AUTO_OFFSET_RESET:
+                # A topic that was made anew ends before the offset: nothing more is read.
+                self.ended = True
+                return None
+            else:
+                raise LogBodiesError(
+                    f"the log's topic cannot be read: {error.str()}", fix="check the Kafka cluster"
+                )
+
+    def _end(self) -> int:
+        try:
+            return int(self._consumer.get_watermark_offsets(self._partition, timeout=ANSWER_S)[1])
+        except self._client.KafkaException as error:
+            raise LogBodiesError(
+                f"the log's topic cannot be read: {_reason(error)}", fix="check the Kafka cluster"
+            ) from None
 
     def close(self) -> None:
         self._consumer.close()
