@@ -200,13 +200,14 @@ class Keys(Group, frozen=True, kw_only=True):
     ] = None
 
 
-def _has_scheme(text: str) -> bool:
-    return "://" in text
+def is_file_of_url(text: str) -> bool:
+    """Whether a text is the path of a file that holds a URL, and not the URL."""
+    return "://" not in text
 
 
 def check_log(text: str) -> None:
     """Raise UsageError for a URL of the log's topic that is malformed."""
-    if _has_scheme(text):
+    if not is_file_of_url(text):
         parse_topic_url(text)
 
 
@@ -224,7 +225,7 @@ class Storage(Group, frozen=True, kw_only=True):
             example="postgresql://wavebreak@db.example.org/wavebreak",
             flags=("--database", "--database-file"),
             confidential="url",
-            is_path=lambda text: not _has_scheme(text),
+            is_path=is_file_of_url,
         ),
     ] = settings.Settings.database
     log: Annotated[
@@ -236,7 +237,7 @@ class Storage(Group, frozen=True, kw_only=True):
             unset="the database holds them",
             example="kafka://broker.example.org:9092/wavebreak-log",
             confidential="url",
-            is_path=lambda text: not _has_scheme(text),
+            is_path=is_file_of_url,
             check=check_log,
         ),
     ] = ""
@@ -265,7 +266,7 @@ class Storage(Group, frozen=True, kw_only=True):
 
 def _url_of(text: str, what: str) -> str:
     """Return a URL, or what a file of this description holds."""
-    return text if not text or _has_scheme(text) else read_secret_file(Path(text), what)
+    return read_secret_file(Path(text), what) if text and is_file_of_url(text) else text
 
 
 class Brokers(Group, frozen=True, kw_only=True):
