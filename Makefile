@@ -36,7 +36,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 FORCE:
-.PHONY: FORCE help demo serve test integrations check fix speed mutants fuzz soak docs lock packages sbom audit clean assets
+.PHONY: FORCE help demo serve test integrations scale check fix speed mutants fuzz soak docs lock packages sbom audit clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -67,6 +67,10 @@ integrations: $(READY) ## the integrations' tests with real chat servers, which 
 	@$(BIN)/python integrations/setup.py
 	@$(BIN)/python integrations/synapse/install_synapse.py
 	@$(BIN)/pytest $(filter-out packages/%/tests tests clients,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
+
+# A Kafka broker from Maven's jars, which it fetches: needs a Java runtime (17 or newer) and Maven.
+scale: $(READY) ## the service's log at a real Kafka broker, killed under load
+	@$(BIN)/pytest packages/server/cluster_tests -n0 -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"

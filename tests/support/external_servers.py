@@ -62,6 +62,9 @@ class Server:
     does, even when that is killed.
     """
 
+    PATIENCE_S = 10
+    """How long `start` waits until it listens."""
+
     def __init__(self, command: Sequence[str], port: int, **owner: Any) -> None:
         self.port, self._command, self._owner = port, command, owner
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,20 +74,19 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(
-            self._command, stdin=quiet, stdout=quiet, stderr=quiet, **self._owner
-        )
+        streams: dict[str, Any] = {"stdin": quiet, "stdout": quiet, "stderr": quiet}
+        self._process = subprocess.Popen(self._command, **(streams | self._owner))
         watch = ["/bin/sh", "-c", WATCH, self._ending, str(self._process.pid), self._passing]
         self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
         name = Path(self._command[0]).name
-        for _ in range(400):
+        for _ in range(40 * self.PATIENCE_S):
             if self.ready():
                 return
             if (code := self._process.poll()) is not None:
                 raise ServiceError(f"{name} ended with exit code {code}")
             time.sleep(0.025)
         self.kill()
-        raise ServiceError(f"{name} did not listen within ten seconds")
+        raise ServiceError(f"{name} did not listen within {self.PATIENCE_S} seconds")
 
     def ready(self) -> bool:
         """Whether it takes connections."""

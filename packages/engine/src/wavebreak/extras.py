@@ -19,6 +19,7 @@ from wavebreak.errors import MissingExtraError
 
 EXTRAS: Mapping[str, str] = {
     "babel": "wavebreak[notices]",
+    "confluent_kafka": "wavebreak-server[kafka]",
     "httpx": "wavebreak[stamps]",
     "matplotlib": "wavebreak[charts]",
     "nats": "wavebreak-server[nats]",

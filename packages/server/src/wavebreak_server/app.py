@@ -52,6 +52,7 @@ from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.slices.queue.contact_warnings import ContactWarner
 from wavebreak_server.slices.queue.indexer import Indexer
 from wavebreak_server.storage import database, ownership, private_files, row_macs
+from wavebreak_server.storage.kafka_topic import open_log
 from wavebreak_server.storage.ledger_store import LEDGER_KEY, LedgerStore
 
 DECODER_BYTES = 192 << 20
@@ -214,6 +215,7 @@ def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> 
     return Settings(
         home,
         asked.storage.database_url(),
+        asked.storage.log_url(),
         asked.listening.host,
         asked.listening.port,
         decoders=asked.decisions.decoders,
@@ -309,14 +311,19 @@ def _open_storage(
     if opened := private_files.make_private(settings.home):
         text = "{} files and directories of {} were open to others: closed"
         reports.note(text, opened, settings.home)
-    database.connect(settings.database, settings.home)
+    bodies = open_log(settings.log)
+    database.connect(settings.database, settings.home, bodies=bodies)
     # Until the process ends.
     owning = ExitStack()
     owner = owning.enter_context(ownership.owned(settings.home))
     atexit.register(owning.close)
+    if bodies is not None:
+        bodies.check_start()
     if settings.database:
         # For commands that this process starts: their arguments are in the list of processes.
         os.environ["WAVEBREAK_DATABASE"] = settings.database
+    if settings.log:
+        os.environ["WAVEBREAK_LOG"] = settings.log
     listed = erasure.read_list(settings.home / erasure.LIST_FILE)
     again = "erasing again what {:,} listed erasures cover: one pass over the log"
     erasure.apply_again(settings.home, listed, _now_ms(), partial(reports.note, again))

@@ -43,6 +43,7 @@ from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.sources.coverage import CoverageReport
 from wavebreak_server.slices.sources.service import SourceUpkeep
 from wavebreak_server.slices.webhooks.service import WebhookDispatcher
+from wavebreak_server.storage import log_bodies
 from wavebreak_server.storage.models import ApiKey
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ logger = structlog.stdlib.get_logger("wavebreak.background")
 
 TRACED_SERVICE_NAME = "wavebreak"
 RESTART_PAUSE_S = 5.0
+LOG_UPKEEP_S = 60.0
+"""How often the store of the log's bodies may do what is due."""
 REFRESH_S = 2.0
 """How often keys are reloaded: a change by the command line takes effect within this time."""
 
@@ -143,6 +146,7 @@ def background_tasks(context: AppContext, options: ServeOptions) -> list[Backgro
         _key_refresher(context),
         WebhookDispatcher(context, Random()),
         SourceUpkeep(),
+        _log_upkeep(),
     ]
     if not options.profiled:
         tasks.append(CoverageReport())
@@ -183,6 +187,16 @@ def _key_refresher(context: AppContext) -> Background:
             if service.progress().ready:
                 await run_background_query(service.ledger_store.seal_pending)
             await asyncio.sleep(REFRESH_S)
+
+    return run
+
+
+def _log_upkeep() -> Background:
+    async def run(service: Service) -> None:
+        while True:
+            if service.progress().ready:
+                await run_background_query(log_bodies.bound().upkeep)
+            await asyncio.sleep(LOG_UPKEEP_S)
 
     return run
 

@@ -27,6 +27,7 @@ from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
 from wavebreak.privacy.secret_key import read_secret_file
 from wavebreak_server import settings
+from wavebreak_server.topic_url import parse_topic_url
 
 MEBIBYTE = 1 << 20
 LIST_NAME = r"[a-z0-9._-]{1,64}"
@@ -199,8 +200,19 @@ class Keys(Group, frozen=True, kw_only=True):
     ] = None
 
 
+def is_file_of_url(text: str) -> bool:
+    """Whether a text is the path of a file that holds a URL, and not the URL."""
+    return "://" not in text
+
+
+def check_log(text: str) -> None:
+    """Raise UsageError for a URL of the log's topic that is malformed."""
+    if not is_file_of_url(text):
+        parse_topic_url(text)
+
+
 class Storage(Group, frozen=True, kw_only=True):
-    """The database, and snapshots of the engine's state."""
+    """The database, the log, and snapshots of the engine's state."""
 
     database: Annotated[
         str,
@@ -213,9 +225,22 @@ class Storage(Group, frozen=True, kw_only=True):
             example="postgresql://wavebreak@db.example.org/wavebreak",
             flags=("--database", "--database-file"),
             confidential="url",
-            is_path=lambda text: "://" not in text,
+            is_path=is_file_of_url,
         ),
     ] = settings.Settings.database
+    log: Annotated[
+        str,
+        Option(
+            "kafka:// URL of the topic that holds the bodies of the log, or a file with one. A URL "
+            "with a password is in a file of mode 0600.",
+            metavar="URL|FILE",
+            unset="the database holds them",
+            example="kafka://broker.example.org:9092/wavebreak-log",
+            confidential="url",
+            is_path=is_file_of_url,
+            check=check_log,
+        ),
+    ] = ""
     snapshot_seconds: Annotated[
         float,
         Meta(ge=0.1),
@@ -228,9 +253,20 @@ class Storage(Group, frozen=True, kw_only=True):
         >>> Storage().database_url(), Storage(database="postgresql://me@db/x").database_url()
         ('', 'postgresql://me@db/x')
         """
-        if not self.database or "://" in self.database:
-            return self.database
-        return read_secret_file(Path(self.database), "file of the database URL")
+        return _url_of(self.database, "file of the database URL")
+
+    def log_url(self) -> str:
+        """Return the URL of the log's topic, which a file may hold; "" for none.
+
+        >>> Storage().log_url(), Storage(log="kafka://broker:9092/log").log_url()
+        ('', 'kafka://broker:9092/log')
+        """
+        return _url_of(self.log, "file of the URL of the log's topic")
+
+
+def _url_of(text: str, what: str) -> str:
+    """Return a URL, or what a file of this description holds."""
+    return read_secret_file(Path(text), what) if text and is_file_of_url(text) else text
 
 
 class Brokers(Group, frozen=True, kw_only=True):
@@ -627,7 +663,7 @@ def group_summary(name: str) -> str:
     """Return what the options of a group are about.
 
     >>> group_summary("storage")
-    "The database, and snapshots of the engine's state."
+    "The database, the log, and snapshots of the engine's state."
     """
     kinds = {each.name: each.type for each in msgspec.structs.fields(Configuration)}
     return str(kinds[name].__doc__)

@@ -71,6 +71,7 @@ class Settings:
     Attributes:
         home: Directory of the snapshots and, without `database`, of the SQLite file.
         database: A `postgresql://` URL (empty: SQLite).
+        log: A `kafka://` URL of the topic with the log's bodies (empty: the database has them).
         host: Address to listen on.
         port: Port to listen on.
         decoders: Decoder processes.
@@ -88,6 +89,7 @@ class Settings:
 
     home: Path
     database: str = ""
+    log: str = ""
     host: str = "127.0.0.1"
     port: int = 8480
     decoders: int = 1

@@ -145,8 +145,9 @@ def test_dashboard_queries_only_existing_metrics() -> None:
         made.labels(*["x"] * len(made._labelnames)).inc()
     metrics.seconds.labels("x").observe(1)
     there = set(re.findall(r"^(wavebreak_\w+)", metrics.text().decode(), re.MULTILINE))
-    board = json.loads((ROOT / "deploy" / "grafana.json").read_text("utf-8"))
-    queries = [t["expr"] for panel in board["panels"] for t in panel["targets"]]
+    boards = [json.loads(path.read_text("utf-8")) for path in (ROOT / "deploy").glob("*.json")]
+    panels = [panel for board in boards for panel in board["panels"]]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
     asked_for = {name for query in queries for name in re.findall(r"wavebreak_\w+", query)}
     assert len(asked_for) >= 18
     assert asked_for - there == set()

@@ -112,13 +112,20 @@ def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str
     return value
 
 
-def refuse_visible_password(url: str) -> None:
-    """Raise UsageError for a database's URL of the command line that holds a password."""
+def refuse_visible_password(
+    url: str, flag: str = "--database-file", variable: str = "WAVEBREAK_DATABASE"
+) -> None:
+    """Raise UsageError for a URL of the command line that holds a password.
+
+    Args:
+        url: The URL.
+        flag: The flag that takes a file with it.
+        variable: The variable of the environment that may hold it.
+    """
     if _has_password(url):
         raise UsageError(
             "the URL on the command line holds a password, which the list of processes shows",
-            fix="write the URL to a file of mode 0600 and give --database-file FILE, or set "
-            "WAVEBREAK_DATABASE",
+            fix=f"write the URL to a file of mode 0600 and give {flag} FILE, or set {variable}",
         )
 
 

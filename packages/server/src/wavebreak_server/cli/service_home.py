@@ -60,7 +60,8 @@ def opens_home(*names: str, home: str = "home") -> Callable[..., Callable[..., N
         @wraps(command)
         def run(*, config: Path | None = None, **given: Any) -> None:
             values = {each.name: given.pop(each.name, None) for each in known}
-            refuse_visible_password(values.get("database") or "")
+            for each in map(option, ("database", "log")):
+                refuse_visible_password(values.get(each.name) or "", each.flags[-1], each.variable)
             options = resolve(given[home], values, os.environ, config)
             try:
                 command(**given, **{OPTIONS: options})
@@ -146,6 +147,7 @@ def connect(options: Effective, home: Path, *, reading: bool = False, create: bo
         UsageError: There is no database.
     """
     from wavebreak_server.storage import database, private_files
+    from wavebreak_server.storage.kafka_topic import open_log
 
     url = options.configuration.storage.database_url()
     if create:
@@ -154,7 +156,9 @@ def connect(options: Effective, home: Path, *, reading: bool = False, create: bo
         raise UsageError(
             f"{home} holds no service database", fix="give the directory that `serve` uses"
         )
-    database.connect(url, home, reading=reading)
+    # What is restored is in the rows; a service goes on in the topic.
+    bodies = None if create else open_log(options.configuration.storage.log_url())
+    database.connect(url, home, reading=reading, bodies=bodies)
 
 
 def in_database(

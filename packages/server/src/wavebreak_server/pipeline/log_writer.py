@@ -45,7 +45,7 @@ from wavebreak_server.pipeline.pending_requests import (
 )
 from wavebreak_server.pipeline.request_decoder import DecodedBatch, DecodeResult
 from wavebreak_server.settings import Limits
-from wavebreak_server.storage import database, event_log, row_macs
+from wavebreak_server.storage import database, event_log, log_bodies, row_macs
 from wavebreak_server.storage.ledger_store import LedgerStore, PendingReceipt
 from wavebreak_server.storage.models import AUDIT_KEY, AuditEntry
 
@@ -492,6 +492,7 @@ class LogWriter:
 
     def _resolve_doubtful_commit(self) -> None:
         """Find out whether the failed transaction was committed, and reload positions."""
+        log_bodies.bound().check()
         if self._doubtful:
             logged, blob = self._doubtful[-1]
             if event_log.contains_row(logged.first, blob):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from django.core.management import call_command
@@ -20,6 +20,11 @@ from wavebreak.ledger.sources import SERVICE_DATABASE
 from wavebreak_server.storage.row_macs import ROW_KEYS
 from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 
+if TYPE_CHECKING:
+    from wavebreak_server.storage.log_bodies import LogBodies
+
+LOG_BODIES = "LOG_BODIES"
+"""Where the connection's settings hold the store of the log's bodies; see `log_bodies`."""
 FILE = SERVICE_DATABASE
 LOCK_S = 5
 """Seconds that a transaction waits for a lock of another process, or for a silent server."""
@@ -81,10 +86,18 @@ def database_settings(url: str, home: Path, *, reading: bool = False) -> dict[st
     }
 
 
-def connect(url: str, home: Path, *, reading: bool = False) -> None:
+def connect(
+    url: str, home: Path, *, reading: bool = False, bodies: LogBodies | None = None
+) -> None:
     """Bind the database as Django's default, replacing any other; opens no connection yet.
 
     The deployment's key stays bound.
+
+    Args:
+        url: A `postgresql://` URL (empty: SQLite).
+        home: Directory of the SQLite file.
+        reading: Whether the database is only read.
+        bodies: Where the bodies of the log are (None: in its rows).
     """
     keys = connections.settings["default"].get(ROW_KEYS)
     connections.close_all()
@@ -92,7 +105,10 @@ def connect(url: str, home: Path, *, reading: bool = False) -> None:
         if hasattr(connections._connections, alias):
             delattr(connections._connections, alias)
     connections.settings = connections.configure_settings(
-        {"default": database_settings(url, home, reading=reading) | {ROW_KEYS: keys}}
+        {
+            "default": database_settings(url, home, reading=reading)
+            | {ROW_KEYS: keys, LOG_BODIES: bodies}
+        }
     )
 
 

@@ -1,5 +1,7 @@
 """Event log in the database: one batch per row, contiguous positions, authenticated row by row.
 
+A row's body is in the row, or in a topic of Kafka: see `log_bodies`.
+
 Each row has a SHA-256, which shows damage, and a proof (`row_macs.LogRowProof`): a salted
 commitment, the hash of the chain of all commitments so far, and a MAC under the deployment's key.
 A row that somebody without the key changed, added, removed or moved does not verify. The chain is
@@ -16,8 +18,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -27,7 +31,8 @@ from django.db import connection, transaction
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.io.readers import check_log
 from wavebreak.privacy.pseudonymizer import with_all_columns
-from wavebreak_server.storage import row_macs
+from wavebreak_server.storage import log_bodies, row_macs
+from wavebreak_server.storage.log_bodies import BodyName, NewBody, StoredBody
 from wavebreak_server.storage.models import LogBatch, LogProof, LogStart
 from wavebreak_server.storage.row_macs import (
     CHAIN_START,
@@ -38,6 +43,8 @@ from wavebreak_server.storage.row_macs import (
     prove_row,
 )
 
+LogBatchRow = tuple[int, int, int, bytes, bytes]
+"""A row of the table: first position, count, time of receipt, SHA-256, and where its body is."""
 _ZSTD = pa.Codec("zstd", 1)
 # Passed to each stream: looking up the defaults in the environment takes 40 µs.
 _OPTIONS = pa.ipc.IpcWriteOptions()
@@ -52,6 +59,7 @@ _ROWS = (
     "WHERE b.first + b.count > %s AND b.first >= %s ORDER BY b.first LIMIT %s"
 )
 DAMAGED, CHANGED = "damaged", "changed by somebody who lacks the deployment's key"
+NO_BODY = "not in the log's topic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class LogRow(NamedTuple):
     def fault(self, chain: bytes | None) -> str:
         """Return why the row cannot be used after `chain` (None: not known); empty if it can."""
         if row_digest(self.blob) != self.sha256:
-            return DAMAGED
+            return DAMAGED if self.blob else NO_BODY
         proof = self.proof
         if proof is None:
             return CHANGED if row_macs.key_id() else ""
@@ -147,17 +155,28 @@ class NewRow(NamedTuple):
 
 
 def append_rows(cursor: Any, rows: Sequence[NewRow], chain: bytes) -> bytes:
-    """Append rows that follow `chain` in the open transaction; return the chain after them."""
-    batches, proofs = [], []
+    """Append rows that follow `chain` in the open transaction; return the chain after them.
+
+    Bodies are stored after the transaction's first statement, which a lost owner is refused, and
+    before its end: what is committed has its body.
+    """
+    bodies, proofs = [], []
     for row in rows:
         digest = row_digest(row.blob)
         proof = prove_row(chain, (row.first, row.size, row.received_ms, digest))
-        batches.append((row.first, row.size, row.received_ms, digest, row.blob))
+        bodies.append(NewBody(row.first, digest, row.blob))
         proofs.append((row.first, *proof))
         chain = proof.chain
     if rows:
-        cursor.executemany(_APPEND, batches)
         cursor.executemany(_PROOF, proofs)
+        cells = log_bodies.bound().store(bodies)
+        cursor.executemany(
+            _APPEND,
+            [
+                (row.first, row.size, row.received_ms, body.sha256, cell)
+                for row, body, cell in zip(rows, bodies, cells, strict=True)
+            ],
+        )
     return chain
 
 
@@ -232,13 +251,12 @@ def remove_rows_before(position: int) -> int:
 
     The chain at the new beginning is kept, so that the rest verifies as before.
     """
-    rows = list(
-        LogBatch.objects.filter(first__lt=position).order_by("first").values_list("first", "count")
-    )
-    firsts = [first for first, count in rows if first + count <= position]
-    if not firsts:
+    before = LogBatch.objects.filter(first__lt=position).order_by("first")
+    rows = list(before.values_list("first", "count", "sha256"))
+    names = [BodyName(first, bytes(sha)) for first, count, sha in rows if first + count <= position]
+    if not names:
         return 0
-    last, count = rows[len(firsts) - 1]
+    last, count, _ = rows[len(names) - 1]
     chain = bytes(LogProof.objects.values_list("chain", flat=True).get(first=last))
     start = (last + count, chain)
     LogStart.objects.update_or_create(
@@ -251,13 +269,28 @@ def remove_rows_before(position: int) -> int:
     )
     LogBatch.objects.filter(first__lte=last).delete()
     LogProof.objects.filter(first__lte=last).delete()
-    return len(firsts)
+    transaction.on_commit(partial(log_bodies.bound().remove, names))
+    return len(names)
 
 
 def contains_row(first: int, blob: bytes) -> bool:
     """Whether the row at `first` is this one, after a commit with unknown result."""
     digest = LogBatch.objects.filter(first=first).values_list("sha256", flat=True).first()
     return digest is not None and bytes(digest) == row_digest(blob)
+
+
+def with_bodies(rows: Iterable[LogBatchRow], *, at_once: int = 16) -> Iterator[LogBatchRow]:
+    """Yield rows of the table with their bodies, wherever these are.
+
+    Raises ServiceError for a row without its body.
+    """
+    bodies, left = log_bodies.bound(), iter(rows)
+    while chunk := list(islice(left, at_once)):
+        stored = [StoredBody(row[0], bytes(row[3]), bytes(row[4])) for row in chunk]
+        for row, blob in zip(chunk, bodies.load(stored), strict=True):
+            if not blob:
+                raise damage_error(LogSegment(row[0], row[0] + row[1], None, NO_BODY))
+            yield (*row[:4], blob)
 
 
 def read_log(since: int, *, rows: int = 16) -> Iterator[LogSegment]:
@@ -288,9 +321,13 @@ def read_rows(since: int, *, rows: int = 16) -> Iterator[LogRow]:
             fetched = cursor.fetchall()
         if not fetched:
             return
-        for first, count, received_ms, sha256, blob, *proof in fetched:
+        stored = [StoredBody(row[0], bytes(row[3]), bytes(row[4])) for row in fetched]
+        bodies = log_bodies.bound().load(stored)
+        for (first, count, received_ms, _, _, *proof), at_row, blob in zip(
+            fetched, stored, bodies, strict=True
+        ):
             proven = None if proof[0] is None else LogRowProof(*map(bytes, proof))
-            yield LogRow(first, count, received_ms, bytes(sha256), bytes(blob), proven)
+            yield LogRow(first, count, received_ms, at_row.sha256, blob, proven)
         at = fetched[-1][0] + fetched[-1][1]
 
 
@@ -380,6 +417,8 @@ def erase_pseudonyms(ends: Mapping[str, int]) -> dict[str, Erasure]:
         counts = _erase_from_row(row, {a for a, end in ends.items() if row.first < end})
         events.update(counts)
         batches.update(counts.keys())
+    # What a crash or a lost owner left has pseudonyms too.
+    log_bodies.bound().remove_strays(0)
     return {account: Erasure(events[account], batches[account]) for account in ends}
 
 
@@ -420,10 +459,14 @@ def rewrite_row(row: LogRow, blob: bytes) -> bool:
         Whether it was written; not if the row is no longer the one that was read.
     """
     content = (row.first, row.size, row.received_ms, row_digest(blob))
-    with transaction.atomic():
+    bodies = log_bodies.bound()
+    with bodies.rewriting(), transaction.atomic():
         unchanged = LogBatch.objects.filter(first=row.first, sha256=row.sha256)
-        if not unchanged.update(blob=blob, sha256=content[3]):
+        if not unchanged.update(sha256=content[3]):
             return False
+        (cell,) = bodies.store([NewBody(row.first, content[3], blob)])
+        LogBatch.objects.filter(first=row.first).update(blob=cell)
+        transaction.on_commit(partial(bodies.remove, [BodyName(row.first, row.sha256)]))
         if row.proof is not None:
             proof = row_macs.prove_rewritten(row.proof, content)
             LogProof.objects.filter(first=row.first).update(

@@ -43,7 +43,7 @@ from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
 from wavebreak_server.storage import database
-from wavebreak_server.storage.event_log import log_start
+from wavebreak_server.storage.event_log import log_start, with_bodies
 from wavebreak_server.storage.models import AppliedPosition, LogBatch, Owner
 from wavebreak_server.storage.ownership import LOCK_FILE
 from wavebreak_server.storage.private_files import FILE_MODE, created, open_regular
@@ -274,8 +274,9 @@ def _chunks_of(table: Any) -> Iterator[tuple[bytes, int]]:
     rows: list[Any] = [[each.column for each in fields]]
     size, count = 0, 0
     names = [each.attname for each in fields]
-    stored = table._base_manager.order_by("pk").values_list(*names)
-    for row in stored.iterator(chunk_size=_ROWS):
+    stored = table._base_manager.order_by("pk").values_list(*names).iterator(chunk_size=_ROWS)
+    # A backup stands alone: it has the bodies that a topic holds.
+    for row in with_bodies(stored) if table is LogBatch else stored:
         rows.append([_cell(each, value) for each, value in zip(fields, row, strict=True)])
         size += sum(len(value) for value in row if isinstance(value, bytes | memoryview | str))
         count += 1

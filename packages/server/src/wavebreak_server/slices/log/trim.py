@@ -29,7 +29,7 @@ from wavebreak.ledger.entries import TrimEntry
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.slices.acts.actions import mark_done
-from wavebreak_server.storage import event_log
+from wavebreak_server.storage import event_log, log_bodies
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AppliedPosition, LogBatch
 from wavebreak_server.storage.row_macs import bound_key
@@ -162,6 +162,8 @@ def trim(
         with transaction.atomic():
             event_log.remove_rows_before(position)
         progress(position)
+    # A service may run meanwhile.
+    log_bodies.bound().remove_strays(log_bodies.STRAY_AGE_S)
     with transaction.atomic():
         mark_done(number)
     ledger_store.seal_changes()
