@@ -17,13 +17,12 @@ from pyflink.java_gateway import get_gateway
 
 from wavebreak_flink import event_log, settings
 from wavebreak_flink.operators import FanOutFunction, ShardFunction
-from wavebreak_flink.settings import JobSettings
+from wavebreak_flink.settings import REFUSED, RESULTS, JobSettings
 
 KEY_GROUPS = 128
 """Flink's maximum of parallelism; the same for ever, or a savepoint cannot be rescaled."""
 BUNDLE = 4
 """Blocks in a bundle of the Python process: a checkpoint waits for the end of one."""
-RESULTS, REFUSED = "results", "refused"
 
 
 def keys_of(groups: int) -> list[int]:

@@ -19,6 +19,8 @@ from wavebreak.schema import coverage
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 30)]
 FILE = "job.json"
+RESULTS, REFUSED = "results", "refused"
+"""Directories of a job's: its rows, and the events that were refused, each with its reason."""
 
 
 class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -290,9 +290,7 @@ class Engine:
     def _decisions(self, hits: Any) -> Iterator[Decision]:
         names = self.fanout.accounts.texts
         for hit in hits:
-            made = self.decision(
-                hit, lambda slot: str(names([slot])[0].as_py()), self._trigger
-            )
+            made = self.decision(hit, lambda slot: str(names([slot])[0].as_py()), self._trigger)
             if made is not None:
                 self.lists.note_decision(made, int(hit["account"]))
                 yield made
