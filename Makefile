@@ -115,7 +115,8 @@ lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the 
 	@machine_code=$$(mktemp); trap 'rm -f "$$machine_code"' EXIT; \
 	grep -oE '^(numba|llvmlite)==[0-9.]+' requirements.lock >"$$machine_code"; \
 	$(UV_COMPILE) packages/engine/pyproject.toml --group packages/flink/pyproject.toml:job \
-	  --python-version 3.11 --constraint "$$machine_code" --output-file requirements-flink.lock
+	  --python-version 3.11 --constraint "$$machine_code" --output-file requirements-flink.lock; \
+	sed -i '\|#   -c /|d' requirements-flink.lock
 	@$(BIN)/python frontend/build.py --lock
 	@echo "Wrote requirements.lock, requirements-speed.lock, requirements-core.lock, requirements-flink.lock."
 	@echo "Next: make test, then commit them"

@@ -41,7 +41,7 @@ class Decided:
     def log(self) -> Path:
         return self.home / "events.jsonl"
 
-    def settings(self, home: Path, **changed: Any) -> JobSettings:
+    def settings(self, home: Path, *, block: int = BLOCK, **changed: Any) -> JobSettings:
         """Settings of a job of this log in a directory, where its blocks are cut."""
         given: dict[str, Any] = {
             "name": home.name, "home": str(home), "profile": str(self.home / "profile.json"),
@@ -49,7 +49,7 @@ class Decided:
         }  # fmt: skip
         job = JobSettings(**(given | changed))
         job.save()
-        event_log.cut(self.log, BLOCK).save(home)
+        event_log.cut(self.log, block).save(home)
         return job
 
 

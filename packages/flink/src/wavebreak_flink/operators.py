@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,6 @@ from wavebreak_flink import event_log, messages
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
-
-
-def restore_print() -> None:
-    """Undo what Beam's worker does to `print`: Numba looks for it where it is not.
-
-    The worker replaces it by a method of its module, and `import numba` fails on a cluster.
-    """
-    owner = getattr(builtins.print, "__self__", None)
-    original = getattr(owner, "_print", None)
-    if original is not None:
-        builtins.print = original
 
 
 class FanOutFunction(ProcessFunction):  # type: ignore[misc]
@@ -43,7 +31,6 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start."""
-        restore_print()
         log = event_log.load(Path(self._settings.home))
         self._fan_out = FanOut(self._settings, log, len(log) - 1)
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
@@ -74,7 +61,6 @@ class ShardFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start; which group it has, the first message says."""
-        restore_print()
         self._task: ShardTask | None = None
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
         self._decisions = metrics.counter("decisions")

@@ -105,6 +105,10 @@ class RestApi:
             )
         return str(done["location"])
 
+    def task_managers(self) -> int:
+        """Return how many TaskManagers the cluster has."""
+        return int(self._ask("GET", "/overview")["taskmanagers"])
+
     def cancel(self, job: str) -> None:
         """Cancel a job."""
         self._ask("PATCH", f"/jobs/{job}?mode=cancel")
