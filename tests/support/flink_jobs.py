@@ -88,7 +88,8 @@ def stretch(job: JobSettings, begin: int, end: int) -> list[bytes]:
     """Take the blocks of a stretch by a fan-out and groups that begin there; return the rows."""
     log = event_log.load(Path(job.home))
     fan_out = FanOut(job, log, len(log) - 1)
-    return groups(job, (step.messages for n in range(begin, end) for step in fan_out.take(n)))
+    numbers = range(begin, min(end, len(log)))
+    return groups(job, (step.messages for n in numbers for step in fan_out.take(n)))
 
 
 def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:

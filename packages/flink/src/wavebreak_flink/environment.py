@@ -1,6 +1,6 @@
 """The environment in which Flink's Python runs, and its programs.
 
-It is not the one of this command: Flink pins older libraries. `make scale` sets it up in a checkout;
+It is not the one of this command: Flink pins older libraries. In a checkout `make scale` sets it up;
 an image of the cluster has its own.
 """
 
@@ -44,7 +44,7 @@ class FlinkEnvironment:
         if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
             raise UsageError(
                 "there is no Java, which Flink needs",
-                fix="install one (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME",
+                fix="install one (Debian: openjdk-17-jre-headless), or set JAVA_HOME",
             )
 
     def variables(self) -> dict[str, str]:

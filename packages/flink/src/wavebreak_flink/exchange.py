@@ -1,4 +1,4 @@
-"""Exchange of groups of shards (`wavebreak.engine.exchange.Exchange`): rows in PostgreSQL, or files.
+"""Exchange of groups of shards (`wavebreak.engine.exchange`): rows in PostgreSQL, or in files.
 
 A row is written once, and compared where it is there already. Rows of one number of groups are no
 rows of another: a rescaled job says its own.

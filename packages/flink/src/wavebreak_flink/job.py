@@ -1,6 +1,6 @@
 """The job: builds the graph of operators, and gives it to Flink.
 
-Run by `flink run -py job.py HOME`, or alone as a mini-cluster: `python -m wavebreak_flink.job HOME`.
+Run by `flink run --python job.py HOME`, or as a mini-cluster: `python -m wavebreak_flink.job HOME`.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def _exchange(url: str) -> str:
 
 
 @flink.command(
-    epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; `wavebreak "
-    "flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 --exchange "
+    epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
+    "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 --exchange "
     "postgresql://flink@db/wavebreak`"
 )
 def submit(
@@ -167,8 +167,8 @@ def replay(home: Home, as_json: Json = False) -> None:
         print_json({"same": found.same, "engine": found.engine, "equal": found.other is None})
     if found.other is not None:
         raise UsageError(
-            f"the job published a decision that the engine does not make, after {found.same:,} that "
-            "are the same",
+            "the job published a decision that the engine does not make, after "
+            f"{found.same:,} that are the same",
             fix="compare versions, policy, model, key and machine of both; the log decides",
         )
     if not as_json:
