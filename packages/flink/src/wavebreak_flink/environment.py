@@ -1,7 +1,7 @@
 """The environment in which Flink's Python runs, and its programs.
 
-It is not the one of this command: Flink pins older libraries. In a checkout `make scale` sets it up;
-an image of the cluster has its own.
+It is not the one of this command: Flink pins older libraries. In a checkout `make scale` sets it
+up; an image of the cluster has its own.
 """
 
 from __future__ import annotations

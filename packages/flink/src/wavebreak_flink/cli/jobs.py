@@ -44,8 +44,8 @@ def _exchange(url: str) -> str:
 
 @flink.command(
     epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
-    "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 --exchange "
-    "postgresql://flink@db/wavebreak`"
+    "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
+    "--exchange postgresql://flink@db/wavebreak`"
 )
 def submit(
     log: Annotated[Path, typer.Argument(help="Events: a .jsonl file, or a directory of them.")],
