@@ -79,6 +79,11 @@ class LocalCluster:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def pids(self) -> list[int]:
+        """The processes of JobManager and TaskManagers."""
+        return [process.pid for process in self._processes.values()]
+
+    @property
     def api(self) -> RestApi:
         """The REST API."""
         return RestApi(Address.of(self.url))

@@ -41,7 +41,9 @@ class Decided:
     def log(self) -> Path:
         return self.home / "events.jsonl"
 
-    def settings(self, home: Path, *, block: int = BLOCK, **changed: Any) -> JobSettings:
+    def settings(
+        self, home: Path, *, block: int = BLOCK, log: Path | None = None, **changed: Any
+    ) -> JobSettings:  # fmt: skip
         """Settings of a job of this log in a directory, where its blocks are cut."""
         given: dict[str, Any] = {
             "name": home.name, "home": str(home), "profile": str(self.home / "profile.json"),
@@ -49,7 +51,7 @@ class Decided:
         }  # fmt: skip
         job = JobSettings(**(given | changed))
         job.save()
-        event_log.cut(self.log, block).save(home)
+        event_log.cut(log or self.log, block).save(home)
         return job
 
 
@@ -119,6 +121,16 @@ def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
     if failures:
         raise failures[0]
     return [row.encode() for each in rows for row in each]
+
+
+def in_lines(log: Path, head: Path | None = None, share: int = 1) -> tuple[Path, int]:
+    """Count a log's lines; with `head` write that share of them there, and count these."""
+    lines = log.read_bytes().splitlines(keepends=True)
+    if head is None:
+        return log, len(lines)
+    lines = lines[: len(lines) // share]
+    head.write_bytes(b"".join(lines))
+    return head, len(lines)
 
 
 def blocks(job: JobSettings) -> EventLog:
