@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,22 @@ def final_state(job: JobSettings) -> dict[str, Any]:
     return engine.shards.dump()
 
 
+def open_epoch(job: JobSettings) -> list[bytes]:
+    """The decisions of the embedded engine on a job's log whose last epoch stays open."""
+    engine, edge, log = job.engine(), job.edge(), event_log.load(Path(job.home))
+    return [
+        msgspec.json.encode(made)
+        for number in range(len(log))
+        for made in engine.take(event_log.decode(log.read(number), edge).log)
+    ]
+
+
 def stretch(job: JobSettings, begin: int, end: int) -> list[bytes]:
     """Take the blocks of a stretch by a fan-out and groups that begin there; return the rows."""
     log = event_log.load(Path(job.home))
     fan_out = FanOut(job, log, len(log) - 1)
     numbers = range(begin, min(end, len(log)))
-    return groups(job, (step.messages for n in numbers for step in fan_out.take(n)))
+    return groups(job, (step.messages for n in numbers for step in fan_out.take(n, log.read(n))))
 
 
 def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
@@ -102,9 +113,9 @@ def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
 
     def work(group: int) -> None:
         try:
-            task = ShardTask(job, group)
-            while (message := inboxes[group].get()) is not None:
-                rows[group] += task.take(message)
+            with closing(ShardTask(job, group)) as task:
+                while (message := inboxes[group].get()) is not None:
+                    rows[group] += task.take(message)
         except BaseException as error:
             failures.append(error)
 
@@ -136,8 +147,3 @@ def in_lines(log: Path, head: Path | None = None, share: int = 1) -> tuple[Path,
 def blocks(job: JobSettings) -> EventLog:
     """The blocks of a job's log."""
     return event_log.load(Path(job.home))
-
-
-def encoded(decisions: Iterable[Any]) -> list[bytes]:
-    """Decisions as their lines."""
-    return [msgspec.json.encode(each) for each in decisions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -83,8 +84,9 @@ def test_only_the_newest_marks_are_kept(day: Decided, tmp_path: Path) -> None:
 
 def test_a_group_that_begins_in_mid_log_stops_the_job(day: Decided, tmp_path: Path) -> None:
     job = day.settings(tmp_path, model="none")
-    fan_out = FanOut(job, blocks(job))
-    messages = [step.messages for step in [*fan_out.take(0), *fan_out.take(1)]]
+    log = blocks(job)
+    fan_out = FanOut(job, log)
+    messages = [step.messages for n in range(2) for step in fan_out.take(n, log.read(n))]
     with pytest.raises(RuntimeError, match="the job has to restart"):
         groups(job, messages[1:])
 
@@ -99,7 +101,7 @@ def test_refused_events_are_said_once(day: Decided, tmp_path: Path) -> None:
 
     log = event_log.cut(source, 200_000)
     fan_out = FanOut(job, log, len(log) - 1)
-    said = [step.refused for number in range(len(log)) for step in fan_out.take(number)]
+    said = [step.refused for n in range(len(log)) for step in fan_out.take(n, log.read(n))]
     assert [(each.line, each.cause) for each in said[-1]] == [(1, said[-1][0].cause)]
     assert not any(said[:-1])
 
@@ -110,18 +112,21 @@ def test_a_row_is_written_once_and_compared_after(
 ) -> None:
     url = f"{postgresql().url}/postgres" if database else ""
     job = day.settings(tmp_path / f"job{database}", exchange=url)
-    exchange = open_exchange(job, 0)
-    assert exchange.all(600, b"said") == [b"said"]
-    assert exchange.all(600, b"said") == [b"said"]
-    with pytest.raises(ExchangeConflictError, match="round 600 of group 0"):
-        exchange.all(600, b"not said")
-    exchange.forget(3)
-    assert exchange.all(600, b"another") == [b"another"]
+    with closing(open_exchange(job, 0)) as exchange:
+        assert exchange.all(600, b"said") == [b"said"]
+        assert exchange.all(600, b"said") == [b"said"]
+        with pytest.raises(ExchangeConflictError, match="round 600 of group 0"):
+            exchange.all(600, b"not said")
+        exchange.forget(3)
+        assert exchange.all(600, b"another") == [b"another"]
 
 
 @pytest.mark.parametrize("database", [False, True])
 def test_a_group_that_stays_away_is_named(day: Decided, tmp_path: Path, database: bool) -> None:
     url = f"{postgresql().url}/postgres" if database else ""
     job = day.settings(tmp_path / f"away{database}", exchange=url, groups=2, patience_s=1)
-    with pytest.raises(TimeoutError, match="said nothing in round 5 for 1 s"):
-        open_exchange(job, 1).all(5, b"said")
+    with (
+        closing(open_exchange(job, 1)) as exchange,
+        pytest.raises(TimeoutError, match="said nothing in round 5 for 1 s"),
+    ):
+        exchange.all(5, b"said")

@@ -5,6 +5,7 @@ Blocks are cut once, when a job is submitted. The decisions do not depend on whe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -64,6 +65,19 @@ class EventLog:
         if block.begin == 0:
             text = text.removeprefix(_MARK)
         return LineBlock.of(text if text.endswith(b"\n") else text + b"\n", block.line)
+
+    def between(self, first: int, end: int) -> Iterator[tuple[int, LineBlock]]:
+        """Return the blocks from a number on, up to another, each with its number."""
+        return ((number, self.read(number)) for number in range(first, end))
+
+    @property
+    def last(self) -> int:
+        """The number of the last block."""
+        return len(self.blocks) - 1
+
+    def numbered(self, number: int) -> tuple[int, LineBlock]:
+        """Return a block, with its number, of an element of the source: the number."""
+        return number, self.read(number)
 
     def save(self, home: Path) -> None:
         """Write where the blocks are into a job's directory."""

@@ -70,6 +70,9 @@ class JobExchange(Exchange):
         """Delete the rows of rounds before an epoch's."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End what it holds open."""
+
     def _waits(self, number: int) -> Iterator[None]:
         """Wait a little longer each time; fails when patience is at an end."""
         end, pause = time.monotonic() + self._settings.patience_s, _FIRST_PAUSE_S
@@ -149,6 +152,10 @@ class PostgresExchange(JobExchange):
     def forget(self, epoch: int) -> None:
         """Delete the rows of rounds before an epoch's."""
         self._connection.execute(_DELETE, (self._settings.name, epoch * ROUNDS))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def _rows(self, number: int, first: int, last: int) -> list[tuple[int, bytes]]:
         where = (self._settings.name, self.groups, number, first, last)

@@ -22,8 +22,8 @@ from wavebreak_flink.settings import JobSettings
 class Log(Protocol):
     """A log of numbered blocks that can be read again."""
 
-    def read(self, number: int, /) -> LineBlock:
-        """Return a block."""
+    def between(self, first: int, end: int, /) -> Iterator[tuple[int, LineBlock]]:
+        """Return the blocks from a number on, up to another, each with its number."""
         ...
 
 
@@ -58,22 +58,22 @@ class FanOut:
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
         self._named, self._mark, self._begun = 0, 0, False
 
-    def take(self, number: int, piece: LineBlock | None = None) -> Iterator[Step]:
+    def take(self, number: int, piece: LineBlock) -> Iterator[Step]:
         """Take a block; also the blocks before it where the job goes on from a mark.
 
         Args:
             number: The block's.
-            piece: Its lines (None: they are read from the log).
+            piece: Its lines.
 
         """
         resume = -1
         if not self._begun:
             self._begun = True
             resume = self._restore(number)
-            for before in range(resume, number):
-                yield self._step(before, self._log.read(before), resume, loud=False)
+            for before, block in self._log.between(resume, number):
+                yield self._step(before, block, resume, loud=False)
                 resume = -1
-        yield self._step(number, piece or self._log.read(number), resume, loud=True)
+        yield self._step(number, piece, resume, loud=True)
 
     def _restore(self, number: int) -> int:
         """Go on from the newest mark; return its number (0: from nothing)."""

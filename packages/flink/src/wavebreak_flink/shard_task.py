@@ -37,6 +37,10 @@ class ShardTask:
         self._marks = Marks(Path(settings.home), settings.marks_kept)
         self._begin()
 
+    def close(self) -> None:
+        """End what it holds open."""
+        self._exchange.close()
+
     def _begin(self) -> None:
         self._exchange = open_exchange(self._settings, self.group)
         self._engine = self._settings.engine(self._exchange)
@@ -92,6 +96,7 @@ class ShardTask:
 
     def _resume(self, mark: int) -> None:
         """Go on from a mark; from nothing at 0."""
+        self.close()
         self._begin()
         self._begun = True
         if mark == 0:

@@ -22,11 +22,15 @@ _CHECKPOINT_MS = "10000"
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """Where a job runs: the cluster's address, its id there, and its last savepoint."""
+    """Where a job runs: the cluster's address, its id there, its last savepoint.
+
+    `stopped`: whether it was stopped with that savepoint.
+    """
 
     flink: str
     job: str
     savepoint: str = ""
+    stopped: bool = False
 
     @property
     def api(self) -> RestApi:
@@ -87,18 +91,30 @@ def savepoint(home: Path, *, stop: bool = False) -> Submission:
     """Make a savepoint of a job, and stop it where it is to go on elsewhere."""
     known = load(home)
     place = known.api.savepoint(known.job, (home / "savepoints").as_uri(), stop=stop)
-    made = msgspec.structs.replace(known, savepoint=place)
+    if stop:
+        known.api.wait_for(known.job)
+    made = msgspec.structs.replace(known, savepoint=place, stopped=stop)
     made.save(home)
     return made
 
 
-def rescale(home: Path, groups: int, environment: FlinkEnvironment) -> Submission:
-    """Let a job go on with another number of groups, from a savepoint."""
-    job = settings.load(home / settings.FILE)
-    stopped = savepoint(home, stop=True)
-    stopped.api.wait_for(stopped.job)
+def rescale(
+    home: Path, groups: int, environment: FlinkEnvironment, flink: str = ""
+) -> Submission:  # fmt: skip
+    """Let a job go on with a number of groups, from a savepoint.
+
+    Args:
+        home: The job's directory.
+        groups: How many.
+        environment: With Flink's programs.
+        flink: The cluster on which it goes on ("": where it ran).
+
+    """
+    job, known = settings.load(home / settings.FILE), load(home)
+    if not known.stopped:
+        known = savepoint(home, stop=True)
     job = msgspec.structs.replace(job, groups=groups)
-    return submit(job, environment, stopped.flink, savepoint=stopped.savepoint)
+    return submit(job, environment, flink or known.flink, savepoint=known.savepoint)
 
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:
@@ -128,9 +144,14 @@ def compare(home: Path) -> Comparison:
     A job that goes on has published some of them, in the same order.
 
     Raises:
-        UsageError: The job has published nothing yet.
+        UsageError: The job has published nothing yet, or its log is a topic.
 
     """
+    if settings.load(home / settings.FILE).topic:
+        raise UsageError(
+            "the job's log is a topic, and a replay reads files",
+            fix="write the records of the topic into files, and compare with a job on these",
+        )
     published = rows_of(home, "decision")
     if not published and not (home / RESULTS).is_dir():
         raise UsageError("the job has published nothing", fix="wait for its first checkpoint")
