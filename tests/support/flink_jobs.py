@@ -37,6 +37,7 @@ class Decided:
     home: Path
     decisions: list[bytes]
     operators: list[bytes]
+    refused: list[bytes]
 
     @property
     def log(self) -> Path:
@@ -63,8 +64,10 @@ def decided(home: Path, *, people: int = 60, days: float = 0.2, model: str = "")
         personas=["teacher", "courier", "hijack-owner"], seed=5,
     )  # fmt: skip
     simulation.write(world, home / "world")
-    made = Decided(home, [], [])
+    made = Decided(home, [], [], [])
     write(made.log, pq.read_table(home / "world" / "events.parquet").to_batches())
+    with made.log.open("ab") as log:
+        log.write(b'{"type": "message.sent"}\n')
     (home / "key").write_text(KEY, "utf-8")
     (home / "key").chmod(0o600)
     edge = JobSettings("", "", "", key=str(home / "key")).edge()
@@ -75,6 +78,7 @@ def decided(home: Path, *, people: int = 60, days: float = 0.2, model: str = "")
         enforce=True, model=models.load_selected(model or None))  # fmt: skip
     made.decisions.extend((home / "out" / "decisions.jsonl").read_bytes().splitlines())
     made.operators.extend((home / "out" / "operators.jsonl").read_bytes().splitlines())
+    made.refused.extend((home / "out" / "refused.jsonl").read_bytes().splitlines())
     return made
 
 

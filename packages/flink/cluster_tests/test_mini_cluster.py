@@ -12,8 +12,8 @@ from support.flink_jobs import Decided, blocks, final_state
 from support.shard_comparison import different
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.marks import Marks
-from wavebreak_flink.settings import JobSettings
-from wavebreak_flink.submission import rows_of
+from wavebreak_flink.settings import REFUSED, JobSettings
+from wavebreak_flink.submission import lines_of, rows_of
 
 
 def run_job(environment: FlinkEnvironment, job: JobSettings) -> None:
@@ -34,6 +34,8 @@ def test_a_mini_cluster_decides_the_same(
     run_job(environment, job)
     assert rows_of(Path(job.home), "decision") == day.decisions
     assert rows_of(Path(job.home), "operator") == day.operators
+    assert list(lines_of(Path(job.home) / REFUSED)) == day.refused
+    assert len(day.refused) == 1
     engine = job.engine()
     whole = Marks(Path(job.home), 1).read(len(blocks(job)), 0, 1, engine)
     state = {name: a for name, a in whole.items() if name.startswith(("core.", "linker."))}

@@ -119,10 +119,11 @@ def rescale(
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:
     """Return the JSON of the rows that a job has published, in the order of the log."""
-    return merged(_lines(home / RESULTS), kind)
+    return merged(lines_of(home / RESULTS), kind)
 
 
-def _lines(directory: Path) -> Iterator[bytes]:
+def lines_of(directory: Path) -> Iterator[bytes]:
+    """Return the lines that a file sink of a job has published."""
     for path in sorted(directory.rglob("part-*")):
         yield from path.read_bytes().splitlines()
 
