@@ -126,13 +126,15 @@ def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
     threads = [threading.Thread(target=work, args=(group,)) for group in range(job.groups)]
     for thread in threads:
         thread.start()
-    for each in messages:
-        for inbox, message in zip(inboxes, each, strict=True):
-            inbox.put(message)
-    for inbox in inboxes:
-        inbox.put(None)
-    for thread in threads:
-        thread.join()
+    try:
+        for each in messages:
+            for inbox, message in zip(inboxes, each, strict=True):
+                inbox.put(message)
+    finally:
+        for inbox in inboxes:
+            inbox.put(None)
+        for thread in threads:
+            thread.join()
     if failures:
         raise failures[0]
     return [row.encode() for each in rows for row in each]
