@@ -136,11 +136,14 @@ def main() -> None:
     """Build the job and run it."""
     parser = argparse.ArgumentParser(prog="wavebreak_flink.job", description=__doc__)
     parser.add_argument("home", type=Path, help="the job's directory")
-    parser.add_argument("--checkpoint-ms", type=int, default=10_000)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of Flink's"
+    )
     given = parser.parse_args()
-    job = settings.load(given.home / settings.FILE)
-    environment = StreamExecutionEnvironment.get_execution_environment(configuration())
-    environment.enable_checkpointing(given.checkpoint_ms)
+    job, config = settings.load(given.home / settings.FILE), configuration()
+    for name, _, value in (each.partition("=") for each in given.set):
+        config.set_string(name, value)
+    environment = StreamExecutionEnvironment.get_execution_environment(config)
     build(environment, job)
     environment.execute(job.name)
 
