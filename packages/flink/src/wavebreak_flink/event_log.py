@@ -75,10 +75,6 @@ class EventLog:
         """The number of the last block."""
         return len(self.blocks) - 1
 
-    def numbered(self, number: int) -> tuple[int, LineBlock]:
-        """Return a block, with its number, of an element of the source: the number."""
-        return number, self.read(number)
-
     def save(self, home: Path) -> None:
         """Write where the blocks are into a job's directory."""
         replace_file(home / FILE, msgspec.json.encode(self.blocks), mode=0o600)

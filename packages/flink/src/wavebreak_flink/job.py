@@ -14,12 +14,10 @@ from pyflink.datastream import CheckpointingMode, DataStream, OutputTag, StreamE
 from pyflink.datastream.connectors.file_system import FileSink, RollingPolicy
 from pyflink.datastream.connectors.number_seq import NumberSequenceSource
 from pyflink.java_gateway import get_gateway
-from pyflink.table import DataTypes, Schema, StreamTableEnvironment, TableDescriptor
 
 from wavebreak_flink import event_log, settings
 from wavebreak_flink.operators import FanOutFunction, ShardFunction
 from wavebreak_flink.settings import REFUSED, RESULTS, JobSettings
-from wavebreak_flink.topic_log import Topic
 
 KEY_GROUPS = 128
 """Flink's maximum of parallelism; the same for ever, or a savepoint cannot be rescaled."""
@@ -73,7 +71,7 @@ def build(
     environment.get_checkpoint_config().set_checkpointing_mode(CheckpointingMode.EXACTLY_ONCE)
     refused = OutputTag(REFUSED, Types.STRING())
     message = Types.ROW([Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
-    blocks = _topic(environment, job) if job.topic else _numbers(environment, home)
+    blocks = _numbers(environment, home)
     routed = (
         blocks.process(FanOutFunction(job, keys, refused), output_type=message)
         .uid("fan-out").name("fan-out")
@@ -94,32 +92,6 @@ def _numbers(environment: StreamExecutionEnvironment, home: Path) -> DataStream:
     return environment.from_source(numbers, watermarks, "blocks", type_info=Types.LONG()).uid(
         "blocks"
     )
-
-
-def _topic(environment: StreamExecutionEnvironment, job: JobSettings) -> DataStream:
-    """Return the records of a topic of one partition, each a block, with their offsets."""
-    topic = Topic.of(job.topic)
-    environment.add_jars(Path(job.connector).as_uri())
-    tables = StreamTableEnvironment.create(environment)
-    # Operators of a savepoint are found by names that do not depend on the plan's order.
-    tables.get_config().set("table.exec.uid.generation", "ALWAYS")
-    tables.create_temporary_table(
-        "log",
-        TableDescriptor.for_connector("kafka")
-        .schema(
-            Schema.new_builder()
-            .column("content", DataTypes.BYTES())
-            .column_by_metadata("offset", DataTypes.BIGINT(), is_virtual=True)
-            .build()
-        )
-        .option("topic", topic.name)
-        .option("properties.bootstrap.servers", topic.servers)
-        .option("properties.isolation.level", "read_committed")
-        .option("scan.startup.mode", "earliest-offset")
-        .format("raw")
-        .build(),
-    )
-    return tables.to_data_stream(tables.sql_query("SELECT `offset`, content FROM log"))
 
 
 def _write(rows: DataStream, directory: Path) -> None:

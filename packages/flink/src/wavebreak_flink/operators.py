@@ -11,11 +11,9 @@ from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, OutputTag, ProcessFunction, RuntimeContext
 
 from wavebreak_flink import event_log, messages
-from wavebreak_flink.event_log import EventLog
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
-from wavebreak_flink.topic_log import Topic, TopicLog
 
 
 class FanOutFunction(ProcessFunction):  # type: ignore[misc]
@@ -33,22 +31,14 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start."""
-        self._source = self._opened()
-        self._fan_out = FanOut(self._settings, self._source, self._source.last)
+        self._log = event_log.load(Path(self._settings.home))
+        self._fan_out = FanOut(self._settings, self._log, self._log.last)
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
         self._events, self._refusals = metrics.counter("events"), metrics.counter("refused")
 
-    def _opened(self) -> EventLog | TopicLog:
-        """Return the log of the settings."""
-        if not self._settings.topic:
-            return event_log.load(Path(self._settings.home))
-        topic = TopicLog(Topic.of(self._settings.topic))
-        topic.check()
-        return topic
-
-    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: int, ctx: ProcessFunction.Context) -> Iterator[Any]:
         """Take a block."""
-        for step in self._fan_out.take(*self._source.numbered(value)):
+        for step in self._fan_out.take(value, self._log.read(value)):
             self._events.inc(step.read)
             self._refusals.inc(len(step.refused))
             for refusal in step.refused:

@@ -38,8 +38,6 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lateness_s: Seconds that an event may be older than the newest one before it.
         groups: Groups of shards: the job's parallelism.
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
-        topic: The log, where it is a topic of Kafka: `kafka://host:port/topic` ("": in files).
-        connector: The jar of Flink's Kafka connector, for a topic.
         mark_every: Blocks of the log between two marks.
         marks_kept: Newest marks that are kept.
         patience_s: Seconds after which a group that waits for another one gives up.
@@ -57,8 +55,6 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lateness_s: Annotated[int, msgspec.Meta(ge=0)] = 60
     groups: Annotated[int, msgspec.Meta(ge=1, le=SHARDS)] = 1
     exchange: str = ""
-    topic: str = ""
-    connector: str = ""
     mark_every: Count = 64
     marks_kept: Count = 24
     patience_s: Count = 600

@@ -145,14 +145,9 @@ def compare(home: Path) -> Comparison:
     A job that goes on has published some of them, in the same order.
 
     Raises:
-        UsageError: The job has published nothing yet, or its log is a topic.
+        UsageError: The job has published nothing yet.
 
     """
-    if settings.load(home / settings.FILE).topic:
-        raise UsageError(
-            "the job's log is a topic, and a replay reads files",
-            fix="write the records of the topic into files, and compare with a job on these",
-        )
     published = rows_of(home, "decision")
     if not published and not (home / RESULTS).is_dir():
         raise UsageError("the job has published nothing", fix="wait for its first checkpoint")

@@ -42,33 +42,13 @@ def _exchange(url: str) -> str:
     return url
 
 
-def _topic(log: str, connector: Path | None) -> str:
-    """Return the URL of a log in a topic; "" for one in files."""
-    from wavebreak_flink.topic_log import Topic
-
-    if not log.startswith("kafka:"):
-        return ""
-    Topic.of(log)
-    if connector is None or not connector.is_file():
-        raise UsageError(
-            "a log in a topic needs the jar of Flink's Kafka connector",
-            fix="give flink-sql-connector-kafka for this version of Flink: --connector",
-        )
-    return log
-
-
 @flink.command(
     epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
     "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
     "--exchange postgresql://flink@db/wavebreak`"
 )
 def submit(
-    log: Annotated[
-        str,
-        typer.Argument(
-            help="Events: a .jsonl file, a directory of them, or kafka://HOST:PORT/TOPIC."
-        ),
-    ],
+    log: Annotated[Path, typer.Argument(help="Events: a .jsonl file, or a directory of them.")],
     home: Annotated[
         Path,
         typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
@@ -87,9 +67,6 @@ def submit(
         str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
     ] = "",
     flink_url: Annotated[str, typer.Option("--flink", help="REST API of the cluster.")] = DEFAULT,
-    connector: Annotated[
-        Path | None, typer.Option(help="Jar of Flink's Kafka connector, for a topic.")
-    ] = None,
     environment: Environment = None,
     as_json: Json = False,
 ) -> None:
@@ -109,15 +86,13 @@ def submit(
         name=place.name, home=str(place), profile=_path(profile), policy=_path(policy),
         model="none" if model_dir == "none" else _path(Path(model_dir) if model_dir else None),
         key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
-        groups=parallelism, exchange=_exchange(exchange), topic=_topic(log, connector),
-        connector=_path(connector),
+        groups=parallelism, exchange=_exchange(exchange),
     )  # fmt: skip
     # What the job would find wrong on a TaskManager is found here.
     job.engine()
     job.edge()
     job.save()
-    if not job.topic:
-        event_log.cut(Path(log)).save(place)
+    event_log.cut(log).save(place)
     made = submission.submit(job, found, flink_url)
     if as_json:
         print_json({"job": made.job, "flink": made.flink, "home": job.home})
