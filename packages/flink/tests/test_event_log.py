@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from wavebreak.errors import FileError
+from wavebreak.io import read
+from wavebreak.io.line_splitter import MAX_LINE
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_flink import event_log
-from wavebreak_flink.event_log import cut
+from wavebreak_flink.event_log import cut, decode
 
 
 def test_blocks_hold_every_line_once(tmp_path: Path) -> None:
@@ -21,6 +24,18 @@ def test_blocks_hold_every_line_once(tmp_path: Path) -> None:
     assert b"".join(bytes(piece.text) for piece in pieces) == b"".join(lines)
     assert [block.line for block in log.blocks if block.begin == 0] == [1, 1]
     assert log.blocks[1].line == 1 + len(pieces[0].ends)
+
+
+def test_a_line_beyond_the_limit_hides_no_event(tmp_path: Path) -> None:
+    path, event = tmp_path / "a.jsonl", b'{"type":"account.deleted","ts":0,"account":"%s"}\n'
+    path.write_bytes(event % b"a" + b" " * (2 * MAX_LINE + 100) + event % b"b" + event % b"c")
+    log, edge = cut(path, 100), Pseudonymizer(b"a key for tests only")
+    batches = [decode(log.read(number), edge) for number in range(len(log))]
+    accounts = [name for batch in batches for name in batch.log["account"].to_pylist()]
+    expected = list(read(path, edge))
+    assert accounts == expected[0].log["account"].to_pylist() == ["a", "c"]
+    refused = [each for batch in batches for each in batch.refused]
+    assert refused == expected[0].refused
 
 
 def test_saved_blocks_are_read_again(tmp_path: Path) -> None:

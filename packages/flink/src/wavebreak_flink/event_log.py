@@ -126,9 +126,12 @@ def _blocks_of(path: Path, size: int) -> list[Block]:
     with path.open("rb") as file:
         while text := file.read(size):
             if not text.endswith(b"\n"):
-                # A line beyond the limit is refused by whoever decodes it, and cut here.
                 text += file.readline(MAX_LINE + 1)
             blocks.append(Block(str(path), begin, begin + len(text), line))
-            begin += len(text)
-            line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == _NEWLINE))
+            whole = text.endswith(b"\n")
+            line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == _NEWLINE)) + (not whole)
+            # Of a line beyond the limit enough is kept to refuse it; no event is in the rest.
+            while not whole and (rest := file.readline(MAX_LINE)):
+                whole = rest.endswith(b"\n")
+            begin = file.tell()
     return blocks
