@@ -15,9 +15,13 @@ MADE_BY := .venv/.made-by
 CORE_READY := .venv/.ready-core
 READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+pip_install = $(1)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+PIP_INSTALL := $(call pip_install,$(BIN))
+# Flink pins older libraries than ours: its job has an environment of its own.
+FLINK := .venv-flink/bin
+FLINK_READY := .venv-flink/.ready
 # The distributions of this repository, in the order in which they need each other.
-PACKAGES = packages/engine packages/server packages/cases packages/business packages/lab
+PACKAGES = packages/engine packages/server packages/cases packages/business packages/lab packages/flink
 OWN := $(patsubst wavebreak-engine,wavebreak,$(PACKAGES:packages/%=wavebreak-%))
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 	$(addprefix --no-emit-package ,$(OWN)) $(if $(UPGRADE),--upgrade)
@@ -25,12 +29,13 @@ CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements \
 	--pyproject packages/engine/pyproject.toml --spec-version 1.6 --output-reproducible
 
 # Install what a lock pins: by uv, which takes seconds where pip takes a minute, from the index that
-# pip is set to use; by pip where uv cannot. The second argument is of uv's options.
+# pip is set to use; by pip where uv cannot. The second argument is of uv's options, the third the
+# environment's programs.
 define install_lock
 	@index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}; \
-	  UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	  UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(or $(3),$(BIN))/python --require-hashes \
 	    $(2) $${index:+--default-index "$$index"} -r $(1) || \
-	  { echo "uv could not; pip does it (a minute or two)"; $(PIP_INSTALL) --require-hashes -r $(1); }
+	  { echo "uv could not; pip does it (a minute or two)"; $(call pip_install,$(or $(3),$(BIN))) --require-hashes -r $(1); }
 endef
 
 .DEFAULT_GOAL := help
@@ -68,9 +73,10 @@ integrations: $(READY) ## the integrations' tests with real chat servers, which 
 	@$(BIN)/python integrations/synapse/install_synapse.py
 	@$(BIN)/pytest $(filter-out packages/%/tests tests clients,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
 
-# A Kafka broker from Maven's jars, which it fetches: needs a Java runtime (17 or newer) and Maven.
-scale: $(READY) ## the service's log at a real Kafka broker, killed under load
-	@$(BIN)/pytest packages/server/cluster_tests -n0 -rs
+# With what the package index carries: Flink, its Python and a small cluster; and a Kafka broker from
+# Maven's jars, which it fetches. Needs a Java runtime (17 or newer) and Maven.
+scale: $(READY) $(FLINK_READY) ## the job on Apache Flink and the log in Kafka: tests on clusters
+	@$(BIN)/pytest packages/flink/cluster_tests packages/server/cluster_tests -n0 -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"
@@ -118,8 +124,13 @@ lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the 
 	  --group pyproject.toml:speed --output-file requirements-speed.lock
 	@$(UV_COMPILE) packages/server/pyproject.toml packages/cases/pyproject.toml \
 	  --group pyproject.toml:build --constraint requirements.lock --output-file requirements-core.lock
+	@machine_code=$$(mktemp); trap 'rm -f "$$machine_code"' EXIT; \
+	grep -oE '^(numba|llvmlite)==[0-9.]+' requirements.lock >"$$machine_code"; \
+	$(UV_COMPILE) packages/engine/pyproject.toml --group packages/flink/pyproject.toml:job \
+	  --python-version 3.11 --constraint "$$machine_code" --output-file requirements-flink.lock; \
+	sed -i '\|#   -c /|d' requirements-flink.lock
 	@$(BIN)/python frontend/build.py --lock
-	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."
+	@echo "Wrote requirements.lock, requirements-speed.lock, requirements-core.lock, requirements-flink.lock."
 	@echo "Next: make test, then commit them"
 
 packages: $(READY) ## every package in dist/: wheels, npm, rock, ejabberd's module (one version)
@@ -184,6 +195,20 @@ $(CORE_READY): $(MADE_BY) requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
 $(READY): $(CORE_READY) requirements.lock
 	@echo "Installing what requirements.lock adds for tests and development (once)"
 	$(call install_lock,requirements.lock,--compile-bytecode)
+	@touch $@
+
+$(FLINK_READY): $(CORE_READY) requirements-flink.lock packages/engine/pyproject.toml packages/flink/pyproject.toml
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] > (3, 12))' || { \
+	  echo "Flink's Python packages need Python 3.11 or 3.12, and .venv has $$($(BIN)/python --version)." >&2; \
+	  echo "Fix: make scale PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@java -version 2>&1 | awk -F '"' '/version/ { split($$2, v, "."); good = v[1] >= 11 } END { exit !good }' || { \
+	  echo "Flink needs Java 11 or newer, and there is no such java on the PATH." >&2; \
+	  echo "Fix: install one (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
+	@echo "Installing Apache Flink into .venv-flink, as requirements-flink.lock pins it (once; 300 MB)"
+	@$(BIN)/python -m venv --clear .venv-flink
+	$(call install_lock,requirements-flink.lock,--compile-bytecode,$(FLINK))
+	@$(call pip_install,$(FLINK)) --no-deps --no-build-isolation --editable packages/engine --editable packages/flink
+	@$(FLINK)/wavebreak precompile
 	@touch $@
 
 $(SPEED_READY): $(READY) requirements-speed.lock

@@ -3,7 +3,7 @@
     python packages/build.py                     # into dist/
     python packages/build.py --out DIR           # elsewhere
 
-Wheels and source archives of the five distributions, of the Python client and of the Synapse
+Wheels and source archives of the six distributions, of the Python client and of the Synapse
 module; the npm package of the TypeScript client; a rock of the Prosody module, for LuaRocks and
 `prosodyctl install`; an archive of the ejabberd module, for `ejabberdctl module_install`. The same
 commit makes the same bytes where `SOURCE_DATE_EPOCH` is set.

@@ -63,9 +63,9 @@ def projects() -> list[dict[str, Any]]:
     return [tomllib.loads(path.read_text(encoding="utf-8"))["project"] for path in paths]
 
 
-def test_five_distributions_are_described() -> None:
+def test_six_distributions_are_described() -> None:
     distributions = {"wavebreak", "wavebreak_server", "wavebreak_cases", "wavebreak_business"}
-    assert set(PACKAGES) == {*distributions, "wavebreak_lab"}
+    assert set(PACKAGES) == {*distributions, "wavebreak_lab", "wavebreak_flink"}
 
 
 @pytest.mark.parametrize("distribution", PACKAGES)

@@ -182,13 +182,13 @@ def test_pages_and_modules_name_the_port_of_the_service() -> None:
         and not {"tests", "node_modules"} & set(path.parts)
     ]
     assert len(sources) > 40
-    synapse = 8008
+    synapse, flink = 8008, 8081
     local = re.compile(r"https?://(?:127\.0\.0\.1|localhost):(\d{2,5})\b")
     wrong = [
         f"{path.relative_to(ROOT)}: {port}"
         for path in [*documents(), *sources]
         for port in local.findall(path.read_text("utf-8"))
-        if int(port) not in (Settings.port, synapse)
+        if int(port) not in (Settings.port, synapse, flink)
     ]
     assert wrong == []
 
@@ -209,7 +209,7 @@ def test_linked_files_exist() -> None:
 
 def test_documented_source_files_exist() -> None:
     sources = sorted((ROOT / "packages").glob("*/src/*/"))
-    assert len(sources) == 5
+    assert len(sources) == 6
     packages = [source.parent for source in sources]
     places = [ROOT, *sources, *packages, ROOT / "packages/engine/src/wavebreak/policy"]
     checked, missing = 0, []

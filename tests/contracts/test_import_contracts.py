@@ -50,7 +50,7 @@ def append(path: Path, *imports: str) -> None:
 
 def test_every_contract_is_kept() -> None:
     expected = len(contracts())
-    assert expected == 22
+    assert expected == 24
     assert f"Contracts: {expected} kept, 0 broken." in lint(ROOT)
 
 
@@ -64,6 +64,7 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(sources: Pa
     append(sources / "wavebreak_business/settings.py", "wavebreak_business.cli")
     append(sources / "wavebreak_business/findings.py", "wavebreak_business.service.api")
     append(sources / "wavebreak_lab/simulation/world.py", "wavebreak_lab.training")
+    append(sources / "wavebreak_flink/rows.py", "wavebreak_flink.cli", "pyflink")
     # Long names are printed on several lines.
     said = " ".join(lint(sources).split())
     for contract in contracts().values():
@@ -75,7 +76,7 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(sources: Pa
     [
         ("wavebreak", "layers"), ("wavebreak_server", "server"),
         ("wavebreak_cases", "cases"), ("wavebreak_business", "business"),
-        ("wavebreak_lab", "lab"),
+        ("wavebreak_lab", "lab"), ("wavebreak_flink", "flink"),
     ],
 )  # fmt: skip
 def test_a_module_that_no_layer_names_is_refused(
@@ -88,7 +89,7 @@ def test_a_module_that_no_layer_names_is_refused(
 
 
 def test_the_layers_are_exhaustive_and_ignore_no_import() -> None:
-    for name in ("layers", "server", "cases", "business", "lab"):
+    for name in ("layers", "server", "cases", "business", "lab", "flink"):
         layers = contracts()[f"importlinter:contract:{name}"]
         assert layers["exhaustive"] == "True"
         assert "ignore_imports" not in layers
@@ -97,7 +98,8 @@ def test_the_layers_are_exhaustive_and_ignore_no_import() -> None:
 
 @pytest.mark.parametrize(
     ("package", "above"),
-    [("wavebreak", "server|cases|business|lab"), ("wavebreak_server", "cases|business|lab"),
+    [("wavebreak", "server|cases|business|lab|flink"),
+     ("wavebreak_server", "cases|business|lab|flink"),
      ("wavebreak_cases", "business|lab")],
 )  # fmt: skip
 def test_no_distribution_names_a_module_of_one_that_builds_on_it(package: str, above: str) -> None:
@@ -151,6 +153,7 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
         "$(filter-out packages/%/tests tests clients,$(TESTS)) "
         "$(if $(filter file,$(origin TESTS)),integrations) -rs",
         "--doctest-modules packages/*/src || failed=1; \\",
+        "packages/flink/cluster_tests -n0 -rs",
     ]
 
 

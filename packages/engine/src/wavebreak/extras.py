@@ -32,7 +32,7 @@ EXTRAS: Mapping[str, str] = {
 """The distribution and extra that install each optional package, by the name that is imported."""
 
 SERVER, CASES, LAB = "wavebreak-server", "wavebreak-cases", "wavebreak-lab"
-BUSINESS = "wavebreak-business"
+BUSINESS, FLINK = "wavebreak-business", "wavebreak-flink"
 
 COMMANDS: Mapping[str, str] = {
     "demo": LAB,
@@ -68,6 +68,7 @@ COMMANDS: Mapping[str, str] = {
     "bundle": CASES,
     "verify": CASES,
     "business": BUSINESS,
+    "flink": FLINK,
     "backup": SERVER,
     "restore": SERVER,
     "log": SERVER,

@@ -288,21 +288,33 @@ class Engine:
         self._ids.clear()
 
     def _decisions(self, hits: Any) -> Iterator[Decision]:
+        names = self.fanout.accounts.texts
         for hit in hits:
-            self._count(int(hit["hits"]))
-            self.asked[int(hit["level"])] += 1
-            if hit["outcome"] != NO_CHANGE:
-                account = self.fanout.accounts.texts([int(hit["account"])])[0].as_py()
-                trigger = self._trigger(int(hit["position"]))
-                made = build_decision(
-                    hit, self.program, account, trigger, self.version, self._model
-                )
-                if self.model is not None and needs_model_reasons(made):
-                    made = with_model_reasons(
-                        made, self.model.reasons(hit["values"]), hit["values"]
-                    )
+            made = self.decision(hit, lambda slot: str(names([slot])[0].as_py()), self._trigger)
+            if made is not None:
                 self.lists.note_decision(made, int(hit["account"]))
                 yield made
+
+    def decision(
+        self, hit: Any, name: Callable[[int], str], trigger: Callable[[int], str]
+    ) -> Decision | None:
+        """Count a hit (dtype HIT), and return the decision that it makes (None: none).
+
+        Args:
+            hit: The hit, of a shard of this process or of another.
+            name: Returns an account's name by its slot.
+            trigger: Returns an event's id by its position, which is of the epoch of the hit.
+
+        """
+        self._count(int(hit["hits"]))
+        self.asked[int(hit["level"])] += 1
+        if hit["outcome"] == NO_CHANGE:
+            return None
+        account, event = name(int(hit["account"])), trigger(int(hit["position"]))
+        made = build_decision(hit, self.program, account, event, self.version, self._model)
+        if self.model is not None and needs_model_reasons(made):
+            made = with_model_reasons(made, self.model.reasons(hit["values"]), hit["values"])
+        return made
 
     def _count(self, hits: int) -> None:
         for k in range(len(self.fired)):

@@ -1,0 +1,182 @@
+"""Command group `flink`: submit, status, savepoint, rescale, replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from wavebreak.cli.console import command, out, print_json, print_next_steps
+from wavebreak.cli.options import Enforce, IpDatabase, Json, Key, Lateness, ModelDir, PolicyDir
+from wavebreak.errors import UsageError
+from wavebreak.features.layout import SHARDS
+from wavebreak_flink.cli import flink
+from wavebreak_flink.rest_api import DEFAULT
+
+Home = Annotated[Path, typer.Argument(help="Directory of the job, as `submit --home` wrote it.")]
+Environment = Annotated[
+    Path | None,
+    typer.Option(help="Python environment with Flink (default: $WAVEBREAK_FLINK or .venv-flink)."),
+]
+Parallelism = Annotated[
+    int, typer.Option(min=1, max=SHARDS, help="Groups of shards, each on a slot of its own.")
+]
+
+
+def _exchange(url: str) -> str:
+    """Check the URL of the exchange; its password would lie in the job's settings."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise UsageError(
+            "--exchange is no URL of PostgreSQL", fix="write it as postgresql://user@host/database"
+        )
+    if parts.password:
+        raise UsageError(
+            "--exchange holds a password",
+            fix="put it into ~/.pgpass (or PGPASSFILE) of whoever runs the TaskManagers",
+        )
+    return url
+
+
+@flink.command(
+    epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
+    "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
+    "--exchange postgresql://flink@db/wavebreak`"
+)
+def submit(
+    log: Annotated[Path, typer.Argument(help="Events: a .jsonl file, or a directory of them.")],
+    home: Annotated[
+        Path,
+        typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
+    ],
+    profile: Annotated[
+        Path, typer.Option(help="Coverage profile of the stream (`wavebreak profile` learns it).")
+    ],
+    policy: PolicyDir = None,
+    model_dir: ModelDir = None,
+    key: Key = None,
+    ip_database: IpDatabase = None,
+    enforce: Enforce = False,
+    lateness: Lateness = 60,
+    parallelism: Parallelism = 1,
+    exchange: Annotated[
+        str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
+    ] = "",
+    flink_url: Annotated[str, typer.Option("--flink", help="REST API of the cluster.")] = DEFAULT,
+    environment: Environment = None,
+    as_json: Json = False,
+) -> None:
+    """Submit the job that decides on a log; its rows are those of `wavebreak run`."""
+    from wavebreak_flink import event_log, submission
+    from wavebreak_flink.environment import find_environment
+    from wavebreak_flink.settings import JobSettings
+
+    found = find_environment(environment)
+    place = home.absolute()
+    if (place / submission.FILE).exists():
+        raise UsageError(
+            f"{home} holds a job already",
+            fix="give another --home, or remove the directory when its job has ended",
+        )
+    job = JobSettings(
+        name=place.name, home=str(place), profile=_path(profile), policy=_path(policy),
+        model="none" if model_dir == "none" else _path(Path(model_dir) if model_dir else None),
+        key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
+        groups=parallelism, exchange=_exchange(exchange),
+    )  # fmt: skip
+    # What the job would find wrong on a TaskManager is found here.
+    job.engine()
+    job.edge()
+    job.save()
+    event_log.cut(log).save(place)
+    made = submission.submit(job, found, flink_url)
+    if as_json:
+        print_json({"job": made.job, "flink": made.flink, "home": job.home})
+        return
+    out.print(f"Job {made.job} decides on {log} with parallelism {parallelism}.")
+    print_next_steps(
+        [command("wavebreak", "flink", verb, home) for verb in ("status", "replay")]
+    )  # fmt: skip
+
+
+def _path(given: Path | None) -> str:
+    return str(given.absolute()) if given else ""
+
+
+@flink.command(epilog="Example: `wavebreak flink status job`")
+def status(home: Home, as_json: Json = False) -> None:
+    """Say how a job is: its state, checkpoints, restarts, and what it has published."""
+    from wavebreak_flink import submission
+
+    known = submission.load(home)
+    said = known.api.overview(known.job)
+    rows = {kind: len(submission.rows_of(home, kind)) for kind in ("decision", "operator")}
+    if as_json:
+        print_json(
+            {"job": known.job, "flink": known.flink, "savepoint": known.savepoint}
+            | said._asdict() | rows
+        )  # fmt: skip
+        return
+    out.print(f"Job {known.job} at {known.flink}: {said.state}, parallelism {said.parallelism}")
+    out.print(
+        f"checkpoints {said.checkpoints:,}, restored {said.restarts:,}; decisions published "
+        f"{rows['decision']:,}"
+    )
+    if known.savepoint:
+        out.print(f"savepoint {known.savepoint}")
+    if said.failure:
+        out.print(f"last failure: {said.failure.strip().splitlines()[0]}", style="yellow")
+
+
+@flink.command(epilog="Example: `wavebreak flink savepoint job --stop`")
+def savepoint(
+    home: Home,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the job there, such as before an upgrade.")
+    ] = False,
+) -> None:
+    """Make a savepoint, from which a job goes on."""
+    from wavebreak_flink import submission
+
+    made = submission.savepoint(home.absolute(), stop=stop)
+    out.print(f"savepoint {made.savepoint}")
+
+
+@flink.command(epilog="Example: `wavebreak flink rescale job --parallelism 4`")
+def rescale(
+    home: Home,
+    parallelism: Parallelism,
+    flink_url: Annotated[
+        str, typer.Option("--flink", help="Cluster on which it goes on (default: where it ran).")
+    ] = "",
+    environment: Environment = None,
+) -> None:
+    """Let a job go on with a parallelism, from where it was stopped or a savepoint made now."""
+    from wavebreak_flink import submission
+    from wavebreak_flink.environment import find_environment
+
+    found = find_environment(environment)
+    made = submission.rescale(home.absolute(), parallelism, found, flink_url)
+    out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {made.savepoint}")
+
+
+@flink.command(epilog="Example: `wavebreak flink replay job`")
+def replay(home: Home, as_json: Json = False) -> None:
+    """Decide on a job's log with the embedded engine, and compare what the job published."""
+    from wavebreak_flink import submission
+
+    found = submission.compare(home)
+    if as_json:
+        print_json({"same": found.same, "engine": found.engine, "equal": found.other is None})
+    if found.other is not None:
+        raise UsageError(
+            "the job published a decision that the engine does not make, after "
+            f"{found.same:,} that are the same",
+            fix="compare versions, policy, model, key and machine of both; the log decides",
+        )
+    if not as_json:
+        out.print(f"{found.same:,} of {found.engine:,} decisions published, the same to the byte")

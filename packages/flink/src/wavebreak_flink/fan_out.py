@@ -1,0 +1,116 @@
+"""The ordered fan-out of a job: blocks of the log in, a message for each group out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from wavebreak.engine.exchange import group_of, shards_of
+from wavebreak.features.facts import Segment
+from wavebreak.io import Batch
+from wavebreak.io.line_splitter import LineBlock
+from wavebreak.schema.events import Refusal
+from wavebreak_flink.event_log import decode
+from wavebreak_flink.marks import FAN_OUT, Marks
+from wavebreak_flink.messages import Message, Texts, part_of
+from wavebreak_flink.settings import JobSettings
+
+
+class Log(Protocol):
+    """A log of numbered blocks that can be read again."""
+
+    def between(self, first: int, end: int, /) -> Iterator[tuple[int, LineBlock]]:
+        """Return the blocks from a number on, up to another, each with its number."""
+        ...
+
+
+class Step(NamedTuple):
+    """What becomes of a block: a message for each group, and the events that were refused."""
+
+    messages: list[Message]
+    refused: list[Refusal]
+    read: int
+
+
+class FanOut:
+    """The one ordered reader of a job's log.
+
+    It keeps nothing in Flink. Started anew in the middle of a log, it goes on from the newest mark
+    before that, reads the blocks in between again, and lets the groups do so in silence.
+
+    Args:
+        settings: Of the job.
+        log: The blocks, for those in between.
+        last: The number of the last block (-1: the log has no end).
+
+    """
+
+    def __init__(self, settings: JobSettings, log: Log, last: int = -1) -> None:
+        self._settings, self._log, self._last = settings, log, last
+        # The policy decides nothing here; marks are of it.
+        self._engine = settings.engine()
+        self._fanout = self._engine.fanout
+        self._edge = settings.edge()
+        self._marks = Marks(Path(settings.home), settings.marks_kept)
+        self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
+        self._named, self._mark, self._begun = 0, 0, False
+
+    def take(self, number: int, piece: LineBlock) -> Iterator[Step]:
+        """Take a block; also the blocks before it where the job goes on from a mark.
+
+        Args:
+            number: The block's.
+            piece: Its lines.
+
+        """
+        resume = -1
+        if not self._begun:
+            self._begun = True
+            resume = self._restore(number)
+            for before, block in self._log.between(resume, number):
+                yield self._step(before, block, resume, loud=False)
+                resume = -1
+        yield self._step(number, piece, resume, loud=True)
+
+    def _restore(self, number: int) -> int:
+        """Go on from the newest mark; return its number (0: from nothing)."""
+        self._mark, arrays = self._marks.newest(number, self._engine)
+        if arrays:
+            self._fanout.load(arrays)
+        self._named = len(self._fanout.accounts)
+        return self._mark
+
+    def _step(self, number: int, piece: LineBlock, resume: int, *, loud: bool) -> Step:
+        every = self._settings.mark_every
+        marks = number // every > self._mark // every
+        if marks:
+            self._mark = number
+            self._marks.write(number, FAN_OUT, self._engine, self._fanout.dump())
+        batch: Batch = decode(piece, self._edge)
+        segments = [
+            (segment, str(segment.ids[-1].as_py())) for segment in self._fanout.segments(batch.log)
+        ]
+        names = self._new_names()
+        finish = number == self._last
+        messages = [
+            Message(number, loud, self._parts(segments, own), names[group], self._fanout.sources,
+                    resume, marks, finish)
+            for group, own in enumerate(self._own)
+        ]  # fmt: skip
+        return Step(messages, batch.refused if loud else [], batch.read if loud else 0)
+
+    def _parts(self, segments: list[tuple[Segment, str]], own: Any) -> list[Any]:
+        return [part_of(segment, own, last_id) for segment, last_id in segments]
+
+    def _new_names(self) -> list[Texts]:
+        """Return the names of the accounts that are new, by group, in order of their slots."""
+        first, self._named = self._named, len(self._fanout.accounts)
+        slots = pa.array(range(first, self._named), pa.int64()).to_numpy()
+        groups = group_of(slots, self._settings.groups)
+        return [
+            Texts.of(self._fanout.accounts.texts(slots[groups == group]))
+            for group in range(self._settings.groups)
+        ]

@@ -1,0 +1,156 @@
+"""Marks: the state of a job before a block of its log, written by the fan-out and by each group.
+
+A mark follows from the log: whoever goes on from it gives the same results again. Flink's
+checkpoints say how far the log is read; a job goes on from the newest mark before that, and reads
+from there to where it was without saying it anew. A mark of any number of groups is read by any
+other. A damaged one is passed over for one before it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wavebreak.engine import Engine, snapshot
+from wavebreak.engine.exchange import shards_of
+from wavebreak.engine.snapshot import EngineState, manifest_of
+from wavebreak.errors import SnapshotError
+from wavebreak.features.layout import SHARDS
+
+FAN_OUT = "fan-out"
+_GROUP = re.compile(r"group-(\d+)-of-(\d+)")
+_OF_SHARD = re.compile(r"(?:core\.)?(?:rows|rares|pairs|deltas|touched|sources|names)(\d+)")
+"""Arrays that are of one shard; all others are the same in every group."""
+
+
+class Marks:
+    """The marks of a job.
+
+    Args:
+        home: The job's directory.
+        kept: How many of the newest are kept.
+
+    """
+
+    def __init__(self, home: Path, kept: int) -> None:
+        self._root, self._kept = home / "marks", kept
+
+    def write(self, number: int, name: str, engine: Engine, arrays: dict[str, Any]) -> None:
+        """Write a part of a mark, unless it is there from before a restart.
+
+        Args:
+            number: The block before which it is.
+            name: Of the part; see `group_name`.
+            engine: The engine, whose policy and model the mark is of.
+            arrays: The part.
+
+        """
+        path = self._path(number, name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        snapshot.write(EngineState(manifest_of(engine), arrays), path)
+
+    def newest(self, number: int, engine: Engine) -> tuple[int, dict[str, Any]]:
+        """Return the newest sound mark at or before a block, and the fan-out's part of it.
+
+        0 and nothing where there is none: the log is read from its beginning.
+        """
+        for mark in sorted(self.numbers(), reverse=True):
+            if mark > number:
+                continue
+            try:
+                for name in self._groups(mark):
+                    self._checked(mark, name, engine)
+                return mark, self._checked(mark, FAN_OUT, engine)
+            except SnapshotError as error:
+                if not error.code:
+                    continue
+                raise
+        return 0, {}
+
+    def read(self, number: int, group: int, groups: int, engine: Engine) -> dict[str, Any]:
+        """Return a group's state in a mark, whatever number of groups wrote it.
+
+        Raises:
+            SnapshotError: It is damaged, incomplete, or of another policy or model.
+
+        """
+        held: dict[str, Any] = {}
+        own, positions, ids = shards_of(group, groups), [], list[str]()
+        for name in self._groups(number):
+            arrays = self._checked(number, name, engine)
+            positions.append(arrays.pop("positions"))
+            ids += unpacked(arrays.pop("ids"))
+            for key, array in arrays.items():
+                if (shard := shard_of(key)) < 0 or own[shard]:
+                    held[key] = array
+        places, first = np.unique(np.concatenate(positions), return_index=True)
+        return held | {"positions": places, "ids": [ids[at] for at in first.tolist()]}
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all marks, sound or not."""
+        return [int(path.name) for path in self._root.glob("[0-9]*")]
+
+    def forget(self) -> None:
+        """Delete the oldest marks, all but so many."""
+        for number in sorted(self.numbers())[: -self._kept]:
+            shutil.rmtree(self._root / f"{number:012d}", ignore_errors=True)
+
+    def _groups(self, number: int) -> list[str]:
+        """Return the names of the groups' parts of a mark, of one number of groups."""
+        found: dict[int, set[int]] = {}
+        for path in (self._root / f"{number:012d}").glob("group-*"):
+            if named := _GROUP.fullmatch(path.name):
+                found.setdefault(int(named[2]), set()).add(int(named[1]))
+        for many, groups in sorted(found.items()):
+            if len(groups) == many <= SHARDS:
+                return [group_name(group, many) for group in range(many)]
+        raise SnapshotError(f"mark {number} is incomplete")
+
+    def _checked(self, number: int, name: str, engine: Engine) -> dict[str, Any]:
+        state = snapshot.read(self._path(number, name))
+        if state.about != manifest_of(engine):
+            raise SnapshotError(
+                f"mark {number} is of another policy, model, profile or mode",
+                fix="submit the job with what it ran with, or anew under another home",
+                code="other_policy",
+            )
+        return state.arrays
+
+    def _path(self, number: int, name: str) -> Path:
+        return self._root / f"{number:012d}" / name
+
+
+def group_name(group: int, groups: int) -> str:
+    """Return the name of a group's part of a mark."""
+    return f"group-{group}-of-{groups}"
+
+
+def packed(texts: list[str]) -> Any:
+    """Return texts as an array (uint8)."""
+    return np.frombuffer(msgspec.msgpack.encode(texts), np.uint8)
+
+
+def unpacked(array: Any) -> list[str]:
+    """Return the texts of an array."""
+    return msgspec.msgpack.decode(array.tobytes(), type=list[str])
+
+
+def shard_of(name: str) -> int:
+    """Return the shard of an array of a dump; -1 for what all groups hold alike.
+
+    >>> shard_of("core.rows12"), shard_of("names3"), shard_of("core.people")
+    (12, 3, -1)
+    """
+    found = _OF_SHARD.fullmatch(name)
+    return int(found[1]) if found else -1
+
+
+def each_shard(group: int, groups: int) -> Iterator[int]:
+    """Return the shards of a group, in order."""
+    return iter(range(group, SHARDS, groups))

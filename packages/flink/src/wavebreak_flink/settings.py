@@ -1,0 +1,102 @@
+"""Settings of a job: what it reads, what decides, and where it keeps what it needs to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from wavebreak import model, rules
+from wavebreak.durable_files import replace_file
+from wavebreak.engine import Engine
+from wavebreak.engine.exchange import Exchange
+from wavebreak.errors import FileError
+from wavebreak.features.layout import SHARDS
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key
+from wavebreak.schema import coverage
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 30)]
+FILE = "job.json"
+RESULTS, REFUSED = "results", "refused"
+"""Directories of a job's: its rows, and the events that were refused, each with its reason."""
+
+
+class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of a job; paths are the same on every machine of the cluster.
+
+    Attributes:
+        name: Of the job; rows of its exchange are under it.
+        home: Its directory, which every TaskManager sees: settings, marks, results.
+        profile: The file with the stream's field coverage.
+        policy: A local policy's directory ("": the shipped policy).
+        model: A model's directory, or "none" ("": the shipped model).
+        key: The file with the key of pseudonyms ("": as `wavebreak run` finds it).
+        ip_database: The file by which addresses become networks ("": none).
+        enforce: Whether decisions drop the events that they refuse.
+        lateness_s: Seconds that an event may be older than the newest one before it.
+        groups: Groups of shards: the job's parallelism.
+        exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
+        mark_every: Blocks of the log between two marks.
+        marks_kept: Newest marks that are kept.
+        patience_s: Seconds after which a group that waits for another one gives up.
+        accounts: Accounts for which address space is reserved.
+    """
+
+    name: str
+    home: str
+    profile: str
+    policy: str = ""
+    model: str = ""
+    key: str = ""
+    ip_database: str = ""
+    enforce: bool = False
+    lateness_s: Annotated[int, msgspec.Meta(ge=0)] = 60
+    groups: Annotated[int, msgspec.Meta(ge=1, le=SHARDS)] = 1
+    exchange: str = ""
+    mark_every: Count = 64
+    marks_kept: Count = 24
+    patience_s: Count = 600
+    accounts: Count = 1 << 20
+
+    def engine(self, exchange: Exchange | None = None) -> Engine:
+        """Return the engine of these settings; with an exchange, that of one group of shards."""
+        return Engine(
+            rules.load_policy(Path(self.policy) if self.policy else None),
+            coverage.load(Path(self.profile)),
+            enforce=self.enforce,
+            lateness_s=self.lateness_s,
+            accounts=self.accounts,
+            model=model.load_selected(self.model or None),
+            exchange=exchange,
+        )
+
+    def edge(self) -> Pseudonymizer:
+        """Return the pseudonymizer of the events."""
+        database = Path(self.ip_database) if self.ip_database else None
+        return Pseudonymizer(load_key(Path(self.key) if self.key else None), database)
+
+    def save(self) -> Path:
+        """Write the settings into the job's directory; return the file."""
+        path = Path(self.home) / FILE
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(self)) + b"\n", mode=0o600)
+        return path
+
+
+def load(path: Path) -> JobSettings:
+    """Read settings.
+
+    Raises:
+        FileError: They cannot be read, or name something that there is not.
+
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=JobSettings)
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be read: {error.strerror}", fix="submit the job first"
+        ) from None
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise FileError(f"{path}: {error}", fix="submit the job again") from None

@@ -1,0 +1,158 @@
+"""A group of shards of a job: messages of the fan-out in, rows out.
+
+It is the engine's own group (ADR 54). What it emits follows from what it gets, so that it may be
+killed at any point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from wavebreak.engine.exchange import group_of
+from wavebreak.engine.shard_group import ROUNDS
+from wavebreak.features.layout import SHARDS
+from wavebreak_flink.exchange import open_exchange
+from wavebreak_flink.marks import Marks, each_shard, group_name, packed, shard_of, unpacked
+from wavebreak_flink.messages import Message, Part, Triggers, segment_of
+from wavebreak_flink.rows import decision_row, operator_row
+from wavebreak_flink.settings import JobSettings
+
+
+class ShardTask:
+    """The shards of one group.
+
+    Args:
+        settings: Of the job.
+        group: Which group it is.
+
+    """
+
+    def __init__(self, settings: JobSettings, group: int) -> None:
+        self._settings, self.group = settings, group
+        self._marks = Marks(Path(settings.home), settings.marks_kept)
+        self._begin()
+
+    def close(self) -> None:
+        """End what it holds open."""
+        self._exchange.close()
+
+    def _begin(self) -> None:
+        self._exchange = open_exchange(self._settings, self.group)
+        self._engine = self._settings.engine(self._exchange)
+        self._triggers, self._names = Triggers(), list[str]()
+        self._begun = False
+        # The last epoch that was closed, and the one at the last mark.
+        self._closed = self._marked = -1
+
+    def take(self, message: Message) -> Iterator[str]:
+        """Take a message; return its rows, in order, unless they were emitted before."""
+        if message.resume >= 0:
+            self._resume(message.resume)
+        elif not self._begun:
+            raise RuntimeError("a group began in the middle of a log: the job has to restart")
+        if message.mark:
+            self._mark(message.number)
+        self._names += message.names.array().to_pylist()
+        self._engine.fanout.number_sources(message.sources)
+        for part in message.parts:
+            yield from self._rows(part, loud=message.loud)
+        if message.finish:
+            yield from self._finish(message)
+
+    def _rows(self, part: Part, *, loud: bool) -> Iterator[str]:
+        shards = self._engine.shards
+        self._engine.judge_sources(part.sources)
+        closed, hits = shards.epoch, shards.turn(part.epoch)
+        if hits is not None:
+            self._closed = closed
+            yield from self._decisions(closed, hits, loud=loud)
+            self._triggers.clear()
+        self._triggers.note(part)
+        hits = shards.advance(segment_of(part))
+        yield from self._decisions(part.epoch, hits, loud=loud)
+
+    def _decisions(self, epoch: int, hits: Any, *, loud: bool) -> Iterator[str]:
+        for hit in hits:
+            made = self._engine.decision(hit, self._name, self._triggers.id_of)
+            if made is not None and loud:
+                yield decision_row(epoch, hit, made)
+
+    def _finish(self, message: Message) -> Iterator[str]:
+        """Close the last epoch at the end of a log, and describe the operators."""
+        shards, closed = self._engine.shards, self._engine.shards.epoch
+        if closed >= 0:
+            yield from self._decisions(closed, shards.close(closed + 1), loud=message.loud)
+            self._triggers.clear()
+        found = shards.operators(self._names_of_all())
+        if self.group == 0 and message.loud:
+            for place, operator in enumerate(found):
+                yield operator_row(place, operator)
+        self._mark(message.number + 1)
+
+    def _resume(self, mark: int) -> None:
+        """Go on from a mark; from nothing at 0."""
+        self.close()
+        self._begin()
+        self._begun = True
+        if mark == 0:
+            return
+        arrays = self._marks.read(mark, self.group, self._settings.groups, self._engine)
+        self._triggers.add(arrays.pop("positions"), pa.array(arrays.pop("ids"), pa.string()))
+        by_shard = [
+            unpacked(arrays.pop(f"names{shard}"))
+            for shard in each_shard(self.group, self._settings.groups)
+        ]
+        self._engine.shards.load(arrays)
+        many = sum(map(len, by_shard))
+        self._names = [
+            by_shard[at % len(by_shard)][at // len(by_shard)] for at in range(many)
+        ]  # fmt: skip
+
+    def _mark(self, number: int) -> None:
+        """Write this group's part of a mark, and forget what no kept mark needs."""
+        positions, ids = self._triggers.all()
+        arrays = self._engine.shards.dump()
+        if self.group:
+            # What all hold alike is in the part of the first.
+            arrays = {name: array for name, array in arrays.items() if shard_of(name) >= 0}
+        arrays |= {"positions": positions, "ids": packed(ids.to_pylist())}
+        held = list(each_shard(self.group, self._settings.groups))
+        for at, shard in enumerate(held):
+            arrays[f"names{shard}"] = packed(self._names[at :: len(held)])
+        name = group_name(self.group, self._settings.groups)
+        self._marks.write(number, name, self._engine, arrays)
+        if self.group == 0:
+            self._marks.forget()
+            # All groups restart together, and say again what they need; this is for comparison.
+            self._exchange.forget(self._marked)
+            self._marked = self._closed
+
+    def _name(self, slot: int) -> str:
+        shard, row = slot % SHARDS, slot // SHARDS
+        held = len(range(self.group, SHARDS, self._settings.groups))
+        return self._names[row * held + shard // self._settings.groups]
+
+    def _names_of_all(self) -> Callable[[Any], list[str]]:
+        """Return what returns names of accounts of all groups, each said by its own.
+
+        Its rounds are the last ones of the open epoch.
+        """
+        numbers = iter(range((max(self._engine.shards.epoch, 0) + 1) * ROUNDS - 1, 0, -1))
+        groups = self._settings.groups
+
+        def names(slots: Any) -> list[str]:
+            owners = group_of(slots, groups)
+            own = [self._name(slot) for slot in slots[owners == self.group].tolist()]
+            row = msgspec.msgpack.encode(own)
+            said = [
+                iter(msgspec.msgpack.decode(each, type=list[str]))
+                for each in self._exchange.all(next(numbers), row)
+            ]
+            return [next(said[owner]) for owner in owners.tolist()]
+
+        return names

@@ -1,0 +1,169 @@
+"""Submitted jobs: given to a cluster, rescaled from a savepoint, and compared with the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from wavebreak.durable_files import replace_file
+from wavebreak.errors import FileError, UsageError
+from wavebreak_flink import event_log, settings
+from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.event_log import decode
+from wavebreak_flink.rest_api import Address, RestApi
+from wavebreak_flink.rows import Kind, merged
+from wavebreak_flink.settings import RESULTS, JobSettings
+
+FILE = "submission.json"
+_CHECKPOINT_MS = "10000"
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """Where a job runs: the cluster's address, its id there, its last savepoint.
+
+    `stopped`: whether it was stopped with that savepoint.
+    """
+
+    flink: str
+    job: str
+    savepoint: str = ""
+    stopped: bool = False
+
+    @property
+    def api(self) -> RestApi:
+        """The REST API of its cluster."""
+        return RestApi(Address.of(self.flink))
+
+    def save(self, home: Path) -> None:
+        """Write it into the job's directory."""
+        replace_file(home / FILE, msgspec.json.encode(self), mode=0o600)
+
+
+def load(home: Path) -> Submission:
+    """Read where a job runs.
+
+    Raises:
+        FileError: None was submitted from that directory.
+
+    """
+    try:
+        return msgspec.json.decode((home / FILE).read_bytes(), type=Submission)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        raise FileError(
+            f"{home} is no directory of a job that was submitted",
+            fix="name the directory that `wavebreak flink submit --home` wrote",
+        ) from None
+
+
+def submit(
+    job: JobSettings, environment: FlinkEnvironment, flink: str, *, savepoint: str = "",
+    options: Mapping[str, str] | None = None,
+) -> Submission:  # fmt: skip
+    """Give a job to a cluster, whose log lies cut in the job's directory.
+
+    Args:
+        job: Its settings, which are written into its directory.
+        environment: With Flink's programs.
+        flink: The URL of the cluster's REST API.
+        savepoint: From which it goes on ("": from the beginning).
+        options: Flink's settings, beside those that the job needs.
+
+    """
+    home = Path(job.home)
+    flags = {
+        "execution.checkpointing.interval": _CHECKPOINT_MS,
+        "execution.checkpointing.dir": (home / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (home / "savepoints").as_uri(),
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "parallelism.default": "1",
+    } | dict(options or {})
+    job.save()
+    name = environment.submit(Address.of(flink), home, flags, savepoint)
+    made = Submission(flink, name, savepoint)
+    made.save(home)
+    return made
+
+
+def savepoint(home: Path, *, stop: bool = False) -> Submission:
+    """Make a savepoint of a job, and stop it where it is to go on elsewhere."""
+    known = load(home)
+    place = known.api.savepoint(known.job, (home / "savepoints").as_uri(), stop=stop)
+    if stop:
+        known.api.wait_for(known.job)
+    made = msgspec.structs.replace(known, savepoint=place, stopped=stop)
+    made.save(home)
+    return made
+
+
+def rescale(
+    home: Path, groups: int, environment: FlinkEnvironment, flink: str = ""
+) -> Submission:  # fmt: skip
+    """Let a job go on with a number of groups, from a savepoint.
+
+    Args:
+        home: The job's directory.
+        groups: How many.
+        environment: With Flink's programs.
+        flink: The cluster on which it goes on ("": where it ran).
+
+    """
+    job, known = settings.load(home / settings.FILE), load(home)
+    if not known.stopped:
+        known = savepoint(home, stop=True)
+    job = msgspec.structs.replace(job, groups=groups)
+    return submit(job, environment, flink or known.flink, savepoint=known.savepoint)
+
+
+def rows_of(home: Path, kind: Kind) -> list[bytes]:
+    """Return the JSON of the rows that a job has published, in the order of the log."""
+    return merged(lines_of(home / RESULTS), kind)
+
+
+def lines_of(directory: Path) -> Iterator[bytes]:
+    """Return the lines that a file sink of a job has published."""
+    for path in sorted(directory.rglob("part-*")):
+        yield from path.read_bytes().splitlines()
+
+
+class Comparison(NamedTuple):
+    """A job's decisions beside the embedded engine's: how many are the same, and all of these.
+
+    `other` is the first that the engine did not make (None: there is none).
+    """
+
+    same: int
+    engine: int
+    other: bytes | None
+
+
+def compare(home: Path) -> Comparison:
+    """Decide on a job's log with the embedded engine, and compare what the job has published.
+
+    A job that goes on has published some of them, in the same order.
+
+    Raises:
+        UsageError: The job has published nothing yet.
+
+    """
+    published = rows_of(home, "decision")
+    if not published and not (home / RESULTS).is_dir():
+        raise UsageError("the job has published nothing", fix="wait for its first checkpoint")
+    made = list(_engine_decisions(home))
+    rest = iter(made)
+    for number, row in enumerate(published):
+        if row not in rest:
+            return Comparison(number, len(made), row)
+    return Comparison(len(published), len(made), None)
+
+
+def _engine_decisions(home: Path) -> Iterator[bytes]:
+    job, log = settings.load(home / settings.FILE), event_log.load(home)
+    engine, edge = job.engine(), job.edge()
+    for number in range(len(log)):
+        for made in engine.take(decode(log.read(number), edge).log):
+            yield msgspec.json.encode(made)
+    for made in engine.finish():
+        yield msgspec.json.encode(made)

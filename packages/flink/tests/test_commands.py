@@ -1,0 +1,108 @@
+"""`wavebreak flink`: what it refuses, and what it says of a job's directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from support.flink_jobs import Decided, decided, stretch
+from wavebreak.cli.app import app
+from wavebreak.errors import WavebreakError
+from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.settings import JobSettings, load
+from wavebreak_flink.submission import compare
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Decided:
+    return decided(tmp_path_factory.mktemp("day"), people=12, days=0.05, model="none")
+
+
+def refusal(*words: str | Path) -> str:
+    """What a command refuses."""
+    done = CliRunner().invoke(app, ["flink", *map(str, words)])
+    assert isinstance(done.exception, WavebreakError), (done.output, done.exception)
+    return str(done.exception)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """What looks like an environment with Flink."""
+    (tmp_path / "env/bin").mkdir(parents=True)
+    (tmp_path / "env/bin/python").touch()
+    (tmp_path / "env/lib/python3.11/site-packages/pyflink/bin").mkdir(parents=True)
+    return tmp_path / "env"
+
+
+def submitted(day: Decided, environment: Path, home: Path, *more: str) -> str:
+    return refusal(
+        "submit", day.log, "--home", home, "--profile", day.home / "profile.json", "--key",
+        day.home / "key", "--environment", environment, *more,
+    )  # fmt: skip
+
+
+def test_an_absent_environment_is_said_with_its_fix(day: Decided, tmp_path: Path) -> None:
+    said = submitted(day, tmp_path / "none", tmp_path / "job")
+    assert "holds no Python environment with Flink" in said
+    assert "`make scale` sets it up" in said
+
+
+def test_a_missing_java_is_said(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WavebreakError, match="there is no Java"):
+        FlinkEnvironment(environment)
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [("mysql://db/x", "no URL of PostgreSQL"), ("postgresql://me:secret@db/x", "holds a password")],
+)
+def test_an_exchange_that_will_not_do_is_refused(
+    day: Decided, environment: Path, tmp_path: Path, url: str, what: str
+) -> None:
+    said = submitted(day, environment, tmp_path / "job", "--exchange", url)
+    assert what in said
+    assert "secret" not in said
+
+
+def test_a_directory_that_holds_a_job_is_left_alone(
+    day: Decided, environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "submission.json").write_text("{}", "utf-8")
+    assert "holds a job already" in submitted(day, environment, tmp_path)
+
+
+def test_a_job_that_was_never_submitted_is_named(tmp_path: Path) -> None:
+    assert "no directory of a job that was submitted" in refusal("status", tmp_path)
+
+
+def test_settings_that_are_damaged_are_named(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"name":"x"}', "utf-8")
+    with pytest.raises(WavebreakError, match="required field `home`"):
+        load(tmp_path / "job.json")
+
+
+def publish(job: JobSettings, rows: list[bytes]) -> None:
+    results = Path(job.home) / "results" / "2026-11-30--14"
+    results.mkdir(parents=True)
+    (results / "part-0").write_bytes(b"\n".join(rows) + b"\n")
+
+
+def test_a_replay_compares_all_that_was_published(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none")
+    publish(job, stretch(job, 0, 100_000))
+    assert compare(tmp_path) == (len(day.decisions), len(day.decisions), None)
+    done = CliRunner().invoke(app, ["flink", "replay", str(tmp_path)])
+    assert "the same to the byte" in done.output
+
+
+def test_a_replay_finds_a_decision_that_differs(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none")
+    rows = stretch(job, 0, 100_000)
+    publish(job, [row.replace(b'"outcome":"', b'"outcome":"un', 1) for row in rows])
+    assert "a decision that the engine does not make" in refusal("replay", tmp_path)

@@ -1,0 +1,139 @@
+"""A job's fan-out and groups, without Flink: what they emit, and how they go on from marks."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from support.external_servers import postgresql
+from support.flink_jobs import Decided, blocks, decided, final_state, groups, stretch
+from support.shard_comparison import different
+from wavebreak.engine.exchange import ExchangeConflictError
+from wavebreak.errors import SnapshotError
+from wavebreak_flink import event_log
+from wavebreak_flink.exchange import open_exchange
+from wavebreak_flink.fan_out import FanOut
+from wavebreak_flink.marks import Marks
+from wavebreak_flink.rows import merged
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Decided:
+    made = decided(tmp_path_factory.mktemp("day"), people=30, days=0.1, model="none")
+    assert len(made.decisions) > 10
+    return made
+
+
+def test_groups_decide_what_the_engine_decides(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, groups=3, model="none")
+    rows = stretch(job, 0, len(blocks(job)))
+    assert merged(rows, "decision") == day.decisions
+    assert merged(rows, "operator") == day.operators
+    whole = Marks(tmp_path, 1).read(len(blocks(job)), 0, 1, job.engine())
+    state = {name: a for name, a in whole.items() if name.startswith(("core.", "linker."))}
+    assert list(different(final_state(job), state)) == []
+
+
+def test_other_numbers_of_groups_go_on_from_marks(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, groups=2, model="none")
+    end = len(blocks(job))
+    rows = stretch(job, 0, 5)
+    rows += stretch(msgspec.structs.replace(job, groups=3), 5, 7)
+    rows += stretch(msgspec.structs.replace(job, groups=1), 7, end)
+    assert merged(rows, "decision") == day.decisions
+    assert merged(rows, "operator") == day.operators
+    assert len(rows) == len(day.decisions) + len(day.operators)
+
+
+def test_a_damaged_mark_is_passed_over(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, groups=2, model="none")
+    rows = stretch(job, 0, 7)
+    newest = max(Marks(tmp_path, 1).numbers())
+    part = tmp_path / "marks" / f"{newest:012d}" / "group-1-of-2"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    assert Marks(tmp_path, 1).newest(7, job.engine())[0] == newest - job.mark_every
+    rows += stretch(job, 7, len(blocks(job)))
+    # On the way the damaged one is written again.
+    assert Marks(tmp_path, 1).newest(7, job.engine())[0] == newest
+    assert merged(rows, "decision") == day.decisions
+
+
+def test_a_mark_that_lacks_a_group_is_passed_over(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, groups=2, model="none")
+    stretch(job, 0, 7)
+    (tmp_path / "marks" / f"{6:012d}" / "group-0-of-2").unlink()
+    assert Marks(tmp_path, 1).newest(7, job.engine())[0] == 3
+
+
+def test_a_mark_of_another_mode_is_refused(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none")
+    stretch(job, 0, 4)
+    shadow = msgspec.structs.replace(job, enforce=False)
+    with pytest.raises(SnapshotError, match="another policy, model, profile or mode"):
+        stretch(shadow, 4, 5)
+
+
+def test_only_the_newest_marks_are_kept(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none", mark_every=2, marks_kept=2)
+    stretch(job, 0, 9)
+    assert sorted(Marks(tmp_path, 2).numbers()) == [6, 8]
+
+
+def test_a_group_that_begins_in_mid_log_stops_the_job(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none")
+    log = blocks(job)
+    fan_out = FanOut(job, log)
+    messages = [step.messages for n in range(2) for step in fan_out.take(n, log.read(n))]
+    with pytest.raises(RuntimeError, match="the job has to restart"):
+        groups(job, messages[1:])
+
+
+def test_refused_events_are_said_once(day: Decided, tmp_path: Path) -> None:
+    source = tmp_path / "log"
+    source.mkdir()
+    (source / "1.jsonl").write_text('{"type":"message.sent"}\n', "utf-8")
+    shutil.copy(day.log, source / "2.jsonl")
+    job = day.settings(tmp_path / "job", model="none")
+    log = event_log.cut(source, 200_000)
+
+    def said(fan_out: FanOut, number: int) -> list[str]:
+        steps = fan_out.take(number, log.read(number))
+        return [refusal.cause for step in steps for refusal in step.refused]
+
+    before, after = FanOut(job, log), FanOut(job, log)
+    assert said(before, 0) == ["missing_field"]
+    assert said(before, 1) == []
+    # It begins in the middle of the log, and reads what came before again.
+    assert said(after, 2) == []
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_a_row_is_written_once_and_compared_after(
+    day: Decided, tmp_path: Path, database: bool
+) -> None:
+    url = f"{postgresql().url}/postgres" if database else ""
+    job = day.settings(tmp_path / f"job{database}", exchange=url)
+    with closing(open_exchange(job, 0)) as exchange:
+        assert exchange.all(600, b"said") == [b"said"]
+        assert exchange.all(600, b"said") == [b"said"]
+        with pytest.raises(ExchangeConflictError, match="round 600 of group 0"):
+            exchange.all(600, b"not said")
+        exchange.forget(3)
+        assert exchange.all(600, b"another") == [b"another"]
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_a_group_that_stays_away_is_named(day: Decided, tmp_path: Path, database: bool) -> None:
+    url = f"{postgresql().url}/postgres" if database else ""
+    job = day.settings(tmp_path / f"away{database}", exchange=url, groups=2, patience_s=1)
+    with (
+        closing(open_exchange(job, 1)) as exchange,
+        pytest.raises(TimeoutError, match="said nothing in round 5 for 1 s"),
+    ):
+        exchange.all(5, b"said")

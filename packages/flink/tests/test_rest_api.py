@@ -1,0 +1,123 @@
+"""What the commands ask of Flink, and what they say when it does not answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from wavebreak.errors import UsageError
+from wavebreak_flink.rest_api import Address, RestApi
+
+JOB = "0123456789abcdef0123456789abcdef"
+STOPPED = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/savepoint"}}
+FAILED = {
+    "status": {"id": "COMPLETED"},
+    "operation": {"failure-cause": {"stack-trace": "first\nCaused by: no room\n"}},
+}
+
+
+@dataclass
+class Flink:
+    """What it answers to a path, and what was asked; `api` asks it."""
+
+    answers: dict[str, tuple[int, object]] = field(default_factory=dict)
+    asked: list[tuple[str, str, object]] = field(default_factory=list)
+    api: RestApi = field(init=False)
+
+
+class Handler(BaseHTTPRequestHandler):
+    flink: Flink
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.flink.asked.append((self.command, self.path, json.loads(body) if body else None))
+        status, answer = self.flink.answers.get(self.path, (404, {"errors": ["none"]}))
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def flink() -> Iterator[Flink]:
+    made = Flink()
+    handler = type("Answers", (Handler,), {"flink": made})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    made.api = RestApi(Address("127.0.0.1", server.server_port))
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_an_overview_says_how_a_job_is(flink: Flink) -> None:
+    flink.answers |= {
+        f"/jobs/{JOB}": (200, {"state": "RUNNING", "vertices": [{"parallelism": 1},
+                                                              {"parallelism": 4}]}),
+        f"/jobs/{JOB}/checkpoints": (200, {
+            "counts": {"restored": 2, "completed": 7},
+            "latest": {"completed": {"latest_ack_timestamp": 1000}}}),
+        f"/jobs/{JOB}/exceptions": (200, {"exceptionHistory": {"entries": []}}),
+    }  # fmt: skip
+    assert flink.api.overview(JOB) == ("RUNNING", 4, 2, 7, 1000, "")
+
+
+def test_a_job_is_stopped_with_a_savepoint(flink: Flink) -> None:
+    flink.answers |= {
+        f"/jobs/{JOB}/stop": (202, {"request-id": "r"}),
+        f"/jobs/{JOB}/savepoints/r": (200, STOPPED),
+    }
+    assert flink.api.savepoint(JOB, "file:/to", stop=True) == "file:/savepoint"
+    stop = ("POST", f"/jobs/{JOB}/stop", {"targetDirectory": "file:/to", "drain": False})
+    assert flink.asked[0] == stop
+
+
+def test_a_savepoint_that_fails_says_why(flink: Flink) -> None:
+    flink.answers |= {
+        f"/jobs/{JOB}/savepoints": (202, {"request-id": "r"}),
+        f"/jobs/{JOB}/savepoints/r": (200, FAILED),
+    }
+    with pytest.raises(UsageError, match="the savepoint failed: Caused by: no room"):
+        flink.api.savepoint(JOB, "file:/to", stop=False)
+
+
+def test_a_job_that_flink_does_not_know_is_named(flink: Flink) -> None:
+    with pytest.raises(UsageError, match="knows no such job"):
+        flink.api.overview(JOB)
+
+
+def test_an_error_of_flink_is_its_first_line(flink: Flink) -> None:
+    flink.answers["/overview"] = (503, {"errors": ["leader election\n  at java"]})
+    with pytest.raises(UsageError, match="says: leader election —"):
+        flink.api.task_managers()
+
+
+def test_a_cluster_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match=r"no Flink answers at http://127\.0\.0\.1:9 .*--flink"):
+        RestApi(Address("127.0.0.1", 9)).task_managers()
+
+
+@pytest.mark.parametrize("url", ["flink:8081", "ftp://flink", "http://", "http://flink:99999"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="is no address of Flink"):
+        Address.of(url)
+
+
+def test_an_address_has_the_port_of_its_scheme() -> None:
+    assert Address.of("https://flink.example") == ("flink.example", 443, True)
+    assert Address.of("http://flink:8081/") == ("flink", 8081, False)

@@ -1,0 +1,135 @@
+"""A cluster on this machine: a JobManager and TaskManagers, as processes that can be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from support.external_servers import answers, free_port
+from wavebreak.errors import UsageError
+from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.rest_api import Address, RestApi
+
+PATIENCE_S = 120
+
+
+def await_(what: Callable[[], bool], message: str) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < end, message
+        time.sleep(0.2)
+
+
+class LocalCluster:
+    """A JobManager, and TaskManagers of so many slots each.
+
+    Args:
+        environment: With Flink's distribution.
+        home: For configuration and logs.
+        managers: TaskManagers.
+        slots: Of each.
+
+    """
+
+    def __init__(
+        self, environment: FlinkEnvironment, home: Path, *, managers: int = 2, slots: int = 2
+    ) -> None:
+        self._environment, self._home, self._managers = environment, home, managers
+        self._port = free_port()
+        self._processes = dict[str, subprocess.Popen[bytes]]()
+        conf = home / "conf"
+        conf.mkdir(parents=True)
+        shipped = environment.home / "conf"
+        for path in shipped.glob("*.properties"):
+            (conf / path.name).write_bytes(path.read_bytes())
+        settings = yaml.safe_load((shipped / "config.yaml").read_text("utf-8"))
+        java = settings["env"]["java"]["opts"]["all"]
+        (conf / "config.yaml").write_text(yaml.safe_dump({
+            "env.java.opts.all": java,
+            "env.log.dir": str(home / "log"),
+            "jobmanager.rpc.address": "127.0.0.1",
+            "jobmanager.rpc.port": free_port(),
+            "jobmanager.memory.process.size": "1100m",
+            "rest.address": "127.0.0.1",
+            "rest.bind-address": "127.0.0.1",
+            "rest.port": self._port,
+            "taskmanager.host": "127.0.0.1",
+            "taskmanager.numberOfTaskSlots": slots,
+            "taskmanager.memory.process.size": "1500m",
+            "taskmanager.memory.managed.size": "256m",
+            "io.tmp.dirs": str(home / "tmp"),
+            "heartbeat.interval": "1 s",
+            "heartbeat.timeout": "6 s",
+            "restart-strategy.type": "fixed-delay",
+            "restart-strategy.fixed-delay.attempts": 5,
+            "restart-strategy.fixed-delay.delay": "1 s",
+        }), "utf-8")  # fmt: skip
+        (home / "tmp").mkdir()
+
+    @property
+    def url(self) -> str:
+        """The URL of the REST API."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of JobManager and TaskManagers."""
+        return [process.pid for process in self._processes.values()]
+
+    @property
+    def api(self) -> RestApi:
+        """The REST API."""
+        return RestApi(Address.of(self.url))
+
+    def start(self) -> None:
+        """Start all, and wait until each TaskManager is known."""
+        self._launch("jobmanager")
+        await_(lambda: answers(self._port), "the JobManager does not answer")
+        for number in range(self._managers):
+            self.launch_manager(number)
+        await_(lambda: self._known() == self._managers, "a TaskManager did not come")
+
+    def launch_manager(self, number: int) -> None:
+        """Start a TaskManager."""
+        self._launch("taskmanager", number)
+
+    def kill_manager(self, number: int) -> None:
+        """Kill a TaskManager as it is."""
+        self._kill(f"taskmanager{number}")
+
+    def stop(self) -> None:
+        """Kill all."""
+        for name in list(self._processes):
+            self._kill(name)
+
+    def _launch(self, kind: str, number: int = 0) -> None:
+        name = f"{kind}{number}"
+        variables = self._environment.variables() | {
+            "FLINK_CONF_DIR": str(self._home / "conf"), "FLINK_LOG_DIR": str(self._home / "log"),
+        }  # fmt: skip
+        with (self._home / f"{name}.out").open("ab") as out:
+            self._processes[name] = subprocess.Popen(
+                [self._environment.home / "bin" / f"{kind}.sh", "start-foreground"],
+                env=variables, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _kill(self, name: str) -> None:
+        process = self._processes.pop(name)
+        # With its Python workers: as where a machine fails.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _known(self) -> int:
+        try:
+            return self.api.task_managers()
+        except UsageError:
+            # The JobManager answers before it leads.
+            return 0

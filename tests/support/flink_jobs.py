@@ -1,0 +1,155 @@
+"""Jobs of `wavebreak_flink` without Flink, and what the embedded engine makes of the same log."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+
+from wavebreak import model as models
+from wavebreak import rules
+from wavebreak.engine.batch_run import run
+from wavebreak.io import read, write
+from wavebreak.schema import coverage
+from wavebreak_flink import event_log
+from wavebreak_flink.event_log import EventLog
+from wavebreak_flink.fan_out import FanOut
+from wavebreak_flink.messages import Message
+from wavebreak_flink.settings import JobSettings
+from wavebreak_flink.shard_task import ShardTask
+from wavebreak_lab import simulation
+
+KEY = "0123456789abcdef" * 4
+BLOCK = 200_000
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A log, a profile and a key, and what `wavebreak run` made of it."""
+
+    home: Path
+    decisions: list[bytes]
+    operators: list[bytes]
+    refused: list[bytes]
+
+    @property
+    def log(self) -> Path:
+        return self.home / "events.jsonl"
+
+    def settings(
+        self, home: Path, *, block: int = BLOCK, log: Path | None = None, **changed: Any
+    ) -> JobSettings:  # fmt: skip
+        """Settings of a job of this log in a directory, where its blocks are cut."""
+        given: dict[str, Any] = {
+            "name": home.name, "home": str(home), "profile": str(self.home / "profile.json"),
+            "key": str(self.home / "key"), "enforce": True, "mark_every": 3, "patience_s": 60,
+        }  # fmt: skip
+        job = JobSettings(**(given | changed))
+        job.save()
+        event_log.cut(log or self.log, block).save(home)
+        return job
+
+
+def decided(home: Path, *, people: int = 60, days: float = 0.2, model: str = "") -> Decided:
+    """Simulate a stretch in which much is decided, and let the embedded engine decide on it."""
+    world = simulation.simulate(
+        people=people, days=days, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
+        personas=["teacher", "courier", "hijack-owner"], seed=5,
+    )  # fmt: skip
+    simulation.write(world, home / "world")
+    made = Decided(home, [], [], [])
+    write(made.log, pq.read_table(home / "world" / "events.parquet").to_batches())
+    with made.log.open("ab") as log:
+        log.write(b'{"type": "message.sent"}\n')
+    (home / "key").write_text(KEY, "utf-8")
+    (home / "key").chmod(0o600)
+    edge = JobSettings("", "", "", key=str(home / "key")).edge()
+    coverage.save(
+        coverage.measure(batch.log for batch in read(made.log, edge)), home / "profile.json"
+    )
+    run(made.log, home / "out", rules.load_policy(), edge, profile_path=home / "profile.json",
+        enforce=True, model=models.load_selected(model or None))  # fmt: skip
+    made.decisions.extend((home / "out" / "decisions.jsonl").read_bytes().splitlines())
+    made.operators.extend((home / "out" / "operators.jsonl").read_bytes().splitlines())
+    made.refused.extend((home / "out" / "refused.jsonl").read_bytes().splitlines())
+    return made
+
+
+def final_state(job: JobSettings) -> dict[str, Any]:
+    """The state of the embedded engine after a job's log, as its groups would hold it."""
+    engine, edge, log = job.engine(), job.edge(), event_log.load(Path(job.home))
+    for number in range(len(log)):
+        engine.take(event_log.decode(log.read(number), edge).log)
+    engine.finish()
+    return engine.shards.dump()
+
+
+def open_epoch(job: JobSettings) -> list[bytes]:
+    """The decisions of the embedded engine on a job's log whose last epoch stays open."""
+    engine, edge, log = job.engine(), job.edge(), event_log.load(Path(job.home))
+    return [
+        msgspec.json.encode(made)
+        for number in range(len(log))
+        for made in engine.take(event_log.decode(log.read(number), edge).log)
+    ]
+
+
+def stretch(job: JobSettings, begin: int, end: int) -> list[bytes]:
+    """Take the blocks of a stretch by a fan-out and groups that begin there; return the rows."""
+    log = event_log.load(Path(job.home))
+    fan_out = FanOut(job, log, len(log) - 1)
+    numbers = range(begin, min(end, len(log)))
+    return groups(job, (step.messages for n in numbers for step in fan_out.take(n, log.read(n))))
+
+
+def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
+    """Let each group take its messages in a thread of its own; return the rows of all."""
+    inboxes: list[queue.Queue[Message | None]] = [queue.Queue() for _ in range(job.groups)]
+    rows: list[list[str]] = [[] for _ in inboxes]
+    failures = list[BaseException]()
+
+    def work(group: int) -> None:
+        try:
+            with closing(ShardTask(job, group)) as task:
+                while (message := inboxes[group].get()) is not None:
+                    rows[group] += task.take(message)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(group,)) for group in range(job.groups)]
+    for thread in threads:
+        thread.start()
+    try:
+        for each in messages:
+            for inbox, message in zip(inboxes, each, strict=True):
+                inbox.put(message)
+    finally:
+        for inbox in inboxes:
+            inbox.put(None)
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise failures[0]
+    return [row.encode() for each in rows for row in each]
+
+
+def in_lines(log: Path, head: Path | None = None, share: int = 1) -> tuple[Path, int]:
+    """Count a log's lines; with `head` write that share of them there, and count these."""
+    lines = log.read_bytes().splitlines(keepends=True)
+    if head is None:
+        return log, len(lines)
+    lines = lines[: len(lines) // share]
+    head.write_bytes(b"".join(lines))
+    return head, len(lines)
+
+
+def blocks(job: JobSettings) -> EventLog:
+    """The blocks of a job's log."""
+    return event_log.load(Path(job.home))
