@@ -7,7 +7,7 @@ gives the same answers, however it is cut and on any number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -38,6 +38,7 @@ from wavebreak_business.platform.events import (
     ConsentRevoked,
     EntryOpened,
     PortfolioUpdated,
+    StandingSet,
     TemplateUpdated,
     UserMuted,
     event_id,
@@ -92,13 +93,23 @@ class Answer(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What changed by itself: a step of the ladder, a pause of a template, a higher limit."""
+    """What changed beside answers: a step of the ladder, a pause of a template, a higher limit.
+
+    `what` of the ladder is in `STANDING`; then `value` is the step that the portfolio is on.
+    """
 
     at: int
     portfolio: str
     what: str
     template: str | None
     value: int
+
+
+STANDING = (
+    "step", "set", "lifted", "inherited", "appeal_opened", "appeal_unchanged", "appeal_reversed",
+)  # fmt: skip
+"""What may become of a standing: the rules stepped, a person set a step or lifted what it bars, a
+successor inherited one, an appeal was opened or decided."""
 
 
 class Result(NamedTuple):
@@ -364,28 +375,66 @@ class Platform:
         if bits & k.RAISED:
             result.changes.append(Change(at, portfolio, "limit_raised", None, value))
         if bits & k.STEPPED:
-            self.registry.portfolios[portfolio].appeal = ""
+            self.registry.note_step(portfolio)
             result.changes.append(Change(at, portfolio, "step", None, value))
             result.drafts.append(self._standing_draft(portfolio, value, at))
 
     def _standing_draft(self, portfolio: str, number: int, at: int) -> Draft:
-        laws, step = self.state.laws, self.settings.limits.ladder.steps[number - 1]
-        begins = at + int(laws["notice"][number - 1])
-        lasts = int(laws["lasts"][number - 1])
-        body = StandingEntry(
-            portfolio, step.name, step.bars, begins, begins + lasts if lasts else None
-        )
+        step = self.settings.limits.ladder.steps[number - 1]
+        body = StandingEntry(portfolio, step.name, step.bars, *self.step_times(number, at))
         return Draft("standing", body, {})
+
+    def step_times(self, number: int, at: int) -> tuple[int, int | None]:
+        """Return when a step of the ladder begins and ends that is taken at a time (None: never).
+
+        Until it begins all sends are barred.
+        """
+        begins = at + int(self.state.laws["notice"][number - 1])
+        lasts = int(self.state.laws["lasts"][number - 1])
+        return begins, begins + lasts if lasts else None
 
     def _change(self, event: Any, at: int, result: Result) -> None:
         """Take what changes the registry, or who a person is."""
         match event:
             case PortfolioUpdated():
+                known = self.registry.portfolios.get(event.business)
+                linked = known.linked if known else ()
                 result.drafts.append(self.registry.update(event, at))
+                result.changes.extend(self._standing_changes(event, linked, at))
+            case StandingSet():
+                self._set_standing(event, at, result)
             case TemplateUpdated():
                 result.drafts.append(self.registry.update_template(event, at))
             case AccountIdChanged():
                 self._rename(event.previous, event.account)
+
+    def _standing_changes(
+        self, event: PortfolioUpdated, linked: tuple[str, ...], at: int
+    ) -> Iterator[Change]:
+        """Return what a change of a portfolio made of standings; `linked`: as it was before."""
+        name = event.business
+        concerned = [name] if event.appeal else []
+        if event.appeal == "reversed":
+            concerned += [each.name for each in self.registry.linked_to(name)]
+        for each in concerned:
+            yield self._standing_change(each, f"appeal_{event.appeal}", at)
+        if self.registry.portfolios[name].linked != linked:
+            yield self._standing_change(name, "inherited", at)
+
+    def _standing_change(self, name: str, what: str, at: int) -> Change:
+        p = self.state.ports.records[self.registry.portfolios[name].slot]
+        return Change(max(at, int(p["clock"])), name, what, None, int(p["step"]))
+
+    def _set_standing(self, event: StandingSet, at: int, result: Result) -> None:
+        step = self.registry.set_standing(event, at)
+        what = "lifted" if event.step is None else "set"
+        change = self._standing_change(event.business, what, at)
+        result.changes.append(change)
+        if event.step is None:
+            body = StandingEntry(event.business, what, "nothing", change.at, None)
+            result.drafts.append(Draft("standing", body, {"id": event.id}))
+        else:
+            result.drafts.append(self._standing_draft(event.business, step, change.at))
 
     # People.
 
@@ -494,5 +543,5 @@ class Platform:
         self.registry.load(arrays["registry"].tobytes())
 
 
-_BARRIERS = (PortfolioUpdated, TemplateUpdated, AccountIdChanged)
+_BARRIERS = (PortfolioUpdated, TemplateUpdated, StandingSet, AccountIdChanged)
 """Events that change what acts are decided by: those before them are decided first."""
