@@ -27,8 +27,9 @@ from wavebreak.errors import EventError, ServiceError, SnapshotError, WavebreakE
 from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import read_events
 from wavebreak_business.platform.platform import Platform, Result
-from wavebreak_business.service import messages, snapshots
+from wavebreak_business.service import messages, snapshots, standing_history
 from wavebreak_business.service.models import EVENTS, LIMITS, KeyPortfolio, PlatformRow, TakenId
+from wavebreak_business.service.standing_history import Author
 from wavebreak_business.settings import Limits, Settings, load_settings
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import AppContext
@@ -51,6 +52,8 @@ _CHUNK = 500
 _PEOPLE = "business people"
 _TAKE = "INSERT INTO business_taken_id (key, stands_for, answer, at_ms) VALUES (%s,%s,%s,%s)"
 _CACHED = 1 << 16
+
+NOBODY = Author()
 
 T = TypeVar("T")
 
@@ -81,9 +84,9 @@ class Turn:
     def __init__(self, live: LivePlatform, platform: Platform, now_ms: int) -> None:
         self._live, self.platform, self.now_ms = live, platform, now_ms
 
-    def take(self, events: Sequence[Any]) -> Result:
-        """Put events into the log, and let the platform take them."""
-        return self._live.put(self.platform, events, self.now_ms)
+    def take(self, events: Sequence[Any], author: Author = NOBODY) -> Result:
+        """Put events into the log, and let the platform take them; who makes a change is named."""
+        return self._live.put(self.platform, events, self.now_ms, author)
 
     def taken(self, keys: Iterable[bytes]) -> dict[bytes, Taken]:
         """Return which ids, by `id_key`, were taken before."""
@@ -237,20 +240,27 @@ class LivePlatform:
                 raise
             return False, error
 
-    def put(self, platform: Platform, events: Sequence[Any], now_ms: int) -> Result:
+    def put(
+        self, platform: Platform, events: Sequence[Any], now_ms: int, author: Author = NOBODY
+    ) -> Result:  # fmt: skip
         """Add events to the log and to the platform, in the open transaction."""
         body = b"\n".join(map(msgspec.json.encode, events))
-        self._append(EVENTS, body, now_ms)
+        self._append(EVENTS, body, now_ms, platform.position + len(events))
         watch = messages.Watch(platform, events if self._receivers else ())
         result = platform.apply(events)
-        self._told += watch.changes(result)
+        self._told += watch.changes()
+        for row in standing_history.rows_of(platform, events, result.changes, author):
+            row.save(force_insert=True)
+            if self._receivers:
+                self._told.append(messages.standing_message(platform, row, now_ms))
         if result.drafts:
             with self._service.ledger_store.sealing() as sealing:
                 sealing.add(result.drafts)
         return result
 
-    def _append(self, kind: str, body: bytes, now_ms: int) -> None:
-        row = PlatformRow(number=self._row[0] + 1, at_ms=now_ms, kind=kind, body=body)
+    def _append(self, kind: str, body: bytes, now_ms: int, position: int) -> None:
+        number = self._row[0] + 1
+        row = PlatformRow(number=number, at_ms=now_ms, position=position, kind=kind, body=body)
         row.save(force_insert=True)
         self._row = (row.number, bytes(row.mac or b""))
 
@@ -258,7 +268,8 @@ class LivePlatform:
         """Let the limits of this start hold from here on, where others did."""
         if self._limits == self._wanted_limits:
             return platform
-        self._append(LIMITS, self._wanted_limits, self._service.clock())
+        now_ms = self._service.clock()
+        self._append(LIMITS, self._wanted_limits, now_ms, platform.position)
         return self._under(self._wanted_limits, platform)
 
     def _under(self, limits: bytes, former: Platform | None) -> Platform:
