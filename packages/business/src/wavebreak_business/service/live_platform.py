@@ -357,6 +357,22 @@ class LivePlatform:
                 self._pruned_ms = 0
 
 
+def position_at(at_ms: int) -> int:
+    """Return how many events the log had at a time of the service's clock."""
+    numbers = PlatformRow.objects.order_by("number")
+    first, last = numbers.only("number").first(), numbers.only("number").last()
+    if first is None or last is None:
+        return 0
+    # Rows are in the order of the clock: the last one of the time is looked for by halves.
+    low, high = first.number - 1, last.number
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = PlatformRow.objects.only("at_ms").get(number=middle)
+        low, high = (middle, high) if row.at_ms <= at_ms else (low, middle - 1)
+    row = PlatformRow.objects.filter(number=low).only("position").first()
+    return row.position if row is not None else 0
+
+
 def _limits_text(limits: Limits) -> bytes:
     """Return limits as JSON that can be read again: without what a file leaves out."""
     return msgspec.json.encode(_without_blanks(msgspec.to_builtins(limits)))
