@@ -757,6 +757,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/policy/models/{model}", "/console/policy/learning",
         "/console/policy/comparisons/{comparison}",
         "/console/policy/calibration", "/console/cases", "/console/reports", "/console/profile",
+        "/console/portfolios", "/console/portfolios/{portfolio}", "/console/portfolios/-/consents",
     ),
     "policy-owner": ("/console/policy/versions/{version}/edit?file=rules/doubt.toml",),
     "counsel": (
@@ -787,7 +788,7 @@ NOT_LOOKED_AT: dict[str, str] = {
     "act_preview": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
-     "case_document": _PART,
+     "case_document": _PART, "portfolio_preview": _PART,
     "policy_card": _OWN_STYLE, "policy_calibration_report": _OWN_STYLE, "report_file": _OWN_STYLE,
     "mfa_authenticate": _FACTOR, "mfa_reauthenticate": _FACTOR, "mfa_deactivate_totp": _FACTOR,
     "mfa_view_recovery_codes": _FACTOR, "mfa_generate_recovery_codes": _FACTOR,
@@ -868,11 +869,37 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
     return {
         "version": version, "model": model, "batch": batch, "case": CASE_ID,
         "scanned": SCANNED, "replay": replay,
-        "comparison": comparison, "appeal": str(appealed.json()["id"]),
+        "comparison": comparison, "portfolio": _business(server), "appeal": str(appealed.json()["id"]),
         "operator": next(o["id"] for o in operators if set(o["accounts"]) == set(TEAM)),
         "notice": newest_notice(server, "spam-8").rpartition("/")[2],
         "appealed": newest_notice(server, "spam-9").rpartition("/")[2],
     }  # fmt: skip
+
+
+def _business(server: Server) -> str:
+    """Register a business with a template, bar it, and have it appeal; return its name."""
+    numbers = [
+        {"number": "shop-1", "display_name": "החנות"},
+        {"number": "shop-2", "display_name": "S"},
+    ]
+    steps = (
+        ("PUT", "", {"legal_name": "Shop Ltd", "owners": ["shop-holding"], "numbers": numbers}),
+        (
+            "PUT",
+            "/templates/ready",
+            {"category": "utility", "language": "he", "status": "approved"},
+        ),
+    )
+    for method, path, body in steps:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{server.port}/v1/business/shop{path}",
+            json.dumps(body | {"reason": "for its page"}).encode(),
+            {"Authorization": f"Bearer {server.first_key()}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+    return "shop"
 
 
 def number_in(address: str, after: str) -> str:

@@ -15,8 +15,7 @@ from wavebreak_business.pages import shown
 from wavebreak_business.platform.platform import STANDING
 from wavebreak_business.service.models import StandingRow
 from wavebreak_server.http.app_context import run_background_query as stored
-from wavebreak_server.pipeline.platform_messages import PlatformMessage
-from wavebreak_server.storage.models import AuditEntry
+from wavebreak_server.storage.models import AuditEntry, PlatformMessage
 
 SHOP, CONSENTS = "/console/portfolios/shop", "/console/portfolios/-/consents"
 BECAUSE = {"reason": "complaints of three partners"}
@@ -136,7 +135,7 @@ async def test_unknown_business_is_not_found_anywhere(console: RunningConsole) -
 
 @visits
 async def test_preview_is_what_the_business_is_told(console: RunningConsole) -> None:
-    body = {"url": "http://127.0.0.1:9/hook", "kinds": ["business"], "reason": "a test"}
+    body = {"url": "http://127.0.0.1:9/hook", "kinds": ["business"], "reason": "made for a test"}
     answer = await console.running.ask("POST", "/v1/webhooks", json=body)
     assert answer.status_code in (200, 201), answer.text
     lead = await console.person("lead", "dana")
