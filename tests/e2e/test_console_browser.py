@@ -869,37 +869,32 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
     return {
         "version": version, "model": model, "batch": batch, "case": CASE_ID,
         "scanned": SCANNED, "replay": replay,
-        "comparison": comparison, "portfolio": _business(server), "appeal": str(appealed.json()["id"]),
+        "comparison": comparison, "appeal": str(appealed.json()["id"]),
+        "portfolio": _business(lead, server),
         "operator": next(o["id"] for o in operators if set(o["accounts"]) == set(TEAM)),
         "notice": newest_notice(server, "spam-8").rpartition("/")[2],
         "appealed": newest_notice(server, "spam-9").rpartition("/")[2],
     }  # fmt: skip
 
 
-def _business(server: Server) -> str:
+def _business(lead: Person, server: Server) -> str:
     """Register a business with a template, bar it, and have it appeal; return its name."""
-    numbers = [
-        {"number": "shop-1", "display_name": "החנות"},
-        {"number": "shop-2", "display_name": "S"},
-    ]
-    steps = (
-        ("PUT", "", {"legal_name": "Shop Ltd", "owners": ["shop-holding"], "numbers": numbers}),
-        (
-            "PUT",
-            "/templates/ready",
-            {"category": "utility", "language": "he", "status": "approved"},
-        ),
-    )
-    for method, path, body in steps:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{server.port}/v1/business/shop{path}",
-            json.dumps(body | {"reason": "for its page"}).encode(),
-            {"Authorization": f"Bearer {server.first_key()}", "Content-Type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request) as answer:
-            assert answer.status == 200
+    numbers = [{"number": "shop-1", "display_name": "החנות"}]
+    registered = {"legal_name": "Shop Ltd", "owners": ["shop-holding"], "numbers": numbers}
+    template = {"category": "utility", "language": "he", "status": "approved"}
+    _tell(server, "PUT", "/v1/business/shop", registered)
+    _tell(server, "PUT", "/v1/business/shop/templates/ready", template)
+    chosen = {"seen": "0", "step": "restricted_3d", "ground": "consent"}
+    lead.send("/console/portfolios/shop/standing", **chosen, reason="for its page")
+    _tell(server, "POST", "/v1/business/shop/appeal", {"appeal": "opened"})
     return "shop"
+
+
+def _tell(server: Server, method: str, path: str, body: dict[str, Any]) -> None:
+    said = json.dumps(body | {"reason": "for its page"}).encode()
+    key = f"Bearer {server.first_key()}"
+    answer = server.post(said, path, method=method, authorization=key)
+    assert answer.status == 200, answer.body
 
 
 def number_in(address: str, after: str) -> str:

@@ -36,14 +36,16 @@ async def _with_abuser(console: RunningConsole) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """The environment of processes in which the package is installed without its plug-in."""
-    installed = tmp_path / "site" / "wavebreak_cases-0.dist-info"
-    installed.mkdir(parents=True)
-    about = "Metadata-Version: 2.1\nName: wavebreak-cases\nVersion: 0\n"
-    (installed / "METADATA").write_text(about)
+    """The environment of processes in which packages are installed without their plug-ins."""
+    site = tmp_path / "site"
+    for name in ("cases", "business"):
+        installed = site / f"wavebreak_{name}-0.dist-info"
+        installed.mkdir(parents=True)
+        about = f"Metadata-Version: 2.1\nName: wavebreak-{name}\nVersion: 0\n"
+        (installed / "METADATA").write_text(about)
     before = os.environ.get("PYTHONPATH", "")
     return os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(installed.parent), before]),
+        "PYTHONPATH": os.pathsep.join([str(site), before]),
         "WAVEBREAK_KEY": KEY,
         "WAVEBREAK_LEDGER_KEY": LEDGER_KEY,
     }
