@@ -45,7 +45,7 @@ CODES = (
 """Words of codes that pages show."""
 STATES = ("", "barred", "appeals")
 """What the list of portfolios may be restricted to."""
-PLOT_WIDTH, PLOT_HEIGHT = 96, 24
+PLOT_WIDTH, PLOT_HEIGHT = 100, 10
 _POINTS = 10_000
 """Points of one person who blocks, of full credibility."""
 
@@ -128,11 +128,20 @@ class QualityDay(NamedTuple):
     bad: float | None
 
 
+class PlotBar(NamedTuple):
+    """A bar of a plot, in hundredths of its width and tenths of its height."""
+
+    x: float
+    y: float
+    height: float
+    is_low: bool
+
+
 class QualityPlot(NamedTuple):
-    """A plot of the last days: the line's points, and the newest day with a figure."""
+    """A plot of the last days: a bar each that has a figure, and the newest of these figures."""
 
     days: list[QualityDay]
-    line: str
+    bars: list[PlotBar]
     newest: float | None
 
 
@@ -154,15 +163,18 @@ def quality_plot(record: Any, low_share: float, now_ms: int) -> QualityPlot:
         bad = 100 * points / _POINTS / people if people else None
         name = datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%d.%m.")
         days.append(QualityDay(name, people, bad))
-    top = max([200 * low_share, *(day.bad for day in days if day.bad is not None)])
-    across = PLOT_WIDTH / (len(days) - 1)
-    line = " ".join(
-        f"{n * across:.0f},{PLOT_HEIGHT - 2 - (PLOT_HEIGHT - 4) * day.bad / top:.1f}"
-        for n, day in enumerate(days)
-        if day.bad is not None
-    )
+    low = 100 * low_share
+    top = max([2 * low, *(day.bad for day in days if day.bad is not None)])
+    bars = []
+    for n, day in enumerate(days):
+        if day.bad is not None:
+            height = max(PLOT_HEIGHT * day.bad / top, 1.0)
+            x = PLOT_WIDTH * n / len(days)
+            bars.append(
+                PlotBar(round(x, 1), round(PLOT_HEIGHT - height, 1), height, day.bad >= low)
+            )
     newest = next((day.bad for day in reversed(days) if day.bad is not None), None)
-    return QualityPlot(days, line, newest)
+    return QualityPlot(days, bars, newest)
 
 
 class TemplateRow(NamedTuple):

@@ -59,7 +59,7 @@ def _paragraphs(
     told.append(words.say(f"standing.grounds.{row.ground}"))
     if row.what == "inherited":
         told.append(words.say("standing.inherited"))
-    told.append(words.say("standing.appeal", portfolio=portfolio.name))
+    told.append(words.say("standing.appeal", path=f"POST /v1/business/{portfolio.name}/appeal"))
     return told
 
 

@@ -17,7 +17,8 @@ register = template.Library()
 _TONES = {
     "all": "danger", "outside_windows": "danger", "low": "danger", "medium": "warning",
     "disabled": "danger", "rejected": "danger", "paused": "warning", "pending": "warning",
-    "paused_by_pacing": "warning", "revoked": "danger", "none": "warning",
+    "paused_by_pacing": "warning", "revoked": "danger", "none": "warning", "granted": "success",
+    "high": "success", "approved": "success",
 }  # fmt: skip
 
 
