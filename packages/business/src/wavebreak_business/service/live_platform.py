@@ -28,7 +28,14 @@ from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import read_events
 from wavebreak_business.platform.platform import Platform, Result
 from wavebreak_business.service import messages, snapshots, standing_history
-from wavebreak_business.service.models import EVENTS, LIMITS, KeyPortfolio, PlatformRow, TakenId
+from wavebreak_business.service.models import (
+    EVENTS,
+    LIMITS,
+    KeyPortfolio,
+    LogErasure,
+    PlatformRow,
+    TakenId,
+)
 from wavebreak_business.service.standing_history import Author
 from wavebreak_business.settings import Limits, Settings, load_settings
 from wavebreak_server.errors import ApiError
@@ -49,7 +56,10 @@ SNAPSHOT_EVENTS = 200_000
 PRUNED_EVERY_MS, PRUNED = 60_000, 10_000
 """How often ids that nobody may repeat are forgotten, and how many at once."""
 _CHUNK = 500
-_PEOPLE = "business people"
+PEOPLE = "business people"
+"""Purpose of the key of people's pseudonyms."""
+LOOKED_AFTER_S = 60
+"""How often an erasure is looked for while nobody asks anything."""
 _TAKE = "INSERT INTO business_taken_id (key, stands_for, answer, at_ms) VALUES (%s,%s,%s,%s)"
 _CACHED = 1 << 16
 
@@ -121,7 +131,7 @@ class LivePlatform:
         self._service, self._snapshot_events = service, snapshot_events
         self.settings: Settings = load_settings(policy)
         self._wanted_limits = _limits_text(self.settings.limits)
-        secret = row_macs.bound_key(_PEOPLE)
+        secret = row_macs.bound_key(PEOPLE)
         if secret is None:
             raise ServiceError(
                 "the platform for businesses needs the deployment's key", fix="start it by `serve`"
@@ -137,6 +147,7 @@ class LivePlatform:
         self._bound: dict[str, set[str]] | None = None
         self._told: list[messages.Message] = []
         self._receivers: list[Webhook] = []
+        self._erasures = 0
         self.keys_changed = False
         self.replayed = 0
         """Events that the last start took from the log."""
@@ -289,6 +300,11 @@ class LivePlatform:
 
     def _opened(self) -> Platform:
         """Return the platform; read it from snapshot and log where it is not there."""
+        erasures = LogErasure.objects.count()
+        if erasures != self._erasures:
+            # The state has whoever was erased, and so have the snapshots.
+            self._platform, self._erasures = None, erasures
+            snapshots.remove(self._service.settings.home, keep=erasures)
         if self._platform is None:
             self._recover()
         platform = self._platform
@@ -321,6 +337,8 @@ class LivePlatform:
     def _restore(self) -> None:
         """Load the newest snapshot that fits this log."""
         for snapshot in snapshots.load(self._service.settings.home):
+            if snapshot.erasures != self._erasures:
+                continue
             row = PlatformRow.objects.filter(number=snapshot.number).first()
             if row is None or bytes(row.mac or b"") != snapshot.row_mac or not row.is_authentic:
                 continue
@@ -341,7 +359,7 @@ class LivePlatform:
             number, mac = self._row
             snapshots.save(
                 self._service.settings.home,
-                snapshots.Snapshot(number, mac, self._limits, platform.dump()),
+                snapshots.Snapshot(number, mac, self._limits, self._erasures, platform.dump()),
             )
         now_ms = self._service.clock()
         if not self._waiting and now_ms - self._pruned_ms >= PRUNED_EVERY_MS:
@@ -416,6 +434,8 @@ def opening(app: AppContext, policy: Path | None) -> Background:
     async def run(service: Service) -> None:
         live = live_platform(app, service)
         await live.turn(lambda turn: turn.platform.position)
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(LOOKED_AFTER_S)
+            await live.read(lambda platform: platform.position)
 
     return run

@@ -60,6 +60,13 @@ class StandingRow(AuthenticatedModel):
         indexes = (models.Index(fields=["portfolio", "-id"], name="business_standing_newest"),)
 
 
+class LogErasure(models.Model):
+    """An erasure from the log: what was made of the log before it is made anew."""
+
+    class Meta:
+        db_table = "business_erasure"
+
+
 class TakenId(models.Model):
     """An id that was taken, by a keyed hash: what it stood for, and the answer that it got.
 

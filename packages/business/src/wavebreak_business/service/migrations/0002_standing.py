@@ -23,6 +23,18 @@ class Migration(migrations.Migration):
         migrations.AddField("PlatformRow", "position", models.BigIntegerField(default=0)),
         migrations.RunPython(count_events, migrations.RunPython.noop),
         migrations.CreateModel(
+            name="LogErasure",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+            ],
+            options={"db_table": "business_erasure"},
+        ),
+        migrations.CreateModel(
             name="StandingRow",
             fields=[
                 (
