@@ -133,6 +133,13 @@ class UserMuted(PlatformEvent, tag="user.muted"):
     peer: Id
 
 
+class PersonWeighed(PlatformEvent, tag="person.weighed"):
+    """From here on mutes, blocks and reports of a person weigh so many hundredths (else: all)."""
+
+    account: Id
+    weight: Annotated[int, Meta(ge=0, le=100)]
+
+
 class AccountIdChanged(PlatformEvent, tag="account.id_changed"):
     """A person's id is `account` now, and was `previous`: the same person."""
 
@@ -143,13 +150,14 @@ class AccountIdChanged(PlatformEvent, tag="account.id_changed"):
 READ_TYPES = (
     MessageSent, MessageRead, MessageUndeliverable, UserReported, UserBlocked, AccountRegistered,
     AccountDeleted, PortfolioUpdated, TemplateUpdated, StandingSet, ConsentGranted, ConsentRevoked,
-    EntryOpened, UserMuted, AccountIdChanged,
+    EntryOpened, UserMuted, PersonWeighed, AccountIdChanged,
 )  # fmt: skip
 """The types that mean something here."""
 AnyPlatformEvent: Any = (
     MessageSent | MessageRead | MessageUndeliverable | UserReported | UserBlocked
     | AccountRegistered | AccountDeleted | PortfolioUpdated | TemplateUpdated | StandingSet
-    | ConsentGranted | ConsentRevoked | EntryOpened | UserMuted | AccountIdChanged
+    | ConsentGranted | ConsentRevoked | EntryOpened | UserMuted | PersonWeighed
+    | AccountIdChanged
 )  # fmt: skip
 _TYPES = frozenset(str(each.__struct_config__.tag) for each in READ_TYPES)
 

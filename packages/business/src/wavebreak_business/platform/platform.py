@@ -37,6 +37,7 @@ from wavebreak_business.platform.events import (
     ConsentGranted,
     ConsentRevoked,
     EntryOpened,
+    PersonWeighed,
     PortfolioUpdated,
     StandingSet,
     TemplateUpdated,
@@ -153,6 +154,8 @@ class Platform:
         self.people = np.zeros(0, np.int64)
         """By the slot of an id: the person whose id it is (-1: nobody's yet)."""
         self.count = 0
+        self.weights: dict[int, int] = {}
+        """By person: what their reactions weigh, in hundredths, where it is not all."""
         self.retired: set[int] = set()
         """Slots of ids that people left for another one."""
         self.seen = DuplicateFilter(table_key(secret, "platform events"), span_ms=self.lateness_ms)
@@ -167,7 +170,8 @@ class Platform:
 
         Args:
             events: Of the types of `events.READ_TYPES`.
-            weights: Credibility of people who react, in hundredths, by account id (absent: 100).
+            weights: Credibility of people who react, in hundredths, by account id (absent: what the
+                log has said of it, else 100).
 
         """
         result = Result([], [], [], [], 0, 0)
@@ -192,8 +196,8 @@ class Platform:
                 except EventError as error:
                     result.refused.append((ids[n], error))
                 continue
-            if isinstance(event, (AccountDeleted, AccountRegistered)):
-                self._release(event)
+            if isinstance(event, (AccountDeleted, AccountRegistered, PersonWeighed)):
+                self._take_of_person(event)
                 continue
             try:
                 row = self._row(event, int(times[n]), weights or {}, result)
@@ -241,7 +245,7 @@ class Platform:
             case _:
                 number, who = self._number(event.peer), event.account
                 kind = _REACTIONS[type(event)]
-                weight = min(max(weights.get(who, FULL_WEIGHT), 0), FULL_WEIGHT)
+                weight = min(max(weights.get(who, self.weight_of(who)), 0), FULL_WEIGHT)
         if number is None:
             return None
         flags = k.BY_ENTRY if isinstance(event, EntryOpened) else 0
@@ -452,6 +456,16 @@ class Platform:
         (slot,) = self.names.find(pa.array([account])).tolist()
         return int(self.people[slot]) if 0 <= slot < self.people.size else -1
 
+    def weight_of(self, account: str) -> int:
+        """Return what reactions of a person weigh, in hundredths."""
+        return self.weights.get(self.known_person(account), FULL_WEIGHT)
+
+    def _weigh(self, event: PersonWeighed) -> None:
+        person = self.person(event.account)
+        self.weights.pop(person, None)
+        if event.weight != FULL_WEIGHT:
+            self.weights[person] = event.weight
+
     def _fit_people(self, slot: int) -> None:
         if slot >= self.people.size:
             more = np.full(max(slot + 1, 2 * self.people.size) - self.people.size, -1, np.int64)
@@ -467,7 +481,15 @@ class Platform:
         self.state.merge_people(kept, gone)
         self.consents.merge_people(kept, gone)
         self.caps.merge_people(kept, gone)
+        self.weights.pop(gone, None)
         self.people[self.people == gone] = kept
+
+    def _take_of_person(self, event: AccountDeleted | AccountRegistered | PersonWeighed) -> None:
+        """Take what is said of a person, and concerns no number."""
+        if isinstance(event, PersonWeighed):
+            self._weigh(event)
+        else:
+            self._release(event)
 
     def _release(self, event: AccountDeleted | AccountRegistered) -> None:
         """Let an id be nobody's: its account is gone, or it was left and is somebody else's now.
@@ -523,6 +545,7 @@ class Platform:
             "position": np.array([self.position, self.count], np.int64),
             "clock": self.clock.copy(),
             "owners": self.people.copy(),
+            "weights": np.array(sorted(self.weights.items()), np.int64).reshape(-1, 2),
             "retired": np.array(sorted(self.retired), np.int64),
             "registry": np.frombuffer(self.registry.dump(), np.uint8),
         }
@@ -534,6 +557,7 @@ class Platform:
         """Restore the state from a dump, on any number of workers."""
         self.position, self.count = (int(n) for n in arrays["position"])
         self.clock, self.people = arrays["clock"].copy(), arrays["owners"].copy()
+        self.weights = dict(arrays["weights"].tolist())
         self.retired = set(arrays["retired"].tolist())
         for name in ("state", "consents", "caps", "volumes", "names", "seen"):
             own = {

@@ -27,7 +27,7 @@ from wavebreak_business.platform.events import (
     Text,
 )
 from wavebreak_business.platform.platform import Platform
-from wavebreak_business.service import sends, standing, views, words
+from wavebreak_business.service import reporters, sends, standing, views, words
 from wavebreak_business.service.apps import BUSINESS
 from wavebreak_business.service.live_platform import LivePlatform, Turn, live_platform
 from wavebreak_business.service.models import KeyPortfolio
@@ -341,7 +341,12 @@ async def tell_acts(context: RequestContext, body: PersonActs) -> ToldActs:
         told.append(
             sends.ToldAct(event.id, event.account, ts, event.type, person(account), peer, previous)
         )
-    taken, repeated = await caller.live.turn(lambda turn: sends.tell(turn, told, caller.live))
+    reacting = sorted({e.account for e in body.events if e.type in reporters.REACTIONS})
+    found = await reporters.weights_of(context.service, reacting)
+    weights = {person(account): weight for account, weight in found.items()}
+    taken, repeated = await caller.live.turn(
+        lambda turn: sends.tell(turn, told, caller.live, weights)
+    )
     return ToldActs(taken, repeated)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 
+from wavebreak.errors import ServiceError
 from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import ConsentGranted, ConsentRevoked, read_events
 from wavebreak_business.service.live_platform import PEOPLE
@@ -27,9 +28,18 @@ def erase(accounts: Sequence[str]) -> None:
     """Erase people from the log and from openings of the ledger; nothing where they are unknown.
 
     A running platform makes its state anew from the log then, and forgets its snapshots.
+
+    Raises:
+        ServiceError: There is a log, and no key is bound by which people are found in it.
+
     """
     secret = row_macs.bound_key(PEOPLE)
     if secret is None:
+        if PlatformRow.objects.exists():
+            raise ServiceError(
+                "people cannot be erased from the platform's log without the deployment's key",
+                fix="give the key that the service is started with",
+            )
         return
     person = pseudonyms(secret, "person")
     strangers = {_quoted(person(each)): _quoted(secrets.token_hex(16)) for each in accounts}
