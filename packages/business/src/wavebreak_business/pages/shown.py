@@ -38,6 +38,7 @@ BARS = {
     "all": "all sends barred",
 }
 """What a step bars by code."""
+_WORDS: dict[str, str] = {str(code): text for code, text in GROUNDS.items()} | CHANGES | BARS
 CODES = (
     *GROUNDS.values(), *CHANGES.values(), *BARS.values(), *views.QUALITY, *views.PACE, *CATEGORIES,
     *get_args(TemplateStatus), "paused", "paused by pacing", "granted", "revoked", "none",
@@ -56,7 +57,7 @@ def words(code: str) -> str:
     >>> words("outside_windows"), words("paused_by_pacing"), words("set")
     ('no templates outside windows', 'paused by pacing', 'A person took a step')
     """
-    return {**GROUNDS, **CHANGES, **BARS}.get(code, code.replace("_", " "))  # type: ignore[dict-item]
+    return _WORDS.get(code, code.replace("_", " "))
 
 
 class PortfolioRow(NamedTuple):
@@ -164,16 +165,16 @@ def quality_plot(record: Any, low_share: float, now_ms: int) -> QualityPlot:
         name = datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%d.%m.")
         days.append(QualityDay(name, people, bad))
     low = 100 * low_share
-    top = max([2 * low, *(day.bad for day in days if day.bad is not None)])
+    top = max([2 * low, *(each.bad for each in days if each.bad is not None)])
     bars = []
-    for n, day in enumerate(days):
-        if day.bad is not None:
-            height = max(PLOT_HEIGHT * day.bad / top, 1.0)
+    for n, each in enumerate(days):
+        if each.bad is not None:
+            height = max(PLOT_HEIGHT * each.bad / top, 1.0)
             x = PLOT_WIDTH * n / len(days)
             bars.append(
-                PlotBar(round(x, 1), round(PLOT_HEIGHT - height, 1), height, day.bad >= low)
+                PlotBar(round(x, 1), round(PLOT_HEIGHT - height, 1), height, each.bad >= low)
             )
-    newest = next((day.bad for day in reversed(days) if day.bad is not None), None)
+    newest = next((each.bad for each in reversed(days) if each.bad is not None), None)
     return QualityPlot(days, bars, newest)
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as translate
 
 from wavebreak_business.pages import shown
-from wavebreak_business.platform.events import Appeal, Ground
+from wavebreak_business.platform.events import Appeal
 from wavebreak_business.platform.laws import CATEGORIES
 from wavebreak_business.platform.platform import Change, Platform
 from wavebreak_business.platform.portfolios import Portfolio
@@ -210,7 +210,7 @@ def _act_of(fields: Mapping[str, Any]) -> Act | None:
         return Act(None)
     if not step or ground not in shown.GROUNDS:
         return None
-    return Act(step[:32], cast("Ground", ground))
+    return Act(step[:32], ground)
 
 
 @page("act_on_many", "POST")
