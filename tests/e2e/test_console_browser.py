@@ -757,6 +757,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/policy/models/{model}", "/console/policy/learning",
         "/console/policy/comparisons/{comparison}",
         "/console/policy/calibration", "/console/cases", "/console/reports", "/console/profile",
+        "/console/portfolios", "/console/portfolios/{portfolio}", "/console/portfolios/-/consents",
     ),
     "policy-owner": ("/console/policy/versions/{version}/edit?file=rules/doubt.toml",),
     "counsel": (
@@ -787,7 +788,7 @@ NOT_LOOKED_AT: dict[str, str] = {
     "act_preview": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
-     "case_document": _PART,
+     "case_document": _PART, "portfolio_preview": _PART,
     "policy_card": _OWN_STYLE, "policy_calibration_report": _OWN_STYLE, "report_file": _OWN_STYLE,
     "mfa_authenticate": _FACTOR, "mfa_reauthenticate": _FACTOR, "mfa_deactivate_totp": _FACTOR,
     "mfa_view_recovery_codes": _FACTOR, "mfa_generate_recovery_codes": _FACTOR,
@@ -869,10 +870,31 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
         "version": version, "model": model, "batch": batch, "case": CASE_ID,
         "scanned": SCANNED, "replay": replay,
         "comparison": comparison, "appeal": str(appealed.json()["id"]),
+        "portfolio": _business(lead, server),
         "operator": next(o["id"] for o in operators if set(o["accounts"]) == set(TEAM)),
         "notice": newest_notice(server, "spam-8").rpartition("/")[2],
         "appealed": newest_notice(server, "spam-9").rpartition("/")[2],
     }  # fmt: skip
+
+
+def _business(lead: Person, server: Server) -> str:
+    """Register a business with a template, bar it, and have it appeal; return its name."""
+    numbers = [{"number": "shop-1", "display_name": "החנות"}]
+    registered = {"legal_name": "Shop Ltd", "owners": ["shop-holding"], "numbers": numbers}
+    template = {"category": "utility", "language": "he", "status": "approved"}
+    _tell(server, "PUT", "/v1/business/shop", registered)
+    _tell(server, "PUT", "/v1/business/shop/templates/ready", template)
+    chosen = {"seen": "0", "step": "restricted_3d", "ground": "consent"}
+    lead.send("/console/portfolios/shop/standing", **chosen, reason="for its page")
+    _tell(server, "POST", "/v1/business/shop/appeal", {"appeal": "opened"})
+    return "shop"
+
+
+def _tell(server: Server, method: str, path: str, body: dict[str, Any]) -> None:
+    said = json.dumps(body | {"reason": "for its page"}).encode()
+    key = f"Bearer {server.first_key()}"
+    answer = server.post(said, path, method=method, authorization=key)
+    assert answer.status == 200, answer.body
 
 
 def number_in(address: str, after: str) -> str:

@@ -50,6 +50,12 @@ class ServiceHooks(Protocol):
 
         """
 
+    def erase(self, accounts: Sequence[str]) -> None:
+        """Remove the pseudonyms of people from the plug-in's tables, for good.
+
+        Safe where nothing of them is there, and where they were erased before.
+        """
+
 
 def installed_plugins() -> list[ServicePlugin]:
     """Return the plug-ins of this process, in the order of their names."""
@@ -86,3 +92,9 @@ def plugin_models() -> list[Any]:
 def plugin_tasks(context: Any, policy: Path | None) -> list[Task]:
     """Return what plug-ins run beside a service."""
     return [task for hooks in _hooks() for task in hooks.background_tasks(context, policy)]
+
+
+def erase_from_plugins(accounts: Sequence[str]) -> None:
+    """Remove the pseudonyms of people from the tables of plug-ins."""
+    for hooks in _hooks():
+        hooks.erase(accounts)

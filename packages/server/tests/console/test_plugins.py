@@ -36,23 +36,26 @@ async def _with_abuser(console: RunningConsole) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """The environment of processes in which the package is installed without its plug-in."""
-    installed = tmp_path / "site" / "wavebreak_cases-0.dist-info"
-    installed.mkdir(parents=True)
-    about = "Metadata-Version: 2.1\nName: wavebreak-cases\nVersion: 0\n"
-    (installed / "METADATA").write_text(about)
+    """The environment of processes in which packages are installed without their plug-ins."""
+    site = tmp_path / "site"
+    for name in ("cases", "business"):
+        installed = site / f"wavebreak_{name}-0.dist-info"
+        installed.mkdir(parents=True)
+        about = f"Metadata-Version: 2.1\nName: wavebreak-{name}\nVersion: 0\n"
+        (installed / "METADATA").write_text(about)
     before = os.environ.get("PYTHONPATH", "")
     return os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(installed.parent), before]),
+        "PYTHONPATH": os.pathsep.join([str(site), before]),
         "WAVEBREAK_KEY": KEY,
         "WAVEBREAK_LEDGER_KEY": LEDGER_KEY,
     }
 
 
-def test_the_pages_of_cases_are_a_plugin() -> None:
-    (plugin,) = installed_plugins()
-    assert plugin.directory == "cases"
-    assert "wavebreak_cases.pages.apps.CasePages" in django_settings.settings()["INSTALLED_APPS"]
+def test_the_pages_of_cases_and_of_businesses_are_plugins() -> None:
+    assert [plugin.directory for plugin in installed_plugins()] == ["", "cases"]
+    apps = django_settings.settings()["INSTALLED_APPS"]
+    assert "wavebreak_cases.pages.apps.CasePages" in apps
+    assert "wavebreak_business.pages.apps.BusinessPages" in apps
 
 
 @console_test(_with_abuser)
@@ -61,14 +64,14 @@ async def test_links_of_a_plugin_stand_where_it_says(console: RunningConsole) ->
     page = (await counsel.get("/console/")).text
     navigation = page[page.index('<nav class="nav"') : page.index("</nav>")]
     assert re.findall(r"<span>(\w+)</span>", navigation) == [
-        "Overview", "Accounts", "Operators", "Appeals", "Cases", "Reports",
+        "Overview", "Accounts", "Operators", "Appeals", "Cases", "Businesses", "Reports",
     ]  # fmt: skip
 
 
 def test_links_of_a_plugin_without_a_place_come_last() -> None:
     first = NavigationItem("first", "First", "overview", "view_overview", "g f")
     names = [item.name for item in with_plugin_links([first])]
-    assert names == ["first", "cases"]
+    assert names == ["first", "portfolios", "cases"]
 
 
 def test_console_without_plugins_has_no_page_link_or_panel_of_theirs(
@@ -114,7 +117,7 @@ def test_a_plugin_opens_the_directory_that_was_given_or_its_own_in_the_service_s
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", LEDGER_KEY)
-    (plugin,) = installed_plugins()
+    plugin = next(each for each in installed_plugins() if each.directory == "cases")
     monkeypatch.setattr(plugin, "store", None)
     for given, directory in ((None, tmp_path / "cases"), (tmp_path / "c", tmp_path / "c")):
         open_plugins({"cases": given}, tmp_path, None, bytes(32), None)

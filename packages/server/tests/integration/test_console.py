@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, str] = {
     "operator_id": "op-0123456789ab", "user_id": "1", "prefix": "00000000", "appeal_id": "1",
     "version_id": "1", "rule_id": "confirmed_abusive", "exhibit_id": "E1", "name": "report.html",
     "month": "2026-01", "tab": "parties", "replay_id": "1", "model_id": "1",
-    "number": "1", "kind": "device", "webhook_id": "hook_0",
+    "number": "1", "kind": "device", "webhook_id": "hook_0", "portfolio": "shop",
 }  # fmt: skip
 
 

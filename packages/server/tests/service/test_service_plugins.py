@@ -46,7 +46,10 @@ def test_the_platform_for_businesses_is_a_plugin() -> None:
     assert WEBHOOK_KINDS == ("decisions", "states", "business")
     assert {one.path for one in OPERATIONS} >= {"/v1/business/decide"}
     tables = {model._meta.db_table for model in plugin_models()}
-    assert tables == {"business_row", "business_taken_id", "business_key"}
+    assert tables == {
+        "business_row", "business_standing", "business_erasure", "business_taken_id",
+        "business_key",
+    }  # fmt: skip
     assert len(plugin_tasks(service_harness.context(), None)) == 1
 
 

@@ -34,6 +34,7 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hex
 People = Annotated[int, Meta(ge=-1, le=10**9, description="-1: no limit")]
 Throughput = Literal["default", "upgraded", "shared"]
 Appeal = Literal["opened", "unchanged", "reversed"]
+Ground = Literal["quality", "consent", "templates", "identity", "law"]
 TemplateStatus = Literal["pending", "approved", "rejected", "disabled"]
 Language = Annotated[str, Meta(pattern="^[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*$")]
 
@@ -81,6 +82,17 @@ class TemplateUpdated(PlatformEvent, tag="template.updated"):
     status: TemplateStatus
 
 
+class StandingSet(PlatformEvent, tag="standing.set"):
+    """A person puts a portfolio on a step of the ladder, by its name, on a ground.
+
+    Without a step what the present one bars is lifted; it goes on counting.
+    """
+
+    business: Name
+    step: Name | None = None
+    ground: Ground | None = None
+
+
 class ConsentGranted(PlatformEvent, tag="consent.granted"):
     """A person agrees to hear from the portfolio `business`, or from one number of it.
 
@@ -121,6 +133,13 @@ class UserMuted(PlatformEvent, tag="user.muted"):
     peer: Id
 
 
+class PersonWeighed(PlatformEvent, tag="person.weighed"):
+    """From here on mutes, blocks and reports of a person weigh so many hundredths (else: all)."""
+
+    account: Id
+    weight: Annotated[int, Meta(ge=0, le=100)]
+
+
 class AccountIdChanged(PlatformEvent, tag="account.id_changed"):
     """A person's id is `account` now, and was `previous`: the same person."""
 
@@ -130,14 +149,15 @@ class AccountIdChanged(PlatformEvent, tag="account.id_changed"):
 
 READ_TYPES = (
     MessageSent, MessageRead, MessageUndeliverable, UserReported, UserBlocked, AccountRegistered,
-    AccountDeleted, PortfolioUpdated, TemplateUpdated, ConsentGranted, ConsentRevoked, EntryOpened,
-    UserMuted, AccountIdChanged,
+    AccountDeleted, PortfolioUpdated, TemplateUpdated, StandingSet, ConsentGranted, ConsentRevoked,
+    EntryOpened, UserMuted, PersonWeighed, AccountIdChanged,
 )  # fmt: skip
 """The types that mean something here."""
 AnyPlatformEvent: Any = (
     MessageSent | MessageRead | MessageUndeliverable | UserReported | UserBlocked
-    | AccountRegistered | AccountDeleted | PortfolioUpdated | TemplateUpdated | ConsentGranted
-    | ConsentRevoked | EntryOpened | UserMuted | AccountIdChanged
+    | AccountRegistered | AccountDeleted | PortfolioUpdated | TemplateUpdated | StandingSet
+    | ConsentGranted | ConsentRevoked | EntryOpened | UserMuted | PersonWeighed
+    | AccountIdChanged
 )  # fmt: skip
 _TYPES = frozenset(str(each.__struct_config__.tag) for each in READ_TYPES)
 

@@ -7,7 +7,7 @@ gives the same answers, however it is cut and on any number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,7 +37,9 @@ from wavebreak_business.platform.events import (
     ConsentGranted,
     ConsentRevoked,
     EntryOpened,
+    PersonWeighed,
     PortfolioUpdated,
+    StandingSet,
     TemplateUpdated,
     UserMuted,
     event_id,
@@ -92,13 +94,23 @@ class Answer(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What changed by itself: a step of the ladder, a pause of a template, a higher limit."""
+    """What changed beside answers: a step of the ladder, a pause of a template, a higher limit.
+
+    `what` of the ladder is in `STANDING`; then `value` is the step that the portfolio is on.
+    """
 
     at: int
     portfolio: str
     what: str
     template: str | None
     value: int
+
+
+STANDING = (
+    "step", "set", "lifted", "inherited", "appeal_opened", "appeal_unchanged", "appeal_reversed",
+)  # fmt: skip
+"""What may become of a standing: the rules stepped, a person set a step or lifted what it bars, a
+successor inherited one, an appeal was opened or decided."""
 
 
 class Result(NamedTuple):
@@ -142,6 +154,8 @@ class Platform:
         self.people = np.zeros(0, np.int64)
         """By the slot of an id: the person whose id it is (-1: nobody's yet)."""
         self.count = 0
+        self.weights: dict[int, int] = {}
+        """By person: what their reactions weigh, in hundredths, where it is not all."""
         self.retired: set[int] = set()
         """Slots of ids that people left for another one."""
         self.seen = DuplicateFilter(table_key(secret, "platform events"), span_ms=self.lateness_ms)
@@ -156,7 +170,8 @@ class Platform:
 
         Args:
             events: Of the types of `events.READ_TYPES`.
-            weights: Credibility of people who react, in hundredths, by account id (absent: 100).
+            weights: Credibility of people who react, in hundredths, by account id (absent: what the
+                log has said of it, else 100).
 
         """
         result = Result([], [], [], [], 0, 0)
@@ -181,8 +196,8 @@ class Platform:
                 except EventError as error:
                     result.refused.append((ids[n], error))
                 continue
-            if isinstance(event, (AccountDeleted, AccountRegistered)):
-                self._release(event)
+            if isinstance(event, (AccountDeleted, AccountRegistered, PersonWeighed)):
+                self._take_of_person(event)
                 continue
             try:
                 row = self._row(event, int(times[n]), weights or {}, result)
@@ -230,7 +245,7 @@ class Platform:
             case _:
                 number, who = self._number(event.peer), event.account
                 kind = _REACTIONS[type(event)]
-                weight = min(max(weights.get(who, FULL_WEIGHT), 0), FULL_WEIGHT)
+                weight = min(max(weights.get(who, self.weight_of(who)), 0), FULL_WEIGHT)
         if number is None:
             return None
         flags = k.BY_ENTRY if isinstance(event, EntryOpened) else 0
@@ -364,28 +379,66 @@ class Platform:
         if bits & k.RAISED:
             result.changes.append(Change(at, portfolio, "limit_raised", None, value))
         if bits & k.STEPPED:
-            self.registry.portfolios[portfolio].appeal = ""
+            self.registry.note_step(portfolio)
             result.changes.append(Change(at, portfolio, "step", None, value))
             result.drafts.append(self._standing_draft(portfolio, value, at))
 
     def _standing_draft(self, portfolio: str, number: int, at: int) -> Draft:
-        laws, step = self.state.laws, self.settings.limits.ladder.steps[number - 1]
-        begins = at + int(laws["notice"][number - 1])
-        lasts = int(laws["lasts"][number - 1])
-        body = StandingEntry(
-            portfolio, step.name, step.bars, begins, begins + lasts if lasts else None
-        )
+        step = self.settings.limits.ladder.steps[number - 1]
+        body = StandingEntry(portfolio, step.name, step.bars, *self.step_times(number, at))
         return Draft("standing", body, {})
+
+    def step_times(self, number: int, at: int) -> tuple[int, int | None]:
+        """Return when a step of the ladder begins and ends that is taken at a time (None: never).
+
+        Until it begins all sends are barred.
+        """
+        begins = at + int(self.state.laws["notice"][number - 1])
+        lasts = int(self.state.laws["lasts"][number - 1])
+        return begins, begins + lasts if lasts else None
 
     def _change(self, event: Any, at: int, result: Result) -> None:
         """Take what changes the registry, or who a person is."""
         match event:
             case PortfolioUpdated():
+                known = self.registry.portfolios.get(event.business)
+                linked = known.linked if known else ()
                 result.drafts.append(self.registry.update(event, at))
+                result.changes.extend(self._standing_changes(event, linked, at))
+            case StandingSet():
+                self._set_standing(event, at, result)
             case TemplateUpdated():
                 result.drafts.append(self.registry.update_template(event, at))
             case AccountIdChanged():
                 self._rename(event.previous, event.account)
+
+    def _standing_changes(
+        self, event: PortfolioUpdated, linked: tuple[str, ...], at: int
+    ) -> Iterator[Change]:
+        """Return what a change of a portfolio made of standings; `linked`: as it was before."""
+        name = event.business
+        concerned = [name] if event.appeal else []
+        if event.appeal == "reversed":
+            concerned += [each.name for each in self.registry.linked_to(name)]
+        for each in concerned:
+            yield self._standing_change(each, f"appeal_{event.appeal}", at)
+        if self.registry.portfolios[name].linked != linked:
+            yield self._standing_change(name, "inherited", at)
+
+    def _standing_change(self, name: str, what: str, at: int) -> Change:
+        p = self.state.ports.records[self.registry.portfolios[name].slot]
+        return Change(max(at, int(p["clock"])), name, what, None, int(p["step"]))
+
+    def _set_standing(self, event: StandingSet, at: int, result: Result) -> None:
+        step = self.registry.set_standing(event, at)
+        what = "lifted" if event.step is None else "set"
+        change = self._standing_change(event.business, what, at)
+        result.changes.append(change)
+        if event.step is None:
+            body = StandingEntry(event.business, what, "nothing", change.at, None)
+            result.drafts.append(Draft("standing", body, {"id": event.id}))
+        else:
+            result.drafts.append(self._standing_draft(event.business, step, change.at))
 
     # People.
 
@@ -403,6 +456,16 @@ class Platform:
         (slot,) = self.names.find(pa.array([account])).tolist()
         return int(self.people[slot]) if 0 <= slot < self.people.size else -1
 
+    def weight_of(self, account: str) -> int:
+        """Return what reactions of a person weigh, in hundredths."""
+        return self.weights.get(self.known_person(account), FULL_WEIGHT)
+
+    def _weigh(self, event: PersonWeighed) -> None:
+        person = self.person(event.account)
+        self.weights.pop(person, None)
+        if event.weight != FULL_WEIGHT:
+            self.weights[person] = event.weight
+
     def _fit_people(self, slot: int) -> None:
         if slot >= self.people.size:
             more = np.full(max(slot + 1, 2 * self.people.size) - self.people.size, -1, np.int64)
@@ -418,7 +481,15 @@ class Platform:
         self.state.merge_people(kept, gone)
         self.consents.merge_people(kept, gone)
         self.caps.merge_people(kept, gone)
+        self.weights.pop(gone, None)
         self.people[self.people == gone] = kept
+
+    def _take_of_person(self, event: AccountDeleted | AccountRegistered | PersonWeighed) -> None:
+        """Take what is said of a person, and concerns no number."""
+        if isinstance(event, PersonWeighed):
+            self._weigh(event)
+        else:
+            self._release(event)
 
     def _release(self, event: AccountDeleted | AccountRegistered) -> None:
         """Let an id be nobody's: its account is gone, or it was left and is somebody else's now.
@@ -474,6 +545,7 @@ class Platform:
             "position": np.array([self.position, self.count], np.int64),
             "clock": self.clock.copy(),
             "owners": self.people.copy(),
+            "weights": np.array(sorted(self.weights.items()), np.int64).reshape(-1, 2),
             "retired": np.array(sorted(self.retired), np.int64),
             "registry": np.frombuffer(self.registry.dump(), np.uint8),
         }
@@ -485,6 +557,7 @@ class Platform:
         """Restore the state from a dump, on any number of workers."""
         self.position, self.count = (int(n) for n in arrays["position"])
         self.clock, self.people = arrays["clock"].copy(), arrays["owners"].copy()
+        self.weights = dict(arrays["weights"].tolist())
         self.retired = set(arrays["retired"].tolist())
         for name in ("state", "consents", "caps", "volumes", "names", "seen"):
             own = {
@@ -494,5 +567,5 @@ class Platform:
         self.registry.load(arrays["registry"].tobytes())
 
 
-_BARRIERS = (PortfolioUpdated, TemplateUpdated, AccountIdChanged)
+_BARRIERS = (PortfolioUpdated, TemplateUpdated, StandingSet, AccountIdChanged)
 """Events that change what acts are decided by: those before them are decided first."""

@@ -15,7 +15,12 @@ from wavebreak.errors import EventError
 from wavebreak.ledger.entries import PortfolioEntry, TemplateEntry
 from wavebreak.ledger.recorder import Draft
 from wavebreak_business.platform import kernel as k
-from wavebreak_business.platform.events import Number, PortfolioUpdated, TemplateUpdated
+from wavebreak_business.platform.events import (
+    Number,
+    PortfolioUpdated,
+    StandingSet,
+    TemplateUpdated,
+)
 from wavebreak_business.platform.laws import CATEGORIES
 from wavebreak_business.platform.state import State
 from wavebreak_business.settings import Limits
@@ -59,6 +64,7 @@ class Portfolio(msgspec.Struct):
         templates: By id.
         linked: Portfolios of the same owners that were barred when it came.
         appeal: State of the appeal against its step: opened, unchanged, reversed ("": none).
+        raised: How many steps its last one was above the one before; a person may go by several.
 
     """
 
@@ -71,6 +77,7 @@ class Portfolio(msgspec.Struct):
     templates: dict[str, TemplateRecord] = {}
     linked: tuple[str, ...] = ()
     appeal: str = ""
+    raised: int = 1
 
 
 class Registry:
@@ -145,6 +152,39 @@ class Registry:
         )
         return Draft("template", body, {"id": event.id})
 
+    def set_standing(self, event: StandingSet, at: int) -> int:
+        """Take a person's act on the ladder; return the step that a portfolio is on then.
+
+        Raises:
+            EventError: There is no such portfolio or step, a step has no ground, or nothing is
+                barred that could be lifted. Nothing is changed then.
+
+        """
+        portfolio = self.portfolios.get(event.business)
+        if portfolio is None:
+            raise EventError("the portfolio is not registered", fix="register it first")
+        if event.step is None:
+            if self.state.bars_of(portfolio.slot, at) == k.BARS_NOTHING:
+                raise EventError("nothing is barred", fix="there is nothing to lift")
+            self.state.end_step(portfolio.slot, at)
+        else:
+            names = [step.name for step in self.limits.ladder.steps]
+            if event.step not in names or event.ground is None:
+                fix = f"name one of {', '.join(names)}, and a ground"
+                raise EventError("no step of the ladder with a ground", fix=fix)
+            step, before = names.index(event.step) + 1, self._step_of(portfolio)
+            self.state.take_step(portfolio.slot, step, at)
+            portfolio.appeal, portfolio.raised = "", max(step - before, 1)
+        return self._step_of(portfolio)
+
+    def note_step(self, name: str) -> None:
+        """Note that the rules took a portfolio a step up: an appeal was against the one before."""
+        portfolio = self.portfolios[name]
+        portfolio.appeal, portfolio.raised = "", 1
+
+    def _step_of(self, portfolio: Portfolio) -> int:
+        return int(self.state.ports.records[portfolio.slot]["step"])
+
     def portfolio_of(self, number: str) -> Portfolio | None:
         """Return the portfolio of a number's account; None where it is no business."""
         name = self.numbers.get(number)
@@ -203,7 +243,7 @@ class Registry:
                 or other.name in portfolio.linked
             ):
                 continue
-            if int(ports[portfolio.slot]["step"]) == 0 and portfolio.name not in other.linked:
+            if self._step_of(portfolio) == 0 and portfolio.name not in other.linked:
                 portfolio.linked = (*portfolio.linked, other.name)
                 if worst is None or ports[other.slot]["step"] > ports[worst.slot]["step"]:
                     worst = other
@@ -214,7 +254,7 @@ class Registry:
         if event.appeal is None:
             return
         known = self.portfolios.get(event.business)
-        if known is None or int(self.state.ports.records[known.slot]["step"]) == 0:
+        if known is None or self._step_of(known) == 0:
             fix = "there is nothing to appeal against"
             raise EventError("the portfolio is on no step", fix=fix)
         if event.appeal == "opened" and known.appeal == "opened":
@@ -226,9 +266,8 @@ class Registry:
         """Note an appeal; one that succeeds gives the earlier standing back at once."""
         portfolio.appeal = appeal
         if appeal == "reversed":
-            self.state.reverse_step(portfolio.slot, at)
-            for successor in self.linked_to(portfolio.name):
-                self.state.reverse_step(successor.slot, at)
+            for each in (portfolio, *self.linked_to(portfolio.name)):
+                self.state.reverse_step(each.slot, at, portfolio.raised)
 
     def _draft(self, portfolio: Portfolio, event: PortfolioUpdated) -> Draft:
         p = self.state.ports.records[portfolio.slot]

@@ -185,12 +185,21 @@ class State:
         for name in ("step", "told", "begins", "until"):
             self.ports.records[portfolio][name] = self.ports.records[other][name]
 
-    def reverse_step(self, portfolio: int, at: int) -> int:
-        """Take a portfolio's last step back: it is over, and does not count; return the step."""
+    def reverse_step(self, portfolio: int, at: int, by: int = 1) -> int:
+        """Take a portfolio's last step back: it is over, and does not count; return the step.
+
+        `by`: how many steps it was above the one before.
+        """
         p = self.ports.records[portfolio]
-        p["step"] = max(int(p["step"]) - 1, 0)
+        p["step"] = max(int(p["step"]) - by, 0)
         p["until"] = p["begins"] = max(at, int(p["clock"]))
         return int(p["step"])
+
+    def take_step(self, portfolio: int, step: int, at: int) -> None:
+        """Put a portfolio on a step of the ladder, as the rules would from the one below."""
+        p = self.ports.records[portfolio]
+        p["step"], p["until"] = step - 1, ENDLESS
+        kernel.step_up(p, self.laws, max(at, int(p["clock"])))
 
     def end_step(self, portfolio: int, at: int) -> None:
         """Let a person end what a step bars; it goes on counting."""

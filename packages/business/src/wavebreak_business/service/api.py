@@ -27,11 +27,13 @@ from wavebreak_business.platform.events import (
     Text,
 )
 from wavebreak_business.platform.platform import Platform
-from wavebreak_business.service import sends, views, words
+from wavebreak_business.service import reporters, sends, standing, views, words
 from wavebreak_business.service.apps import BUSINESS
-from wavebreak_business.service.live_platform import LivePlatform, Refused, Turn, live_platform
+from wavebreak_business.service.live_platform import LivePlatform, Turn, live_platform
 from wavebreak_business.service.models import KeyPortfolio
 from wavebreak_business.service.sends import not_found, portfolio_of
+from wavebreak_business.service.standing import apply_change, change_id
+from wavebreak_business.service.standing_history import Author
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.http.operations import MAX_BODY, RequestContext, Router
@@ -339,7 +341,12 @@ async def tell_acts(context: RequestContext, body: PersonActs) -> ToldActs:
         told.append(
             sends.ToldAct(event.id, event.account, ts, event.type, person(account), peer, previous)
         )
-    taken, repeated = await caller.live.turn(lambda turn: sends.tell(turn, told, caller.live))
+    reacting = sorted({e.account for e in body.events if e.type in reporters.REACTIONS})
+    found = await reporters.weights_of(context.service, reacting)
+    weights = {person(account): weight for account, weight in found.items()}
+    taken, repeated = await caller.live.turn(
+        lambda turn: sends.tell(turn, told, caller.live, weights)
+    )
     return ToldActs(taken, repeated)
 
 
@@ -405,31 +412,18 @@ async def put_portfolio(
     caller = _Caller(context, "admin")
     caller.check_ids(("account", number.number) for number in body.numbers)
 
+    author = Author(caller.key, body.reason)
+
     def change(turn: Turn) -> views.PortfolioView:
         event = PortfolioUpdated(
-            ts=turn.now_ms, id=_change_id(turn), business=portfolio, legal_name=body.legal_name,
+            ts=turn.now_ms, id=change_id(turn), business=portfolio, legal_name=body.legal_name,
             verified=body.verified, owners=body.owners, numbers=body.numbers,
             removed=body.removed, limit=body.limit, paced=body.paced,
         )  # fmt: skip
-        _apply_change(turn, event, caller.key, "update_portfolio", portfolio, body.reason)
+        apply_change(turn, event, author, "update_portfolio", portfolio)
         return _view(turn.platform, portfolio, turn.now_ms)
 
     return await caller.live.turn(change)
-
-
-def _change_id(turn: Turn) -> str:
-    """Return an id for a change, which no other one has."""
-    return f"change-{turn.platform.position}"
-
-
-def _apply_change(
-    turn: Turn, event: PortfolioUpdated | TemplateUpdated, key: str, action: str, target: str,
-    reason: str,
-) -> None:  # fmt: skip
-    """Change the registry, and audit it; raises ApiError (409) for what the registry refuses."""
-    for _, error in turn.take([event]).refused:
-        raise Refused(error)
-    write_audit_entry(turn.now_ms, key, action, target, reason)
 
 
 @router.operation(
@@ -479,11 +473,11 @@ async def put_template(
         if former is not None and former.status == "disabled" and not caller.is_messenger:
             raise ApiError(409, "the template is disabled", fix="register one of another name")
         event = TemplateUpdated(
-            ts=turn.now_ms, id=_change_id(turn), business=portfolio, template=template,
+            ts=turn.now_ms, id=change_id(turn), business=portfolio, template=template,
             category=body.category, language=body.language, status=body.status,
         )  # fmt: skip
-        target = f"{portfolio}/{template}"
-        _apply_change(turn, event, caller.key, "update_template", target, body.reason)
+        author = Author(caller.key, body.reason)
+        apply_change(turn, event, author, "update_template", f"{portfolio}/{template}")
         return views.template_view(turn.platform, template, known.templates[template], turn.now_ms)
 
     return await caller.live.turn(change)
@@ -509,11 +503,7 @@ async def appeal_step(
         raise ApiError(403, "only the messenger decides an appeal", fix="wait for its decision")
 
     def change(turn: Turn) -> views.PortfolioView:
-        portfolio_of(turn.platform, portfolio)
-        event = PortfolioUpdated(
-            ts=turn.now_ms, id=_change_id(turn), business=portfolio, appeal=body.appeal
-        )
-        _apply_change(turn, event, caller.key, f"appeal_{body.appeal}", portfolio, body.reason)
+        standing.appeal(turn, portfolio, body.appeal, Author(caller.key, body.reason))
         return _view(turn.platform, portfolio, turn.now_ms)
 
     return await caller.live.turn(change)

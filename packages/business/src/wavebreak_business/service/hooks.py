@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from wavebreak_business.service import api
+from wavebreak_business.service.erasure import erase
 from wavebreak_business.service.live_platform import opening
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.operations import Operation
 from wavebreak_server.service_plugins import Task
 
-__all__ = ["OPERATIONS", "background_tasks"]
+__all__ = ["OPERATIONS", "background_tasks", "erase"]
 
 OPERATIONS: tuple[Operation, ...] = tuple(api.router.operations)
 

@@ -27,8 +27,16 @@ from wavebreak.errors import EventError, ServiceError, SnapshotError, WavebreakE
 from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import read_events
 from wavebreak_business.platform.platform import Platform, Result
-from wavebreak_business.service import messages, snapshots
-from wavebreak_business.service.models import EVENTS, LIMITS, KeyPortfolio, PlatformRow, TakenId
+from wavebreak_business.service import messages, snapshots, standing_history
+from wavebreak_business.service.models import (
+    EVENTS,
+    LIMITS,
+    KeyPortfolio,
+    LogErasure,
+    PlatformRow,
+    TakenId,
+)
+from wavebreak_business.service.standing_history import Author
 from wavebreak_business.settings import Limits, Settings, load_settings
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import AppContext
@@ -48,9 +56,14 @@ SNAPSHOT_EVENTS = 200_000
 PRUNED_EVERY_MS, PRUNED = 60_000, 10_000
 """How often ids that nobody may repeat are forgotten, and how many at once."""
 _CHUNK = 500
-_PEOPLE = "business people"
+PEOPLE = "business people"
+"""Purpose of the key of people's pseudonyms."""
+LOOKED_AFTER_S = 60
+"""How often an erasure is looked for while nobody asks anything."""
 _TAKE = "INSERT INTO business_taken_id (key, stands_for, answer, at_ms) VALUES (%s,%s,%s,%s)"
 _CACHED = 1 << 16
+
+NOBODY = Author()
 
 T = TypeVar("T")
 
@@ -81,9 +94,9 @@ class Turn:
     def __init__(self, live: LivePlatform, platform: Platform, now_ms: int) -> None:
         self._live, self.platform, self.now_ms = live, platform, now_ms
 
-    def take(self, events: Sequence[Any]) -> Result:
-        """Put events into the log, and let the platform take them."""
-        return self._live.put(self.platform, events, self.now_ms)
+    def take(self, events: Sequence[Any], author: Author = NOBODY) -> Result:
+        """Put events into the log, and let the platform take them; who makes a change is named."""
+        return self._live.put(self.platform, events, self.now_ms, author)
 
     def taken(self, keys: Iterable[bytes]) -> dict[bytes, Taken]:
         """Return which ids, by `id_key`, were taken before."""
@@ -118,7 +131,7 @@ class LivePlatform:
         self._service, self._snapshot_events = service, snapshot_events
         self.settings: Settings = load_settings(policy)
         self._wanted_limits = _limits_text(self.settings.limits)
-        secret = row_macs.bound_key(_PEOPLE)
+        secret = row_macs.bound_key(PEOPLE)
         if secret is None:
             raise ServiceError(
                 "the platform for businesses needs the deployment's key", fix="start it by `serve`"
@@ -134,6 +147,7 @@ class LivePlatform:
         self._bound: dict[str, set[str]] | None = None
         self._told: list[messages.Message] = []
         self._receivers: list[Webhook] = []
+        self._erasures = 0
         self.keys_changed = False
         self.replayed = 0
         """Events that the last start took from the log."""
@@ -237,20 +251,27 @@ class LivePlatform:
                 raise
             return False, error
 
-    def put(self, platform: Platform, events: Sequence[Any], now_ms: int) -> Result:
+    def put(
+        self, platform: Platform, events: Sequence[Any], now_ms: int, author: Author = NOBODY
+    ) -> Result:  # fmt: skip
         """Add events to the log and to the platform, in the open transaction."""
         body = b"\n".join(map(msgspec.json.encode, events))
-        self._append(EVENTS, body, now_ms)
+        self._append(EVENTS, body, now_ms, platform.position + len(events))
         watch = messages.Watch(platform, events if self._receivers else ())
         result = platform.apply(events)
-        self._told += watch.changes(result)
+        self._told += watch.changes()
+        for row in standing_history.rows_of(platform, events, result.changes, author):
+            row.save(force_insert=True)
+            if self._receivers:
+                self._told.append(messages.standing_message(platform, row, now_ms))
         if result.drafts:
             with self._service.ledger_store.sealing() as sealing:
                 sealing.add(result.drafts)
         return result
 
-    def _append(self, kind: str, body: bytes, now_ms: int) -> None:
-        row = PlatformRow(number=self._row[0] + 1, at_ms=now_ms, kind=kind, body=body)
+    def _append(self, kind: str, body: bytes, now_ms: int, position: int) -> None:
+        number = self._row[0] + 1
+        row = PlatformRow(number=number, at_ms=now_ms, position=position, kind=kind, body=body)
         row.save(force_insert=True)
         self._row = (row.number, bytes(row.mac or b""))
 
@@ -258,7 +279,8 @@ class LivePlatform:
         """Let the limits of this start hold from here on, where others did."""
         if self._limits == self._wanted_limits:
             return platform
-        self._append(LIMITS, self._wanted_limits, self._service.clock())
+        now_ms = self._service.clock()
+        self._append(LIMITS, self._wanted_limits, now_ms, platform.position)
         return self._under(self._wanted_limits, platform)
 
     def _under(self, limits: bytes, former: Platform | None) -> Platform:
@@ -278,6 +300,11 @@ class LivePlatform:
 
     def _opened(self) -> Platform:
         """Return the platform; read it from snapshot and log where it is not there."""
+        erasures = LogErasure.objects.count()
+        if erasures != self._erasures:
+            # The state has whoever was erased, and so have the snapshots.
+            self._platform, self._erasures = None, erasures
+            snapshots.remove(self._service.settings.home, keep=erasures)
         if self._platform is None:
             self._recover()
         platform = self._platform
@@ -310,6 +337,8 @@ class LivePlatform:
     def _restore(self) -> None:
         """Load the newest snapshot that fits this log."""
         for snapshot in snapshots.load(self._service.settings.home):
+            if snapshot.erasures != self._erasures:
+                continue
             row = PlatformRow.objects.filter(number=snapshot.number).first()
             if row is None or bytes(row.mac or b"") != snapshot.row_mac or not row.is_authentic:
                 continue
@@ -330,7 +359,7 @@ class LivePlatform:
             number, mac = self._row
             snapshots.save(
                 self._service.settings.home,
-                snapshots.Snapshot(number, mac, self._limits, platform.dump()),
+                snapshots.Snapshot(number, mac, self._limits, self._erasures, platform.dump()),
             )
         now_ms = self._service.clock()
         if not self._waiting and now_ms - self._pruned_ms >= PRUNED_EVERY_MS:
@@ -344,6 +373,22 @@ class LivePlatform:
                 connection.close()
             if len(some) == PRUNED:
                 self._pruned_ms = 0
+
+
+def position_at(at_ms: int) -> int:
+    """Return how many events the log had at a time of the service's clock."""
+    numbers = PlatformRow.objects.order_by("number")
+    first, last = numbers.only("number").first(), numbers.only("number").last()
+    if first is None or last is None:
+        return 0
+    # Rows are in the order of the clock: the last one of the time is looked for by halves.
+    low, high = first.number - 1, last.number
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = PlatformRow.objects.only("at_ms").get(number=middle)
+        low, high = (middle, high) if row.at_ms <= at_ms else (low, middle - 1)
+    row = PlatformRow.objects.filter(number=low).only("position").first()
+    return row.position if row is not None else 0
 
 
 def _limits_text(limits: Limits) -> bytes:
@@ -389,6 +434,8 @@ def opening(app: AppContext, policy: Path | None) -> Background:
     async def run(service: Service) -> None:
         live = live_platform(app, service)
         await live.turn(lambda turn: turn.platform.position)
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(LOOKED_AFTER_S)
+            await live.read(lambda platform: platform.position)
 
     return run

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 from wavebreak.schema.events import MessageRead, MessageSent, UserBlocked, UserReported
 from wavebreak_business.platform import kernel
 from wavebreak_business.platform.events import PortfolioUpdated, TemplateUpdated, UserMuted
-from wavebreak_business.platform.platform import Platform, Result
+from wavebreak_business.platform.platform import Platform
 from wavebreak_business.platform.portfolios import Portfolio, status_of
 from wavebreak_business.service.apps import BUSINESS
+from wavebreak_business.service.models import StandingRow
+from wavebreak_business.service.notices import standing_notices
 from wavebreak_business.service.views import QUALITY
 from wavebreak_server.pipeline.platform_messages import enqueue_message
 from wavebreak_server.storage.authentic_rows import authentic
@@ -43,8 +45,6 @@ class _Seen(NamedTuple):
 
     quality: str
     limit: int
-    step: int
-    appeal: str
     templates: Mapping[str, Any]
 
 
@@ -61,15 +61,14 @@ class Watch:
         self._platform = platform
         self._before = {name: self._look(name) for name in _concerned(platform, events)}
 
-    def changes(self, result: Result) -> list[Message]:
+    def changes(self) -> list[Message]:
         """Return what has changed, once the platform has taken them."""
-        at = max((change.at for change in result.changes), default=None)
         told: list[Message] = []
         for name, before in self._before.items():
             after = self._look(name)
             if after is not None:
                 told += self._template_changes(name, before, after)
-                told += _portfolio_changes(name, before, after, at) if before else []
+                told += _portfolio_changes(name, before, after) if before else []
         return told
 
     def _template_changes(self, name: str, before: _Seen | None, after: _Seen) -> Iterator[Message]:
@@ -93,8 +92,7 @@ class Watch:
         state = self._platform.state
         p = state.ports.records[portfolio.slot]
         return _Seen(
-            QUALITY[state.rating_of(portfolio.slot)], int(p["limit"]), int(p["step"]),
-            portfolio.appeal, self._templates(portfolio),
+            QUALITY[state.rating_of(portfolio.slot)], int(p["limit"]), self._templates(portfolio),
         )  # fmt: skip
 
     def _templates(self, portfolio: Portfolio) -> Mapping[str, Any]:
@@ -121,17 +119,34 @@ def _concerned(platform: Platform, events: Iterable[Any]) -> list[str]:
     return list(names)
 
 
-def _portfolio_changes(
-    name: str, before: _Seen, after: _Seen, at: int | None
-) -> Iterator[Message]:  # fmt: skip
+def _portfolio_changes(name: str, before: _Seen, after: _Seen) -> Iterator[Message]:
     of: dict[str, Any] = {"business": name}
     if after.quality != before.quality:
         yield _message("business.quality", of | {"quality": after.quality})
     if after.limit != before.limit:
         yield _message("business.limit", of | {"limit": None if after.limit < 0 else after.limit})
-    if (after.step, after.appeal) != (before.step, before.appeal):
-        step = {"step": after.step, "appeal": after.appeal, "at_ms": at}
-        yield _message("business.standing", of | step)
+
+
+def standing_message(platform: Platform, row: StandingRow, now_ms: int) -> Message:
+    """Return a change of a standing as a message, with the notice in each language."""
+    portfolio = platform.registry.portfolios[row.portfolio]
+    told = {
+        "business": row.portfolio,
+        "what": row.what,
+        "step": row.step,
+        "name": row.name,
+        "bars": row.bars,
+        "begins_ms": row.begins_ms,
+        "until_ms": row.until_ms,
+        "ground": row.ground,
+        "appeal": portfolio.appeal,
+        "at_ms": row.at_ms,
+        "notices": {
+            notice.language: "\n".join(notice.paragraphs)
+            for notice in standing_notices(portfolio, row, now_ms)
+        },
+    }
+    return _message("business.standing", told)
 
 
 def _message(kind: str, data: dict[str, Any]) -> Message:

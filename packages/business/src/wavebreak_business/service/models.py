@@ -20,12 +20,51 @@ class PlatformRow(AuthenticatedModel):
 
     number = models.BigIntegerField(primary_key=True)
     at_ms = models.BigIntegerField()
+    position = models.BigIntegerField(default=0)
+    """Events of the log up to its end, so that a time leads to a position."""
     kind = models.CharField(max_length=8)
     body = models.BinaryField()
 
     class Meta:
         db_table = "business_row"
         verbose_name = "row of the platform's log"
+
+
+class StandingRow(AuthenticatedModel):
+    """A change of a portfolio's standing: what, by whom and why, and what it bars until when.
+
+    `what` is one of `platform.STANDING`; `name` and `bars` are those of the step then, whatever the
+    policy says later.
+    """
+
+    AUTHENTICATED = (
+        "portfolio", "at_ms", "what", "step", "name", "bars", "begins_ms", "until_ms", "ground",
+        "actor", "reason",
+    )  # fmt: skip
+
+    portfolio = models.CharField(max_length=200)
+    at_ms = models.BigIntegerField()
+    what = models.CharField(max_length=16)
+    step = models.IntegerField()
+    name = models.CharField(max_length=32)
+    bars = models.CharField(max_length=16)
+    begins_ms = models.BigIntegerField(null=True)
+    until_ms = models.BigIntegerField(null=True)
+    ground = models.CharField(max_length=16)
+    actor = models.CharField(max_length=32)
+    reason = models.TextField()
+
+    class Meta:
+        db_table = "business_standing"
+        verbose_name = "change of a portfolio's standing"
+        indexes = (models.Index(fields=["portfolio", "-id"], name="business_standing_newest"),)
+
+
+class LogErasure(models.Model):
+    """An erasure from the log: what was made of the log before it is made anew."""
+
+    class Meta:
+        db_table = "business_erasure"
 
 
 class TakenId(models.Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from wavebreak_business.platform.outcomes import OUTCOMES, code_of
 from wavebreak_business.platform.platform import Platform
 from wavebreak_business.platform.portfolios import Portfolio
 from wavebreak_business.service.live_platform import Turn
+from wavebreak_business.service.reporters import weighed
 from wavebreak_business.settings import Settings
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Response
@@ -205,8 +206,16 @@ def meanings(answers: Sequence[SendAnswer], settings: Settings) -> list[OutcomeM
     return list(told.values())
 
 
-def tell(turn: Turn, acts: Sequence[ToldAct], edge: EdgeKeys) -> tuple[int, int]:
+def tell(
+    turn: Turn, acts: Sequence[ToldAct], edge: EdgeKeys, weights: Mapping[str, int]
+) -> tuple[int, int]:  # fmt: skip
     """Let the platform take acts; return how many were new, and how many it had before.
+
+    Args:
+        turn: The turn.
+        acts: The acts, in their order.
+        edge: Keys of the edge.
+        weights: What reactions of people weigh, in hundredths, by pseudonym.
 
     Raises:
         ApiError: An id stood for another act (409), or a number's own send is told (422).
@@ -229,7 +238,9 @@ def tell(turn: Turn, acts: Sequence[ToldAct], edge: EdgeKeys) -> tuple[int, int]
             if act.number is None or act.number in numbers
         ]
         if events:
-            turn.take(events)
+            reacting = {act.person for act, _ in fresh.values() if act.number in numbers}
+            known = {person: w for person, w in weights.items() if person in reacting}
+            turn.take([*weighed(turn.platform, known, turn.now_ms), *events])
         turn.note((key, digest, b"") for key, (_, digest) in fresh.items())
     return len(fresh), len(acts) - len(fresh)
 

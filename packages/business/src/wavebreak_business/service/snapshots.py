@@ -26,7 +26,7 @@ KEPT = 2
 _PURPOSE = "business snapshot"
 _NAME = re.compile(r"business-(\d+)\.snapshot")
 _MAC_BYTES, _PRIVATE = 32, 0o600
-_ROW_MAC, _LIMITS = "row_mac", "limits"
+_ROW_MAC, _LIMITS, _ERASURES = "row_mac", "limits", "erasures"
 
 
 class Snapshot(NamedTuple):
@@ -36,6 +36,7 @@ class Snapshot(NamedTuple):
         number: The row.
         row_mac: Its MAC, by which the log is known again.
         limits: The limits in force there, as JSON.
+        erasures: How many erasures from the log were before it.
         arrays: The state.
 
     """
@@ -43,12 +44,17 @@ class Snapshot(NamedTuple):
     number: int
     row_mac: bytes
     limits: bytes
+    erasures: int
     arrays: Mapping[str, Any]
 
 
 def save(directory: Path, snapshot: Snapshot) -> None:
     """Write a snapshot, and remove all but the newest."""
-    told = {_ROW_MAC: snapshot.row_mac, _LIMITS: snapshot.limits}
+    told = {
+        _ROW_MAC: snapshot.row_mac,
+        _LIMITS: snapshot.limits,
+        _ERASURES: str(snapshot.erasures).encode(),
+    }
     beside = {f"told.{name}": np.frombuffer(value, np.uint8) for name, value in told.items()}
     content = io.BytesIO()
     np.savez(content, **beside, **dict(snapshot.arrays))  # type: ignore[arg-type]
@@ -69,8 +75,17 @@ def load(directory: Path) -> Iterator[Snapshot]:
             continue
         with suppress(ValueError, KeyError), np.load(io.BytesIO(body), allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
-            told = {n: arrays.pop(f"told.{n}").tobytes() for n in (_ROW_MAC, _LIMITS)}
-            yield Snapshot(number, told[_ROW_MAC], told[_LIMITS], arrays)
+            told = {n: arrays.pop(f"told.{n}").tobytes() for n in (_ROW_MAC, _LIMITS, _ERASURES)}
+            erasures = int(told[_ERASURES])
+            yield Snapshot(number, told[_ROW_MAC], told[_LIMITS], erasures, arrays)
+
+
+def remove(directory: Path, keep: int) -> None:
+    """Remove the snapshots from before an erasure; `keep`: how many erasures there were."""
+    kept = {each.number for each in load(directory) if each.erasures == keep}
+    for number, path in _files(directory):
+        if number not in kept:
+            path.unlink(missing_ok=True)
 
 
 def _files(directory: Path) -> list[tuple[int, Path]]:

@@ -117,7 +117,6 @@ def portfolio_view(platform: Platform, portfolio: Portfolio, now_ms: int) -> Por
     """Return a portfolio as of the later of its time and the clock."""
     state = platform.state
     p = state.ports.records[portfolio.slot]
-    limit = int(p["limit"])
     statuses = [
         int(state.templates.records[each.slot]["status"]) for each in portfolio.templates.values()
     ]
@@ -130,21 +129,28 @@ def portfolio_view(platform: Platform, portfolio: Portfolio, now_ms: int) -> Por
             BusinessNumber(number, each.display_name, each.throughput)
             for number, each in portfolio.numbers.items()
         ],
-        limit=LimitUse(
-            limit if limit >= 0 else None,
-            state.used_of(portfolio.slot, now_ms),
-            platform.settings.limits.limit.span,
-        ),
+        limit=limit_use(platform, portfolio, now_ms),
         quality=QUALITY[state.rating_of(portfolio.slot)],
         pace=PACE[int(p["pace"])],
-        standing=_standing(platform, portfolio, now_ms),
+        standing=standing_view(platform, portfolio, now_ms),
         templates=len(statuses),
         templates_paused=sum(status in (k.PAUSED, k.PACED) for status in statuses),
         linked=list(portfolio.linked),
     )
 
 
-def _standing(platform: Platform, portfolio: Portfolio, now_ms: int) -> PortfolioStanding:
+def limit_use(platform: Platform, portfolio: Portfolio, now_ms: int) -> LimitUse:
+    """Return how much of its limit a portfolio uses."""
+    limit = int(platform.state.ports.records[portfolio.slot]["limit"])
+    return LimitUse(
+        limit if limit >= 0 else None,
+        platform.state.used_of(portfolio.slot, now_ms),
+        platform.settings.limits.limit.span,
+    )
+
+
+def standing_view(platform: Platform, portfolio: Portfolio, now_ms: int) -> PortfolioStanding:
+    """Return where a portfolio stands on the ladder."""
     state = platform.state
     p = state.ports.records[portfolio.slot]
     step, until = int(p["step"]), int(p["until"])
@@ -189,17 +195,27 @@ def templates_page(
 
 
 def consent_basis(
-    platform: Platform, portfolio: Portfolio, person: int, number: str | None, category: str
+    platform: Platform, portfolio: Portfolio, person: int, number: str | None, category: str,
+    before: int | None = None,
 ) -> ConsentBasis:  # fmt: skip
     """Return on what basis a message of a category would go to a person (-1: nobody known).
 
-    `number`: of the portfolio; None: what holds for all of them.
+    Args:
+        platform: The platform.
+        portfolio: Who sends.
+        person: To whom.
+        number: Of the portfolio; None: what holds for all of them.
+        category: Of the message.
+        before: Position in the log up to which words are heard (None: all of them).
+
     """
     slot = portfolio.numbers[number].slot if number is not None else k.NONE
     basis = Basis("none")
     if person >= 0:
-        basis = platform.consents.basis(portfolio.slot, person, slot, category)
+        basis = platform.consents.basis(portfolio.slot, person, slot, category, before)
     words = platform.consents.words(portfolio.slot, person) if person >= 0 else []
+    if before is not None:
+        words = [word for word in words if word.position < before]
     return ConsentBasis(
         state=basis.state,
         word=_word(basis.word) if basis.word else None,

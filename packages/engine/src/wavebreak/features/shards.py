@@ -51,6 +51,7 @@ from wavebreak.features.reputation import (
     sort_by_shard,
 )
 from wavebreak.features.sequential_tests import pack_terms
+from wavebreak.features.shared_state import credibility
 from wavebreak.schema.event_kinds import EPOCH
 
 
@@ -572,6 +573,12 @@ class ShardedKernel:
     def lane_of(self, slot: int) -> int:
         """Return the lane that an administrator declared for one account (code in LANES)."""
         return self._of_rare(slot, "lane")
+
+    def credibility_of(self, slot: int) -> float:
+        """Return what complaints of one account weigh by its record: 1 is one without any."""
+        person = self.people.records[slot]
+        own = credibility(int(person["confirmed"]), int(person["refuted"]))
+        return float(own / credibility(0, 0))
 
     def refused_of(self, slot: int) -> int:
         """Return how many events of one account its enforcement refused, or would have."""

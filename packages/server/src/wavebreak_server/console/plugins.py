@@ -41,13 +41,13 @@ class ConsolePlugin(AppConfig):
 
     Attributes:
         name: The app's package; `hooks` in it is a `console.plugins.PluginHooks`.
-        directory: Name of the directory of its files, below that of the service.
+        directory: Name of the directory of its files, below that of the service ("": it has none).
         navigation: Its links, each named after the address that it leads to.
         after: Name of the link that they come after.
 
     """
 
-    directory: ClassVar[str]
+    directory: ClassVar[str] = ""
     navigation: ClassVar[tuple[NavigationItem, ...]] = ()
     after: ClassVar[str] = ""
 

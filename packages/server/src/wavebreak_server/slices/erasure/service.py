@@ -1,8 +1,9 @@
 """Erasure of a person's pseudonyms and texts, and the list by which it is applied again.
 
 An erasure has five steps: the account is put on the list; the pseudonyms of its number and
-addresses are removed from the log; the openings of its ledger entries and its holder's texts are
-removed, in one transaction; the erasure is sealed; SQLite's write-ahead log is truncated.
+addresses are removed from the log, and its own from the tables of plug-ins; the openings of its
+ledger entries and its holder's texts are removed, in one transaction; the erasure is sealed;
+SQLite's write-ahead log is truncated.
 
 The list is the table `erasure` and, for whoever restores an older backup, the file
 `HOME/erasures.jsonl`. It names accounts and positions of the log, and no pseudonym. What it names
@@ -29,6 +30,7 @@ from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import ErasureEntry
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.service_plugins import erase_from_plugins
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.storage import database, event_log
@@ -107,6 +109,7 @@ def _erase(listed: Sequence[Erasure], now_ms: int) -> list[Erased]:
     for one in listed:
         ends[one.account] = max(one.upto, ends.get(one.account, 0))
     removed = event_log.erase_pseudonyms(ends)
+    erase_from_plugins(list(ends))
     done = []
     for one in listed:
         # Of two erasures of one account, the first counts what both removed.

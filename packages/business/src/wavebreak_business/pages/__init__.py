@@ -1,0 +1,1 @@
+"""Pages of the console for the platform for businesses: a Django app that the console finds."""

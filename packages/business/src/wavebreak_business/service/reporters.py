@@ -1,0 +1,55 @@
+"""What reactions weigh: the engine's record of who reacts, as of its last closed epoch.
+
+The weight stands in the platform's log, before the reaction that it is of, wherever it is another
+than the log has said: so a replay weighs as it was weighed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from wavebreak.engine import Engine
+from wavebreak_business.platform.events import PersonWeighed
+from wavebreak_business.platform.platform import FULL_WEIGHT, Platform
+from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.service import Service
+
+REACTIONS = ("user.muted", "user.blocked", "user.reported")
+"""Acts that weigh."""
+
+
+def record_weights(engine: Engine, accounts: Sequence[str]) -> dict[str, int]:
+    """Return the weights of the accounts that the engine knows, in hundredths; on its thread.
+
+    Who was right before weighs as much as who has no record: each person counts once at most.
+    """
+    slots = engine.fanout.accounts.find(pa.array(accounts, pa.string())).tolist()
+    return {
+        account: min(round(FULL_WEIGHT * engine.core.credibility_of(slot)), FULL_WEIGHT)
+        for account, slot in zip(accounts, slots, strict=True)
+        if 0 <= slot < engine.core.accounts
+    }
+
+
+async def weights_of(service: Service, accounts: Sequence[str]) -> dict[str, int]:
+    """Return the weights of accounts that are known; of none while the engine does not answer."""
+    if not accounts:
+        return {}
+    try:
+        weights: dict[str, int] = await service.ask(lambda engine: record_weights(engine, accounts))
+    except BusyError:
+        return {}
+    return weights
+
+
+def weighed(
+    platform: Platform, weights: Mapping[str, int], at_ms: int
+) -> list[PersonWeighed]:  # fmt: skip
+    """Return the events that say of people, by their pseudonyms, what the log does not say yet."""
+    return [
+        PersonWeighed(ts=at_ms, account=person, weight=weight)
+        for person, weight in sorted(weights.items())
+        if platform.weight_of(person) != weight
+    ]
