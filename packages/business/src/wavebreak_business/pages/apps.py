@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from wavebreak.languages import msgid
 from wavebreak_server.console.plugins import ConsolePlugin, NavigationItem
 
 
@@ -13,6 +14,6 @@ class BusinessPages(ConsolePlugin):
     name = "wavebreak_business.pages"
     label = "business_pages"
     navigation: ClassVar = (
-        NavigationItem("portfolios", "Businesses", "globe", "view_appeals", "g b"),
+        NavigationItem("portfolios", msgid("Businesses"), "globe", "view_appeals", "g b"),
     )
     after = "appeals"
