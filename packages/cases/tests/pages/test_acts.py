@@ -101,6 +101,17 @@ def act_forms() -> list[tuple[str, dict[str, str], str]]:
             "ReplyReceived",
         ),
         (
+            "record_bar",
+            {
+                "party": "P2",
+                "kind": "stay",
+                "at": moment(-700),
+                "exhibit": "E3",
+                "ended": moment(-600),
+            },
+            "BarRecorded",
+        ),
+        (
             "record_reversal",
             {"account": "carl", "at": moment(-3), "source": "appeal 4471"},
             "ActionReversed",
