@@ -23,6 +23,7 @@ PROJECTS = {
     for project in [tomllib.loads(file.read_text(encoding="utf-8"))["project"]]
 }
 DISTRIBUTIONS = {
+    "confluent_kafka": "confluent-kafka",
     "nats": "nats-py", "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry.sdk": "opentelemetry-sdk", "rfc3161_client": "rfc3161-client",
 }  # fmt: skip
