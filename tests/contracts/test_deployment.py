@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -92,5 +95,17 @@ def test_flink_is_of_one_version_everywhere() -> None:
     cluster = yaml.safe_load((DEPLOY / "kubernetes" / "flink-deployment.yaml").read_text("utf-8"))
     (version,) = re.findall(r"^FROM flink:(\d+)\.(\d+)", image, re.MULTILINE)
     assert cluster["spec"]["flinkVersion"] == "v" + "_".join(version)
-    assert f"connector-kafka:5.0.0-{'.'.join(version)}" in image
     assert cluster["spec"]["image"] == SERVICES["jobmanager"]["image"]
+
+
+@pytest.mark.parametrize("key", ["", "absent.key"])
+def test_secrets_are_not_begun_without_the_ledgers_key(tmp_path: Path, key: str) -> None:
+    script = tmp_path / "make-secrets"
+    shutil.copy(DEPLOY / "compose" / "make-secrets", script)
+    environment = {"PATH": os.defpath} | ({"LEDGER_KEY_FILE": key} if key else {})
+    ended = subprocess.run(
+        [script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode != 0
+    assert "LEDGER_KEY_FILE" in ended.stderr or key in ended.stderr
+    assert not (tmp_path / "secrets").exists()

@@ -153,7 +153,7 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
         "$(filter-out packages/%/tests tests clients,$(TESTS)) "
         "$(if $(filter file,$(origin TESTS)),integrations) -rs",
         "--doctest-modules packages/*/src || failed=1; \\",
-        "packages/flink/cluster_tests -n0 -rs",
+        "packages/flink/cluster_tests packages/server/cluster_tests -n0 -rs",
     ]
 
 

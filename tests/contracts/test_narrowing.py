@@ -133,11 +133,14 @@ CONSOLE: dict[str, Form] = {
          "reasons", "add_user", "change_user", "reset_user", "add_key", "revoke_key",
          "add_webhook", "remove_webhook", "enable_webhook", "make_report", "recount",
          "open_case", "case_act", "case_bundle_build", "legal_exhibit_redact",
-         "ask_opinion", "answer_opinion"),
+         "ask_opinion", "answer_opinion", "portfolio_act", "portfolio_appeal"),
         "one",
     ),
     # A claim ends by itself with its lease; a case that one person skips goes to others.
-    **dict.fromkeys(("queue_next", "claim", "release", "skip", "profile"), "own"),
+    **dict.fromkeys(
+        ("queue_next", "claim", "release", "skip", "profile", "language", "portfolio_consents"),
+        "own",
+    ),
 }  # fmt: skip
 """Whose each form of the console is; pages that take no form read alone."""
 
