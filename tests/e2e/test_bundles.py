@@ -210,7 +210,7 @@ def test_every_page_is_printed_and_forms_are_unsigned(made: Made) -> None:
         for page in pypdfium2.PdfDocument(made.bag / "data" / "certificate.pdf")
         if "I declare" in page.get_textpage().get_text_range()
     ]
-    assert len(forms) == 3
+    assert len(forms) == 6
     for page in forms:
         dark = np.asarray(page.render(scale=1, grayscale=True).to_pil()) < 160
         # Lines to write on: at least two signature rows and three places in the text.
