@@ -187,9 +187,7 @@ def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.
     match declared.kind:
         case "choice":
             offered = declared.offered(case, policy)
-            return forms.ChoiceField(
-                choices=[("", translate("Choose…")), *_shown(offered)], **common
-            )
+            return forms.ChoiceField(choices=_shown(offered), **common)
         case "several":
             offered = violation_choices(declared.values)
             return SeveralField(choices=_shown(offered), **common)
@@ -217,7 +215,7 @@ def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.
 
 
 def _shown(choices: Choices) -> list[tuple[str, str]]:
-    """Return choices with their words in the language of the page, after that none is made."""
+    """Return the rows of a list: none yet, then the choices in the language of the page."""
     return [("", translate("Choose…")), *((value, translate(words)) for value, words in choices)]
 
 
