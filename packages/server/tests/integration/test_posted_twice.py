@@ -40,6 +40,9 @@ ELSEWHERE = {
     f"{CONSOLE}/test_policy_versions.py": {
         "policy_live": "test_of_two_versions_at_once_one_goes_live",
     },
+    "packages/business/tests/pages/test_business_pages.py": {
+        "portfolio_act": "test_of_several_at_once_one_acts",
+    },
     CASES: {
         "open_case": "test_case_is_opened_once_and_by_counsel_alone",
         "case_act": "test_stale_form_is_refused_with_what_was_done",
@@ -59,6 +62,8 @@ ALIKE = {
     "reset_user": "the second password counts, and is shown to whoever asked last",
     "reasons": "the whole list, as the last one who saves it has read it",
     "profile": "one's own settings",
+    "language": "one's own settings",
+    "portfolio_appeal": "the newest row of the history must be what the form names",
     "queue_next": "a claim of one's own is prolonged",
     "claim": "a claim of one's own is prolonged",
     "release": "there is nothing left to give back",
@@ -79,7 +84,7 @@ ALIKE = {
     "case_bundle_build": "one job a case",
 }
 """Forms whose second time changes nothing more, or makes a thing of its own that is shown."""
-READING = {"palette", "policy_check", "accounts", "bulk_preview"}
+READING = {"palette", "policy_check", "accounts", "bulk_preview", "portfolio_consents"}
 
 
 class Twice(NamedTuple):
