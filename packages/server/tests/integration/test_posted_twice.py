@@ -42,6 +42,7 @@ ELSEWHERE = {
     },
     "packages/business/tests/pages/test_business_pages.py": {
         "portfolio_act": "test_of_several_at_once_one_acts",
+        "portfolio_appeal": "test_appeal_is_decided_by_another_person",
     },
     CASES: {
         "open_case": "test_case_is_opened_once_and_by_counsel_alone",
@@ -63,7 +64,6 @@ ALIKE = {
     "reasons": "the whole list, as the last one who saves it has read it",
     "profile": "one's own settings",
     "language": "one's own settings",
-    "portfolio_appeal": "the newest row of the history must be what the form names",
     "queue_next": "a claim of one's own is prolonged",
     "claim": "a claim of one's own is prolonged",
     "release": "there is nothing left to give back",
