@@ -127,7 +127,7 @@ class RowBodies:
         if any(each.offset is not None for each in stored):
             raise ServiceError(
                 "bodies of this log are in a topic of Kafka",
-                fix="give its URL as the option `log`, as `wavebreak serve` has it (WAVEBREAK_LOG)",
+                fix="give its URL as the option `log` (WAVEBREAK_LOG), as the service has it",
             )
         return [each.cell for each in stored]
 
