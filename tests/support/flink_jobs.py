@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import queue
 import threading
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pyarrow.parquet as pq
@@ -110,7 +112,22 @@ def stretch(job: JobSettings, begin: int, end: int) -> list[bytes]:
 
 
 def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
-    """Let each group take its messages in a thread of its own; return the rows of all."""
+    """Let each group take its messages in a thread of its own; return the rows of all.
+
+    In a job each has a process. CPython 3.11 raises SystemError where two threads make trees of
+    syntax at once (its issue 106905), as policies and arrays that are read do: they take turns.
+    """
+    turn, parse = threading.Lock(), ast.parse
+
+    def parse_in_turn(*arguments: Any, **options: Any) -> Any:
+        with turn:
+            return parse(*arguments, **options)
+
+    with patch.object(ast, "parse", parse_in_turn):
+        return _rows_of(job, messages)
+
+
+def _rows_of(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:
     inboxes: list[queue.Queue[Message | None]] = [queue.Queue() for _ in range(job.groups)]
     rows: list[list[str]] = [[] for _ in inboxes]
     failures = list[BaseException]()
