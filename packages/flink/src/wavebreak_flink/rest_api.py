@@ -98,9 +98,9 @@ class RestApi:
             time.sleep(_PAUSE_S)
         done = said["operation"]
         if "location" not in done:
-            cause = done.get("failure-cause", {}).get("stack-trace", "no reason given")
+            cause = done.get("failure-cause", {}).get("stack-trace", "")
             raise UsageError(
-                f"the savepoint failed: {cause.strip().splitlines()[-1]}",
+                f"the savepoint failed: {_root_cause(cause)}",
                 fix="see `wavebreak flink status`, and try again when the job runs",
             )
         return str(done["location"])
@@ -150,3 +150,10 @@ class RestApi:
                 fix="see the log of the JobManager",
             )
         return json.loads(content or b"{}")
+
+
+def _root_cause(stack_trace: str) -> str:
+    """Return the innermost cause that a stack trace of Java names, else its first line."""
+    lines = stack_trace.strip().splitlines()
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    return ["no reason given", *lines[:1], *causes][-1]
