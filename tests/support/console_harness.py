@@ -34,6 +34,7 @@ from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 PASSWORD = "correct horse battery staple"
 HOST = "http://localhost"
 SECRET = b"a console secret for tests only!"
+settings.PASSWORD_HASHERS = ["support.quick_hasher.QuickHasher"]
 
 
 class Visitor:

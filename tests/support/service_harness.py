@@ -37,6 +37,7 @@ from wavebreak_server.http.middleware import Operations, RequestMiddleware
 from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.decide import load_quota_config
+from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
@@ -121,7 +122,12 @@ def context() -> AppContext:
         SECRET,
         allow_private_webhooks=True,
         resolver=lambda host, port: ["127.0.0.1"],
+        holder_notices=_shipped_notices(),
     )
+
+
+# Reading the shipped policy takes as long as the rest of a service of a test.
+_shipped_notices = cache(HolderNotices)
 
 
 def now_ms() -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from django.utils.module_loading import import_string
+
 from wavebreak.durations import HOUR_S
+from wavebreak_server import django_settings
 from wavebreak_server.console.sign_in_audit import UnnamedAttempts
 from wavebreak_server.console.sign_in_limits import (
     KINDS,
@@ -148,3 +151,10 @@ def test_entries_that_anybody_can_cause_are_bounded() -> None:
     clock.now += 61
     assert attempts.take() == 70
     assert attempts.take() is None
+
+
+def test_a_stored_password_costs_memory_to_guess() -> None:
+    # Other tests hash by `support.quick_hasher`.
+    hashers = [import_string(name) for name in django_settings.settings()["PASSWORD_HASHERS"]]
+    assert [each.algorithm for each in hashers] == ["argon2"]
+    assert all(each.memory_cost >= 64 << 10 and each.time_cost >= 2 for each in hashers)

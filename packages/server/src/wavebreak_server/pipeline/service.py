@@ -26,7 +26,6 @@ The SQLite write-ahead log is checkpointed by one more thread (`log_writer.WalCh
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 from collections import Counter
@@ -132,11 +131,13 @@ class Observer(NamedTuple):
         report: Called with messages for the operator.
         progress: Called during recovery with the position reached and the log's end.
         recovered: Called once the database was checked and the log replayed, before any answer.
+        settled: Called after each start and each switch of engines: the objects made by then stay.
     """
 
     report: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int], None] = lambda _at, _end: None
     recovered: Callable[[], None] = lambda: None
+    settled: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class Service:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
         self._make_engine, self.responder, self.lateness_s = decider
         self.ledger_store, self.differ = ledger_store, 0
-        self.report, self._progress, self._recovered = observer
+        self.report, self._progress, self._recovered, self._settled = observer
         self.switch: Switch | None = None
         self.lost: Callable[[], str] = lambda: ""
         self.switches = 0
@@ -286,7 +287,7 @@ class Service:
             raise
 
     def _on_started(self) -> None:
-        _freeze()
+        self._settled()
         self._tasks = [asyncio.ensure_future(run(self)) for run in self._background]
         for task in self._tasks:
             task.add_done_callback(self._on_background_ended)
@@ -351,8 +352,7 @@ class Service:
             finally:
                 self._switching = ""
                 self.switches += 1
-                gc.unfreeze()
-                _freeze()
+                self._settled()
                 self._wake()
             return time.monotonic() - began
 
@@ -809,12 +809,6 @@ class Service:
     def _wake(self) -> None:
         self._stored.set()
         self._stored = asyncio.Event()
-
-
-def _freeze() -> None:
-    # The engine's objects stay: each collection would spend a tenth of a second on them.
-    gc.collect()
-    gc.freeze()
 
 
 def _nothing() -> None:
