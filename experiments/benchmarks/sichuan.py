@@ -62,8 +62,8 @@ class _Numbers(NamedTuple):
 
 
 def run(
-    directory: Path, *, test_labels: Path | None = None, blend: Blend = BLEND, seed: int = 0,
-    progress: Progress = quiet,
+    directory: Path, *, test_labels: Path | None = None, blend: Blend = BLEND,
+    repeats: int = REPEATS, seed: int = 0, progress: Progress = quiet,
 ) -> Result:  # fmt: skip
     """Cross-validate in train; measure on val, and on the test file where its labels are given."""
     paths = present(directory / "sichuan", "train.csv.gz", "val.csv.gz", "test_unlabelled.csv.gz")
@@ -77,7 +77,7 @@ def run(
         test = _Numbers(values[2][at], given)
         both = _Numbers(np.vstack(values[:2]), np.r_[train.labels, val.labels])
         plans += [(_GIVEN, train, test), (f"{_GIVEN} and val", both, test)]
-    row, protocol, zero = _cross_validated(columns, train, blend, seed, progress)
+    row, protocol, zero = _cross_validated(columns, train, blend, repeats, seed, progress)
     rows = [row]
     bars: list[Bar] = []
     for on, known, asked in plans:
@@ -114,7 +114,7 @@ def _described(columns: list[str], values: Floats) -> Floats:
 
 
 def _cross_validated(
-    columns: list[str], train: _Numbers, blend: Blend, seed: int, progress: Progress
+    columns: list[str], train: _Numbers, blend: Blend, repeats: int, seed: int, progress: Progress
 ) -> tuple[Row, str, float]:
     single = blend._replace(fits=1)
 
@@ -123,7 +123,7 @@ def _cross_validated(
 
     made = out_of_fold(
         _described(columns, train.values), train.labels, learner,
-        count=FOLDS, repeats=REPEATS, seed=seed, progress=progress,
+        count=FOLDS, repeats=repeats, seed=seed, progress=progress,
     )  # fmt: skip
     zero = float(np.mean([even(one, train.labels) for one in made]))
     row, _, protocol = repeated(
