@@ -20,7 +20,7 @@ from wavebreak_server.pipeline.recovery import recover, snapshot_path
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log
 from wavebreak_server.storage.ledger_store import LedgerStore
-from wavebreak_server.storage.models import LedgerEntry, LogProof
+from wavebreak_server.storage.models import LedgerEntry, LogBatch, LogProof
 from wavebreak_server.storage.row_macs import bound_key
 
 NOON = 1_772_366_400_000
@@ -67,6 +67,21 @@ def test_all_rows_of_a_large_erasure_are_sealed(tmp_path: Path) -> None:
             for line in LedgerEntry.objects.values_list("line", flat=True)
         ]
         assert (kinds.count("rewrite"), LogProof.objects.filter(sealed=False).count()) == (ROWS, 0)
+
+
+def test_row_of_another_history_is_changed(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        append(0, row("ann"))
+        append(1, row("ben"))
+        other = (LogBatch.objects.get(first=1), LogProof.objects.get(first=1))
+        LogBatch.objects.all().delete()
+        LogProof.objects.all().delete()
+        append(0, row("cat"))
+        append(1, row("ben"))
+        # Authentic in itself: the same deployment wrote it at this position, before a restore.
+        for stored in other:
+            stored.save()
+        assert [segment.fault for segment in event_log.read_log(0)] == ["", event_log.CHANGED]
 
 
 def test_row_that_cannot_be_decoded_stops_no_erasure(tmp_path: Path) -> None:
