@@ -267,8 +267,8 @@ def _part(archive: zipfile.ZipFile, name: str, expected: str) -> Any:
     return array.reshape(shape, order="F" if in_columns else "C")
 
 
-# NumPy writes and parses the text of a header anew for each array, and a snapshot has hundreds: that
-# was most of what a small one took.
+# NumPy writes and parses the text of a header anew for each of hundreds of arrays: that was most of
+# what a small snapshot took.
 @lru_cache(maxsize=4096)
 def _header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """Return the header of an array as NumPy stores it, with its last index the fastest."""
