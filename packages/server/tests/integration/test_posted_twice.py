@@ -59,8 +59,6 @@ ALIKE = {
     "model_rollback": "what decides must be what the form names",
     "approve_source": "what the source asks for must be what the form names",
     "legal_exhibit_redact": "a case's steps are locked, and numbered",
-    "change_user": "the second one says the same",
-    "reset_user": "the second password counts, and is shown to whoever asked last",
     "reasons": "the whole list, as the last one who saves it has read it",
     "profile": "one's own settings",
     "language": "one's own settings",
@@ -137,6 +135,8 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
             id="hook_0", url="https://r.example/", min_outcome="ban", created_ms=0, cursor=1 << 40
         )
     )
+    gal = await stored(lambda: User.objects.create(username="gal", role="analyst"))
+    omer = await stored(lambda: User.objects.create(username="omer", role="analyst"))
     golden = {"verdict": "benign", "reason": "the team agreed"}
     return {
         "bulk": Twice(
@@ -175,6 +175,16 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
             {"username": "newcomer", "role": "analyst", "reason": BECAUSE},
             lambda: User.objects.filter(username="newcomer"),
         ),
+        "change_user": Twice(
+            "admin", f"/console/settings/users/{gal.id}",
+            {"role": "lead", "active": "yes", "reason": BECAUSE, "version": gal.version},
+            audited("change_user"),
+        ),
+        "reset_user": Twice(
+            "admin", f"/console/settings/users/{omer.id}/reset",
+            {"reason": BECAUSE, "version": omer.version},
+            audited("reset_user"),
+        ),
         "revoke_key": Twice(
             "admin", f"/console/settings/keys/{prefix}/revoke", {"reason": BECAUSE},
             audited("revoke_key"),
@@ -192,7 +202,8 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
 
 TWICE = (
     "bulk", "ask_opinion", "answer_opinion", "undo_act", "decide_appeal", "mark_golden",
-    "unmark_golden", "add_user", "revoke_key", "enable_webhook", "remove_webhook",
+    "unmark_golden", "add_user", "change_user", "reset_user", "revoke_key",
+    "enable_webhook", "remove_webhook",
 )  # fmt: skip
 ONE_EACH = {"bulk": 2, "ask_opinion": 2}
 """Effects of a form on two accounts, and of a question that two people ask."""
