@@ -6,6 +6,7 @@ A form of the console without a row, here or among those that another test sends
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,12 +18,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from mutation.bugs import ROOT, missing_test
 from support.console_harness import RunningConsole, Visitor, running_console
-from support.service_harness import DATABASES, abuser, migrated, now_ms
+from support.service_harness import DATABASES, abuser, logged, migrated, now_ms
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.http.operations import Operation
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import ReviewCase, SecondOpinion
+from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import ApiKey, AuditEntry, Decision, Webhook
 
@@ -255,6 +258,66 @@ def test_rotation_sent_twice_at_once_has_one_successor(kind: str, tmp_path: Path
             assert (successors, generation) == (1, 2)
 
     with migrated(kind, tmp_path):
+        asyncio.run(run())
+
+
+MUTATIONS = tuple(each for each in OPERATIONS if each.method != "GET" and each.scopes)
+"""What a key may change by the API."""
+
+
+def _address(operation: Operation, account: str) -> str:
+    return re.sub(r"{\w+}", "no-such", operation.route.replace("{account}", account))
+
+
+def test_key_past_its_rotation_changes_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            running = console.running
+            admin = running.keys["admin"]
+            path = f"/v1/keys/{admin.split('_')[1]}/rotate"
+            body = {"reason": BECAUSE, "grace_s": 0}
+            assert (await running.ask("POST", path, admin, json=body)).status_code == 201
+            before = await stored(AuditEntry.objects.count)
+            answers = {
+                each.name: await running.ask(each.method, _address(each, "ann"), admin, json={})
+                for each in MUTATIONS
+            }
+            assert {n: a.status_code for n, a in answers.items() if a.status_code != 401} == {}
+            assert await stored(AuditEntry.objects.count) == before
+
+    with migrated("sqlite", tmp_path):
+        asyncio.run(run())
+
+
+def test_acts_after_an_erasure_bring_nothing_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            running = console.running
+            begin = now_ms() - 600_000
+            signed = {"type": "session.started", "account": "ann", "ip": "198.51.100.7", "id": "s"}
+            await running.send([*abuser(account="ann", ts=begin), signed | {"ts": begin}])
+            await console.index()
+            decision = await stored(lambda: Decision.objects.filter(account="ann").last().id)
+            gone = await running.ask("DELETE", f"/v1/accounts/ann/personal?reason={BECAUSE}")
+            assert (gone.status_code, gone.json()["events"] > 0) == (200, True)
+            bodies = {
+                "override": {"outcome": "ban", "reason": BECAUSE},
+                "declare_lane": {"lane": "courier", "reason": BECAUSE},
+                "label": {"labels": [{"account": "ann", "label": "benign", "source": "appeal"}],
+                          "reason": BECAUSE},
+                "submit_appeal": {"decision": decision, "statement": "It was my wedding.",
+                                  "reason": BECAUSE},
+            }  # fmt: skip
+            for each in MUTATIONS:
+                body = bodies.get(each.name, {"reason": BECAUSE})
+                answer = await running.ask(each.method, _address(each, "ann"), json=body)
+                assert answer.status_code < 500, (each.name, answer.text)
+            await running.wait_until_applied()
+            assert await stored(Appeal.objects.filter(statement__isnull=False).count) == 0
+            held = [e for e in await stored(logged) if e["account"] == "ann"]
+            assert [e for e in held if e["number"] or e["address"]] == []
+
+    with migrated("sqlite", tmp_path):
         asyncio.run(run())
 
 
