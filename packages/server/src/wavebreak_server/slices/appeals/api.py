@@ -92,7 +92,6 @@ def _as_json(appeal: Appeal) -> HolderAppeal:
     "against this decision, it is returned.",
     404,
     409,
-    410,
     503,
     scopes=("override",),
     statuses=(201, 200),

@@ -383,7 +383,7 @@ def submit_for_holder(
         The appeal, and whether it is new.
 
     Raises:
-        ApiError: (404) there is no such decision, (409) it cannot be appealed against, (410) the
+        ApiError: (404) there is no such decision, (409) it cannot be appealed against, or the
             account was erased.
 
     """
@@ -398,7 +398,7 @@ def submit_for_holder(
     appeal, opened = open_from_platform(decision, cleaned, ties, store, now_ms, terms)
     if opened:
         # Last, as of a holder's own page: a statement after an erasure would bring it back.
-        refuse_erased(new.decision)
+        refuse_erased(new.decision, status=409)
     return appeal, opened
 
 
