@@ -30,7 +30,7 @@ _START = 1_772_366_400_000
 
 def bench(quick: bool) -> list[Figure]:
     """Erase a thousand accounts in one pass over logs whose rows have 1,000, 100 and 20 events."""
-    rows, runs = (100, 1) if quick else (2_000, 3)
+    rows, runs = (200, 1) if quick else (2_000, 3)
     figures = []
     for size in (1_000, 100, 20):
         passes = [_pass(size, rows, topic=False) for _ in range(runs)]
