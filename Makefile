@@ -100,8 +100,8 @@ fix: $(READY) ## fix format and lint in place
 speed: $(SPEED_READY) ## measure throughput and memory against baselines (minutes)
 	@$(BIN)/python -m benchmarks
 
-mutants: $(READY) ## plant each bug of tests/mutation/bugs.toml; print which the tests catch
-	@PYTHONPATH=tests $(BIN)/python -m mutation
+mutants: $(READY) ## plant each bug of tests/mutation/bugs.toml not tried yet; print what the tests catch
+	@PYTHONPATH=tests $(BIN)/python -m mutation --resume tests/mutation/results.jsonl
 
 fuzz: $(READY) ## fuzz every parser of strangers' bytes for so long (HOURS=4, in all)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --hours $(HOURS)

@@ -20,6 +20,7 @@ from benchmarks import (
     business_platform,
     business_service,
     console,
+    erasure,
     files,
     hostile_input_bench,
     kernel,
@@ -52,6 +53,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
         service_components.bench,
     ),
     "webhooks": ("Webhooks of a real server: many decisions, and single ones", webhooks.bench),
+    "erasure": ("Erasure: a thousand accounts in one pass over the log", erasure.bench),
     "console": ("The console's pages, a million accounts behind them", console.bench),
     "business": (
         "The platform for businesses: its rules, beside plain Python",

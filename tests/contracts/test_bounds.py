@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
+from msgspec import Meta
 
 from mutation.bugs import ROOT, missing_test
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.rules import conditions, expressions
+from wavebreak.schema.events import Id
 from wavebreak.ssrf_guard import MAX_URL
+from wavebreak_cases.bundles.archive_reader import Bounds
+from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.page_text import MAX_DEPTH, MAX_NODES
 from wavebreak_cases.claims.pictures import MAX_PIXELS
 from wavebreak_cases.claims.redaction import MAX_PAGES
 from wavebreak_cases.pages.redactions import MAX_REGIONS
@@ -21,8 +27,16 @@ from wavebreak_server.settings import Limits
 from wavebreak_server.slices.appeals.service import MAX_STATEMENT
 from wavebreak_server.slices.versions import policy_checks
 
-LIMITS = Limits()
+LIMITS, ZIP, UPLOAD = Limits(), Bounds(), load_limits().upload
 MIB = 1 << 20
+
+
+def _longest(kind: Any) -> int:
+    """Return how long a text of the contract may be."""
+    (meta,) = (each for each in get_args(kind) if isinstance(each, Meta))
+    return meta.max_length or 0
+
+
 BOUNDS: dict[str, str] = {
     "head of a request": f"{LIMITS.header_bytes >> 10} KiB, {LIMITS.header_s:g} s",
     "body of events": f"{LIMITS.body // MIB} MiB, {LIMITS.body_s:g} s",
@@ -39,6 +53,12 @@ BOUNDS: dict[str, str] = {
     "conditions of a rule": f"{conditions.MAX_CONDITIONS}",
     "check of a policy": f"{policy_checks.SECONDS} s, {policy_checks.MEMORY >> 30} GiB",
     "URL of a webhook or a capture": f"{MAX_URL:,} characters",
+    "name in an event or a stanza": f"{_longest(Id)} bytes",
+    "bundle (zip)": f"{ZIP.files:,} files, {ZIP.octets >> 30} GiB, depth {ZIP.depth}",
+    "exhibit (PDF, WARC, WACZ)": f"{UPLOAD.bytes:,} bytes, unpacked {UPLOAD.unpacked:,}, "
+    f"{UPLOAD.members:,} records, {UPLOAD.pages:,} pages",
+    "page of an exhibit": f"{MAX_NODES:,} elements, depth {MAX_DEPTH}",
+    "SVG": "text, never drawn",
     "pages of a redacted file": f"{MAX_PAGES}",
     "pixels of a picture": f"{MAX_PIXELS:,}",
     "regions of a redaction": f"{MAX_REGIONS}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -33,6 +34,12 @@ class Bug(NamedTuple):
     replacement: str
     breaks: str
     tests: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The bug in 16 hexadecimal digits: a result of another text or of other tests is stale."""
+        parts = (self.file, self.text, self.replacement, *self.tests)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def planted(self, root: Path) -> str:
         """Return the file's content with the bug; raises ValueError where the text is not there."""

@@ -15,12 +15,13 @@ class MemoryTopic:
         failures: How many of the next appends fail: before the broker has the records, or after
             it where `heard` says so.
         heard: Whether a failed append reached the broker.
+        sent: How many records were read.
     """
 
     def __init__(self) -> None:
         self.records = dict[int, TopicRecord]()
         self.failures, self.heard, self.opened = 0, False, list[bool]()
-        self._end = 0
+        self._end = self.sent = 0
 
     def open(self, *, create: bool) -> None:
         self.opened.append(create)
@@ -40,6 +41,7 @@ class MemoryTopic:
     def read(self, since: int, until: int) -> Iterator[TopicRecord]:
         for offset in sorted(self.records):
             if since <= offset < until:
+                self.sent += 1
                 yield self.records[offset]
 
     def end(self) -> int:

@@ -16,11 +16,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pyarrow as pa
 from django.db import Error, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from support import shared_policy
 from support.banning_policy import load_banning_policy
@@ -29,6 +31,8 @@ from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError, ServiceError
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.key_history import RETIRED, KeyChange
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_server.pipeline.admission import Admission
@@ -45,17 +49,24 @@ from wavebreak_server.pipeline.pipeline import Host, Listener, Runtime, Stages, 
 from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.pipeline.request_decoder import Body, DecodedBatch, RequestDecoder
 from wavebreak_server.settings import Limits, Settings
+from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.slices.log import trim as log_trim
 from wavebreak_server.slices.webhooks import service as webhooks
 from wavebreak_server.storage import database, event_log
-from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.ledger_store import LedgerStore, rotate_service_key
 from wavebreak_server.storage.models import Webhook
+from wavebreak_server.storage.ownership import LOCK_FILE, Owner
 from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 
 NOON_MS = 1_772_366_400_000
 FILE = "/wavebreak.sqlite3"
 WEBHOOK = "webhook-1"
+_WRITTEN = (
+    "SELECT (SELECT COUNT(*) FROM log_batch), (SELECT COUNT(*) FROM decision), "
+    "(SELECT COUNT(*) FROM ledger_entry), (SELECT position FROM log_applied)"
+)
+"""What a writer of the log leaves."""
 
 
 @cache
@@ -177,11 +188,20 @@ def use_disk(disk: SimulatedDisk) -> None:
 
 
 @cache
-def fresh_image() -> dict[str, bytes]:
-    """Return the files of a new service that has one webhook."""
+def empty_image() -> dict[str, bytes]:
+    """Return the files of a new service."""
     disk = SimulatedDisk(Random(0))
     use_disk(disk)
     database.migrate()
+    connection.close()
+    return disk.image()
+
+
+@cache
+def fresh_image() -> dict[str, bytes]:
+    """Return the files of a new service that has one webhook."""
+    disk = SimulatedDisk(Random(0), empty_image())
+    use_disk(disk)
     Webhook.objects.create(
         id=WEBHOOK, url="https://receiver.example/", min_outcome="limit", created_ms=0, cursor=0
     )
@@ -195,25 +215,44 @@ def _context() -> Any:
     return context()
 
 
+class Process(NamedTuple):
+    """A service's process: its stages, and what it owns."""
+
+    stages: Stages
+    owner: Owner
+
+
 class Machine:
     """A machine that runs one service after another.
+
+    A process whose lease is lost goes on beside the one that took over, as `former`: it takes turns
+    with what it has, on the same database, and must write nothing.
 
     Attributes:
         disk: Its disk.
         clock_ms: Its clock.
         stages: The service's stages; None while no process runs.
+        former: A process that was overtaken and does not know it yet, if there is one.
+        signers: The keys that have signed the ledger, the current one last.
+        changes: What leads from one of them to the next.
         starts: How many processes were started.
         said: What the processes reported.
         received: Messages that the webhook's receiver has taken, by id: how often.
     """
 
-    def __init__(self, random: Random) -> None:
-        self.random = random
+    def __init__(self, random: Random, *, fenced: bool = False) -> None:
+        self.random, self.fenced = random, fenced
         self.disk = SimulatedDisk(Random(random.random()), fresh_image())
         use_disk(self.disk)
         self.home = Path(tempfile.mkdtemp(prefix="wavebreak-simulated-"))
         self.clock_ms = NOON_MS
         self.stages: Stages | None = None
+        self.former: Process | None = None
+        self.signers = [SIGNER]
+        self.changes = list[KeyChange]()
+        self.backup: Path | None = None
+        self._backup_signers = [SIGNER]
+        self._owner: Owner | None = None
         self.ledger_store = LedgerStore(SIGNER, self.now_ms)
         self.settings = Settings(self.home, snapshot_events=25, snapshot_s=1e9)
         self.decoder = RequestDecoder(Pseudonymizer(SECRET), Limits())
@@ -230,6 +269,19 @@ class Machine:
         self._time.start()
         self._rewrite = patch.object(sqlite_backend, "rewrite", self._rewritten)
         self._rewrite.start()
+        connection_created.connect(self._on_connection)
+
+    def _on_connection(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
+        if self._fence not in connection.execute_wrappers:
+            connection.execute_wrappers.append(self._fence)
+
+    def _fence(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any
+    ) -> Any:
+        """Check the epoch of the process that acts before a statement that writes."""
+        if self._owner is not None and str(sql).lstrip()[:6] in ("INSERT", "UPDATE", "DELETE"):
+            self._owner.check(context["connection"])
+        return execute(sql, params, many, context)
 
     def _rewritten(self, path: Path) -> None:
         self.disk.rewrite(path)
@@ -243,9 +295,10 @@ class Machine:
     def start(self) -> bool:
         """Start a service; False where the disk's faults or death prevent it."""
         self.starts += 1
-        self.ledger_store = LedgerStore(SIGNER, self.now_ms)
+        self.ledger_store = LedgerStore(self.signers[-1], self.now_ms)
         self._work, self._keys = [], {}
         try:
+            owner = self._owned() if self.fenced else None
             if not database.secure_wal():
                 raise Error("the write-ahead log cannot be written")
             listed = erasure.read_list(self.home / erasure.LIST_FILE)
@@ -258,17 +311,68 @@ class Machine:
                     self.ledger_store,
                     60,
                     EnforcementCache(self.now_ms),
-                    Runtime(self.now_ms, lambda: 0.0, self._start_work),
+                    Runtime(
+                        self.now_ms,
+                        lambda: 0.0,
+                        self._start_work,
+                        lambda: owner.lost if owner else "",
+                    ),
                     Listener(self._on_stored, self.said.append, lambda _at, _end: None),
                 )
             )
         except Error as error:
             self.said.append(f"the start failed: {error}")
+            self._owner = None
             connection.close()
             return False
         # As `start_pipeline` does: what was decided before the start is stored first.
         self.write()
         return True
+
+    def _owned(self) -> Owner:
+        """Raise the epoch, as a server that starts does; return what the process then owns."""
+        self._owner = None
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("UPDATE owner SET epoch = epoch + 1 WHERE id = 1")
+            cursor.execute("SELECT epoch FROM owner WHERE id = 1")
+            (epoch,) = cursor.fetchone()
+        self._owner = Owner(self.home / LOCK_FILE, -1, None, epoch)
+        return self._owner
+
+    def overtake(self) -> bool:
+        """Let another process take over the log, while the former one goes on; whether it did."""
+        if self.stages is None or self._owner is None or self.former is not None:
+            return False
+        self.former = Process(self.stages, self._owner)
+        self.stages = None
+        return self.start()
+
+    def former_turns(self) -> None:
+        """Let an overtaken process write and decide what it has; it ends once it knows."""
+        if self.former is None:
+            return
+        before = self._written_rows()
+        current, self._owner = self._owner, self.former.owner
+        try:
+            self.former.stages.log_writer.turn(wait=False)
+            self.former.stages.engine_thread.turn(wait=False)
+            self.former.stages.log_writer.turn(wait=False)
+        finally:
+            self._owner = current
+        if not self.disk.dead:
+            assert self._written_rows() == before, "an overtaken owner wrote"
+        if self.former.owner.lost:
+            self.former = None
+
+    def _written_rows(self) -> list[tuple[Any, ...]]:
+        """Return how much a writer of the log has left; faults and deaths wait meanwhile."""
+        disk = self.disk
+        odds = disk.fault_rate, disk.die_at
+        disk.fault_rate, disk.die_at = 0.0, None
+        try:
+            return self.tables(_WRITTEN)
+        finally:
+            disk.fault_rate, disk.die_at = odds
 
     def _on_stored(self, number: int) -> None:
         if self.stages is not None:
@@ -281,7 +385,7 @@ class Machine:
 
     def kill(self, *, power: bool) -> None:
         """End the process; without power, what was not synced is lost, sector by sector."""
-        self.stages = None
+        self.stages = self.former = self._owner = None
         database.truncation_due.clear()
         sqlite_backend.wal_in_doubt.clear()
         self.disk.dead = True
@@ -314,6 +418,7 @@ class Machine:
 
     def close(self) -> None:
         """End the machine."""
+        connection_created.disconnect(self._on_connection)
         self._time.stop()
         self._rewrite.stop()
         database.truncation_due.clear()
@@ -321,6 +426,7 @@ class Machine:
             connection.close()
         database.connect("", self.home)
         shutil.rmtree(self.home)
+        self.home.with_name(f"{self.home.name}.backup").unlink(missing_ok=True)
 
     # Steps
 
@@ -454,6 +560,56 @@ class Machine:
             connection.close()
             return False
         return not self.disk.dead
+
+    def rotate(self) -> bool:
+        """Have another key sign the ledger, between two processes; whether it does."""
+        self.kill(power=False)
+        after = new_signer(SIGNER.name, secret=len(self.signers).to_bytes(32, "big"))
+        try:
+            rotate_service_key(self.signers[-1], after, self.clock_ms)
+        except Error:
+            connection.close()
+            return False
+        if self.disk.dead:
+            return False
+        self.changes.append(KeyChange(self.signers[-1].key, after.key, RETIRED, self.clock_ms))
+        self.signers.append(after)
+        return True
+
+    def save_backup(self) -> bool:
+        """Write a backup of the running service beside its directory; whether it is whole."""
+        if self.stages is None:
+            return False
+        file = self.home.with_name(f"{self.home.name}.backup")
+        try:
+            backups.save(self.home, file, SECRET)
+        except (Error, ServiceError):
+            connection.close()
+            return False
+        self.backup, self._backup_signers = file, [*self.signers]
+        return True
+
+    def restore(self) -> None:
+        """Lose the machine; restore the newest backup into another one, with the erasures' list."""
+        assert self.backup is not None
+        self.kill(power=False)
+        with suppress(Error):
+            connection.close()
+        lost, self.home = self.home, Path(tempfile.mkdtemp(prefix="wavebreak-simulated-"))
+        self.settings = replace(self.settings, home=self.home)
+        self.disk = SimulatedDisk(Random(self.random.random()), empty_image())
+        use_disk(self.disk)
+        backups.restore(
+            self.backup, self.home, SECRET, self.clock_ms, erasures=lost / erasure.LIST_FILE
+        )
+        shutil.move(self.backup, self.home.with_name(f"{self.home.name}.backup"))
+        self.backup = None
+        shutil.rmtree(lost)
+        self.signers = self._backup_signers
+        del self.changes[len(self.signers) - 1 :]
+        self._written = {path for _, _, path in list_snapshots(self.home)}
+        stored = {f"dec_{one}" for (one,) in self.tables("SELECT id FROM decision")}
+        self.received = Counter({n: c for n, c in self.received.items() if n in stored})
 
     def tables(self, statement: str) -> list[tuple[Any, ...]]:
         """Return rows of the database."""

@@ -20,7 +20,6 @@ from support.fault_simulation.machine import (
     counted,
     make_engine,
 )
-from support.service_harness import SIGNER
 from wavebreak.errors import WavebreakError
 from wavebreak.ledger import read_entry
 from wavebreak.ledger.audit import audit_directory
@@ -46,6 +45,8 @@ class Odds:
         power: The share of process deaths in which the machine loses power.
         kills: The weight of a process death among the steps.
         steps: How many steps there are.
+        upkeep: The weight of each act of an operator's among the steps: another server takes over,
+            the ledger's key is rotated, a backup is written, or restored.
     """
 
     faults: float
@@ -53,9 +54,10 @@ class Odds:
     power: float
     kills: int
     steps: int
+    upkeep: int = 0
 
     @classmethod
-    def draw(cls, random: Random) -> Odds:
+    def draw(cls, random: Random, upkeep: int = 0) -> Odds:
         """Draw the odds of a run."""
         return cls(
             faults=random.choice((0.0, 0.0, 0.005, 0.03)),
@@ -63,6 +65,7 @@ class Odds:
             power=random.choice((0.0, 0.5, 1.0)),
             kills=random.choice((0, 2, 6)),
             steps=random.randrange(60, 160),
+            upkeep=upkeep,
         )
 
 
@@ -137,13 +140,14 @@ class Run:
     Args:
         seed: Draws everything.
         odds: Replaces the odds that the seed draws.
+        upkeep: The weight of an operator's acts, where the seed draws the rest.
     """
 
-    def __init__(self, seed: int, odds: Odds | None = None) -> None:
+    def __init__(self, seed: int, odds: Odds | None = None, upkeep: int = 0) -> None:
         self.random = Random(seed)
-        drawn = Odds.draw(self.random)
+        drawn = Odds.draw(self.random, upkeep)
         self.odds = odds or drawn
-        self.machine = Machine(self.random)
+        self.machine = Machine(self.random, fenced=self.odds.upkeep > 0)
         self.machine.clock_ms = NOON_MS + 3_600_000
         self.to_send = calls(self.random)
         self.sent: list[Call] = []
@@ -192,6 +196,11 @@ class Run:
             self._move_clock: 1,
             self._kill: odds.kills,
             self._plan_death: odds.kills,
+            self._overtake: odds.upkeep,
+            machine.former_turns: odds.upkeep * 3,
+            self._rotate: odds.upkeep,
+            self._save_backup: odds.upkeep,
+            self._restore: odds.upkeep,
         }
         names = {step: step.__name__.strip("_") for step in steps}
         for _ in range(odds.steps):
@@ -290,6 +299,50 @@ class Run:
     def _trim(self) -> None:
         """Remove from the log what snapshots hold."""
         self.summary.counts["trims"] += self.machine.trim()
+
+    def _overtake(self) -> None:
+        """Let a second server take over the log; the first one notices only when it writes."""
+        if self.machine.stages is None or self.machine.former is not None:
+            return
+        for _ in range(3):
+            self._send()
+        # Who waits for the first one's answers hears nothing more of it: its lease is lost.
+        former = [call for call in self.sent if call.reply is not None]
+        if not self.machine.overtake():
+            self._died()
+            return
+        for call in former:
+            call.reply = None
+        self.summary.counts["takeovers"] += 1
+        self.machine.former_turns()
+
+    def _rotate(self) -> None:
+        """Stop the server, and rotate the key that signs the ledger."""
+        self.summary.counts["rotations"] += self.machine.rotate()
+        for call in self.sent:
+            call.reply = None
+
+    def _save_backup(self) -> None:
+        self.summary.counts["backups"] += self.machine.save_backup()
+
+    def _restore(self) -> None:
+        """Restore the newest backup; clients then send again what came after it."""
+        if self.machine.backup is None:
+            return
+        # What was erased since the backup must not come back with it.
+        self._erase()
+        faults, self.machine.disk.fault_rate = self.machine.disk.fault_rate, 0.0
+        self.machine.restore()
+        self.summary.counts["restores"] += 1
+        require(self.machine.start(), "the service does not start from a restored backup")
+        log = self.machine.log() if self.machine.tables(_ANY_EVENT) else None
+        ids = set(log.column("id").to_pylist()) if log is not None else set()
+        for call in self.sent:
+            call.reply, call.acknowledged = None, ids.issuperset(call.events)
+        # Whose registration was lost registers again, after the erasure.
+        self.erased = {account for account in self.erased if f"{account}-r" in ids}
+        self._check_log()
+        self.machine.disk.fault_rate = faults
 
     def _move_clock(self) -> None:
         """Let the clock jump, not beyond the day for which Idempotency-Keys are kept."""
@@ -417,7 +470,9 @@ class Run:
         """Each decision is sealed once, in order, before its one receipt."""
         with tempfile.TemporaryDirectory() as place:
             export_ledger(Path(place))
-            require(bool(audit_directory(Path(place), [SIGNER.key], []).checked), "not audited")
+            key = self.machine.signers[-1].key
+            audit = audit_directory(Path(place), [key], [], (), self.machine.changes)
+            require(bool(audit.checked), "not audited")
             entries = [read_entry(line) for line in read_lines(Path(place) / "entries.jsonl")]
         at = [k for k, entry in enumerate(entries) if isinstance(entry.body, DecisionEntry)]
         opened = [OpeningRows().of(k) for k in at]
@@ -460,9 +515,9 @@ def _asker(account: str) -> Any:
     return lambda engine: enforcement_state(engine, account)
 
 
-def run_seed(seed: int) -> Summary | str:
+def run_seed(seed: int, upkeep: int = 0) -> Summary | str:
     """Run a seed; return what happened, or the invariant that did not hold."""
     try:
-        return Run(seed)()
+        return Run(seed, upkeep=upkeep)()
     except (WavebreakError, AssertionError) as error:
         return f"seed {seed}: {error}"

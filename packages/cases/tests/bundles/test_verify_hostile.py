@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from support.case_workflow import PARTY, Bench
 from wavebreak.cli import app
+from wavebreak.ledger.verifier import VerifierError
 from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.archive_reader import Bounds, unpack
 from wavebreak_cases.bundles.verify import Finding, verify_bundle
 from wavebreak_cases.cases.case import CaseOpened, PartyNamed
 from wavebreak_cases.cases.parties import Basis, Strength
@@ -24,6 +26,32 @@ HOSTILE = {
     "surrogate": b'"\\ud800"',
     "bytes": b'"\xff\xfe"',
 }
+
+
+BOUNDS = Bounds(files=3, octets=1_000, ratio=1, spare=1_000, depth=3)
+ZIPS: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "bundle_files": ({f"b/{n}": 1 for n in range(3)}, {f"b/{n}": 1 for n in range(4)}),
+    "bundle_depth": ({"b/c/d": 1}, {"b/c/d/e": 1}),
+    "bundle_bomb": ({"b/a": 500, "b/b": 500}, {"b/a": 500, "b/b": 501}),
+}
+"""Members with their sizes, at each bound and past it, by the error's name."""
+
+
+def zipped(place: Path, members: dict[str, int]) -> Path:
+    """Write a zip file of zeros."""
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in members.items():
+            archive.writestr(name, bytes(size))
+    return place
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_zip_at_its_bound_is_unpacked_and_past_it_refused(tmp_path: Path, name: str) -> None:
+    at, past = ZIPS[name]
+    assert unpack(zipped(tmp_path / "at.zip", at), tmp_path / "at", BOUNDS).name == "b"
+    with pytest.raises(VerifierError) as refused:
+        unpack(zipped(tmp_path / "past.zip", past), tmp_path / "past", BOUNDS)
+    assert name in str(refused.value)
 
 
 @pytest.fixture(scope="module")

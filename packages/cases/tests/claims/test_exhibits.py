@@ -118,6 +118,31 @@ def test_damaged_file_is_refused_before_storing(name: str) -> None:
         validate_file(raw, SMALL)
 
 
+AT_THE_BOUND = {
+    "bytes": (b"x" * 50_000, b"x" * 50_001),
+    "records of a warc": (warc(count=5), warc(count=6)),
+    "members of a wacz": tuple(
+        wacz({"archive/a.warc": warc()} | {f"pages/{n}": b"{}" for n in range(count)})
+        for count in (3, 4)
+    ),
+    "unpacked warc": tuple(gzip.compress(warc(b"0" * count)) for count in (60_000, 60_001)),
+    "pages of a pdf": (pdf(2), pdf(3)),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_BOUND)
+def test_file_at_its_bound_is_taken_and_past_it_refused(name: str) -> None:
+    at, past = AT_THE_BOUND[name]
+    assert validate_file(at, SMALL).form
+    with pytest.raises(ClaimError):
+        validate_file(past, SMALL)
+
+
+def test_picture_in_markup_is_text_and_never_drawn(tmp_path: Path) -> None:
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg"><text>x</text><script>y</script></svg>'
+    assert add_file(drawing, tmp_path / "e", ACTOR, AT).details["form"] == "text"
+
+
 def test_refused_file_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ClaimError):
         add_file(b"\0", tmp_path / "e", ACTOR, AT)

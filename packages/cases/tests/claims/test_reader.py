@@ -16,7 +16,13 @@ from wavebreak_cases.claims import read, render_html
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.lexicon import load_vocabulary
 from wavebreak_cases.claims.normalize import fold
-from wavebreak_cases.claims.page_text import find_contacts, parse_html, parse_text
+from wavebreak_cases.claims.page_text import (
+    MAX_DEPTH,
+    MAX_NODES,
+    find_contacts,
+    parse_html,
+    parse_text,
+)
 from wavebreak_cases.claims.quantities import find_capacities, find_prices, parse_number
 from wavebreak_cases.claims.reader import Reading, parse_file
 from wavebreak_cases.claims.sentences import split_sentences
@@ -267,6 +273,14 @@ def test_text_hidden_by_markup_is_left_out() -> None:
 
 def test_deeply_nested_page_is_read() -> None:
     assert parse_html("<div>" * 20_000 + "bulk").text in ("bulk", "")
+
+
+def test_page_past_its_nodes_or_depth_is_read_up_to_there() -> None:
+    rows = "".join(f"<p>{n}</p>" for n in range(MAX_NODES // 2))
+    assert parse_html(f"{rows}<p>bulk</p>").text.endswith("bulk") is False
+    nested = "<b>" * (MAX_DEPTH - 10) + "bulk"
+    assert parse_html(nested).text == "bulk"
+    assert parse_html("<b>" * (MAX_DEPTH + 10) + "bulk").text == ""
 
 
 def test_reading_html_escapes_page_text() -> None:

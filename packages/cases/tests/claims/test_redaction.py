@@ -20,6 +20,7 @@ from wavebreak_cases.claims import redaction
 from wavebreak_cases.claims.exhibits import (
     Actor,
     add_file,
+    append_custody,
     check_exhibit,
     load_exhibit,
     read_custody,
@@ -122,6 +123,15 @@ def test_redacted_text_holds_marks_in_place_of_words(tmp_path: Path) -> None:
     ]
     assert check_copy(place, made.counts, ()) == []
     assert check_exhibit(source) == []
+
+
+def test_custody_of_a_copy_names_nothing_removed(tmp_path: Path) -> None:
+    source = exhibit(tmp_path, b"80,000 a day, by Dana Levi")
+    append_custody(source, NOA, AT, "shown to Dana Levi", "none, says Dana Levi")
+    place = redact(source, DANA[0])
+    assert_gone(place)
+    told = [(line.what, line.changes) for line in read_custody(place)]
+    assert ("of the original: shown to [redacted: name]", "none, says [redacted: name]") in told
 
 
 def test_redacted_page_holds_no_markup(tmp_path: Path) -> None:
@@ -238,6 +248,19 @@ def test_copy_that_holds_more_is_found(tmp_path: Path) -> None:
     wrong = check_copy(place, {"name": 3}, ())
     assert wrong[0] == "redacted.txt has 2 marks of a removed name, not 3"
     assert any("holds text or metadata" in each for each in wrong)
+
+
+@pytest.mark.parametrize("kind", ["tEXt", "iTXt"])
+def test_picture_of_a_copy_that_holds_more_is_found(tmp_path: Path, kind: str) -> None:
+    held = io.BytesIO()
+    Image.new("RGB", (30, 40), "white").save(held, "PNG")
+    place = redact(exhibit(tmp_path, held.getvalue()), pictures_seen=True)
+    raw = (place / redaction.PICTURE).read_bytes()
+    body = b"place\0" + b"32.08 N"
+    chunk = kind.encode() + body
+    more = len(body).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (place / redaction.PICTURE).write_bytes(raw[:-12] + more + raw[-12:])
+    assert check_copy(place, {}, ()) == [f"redacted.png holds more than pixels: {kind.encode()}"]
 
 
 def test_suggestions_are_mails_phones_and_given_names() -> None:

@@ -490,7 +490,10 @@ async def test_new_user_signs_in_and_changed_role_ends_sessions(console: Running
     login = {"page": "/console/user/login/", "login": "gal", "password": password[1]}
     assert (await gal.post("/console/user/login/", **login)).status_code == 302
     assert (await gal.get("/console/queue")).status_code == 200
-    answer = await admin.post("/console/settings/users/2", role="auditor", active="yes", reason="y")
+    page = await admin.get("/console/settings")
+    version = re.findall(r'name="version" value="([0-9a-f]{16})"', page.text)
+    form = {"role": "auditor", "active": "yes", "reason": "y", "version": version[0]}
+    answer = await admin.post("/console/settings/users/2", **form)
     assert answer.status_code == 302
     assert (await gal.get("/console/queue")).status_code == 302
 

@@ -8,11 +8,16 @@ from random import Random
 
 import pytest
 
+from support.fault_simulation import machine
 from support.fault_simulation.disk import IOERR_FSYNC, OK, SimulatedDisk
 from support.fault_simulation.run import Odds, Run, run_seed
+from wavebreak_server.slices.backup import service as backups
+from wavebreak_server.storage import ownership
 
 SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "28"))
-PARTS = 2
+PARTS, UPKEEP = 2, 2
+BROUGHT_BACK = 5
+"""A seed in which an account is erased between a backup and its restoring."""
 
 FOUND: dict[int, str] = {
     105: "a webhook waited for a time that only a clock which was ahead had named",
@@ -29,13 +34,16 @@ STORM = Odds(faults=0.03, loss=0.4, power=1.0, kills=6, steps=150)
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_seeds_hold_every_invariant(part: int) -> None:
-    results = [run_seed(seed) for seed in range(part, SEEDS, PARTS)]
+    # In every second one an operator acts, too.
+    seeds = range(part, SEEDS, PARTS)
+    results = [run_seed(seed, UPKEEP * (seed // PARTS % 2)) for seed in seeds]
     assert [result for result in results if isinstance(result, str)] == []
     counts: Counter[str] = sum((r.counts for r in results if not isinstance(r, str)), Counter())
     assert counts["decisions"] > 0
     assert counts["starts"] > len(results)
     assert counts["disk faults"] > 0
     assert counts["power loss"] > 0
+    assert min(counts[act] for act in ("takeovers", "rotations", "backups", "restores")) > 0
 
 
 @pytest.mark.parametrize("seed", FOUND)
@@ -47,6 +55,21 @@ def test_same_seed_takes_the_same_steps() -> None:
     first, second = Run(5, STORM)(), Run(5, STORM)()
     assert first.history == second.history
     assert first.counts == second.counts
+
+
+def test_overtaken_owner_that_is_not_fenced_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership.Owner, "check", lambda *_: None)
+    assert "an overtaken owner wrote" in str(run_seed(0, UPKEEP))
+
+
+def test_restore_that_brings_erased_rows_back_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "apply_again", lambda *_: 0)
+    assert "is back" in str(run_seed(BROUGHT_BACK, UPKEEP))
+
+
+def test_key_that_is_not_rotated_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "rotate_service_key", lambda *_: None)
+    assert "signature_missing" in str(run_seed(0, UPKEEP))
 
 
 def test_calm_run_needs_one_process() -> None:

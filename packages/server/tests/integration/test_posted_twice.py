@@ -6,6 +6,7 @@ A form of the console without a row, here or among those that another test sends
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,12 +18,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from mutation.bugs import ROOT, missing_test
 from support.console_harness import RunningConsole, Visitor, running_console
-from support.service_harness import DATABASES, abuser, migrated, now_ms
+from support.service_harness import DATABASES, abuser, logged, migrated, now_ms
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.http.operations import Operation
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import ReviewCase, SecondOpinion
+from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import ApiKey, AuditEntry, Decision, Webhook
 
@@ -59,8 +62,6 @@ ALIKE = {
     "model_rollback": "what decides must be what the form names",
     "approve_source": "what the source asks for must be what the form names",
     "legal_exhibit_redact": "a case's steps are locked, and numbered",
-    "change_user": "the second one says the same",
-    "reset_user": "the second password counts, and is shown to whoever asked last",
     "reasons": "the whole list, as the last one who saves it has read it",
     "profile": "one's own settings",
     "language": "one's own settings",
@@ -137,6 +138,8 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
             id="hook_0", url="https://r.example/", min_outcome="ban", created_ms=0, cursor=1 << 40
         )
     )
+    gal = await stored(lambda: User.objects.create(username="gal", role="analyst"))
+    omer = await stored(lambda: User.objects.create(username="omer", role="analyst"))
     golden = {"verdict": "benign", "reason": "the team agreed"}
     return {
         "bulk": Twice(
@@ -175,6 +178,16 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
             {"username": "newcomer", "role": "analyst", "reason": BECAUSE},
             lambda: User.objects.filter(username="newcomer"),
         ),
+        "change_user": Twice(
+            "admin", f"/console/settings/users/{gal.id}",
+            {"role": "lead", "active": "yes", "reason": BECAUSE, "version": gal.version},
+            audited("change_user"),
+        ),
+        "reset_user": Twice(
+            "admin", f"/console/settings/users/{omer.id}/reset",
+            {"reason": BECAUSE, "version": omer.version},
+            audited("reset_user"),
+        ),
         "revoke_key": Twice(
             "admin", f"/console/settings/keys/{prefix}/revoke", {"reason": BECAUSE},
             audited("revoke_key"),
@@ -192,7 +205,8 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
 
 TWICE = (
     "bulk", "ask_opinion", "answer_opinion", "undo_act", "decide_appeal", "mark_golden",
-    "unmark_golden", "add_user", "revoke_key", "enable_webhook", "remove_webhook",
+    "unmark_golden", "add_user", "change_user", "reset_user", "revoke_key",
+    "enable_webhook", "remove_webhook",
 )  # fmt: skip
 ONE_EACH = {"bulk": 2, "ask_opinion": 2}
 """Effects of a form on two accounts, and of a question that two people ask."""
@@ -244,6 +258,67 @@ def test_rotation_sent_twice_at_once_has_one_successor(kind: str, tmp_path: Path
             assert (successors, generation) == (1, 2)
 
     with migrated(kind, tmp_path):
+        asyncio.run(run())
+
+
+MUTATIONS = tuple(each for each in OPERATIONS if each.method != "GET" and each.scopes)
+"""What a key may change by the API."""
+
+
+def _address(operation: Operation, account: str) -> str:
+    return re.sub(r"{\w+}", "no-such", operation.route.replace("{account}", account))
+
+
+def test_key_past_its_rotation_changes_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            running = console.running
+            admin = running.keys["admin"]
+            path = f"/v1/keys/{admin.split('_')[1]}/rotate"
+            body = {"reason": BECAUSE, "grace_s": 0}
+            assert (await running.ask("POST", path, admin, json=body)).status_code == 201
+            before = await stored(AuditEntry.objects.count)
+            answers = {
+                each.name: await running.ask(each.method, _address(each, "ann"), admin, json={})
+                for each in MUTATIONS
+            }
+            assert {n: a.status_code for n, a in answers.items() if a.status_code != 401} == {}
+            assert await stored(AuditEntry.objects.count) == before
+
+    with migrated("sqlite", tmp_path):
+        asyncio.run(run())
+
+
+def test_acts_after_an_erasure_bring_nothing_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            running = console.running
+            begin = now_ms() - 600_000
+            signed = {"type": "session.started", "account": "ann", "ip": "198.51.100.7", "id": "s"}
+            await running.send([*abuser(account="ann", ts=begin), signed | {"ts": begin}])
+            await console.index()
+            decision = await stored(lambda: Decision.objects.filter(account="ann").last().id)
+            gone = await running.ask("DELETE", f"/v1/accounts/ann/personal?reason={BECAUSE}")
+            assert (gone.status_code, gone.json()["events"] > 0) == (200, True)
+            bodies = {
+                "override": {"outcome": "ban", "reason": BECAUSE},
+                "declare_lane": {"lane": "courier", "reason": BECAUSE},
+                "label": {"labels": [{"account": "ann", "label": "benign", "source": "appeal"}],
+                          "reason": BECAUSE},
+                "submit_appeal": {"decision": decision, "statement": "It was my wedding.",
+                                  "reason": BECAUSE},
+            }  # fmt: skip
+            for each in MUTATIONS:
+                body = bodies.get(each.name, {"reason": BECAUSE})
+                answer = await running.ask(each.method, _address(each, "ann"), json=body)
+                assert answer.status_code < 500, (each.name, answer.text)
+                assert each.name != "submit_appeal" or answer.status_code == 409
+            await running.wait_until_applied()
+            assert await stored(Appeal.objects.filter(statement__isnull=False).count) == 0
+            held = [e for e in await stored(logged) if e["account"] == "ann"]
+            assert [e for e in held if e["number"] or e["address"]] == []
+
+    with migrated("sqlite", tmp_path):
         asyncio.run(run())
 
 

@@ -12,15 +12,20 @@ from support.banning_policy import load_banning_policy
 from support.events import edge
 from support.service_harness import abuser
 from wavebreak.engine import snapshot
+from wavebreak.ledger.entries import read_entry
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.pending_requests import DecidedBatch
 from wavebreak_server.pipeline.recovery import recover, snapshot_path
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import LedgerEntry, LogBatch, LogProof
 from wavebreak_server.storage.row_macs import bound_key
 
 NOON = 1_772_366_400_000
+ROWS = 1_003
+"""More than are sealed in one transaction."""
 
 
 def row(*accounts: str) -> pa.RecordBatch:
@@ -46,6 +51,46 @@ def test_erasures_of_one_pass_end_each_at_its_own_position(tmp_path: Path) -> No
         assert (done["ann"].events, done["bob"].events) == (1, 2)
         left = [e.events.column("number").to_pylist() for e in event_log.read_log(0) if e.events]
         assert left == [[None, None], ["n" * 32, None]]
+
+
+def test_all_rows_of_a_large_erasure_are_sealed(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        with transaction.atomic(), connection.cursor() as cursor:
+            blob = event_log.encode_row(row("ann"))
+            rows = [event_log.NewRow(at, 1, NOON, blob) for at in range(ROWS)]
+            event_log.append_rows(cursor, rows, event_log.log_chain())
+        assert event_log.erase_pseudonyms({"ann": ROWS}) == {"ann": event_log.Erasure(ROWS, ROWS)}
+        assert LogProof.objects.filter(sealed=False).count() == ROWS
+        LedgerStore(service_harness.SIGNER, service_harness.now_ms).seal_changes()
+        kinds = [
+            read_entry(bytes(line)).kind
+            for line in LedgerEntry.objects.values_list("line", flat=True)
+        ]
+        assert (kinds.count("rewrite"), LogProof.objects.filter(sealed=False).count()) == (ROWS, 0)
+
+
+def test_row_of_another_history_is_changed(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        append(0, row("ann"))
+        append(1, row("ben"))
+        other = (LogBatch.objects.get(first=1), LogProof.objects.get(first=1))
+        LogBatch.objects.all().delete()
+        LogProof.objects.all().delete()
+        append(0, row("cat"))
+        append(1, row("ben"))
+        # Authentic in itself: the same deployment wrote it at this position, before a restore.
+        for stored in other:
+            stored.save()
+        assert [segment.fault for segment in event_log.read_log(0)] == ["", event_log.CHANGED]
+
+
+def test_row_that_cannot_be_decoded_stops_no_erasure(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        append(0, row("ann"))
+        with transaction.atomic(), connection.cursor() as cursor:
+            event_log.append(cursor, 1, 1, NOON, b"no row of a log")
+        append(2, row("ann"))
+        assert event_log.erase_pseudonyms({"ann": 3})["ann"].batches == 2
 
 
 def test_snapshot_ahead_of_the_stored_decisions_is_not_used(tmp_path: Path) -> None:

@@ -134,6 +134,17 @@ def test_erasure_leaves_no_former_body(topic: MemoryTopic) -> None:
     assert ids() == ["e0-0", "e0-1", "e1-0", "e1-1"]
 
 
+def test_erasure_reads_past_no_bodies_of_rewritten_rows(topic: MemoryTopic) -> None:
+    for number in range(60):
+        append(number, "ann" if number % 20 == 0 else "ben")
+        topic.append([(b"other", None)] * 40)
+    event_log.erase_pseudonyms({"ann": 120})
+    topic.sent = 0
+    bodies = sum(1 for _ in event_log.read_rows(0))
+    # Four reads of sixteen rows, and none of them from a rewritten row to the topic's end and back.
+    assert (bodies, topic.sent < 60 * 41 + 100) == (60, True)
+
+
 def test_erasure_removes_bodies_without_a_row(topic: MemoryTopic) -> None:
     topic.failures, topic.heard = 1, True
     with pytest.raises(LogBodiesError):

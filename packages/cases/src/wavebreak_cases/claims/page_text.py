@@ -45,8 +45,8 @@ _DATES = (
     "article:published_time", "article:modified_time", "og:updated_time", "date", "dc.date",
     "dcterms.created", "datepublished", "datemodified", "pubdate", "last-modified",
 )  # fmt: skip
-_MAX_DEPTH = 500
-_MAX_NODES = 300_000
+MAX_DEPTH = 500
+MAX_NODES = 300_000
 
 
 @dataclass
@@ -155,14 +155,14 @@ def _blocks(top: Tag) -> Iterator[str]:
     waiting: list[tuple[Tag | NavigableString | None, int]] = [(top, 0)]
     line: list[str] = []
     seen = 0
-    while waiting and seen < _MAX_NODES:
+    while waiting and seen < MAX_NODES:
         node, depth = waiting.pop()
         seen += 1
         if node is None:
             yield from _lines("".join(line))
             line = []
         elif isinstance(node, Tag):
-            if node.name in _INVISIBLE_TAGS or depth > _MAX_DEPTH or _invisible(node):
+            if node.name in _INVISIBLE_TAGS or depth > MAX_DEPTH or _invisible(node):
                 continue
             if node.name == "br":
                 line.append("\n")

@@ -170,17 +170,14 @@ def _of_their_scopes(
         for name in ("lists", "others", "declares")
     )
     others_list = _of_other_lists(taken.wire, listed & lists, bodies, admissions)
-    refused = np.select((listed, declared), (~lists | others_list, ~declares), ~others)
-    faults = {
-        row: OTHER_LIST
-        if others_list[row]
-        else LISTING
-        if listed[row]
-        else DECLARATION
-        if declared[row]
-        else ONLY_LISTS
-        for row in np.flatnonzero(refused).tolist()
-    }
+    refusals = (
+        (others_list, OTHER_LIST),
+        (listed & ~lists, LISTING),
+        (declared & ~declares, DECLARATION),
+        (~(listed | declared) & ~others, ONLY_LISTS),
+    )
+    faults = {row: why for mask, why in refusals for row in np.flatnonzero(mask).tolist()}
+    refused = np.logical_or.reduce([mask for mask, _ in refusals])
     return _without(taken, refused, faults)
 
 

@@ -28,13 +28,14 @@ from wavebreak.ledger.entries import RepairEntry
 from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.storage.event_log import (
     LogRow,
+    RewrittenRow,
     decode_row,
     encode_row,
     is_usable,
     log_end,
     log_start,
     read_rows,
-    rewrite_row,
+    rewrite_rows,
 )
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AppliedPosition, AuditEntry, LogBatch, LogRepair
@@ -150,7 +151,7 @@ def repair(
             ts = np.where(ahead, row.bound_ms, batch.column("ts").to_numpy())
             at = batch.schema.get_field_index("ts")
             blob = bytes(encode_row(batch.set_column(at, batch.schema.field(at), pa.array(ts))))
-            rewrite_row(stored, blob)
+            rewrite_rows([RewrittenRow(stored, blob)])
             rows, events = rows + 1, events + row.events
             position = min(position, row.position)
         if not rows:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -45,6 +45,8 @@ from wavebreak_server.storage.row_macs import (
 
 LogBatchRow = tuple[int, int, int, bytes, bytes]
 """A row of the table: first position, count, time of receipt, SHA-256, and where its body is."""
+AT_ONCE = 16
+"""Rows that an erasure reads, and writes in one transaction."""
 _ZSTD = pa.Codec("zstd", 1)
 # Passed to each stream: looking up the defaults in the environment takes 40 µs.
 _OPTIONS = pa.ipc.IpcWriteOptions()
@@ -53,6 +55,8 @@ _APPEND = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUE
 _PROOF = (
     "INSERT INTO log_proof (first, salt, leaf, chain, mac, sealed) VALUES (%s,%s,%s,%s,%s,TRUE)"
 )
+_PROVE_AGAIN = "UPDATE log_proof SET salt = %s, mac = %s, sealed = FALSE WHERE first = %s"
+_REWRITE = "UPDATE log_batch SET sha256 = %s, blob = %s WHERE first = %s"
 _ROWS = (
     "SELECT b.first, b.count, b.received_ms, b.sha256, b.blob, p.salt, p.leaf, p.chain, p.mac "
     "FROM log_batch b LEFT JOIN log_proof p ON p.first = b.first "
@@ -127,12 +131,16 @@ def compress_stream(stream: pa.Buffer) -> memoryview:
 
 def decode_row(blob: bytes) -> pa.RecordBatch:
     """Decode a row; raises FileError if it is damaged."""
+    return check_log(with_all_columns(_unpack_row(blob)))
+
+
+def _unpack_row(blob: bytes) -> pa.RecordBatch:
+    """Decode a row without validating it; columns without values are absent."""
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        read = with_all_columns(decode_stream(stream.read(_AT_MOST)))
+        return decode_stream(stream.read(_AT_MOST))
     except (pa.ArrowException, OSError, StopIteration, TypeError):
         raise FileError("a row of the log is damaged", fix="restore a backup") from None
-    return check_log(read)
 
 
 def decode_stream(stream: bytes) -> pa.RecordBatch:
@@ -234,16 +242,21 @@ def log_start() -> ChainPoint:
     return ChainPoint(position, chain)
 
 
-def current_commitment(proof: LogProof) -> bytes | None:
-    """Return the commitment to a row as it is now; None if the row is gone or not authentic."""
+def current_commitments(proofs: Sequence[LogProof]) -> dict[int, bytes]:
+    """Return the commitments to rows as they are now; rows that are gone or forged are left out."""
     fields = ("first", "count", "received_ms", "sha256")
-    row = LogBatch.objects.filter(first=proof.first).values_list(*fields).first()
-    if row is None:
-        return None
-    content = (row[0], row[1], row[2], bytes(row[3]))
-    parts = (proof.salt, proof.leaf, proof.chain, proof.mac)
-    proven = LogRowProof(*(bytes(part) for part in parts))
-    return row_macs.commit_row(proven.salt, content) if is_proven(proven, content) else None
+    rows = LogBatch.objects.filter(first__in=[proof.first for proof in proofs])
+    contents = {
+        first: (first, count, received_ms, bytes(sha))
+        for first, count, received_ms, sha in rows.values_list(*fields)
+    }
+    commitments = dict[int, bytes]()
+    for proof in proofs:
+        parts = (proof.salt, proof.leaf, proof.chain, proof.mac)
+        proven, content = LogRowProof(*map(bytes, parts)), contents.get(proof.first)
+        if content and is_proven(proven, content):
+            commitments[proof.first] = row_macs.commit_row(proven.salt, content)
+    return commitments
 
 
 def remove_rows_before(position: int) -> int:
@@ -399,7 +412,7 @@ def erase_from_batch(
 
 
 def erase_pseudonyms(ends: Mapping[str, int]) -> dict[str, Erasure]:
-    """Erase accounts' pseudonyms from the log, row by row, in one pass over it.
+    """Erase accounts' pseudonyms from the log, in one pass over it, however many accounts.
 
     Rows that are damaged or were changed are skipped. Other erasures may run at the same time.
 
@@ -410,33 +423,70 @@ def erase_pseudonyms(ends: Mapping[str, int]) -> dict[str, Erasure]:
         What each account lost.
     """
     events, batches = Counter[str](), Counter[str]()
-    last = max(ends.values(), default=0)
-    for row in read_rows(log_start().position, rows=1):
-        if row.first >= last:
-            break
-        counts = _erase_from_row(row, {a for a, end in ends.items() if row.first < end})
-        events.update(counts)
-        batches.update(counts.keys())
+    last, accounts = max(ends.values(), default=0), pa.array(sorted(ends), pa.string())
+    rows = takewhile(lambda row: row.first < last, read_rows(log_start().position, rows=AT_ONCE))
+    while stretch := list(islice(rows, AT_ONCE)):
+        for counts in _erase_from_rows(_rows_of_accounts(stretch, accounts), ends):
+            events.update(counts)
+            batches.update(counts.keys())
     # What a crash or a lost owner left has pseudonyms too.
     log_bodies.bound().remove_strays(0)
     return {account: Erasure(events[account], batches[account]) for account in ends}
 
 
-def _erase_from_row(row: LogRow, accounts: Collection[str]) -> Counter[str]:
-    """Erase from one row; return how many of its events had a pseudonym, by account.
+def _rows_of_accounts(
+    rows: Iterable[LogRow], accounts: pa.Array
+) -> list[tuple[LogRow, Collection[str]]]:
+    """Return the usable rows in which any of some accounts wrote, with those.
 
-    The row is written only if it is still the one that was read. Otherwise another erasure has
-    changed it, and it is read again: no lock is held while a row is decoded.
+    Only that column is looked at, of all rows in one call: most rows of a long log have none.
     """
-    while is_usable(row):
-        events, counts = erase_from_batch(decode_row(row.blob), accounts)
-        if not counts or rewrite_row(row, bytes(encode_row(events))):
-            return counts
-        again = next(read_rows(row.first, rows=1), None)
-        if again is None or again.first != row.first:
-            break
-        row = again
-    return Counter()
+    columns = [(row, column) for row in rows if (column := _accounts_in(row)) is not None]
+    if not columns:
+        return []
+    hits = pc.is_in(pa.concat_arrays([column for _, column in columns]), value_set=accounts)
+    named, at = list[tuple[LogRow, Collection[str]]](), 0
+    for row, column in columns:
+        hit = hits.slice(at, len(column))
+        if hit.true_count:
+            named.append((row, set(column.filter(hit).to_pylist())))
+        at += len(column)
+    return named
+
+
+def _accounts_in(row: LogRow) -> pa.StringArray | None:
+    """Return the accounts of a row's events; None where it is damaged or was changed."""
+    if not is_usable(row):
+        return None
+    try:
+        return _unpack_row(row.blob).column("account")
+    except (FileError, KeyError):
+        return None
+
+
+def _erase_from_rows(
+    rows: Iterable[tuple[LogRow, Collection[str]]], ends: Mapping[str, int]
+) -> list[Counter[str]]:
+    """Erase accounts from rows; return how many of their events had a pseudonym, by account.
+
+    A row is written only if it is still the one that was read. Otherwise another erasure has
+    changed it, and it is read again: no lock is held while rows are decoded.
+    """
+    written, counted = list[RewrittenRow](), dict[int, Counter[str]]()
+    for row, accounts in rows:
+        own = [account for account in accounts if row.first < ends[account]]
+        events, counts = erase_from_batch(decode_row(row.blob), own)
+        if counts:
+            written.append(RewrittenRow(row, bytes(encode_row(events))))
+            counted[row.first] = counts
+    missed = counted.keys() - rewrite_rows(written)
+    done = [counts for first, counts in counted.items() if first not in missed]
+    if missed:
+        again = [next(read_rows(first, rows=1), None) for first in sorted(missed)]
+        present = [row for row in again if row and row.first in missed]
+        due = _rows_of_accounts(present, pa.array(sorted(ends), pa.string()))
+        done += _erase_from_rows(due, ends)
+    return done
 
 
 def is_usable(row: LogRow) -> bool:
@@ -449,27 +499,59 @@ def is_usable(row: LogRow) -> bool:
     return not row.fault(None)
 
 
-def rewrite_row(row: LogRow, blob: bytes) -> bool:
-    """Give a usable row of the log other content, authenticated, to be sealed in the ledger.
+class RewrittenRow(NamedTuple):
+    """A usable row of the log, as it was read, and the body that it gets."""
+
+    row: LogRow
+    blob: bytes
+
+    @property
+    def content(self) -> LogRowContent:
+        """What its new proof is of."""
+        return (*self.row.content[:3], row_digest(self.blob))
+
+
+def rewrite_rows(written: Sequence[RewrittenRow]) -> set[int]:
+    """Give usable rows of the log other content, authenticated, to be sealed in the ledger.
 
     The chain stays provable: it goes over the commitment to what was first written, whose salt is
-    removed. `LedgerStore.seal_changes` seals the commitment to the new content.
+    removed. `LedgerStore.seal_changes` seals the commitment to the new content. As where rows are
+    appended, proofs come first: a lost owner is refused them, and stores no body.
 
     Returns:
-        Whether it was written; not if the row is no longer the one that was read.
+        The positions of the rows that were written: those that are still as they were read.
     """
-    content = (row.first, row.size, row.received_ms, row_digest(blob))
+    if not written:
+        return set()
     bodies = log_bodies.bound()
     with bodies.rewriting(), transaction.atomic():
-        unchanged = LogBatch.objects.filter(first=row.first, sha256=row.sha256)
-        if not unchanged.update(sha256=content[3]):
-            return False
-        (cell,) = bodies.store([NewBody(row.first, content[3], blob)])
-        LogBatch.objects.filter(first=row.first).update(blob=cell)
-        transaction.on_commit(partial(bodies.remove, [BodyName(row.first, row.sha256)]))
-        if row.proof is not None:
-            proof = row_macs.prove_rewritten(row.proof, content)
-            LogProof.objects.filter(first=row.first).update(
-                salt=proof.salt, mac=proof.mac, sealed=False
+        locked = LogBatch.objects.select_for_update().order_by("first")
+        stored = locked.filter(first__in=[each.row.first for each in written])
+        digests = {first: bytes(sha) for first, sha in stored.values_list("first", "sha256")}
+        current = [each for each in written if digests.get(each.row.first) == each.row.sha256]
+        contents = [each.content for each in current]
+        proofs = [
+            (proof.salt, proof.mac, content[0])
+            for each, content in zip(current, contents, strict=True)
+            if each.row.proof and (proof := row_macs.prove_rewritten(each.row.proof, content))
+        ]
+        with connection.cursor() as cursor:
+            if proofs:
+                cursor.executemany(_PROVE_AGAIN, proofs)
+            cells = bodies.store(
+                [
+                    NewBody(content[0], content[3], each.blob)
+                    for each, content in zip(current, contents, strict=True)
+                ]
             )
-    return True
+            if cells:
+                cursor.executemany(
+                    _REWRITE,
+                    [
+                        (content[3], cell, content[0])
+                        for content, cell in zip(contents, cells, strict=True)
+                    ],
+                )
+        former = [BodyName(each.row.first, each.row.sha256) for each in current]
+        transaction.on_commit(partial(bodies.remove, former))
+    return {each.row.first for each in current}

@@ -265,8 +265,10 @@ class LedgerStore:
 
         Forged ones are left out.
         """
+        while self._seal_rewritten():
+            # Each some in a transaction of its own: nobody else seals meanwhile.
+            pass
         with transaction.atomic():
-            self._seal_rewritten()
             locked = AuditEntry.objects.select_for_update().filter(sealed=False).order_by("number")
             rows = [row for row in locked if row.is_authentic]
             if not rows:
@@ -293,21 +295,22 @@ class LedgerStore:
                 numbers = [row.number for row in rows[start : start + _CHUNK]]
                 StateChange.objects.filter(number__in=numbers).update(sealed=True)
 
-    def _seal_rewritten(self) -> None:
-        """Seal the commitments to rows of the log that erasures rewrote."""
-        unsealed = list(LogProof.objects.select_for_update().filter(sealed=False).order_by("first"))
-        if not unsealed:
-            return
-        drafts = [
-            Draft("rewrite", RewriteEntry(proof.first, commitment.hex()), {})
-            for proof in unsealed
-            if (commitment := event_log.current_commitment(proof)) is not None
-        ]
-        with self.sealing() as sealing:
-            sealing.add(drafts)
-        for start in range(0, len(unsealed), _CHUNK):
-            firsts = [proof.first for proof in unsealed[start : start + _CHUNK]]
+    def _seal_rewritten(self) -> bool:
+        """Seal commitments to rows of the log that erasures rewrote; return if any were left."""
+        with transaction.atomic():
+            locked = LogProof.objects.select_for_update().filter(sealed=False).order_by("first")
+            unsealed = list(locked[:_CHUNK])
+            commitments = event_log.current_commitments(unsealed)
+            drafts = [
+                Draft("rewrite", RewriteEntry(first, commitment.hex()), {})
+                for first, commitment in commitments.items()
+            ]
+            if drafts:
+                with self.sealing() as sealing:
+                    sealing.add(drafts)
+            firsts = [proof.first for proof in unsealed]
             LogProof.objects.filter(first__in=firsts).update(sealed=True)
+        return len(unsealed) == _CHUNK
 
     def seal_pending(self) -> None:
         """Seal audit entries, and once a minute how far the log is; see `seal_changes`."""

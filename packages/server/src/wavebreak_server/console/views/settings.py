@@ -134,7 +134,8 @@ def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Change a person's role, or switch the account off; open sessions end."""
     console, reason = console_of(request), reason_of(request)
     role, active = request.POST.get("role", ""), request.POST.get("active") == "yes"
-    what = users.change_user(console, user_id, role, reason, active=active)
+    version = request.POST.get("version", "")
+    what = users.change_user(console, user_id, version, role, reason, active=active)
     say(request, translate("{what}. Open sessions have ended.", what=what))
     return redirect("settings")
 
@@ -143,7 +144,8 @@ def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
 def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a person a new password and remove their second factors; sessions end."""
     console, reason = console_of(request), reason_of(request)
-    user, password = users.reset_user(console, user_id, reason)
+    version = request.POST.get("version", "")
+    user, password = users.reset_user(console, user_id, version, reason)
     return show(
         request,
         "console/shown_once.html",

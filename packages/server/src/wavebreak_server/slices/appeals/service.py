@@ -383,7 +383,8 @@ def submit_for_holder(
         The appeal, and whether it is new.
 
     Raises:
-        ApiError: (404) there is no such decision, (409) it cannot be appealed against.
+        ApiError: (404) there is no such decision, (409) it cannot be appealed against, or the
+            account was erased.
 
     """
     decision = statements.stored_decision(new.decision)
@@ -394,7 +395,11 @@ def submit_for_holder(
     if not confirmed and not may_appeal(notices, decision, now_ms):
         raise ApiError(409, translate("the time for an appeal has ended, or nothing is restricted"))
     cleaned = new._replace(statement=clean_statement(new.statement))
-    return open_from_platform(decision, cleaned, ties, store, now_ms, terms)
+    appeal, opened = open_from_platform(decision, cleaned, ties, store, now_ms, terms)
+    if opened:
+        # Last, as of a holder's own page: a statement after an erasure would bring it back.
+        refuse_erased(new.decision, status=409)
+    return appeal, opened
 
 
 def confirmed_appeals() -> QuerySet:

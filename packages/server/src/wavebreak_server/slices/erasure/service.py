@@ -46,8 +46,8 @@ AGAIN = "erased again: it is on the list of erasures"
 class ErasedError(ApiError):
     """The holder's side of a decision was erased: it is neither shown to them nor stored again."""
 
-    def __init__(self) -> None:
-        super().__init__(410, "the account's personal data were erased", fix="ask the operator")
+    def __init__(self, status: int = 410) -> None:
+        super().__init__(status, "the account's personal data were erased", fix="ask the operator")
 
 
 class ListedErasure(msgspec.Struct, frozen=True):
@@ -75,14 +75,19 @@ def begin(home: Path, account: str, now_ms: int) -> int:
     return int(row.id)
 
 
-def refuse_erased(decision_id: str) -> None:
-    """Raise ErasedError for a decision that an erasure of its account covers."""
+def refuse_erased(decision_id: str, *, status: int = 410) -> None:
+    """Raise ErasedError for a decision that an erasure of its account covers.
+
+    Args:
+        decision_id: The decision.
+        status: The error's: pages of holders say 410, the API 409.
+    """
     rows = Decision.objects.filter(id=decision_id)
     covering = Erasure.objects.filter(
         account__in=rows.values("account"), upto__gte=Subquery(rows.values("reached")[:1])
     )
     if covering.exists():
-        raise ErasedError
+        raise ErasedError(status)
 
 
 def erase(erasure_id: int, now_ms: int) -> Erased:

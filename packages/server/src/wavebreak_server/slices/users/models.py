@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.crypto import salted_hmac
 
 from wavebreak_server.slices.users.permissions import ROLE_NAMES, may
 
@@ -38,6 +39,12 @@ class User(AbstractUser):
     def shown_name(self) -> str:
         """The name that others see."""
         return str(self.display_name or self.username)
+
+    @property
+    def version(self) -> str:
+        """What a form names that was read while role, password and access were these."""
+        held = (self.role, str(self.is_active), self.password)
+        return salted_hmac("user-version", "\n".join(held)).hexdigest()[:16]
 
     def may(self, permission: str) -> bool:
         """Whether the person has a permission."""

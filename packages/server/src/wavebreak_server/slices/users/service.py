@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from hmac import compare_digest
+from typing import Any
 
 from allauth.mfa.models import Authenticator
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
@@ -19,6 +22,17 @@ from wavebreak_server.texts import translate
 
 _WHOSE = ("_auth_user_id", "account_authentication_methods_user")
 """Where a session says whose it is: once signed in, and once the password was right."""
+
+
+class StaleUserError(ApiError):
+    """A person is not as they were when the form about them was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409,
+            translate("the person was changed while you worked on it"),
+            fix=translate("open the page anew"),
+        )
 
 
 def create_user(name: str, role: str, password: str) -> User:
@@ -62,14 +76,25 @@ def add_user(acting: ActingUser, name: str, role: str, reason: str) -> str:
     return password
 
 
-def change_user(acting: ActingUser, user_id: int, role: str, reason: str, *, active: bool) -> str:
+def change_user(
+    acting: ActingUser, user_id: int, version: str, role: str, reason: str, *, active: bool
+) -> str:
     """Change a person's role, or switch the account off, and end their sessions.
+
+    Args:
+        acting: Who acts.
+        user_id: The person.
+        version: The person's version when the form was read.
+        role: Their role from now on.
+        reason: The reason, for the audit log.
+        active: Whether they may sign in.
 
     Returns:
         What they are now, as the audit log says it.
 
     Raises:
         ApiError: (422) the person or the role is unknown, (409) it is the one who acts.
+        StaleUserError: Somebody else has changed the person meanwhile.
 
     """
     user = User.objects.filter(id=user_id).first()
@@ -84,22 +109,28 @@ def change_user(acting: ActingUser, user_id: int, role: str, reason: str, *, act
             fix=translate("ask another administrator"),
         )
     with transaction.atomic():
-        user.role, user.is_active = role, active
-        user.save(update_fields=["role", "is_active"])
+        _change(user, version, role=role, is_active=active)
         end_sessions(user)
         what = f"{user.username}: {role}, {'active' if active else 'off'}"
         write_audit_entry(acting.now_ms, acting.user.actor, "change_user", what, reason)
     return what
 
 
-def reset_user(acting: ActingUser, user_id: int, reason: str) -> tuple[User, str]:
+def reset_user(acting: ActingUser, user_id: int, version: str, reason: str) -> tuple[User, str]:
     """Give a person a new password, remove their second factors, and end their sessions.
+
+    Args:
+        acting: Who acts.
+        user_id: The person.
+        version: The person's version when the form was read.
+        reason: The reason, for the audit log.
 
     Returns:
         The person and the password.
 
     Raises:
         ApiError: (422) the person is unknown, or the one who acts.
+        StaleUserError: Somebody else has changed the person meanwhile.
 
     """
     user: User | None = User.objects.filter(id=user_id).first()
@@ -111,12 +142,19 @@ def reset_user(acting: ActingUser, user_id: int, reason: str) -> tuple[User, str
         )
     password = new_password()
     with transaction.atomic():
-        user.set_password(password)
-        user.save(update_fields=["password"])
+        _change(user, version, password=make_password(password))
         Authenticator.objects.filter(user=user).delete()
         end_sessions(user)
         write_audit_entry(acting.now_ms, acting.user.actor, "reset_user", user.username, reason)
     return user, password
+
+
+def _change(user: User, version: str, **fields: Any) -> None:
+    """Write fields of a person who is still as read; raises StaleUserError."""
+    as_read = {"role": user.role, "is_active": user.is_active, "password": user.password}
+    same = User.objects.filter(id=user.id, **as_read)
+    if not compare_digest(user.version, version) or not same.update(**fields):
+        raise StaleUserError
 
 
 def set_language(acting: ActingUser, language: str) -> None:
