@@ -12,6 +12,7 @@ import { setUpScrolling } from "./lib/scrolling";
 import { setUpSelection } from "./lib/selection";
 import { setUpShortcuts } from "./lib/shortcuts";
 import { setUpStreams } from "./lib/stream";
+import { setUpThresholds } from "./lib/thresholds";
 import { setUpTimes } from "./lib/times";
 import { setUpToasts } from "./lib/toasts";
 
@@ -24,6 +25,7 @@ setUpLists();
 setUpKeptFiles();
 setUpScrolling();
 setUpSelection();
+setUpThresholds();
 setUpTimes();
 setUpPalette();
 setUpRegions();

@@ -59,6 +59,8 @@ const english = {
   live: "Live",
   reconnecting: "Reconnecting",
   paused: "Paused",
+  threshold: "Threshold",
+  threshold_meets: "Meets {before} → {after} accounts; {benign} of them were judged benign, {abusive} abusive.",
   zoom_in: "Zoom in",
   zoom_out: "Zoom out",
   zoom_reset: "Whole graph",

@@ -72,6 +72,7 @@ ALIKE = {
     "add_webhook": "each has a secret of its own, and is listed: remove the other",
     "policy_new": "each is a draft of its author's",
     "policy_start": "another replay is refused while one runs",
+    "measure_thresholds": "another is refused while one runs",
     "policy_reject": "an open version alone is closed",
     "policy_calibration_approve": "one proposal, by its digest",
     "model_register": "each is a version, and decides nothing",

@@ -33,6 +33,10 @@ TEXTS = {
     "live": msgid("Live"),
     "reconnecting": msgid("Reconnecting"),
     "paused": msgid("Paused"),
+    "threshold": msgid("Threshold"),
+    "threshold_meets": msgid(
+        "Meets {before} → {after} accounts; {benign} of them were judged benign, {abusive} abusive."
+    ),
     "zoom_in": msgid("Zoom in"),
     "zoom_out": msgid("Zoom out"),
     "zoom_reset": msgid("Whole graph"),

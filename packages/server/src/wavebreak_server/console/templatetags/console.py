@@ -148,6 +148,16 @@ def thousands(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+@register.filter
+def measure(value: float | None) -> str:
+    """Return a number as it is written in a condition, with separators.
+
+    >>> measure(1200.0), measure(0.25)
+    ('1,200', '0.25')
+    """
+    return "–" if value is None else f"{value:,.12g}"
+
+
 @register.simple_tag(takes_context=True)
 def allowed(context: Any, permission: str) -> bool:
     """Whether the person has a permission: `{% allowed "review" as can_review %}`."""
