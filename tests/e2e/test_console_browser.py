@@ -756,6 +756,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/policy/replays/{replay}", "/console/policy/models",
         "/console/policy/models/{model}", "/console/policy/learning",
         "/console/policy/comparisons/{comparison}",
+        "/console/query?outcome=ban&measure=stranger_complaints&op=%3E%3D&value=0",
         "/console/policy/calibration", "/console/cases", "/console/reports", "/console/profile",
         "/console/portfolios", "/console/portfolios/{portfolio}", "/console/portfolios/-/consents",
     ),

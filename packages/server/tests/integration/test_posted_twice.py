@@ -65,6 +65,8 @@ ALIKE = {
     "profile": "one's own settings",
     "language": "one's own settings",
     "queue_next": "a claim of one's own is prolonged",
+    "save_view": "one view of a name",
+    "remove_view": "there is nothing left to remove",
     "claim": "a claim of one's own is prolonged",
     "release": "there is nothing left to give back",
     "skip": "the same pause again",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.models import HelpAnswer
+from wavebreak_server.slices.queries.models import SavedView
 from wavebreak_server.slices.queue.models import (
     CaseSkip,
     DailyCount,
@@ -39,6 +40,7 @@ __all__ = [
     "ReasonPresets",
     "Review",
     "ReviewCase",
+    "SavedView",
     "SecondOpinion",
     "User",
 ]

@@ -24,6 +24,7 @@ from wavebreak_server.console.views import (
     overview,
     palette,
     policy,
+    queries,
     queue,
     reports,
     settings,
@@ -53,6 +54,9 @@ CONSOLE: list[Any] = [
     path("queue/<int:case_id>/decide", queue.decide, name="decide"),
     path("queue/<int:case_id>/ask", queue.ask_opinion, name="ask_opinion"),
     path("accounts", accounts.accounts, name="accounts"),
+    path("query", queries.query, name="query"),
+    path("query/save", queries.save_view, name="save_view"),
+    path("query/<int:number>/remove", queries.remove_view, name="remove_view"),
     path("acts/<int:act_id>/undo", accounts.undo, name="undo_act"),
     # Each begins in its own way, since an account's id may end like the path of another page.
     path("accounts/<path:account>", accounts.account, name="account"),

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 
@@ -34,6 +34,7 @@ from wavebreak_server.slices.accounts.service import account_page, decision_show
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
+from wavebreak_server.slices.queries import service as queries
 from wavebreak_server.slices.queue import presets, reviews
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.live_accounts import (
@@ -360,6 +361,9 @@ def _accounts(request: HttpRequest) -> list[str]:
     if given.get("query") == "queue":
         outcome, basis = given.get("outcome_is", ""), given.get("basis_is", "")
         found = review_queue.accounts_of_open_cases(outcome, basis, most + 1)
+    elif given.get("query") == "accounts":
+        criteria = queries.criteria_of(QueryDict(given.get("criteria", "")[:2_000]))
+        found = [row.account for row in queries.find(console_of(request), criteria).rows]
     else:
         ids = [int(i) for i in given.getlist("case") if i.isdigit()]
         found = [*review_queue.accounts_of_cases(ids), *given.getlist("account")]

@@ -56,6 +56,8 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "view_accounts": _roles(
         "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"
     ),
+    "save_views": _roles("analyst", "lead", "policy_owner", "data_scientist", "counsel"),
+    "share_views": _roles("lead"),
     "act_on_accounts": _roles("analyst", "lead"),
     "view_policy": _roles("analyst", "lead", "policy_owner", "data_scientist", "auditor"),
     "edit_policy": _roles("policy_owner"),
