@@ -67,6 +67,7 @@ ALIKE = {
     "queue_next": "a claim of one's own is prolonged",
     "save_view": "one view of a name",
     "remove_view": "there is nothing left to remove",
+    "assign_cases": "the second assignment counts",
     "claim": "a claim of one's own is prolonged",
     "release": "there is nothing left to give back",
     "skip": "the same pause again",

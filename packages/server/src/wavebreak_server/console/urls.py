@@ -37,6 +37,7 @@ CONSOLE: list[Any] = [
     path("palette", palette.palette, name="palette"),
     path("queue", queue.queue, name="queue"),
     path("queue/next", queue.take_next, name="queue_next"),
+    path("queue/assign", queue.assign, name="assign_cases"),
     path("queue/preview", queue.preview, name="bulk_preview"),
     path("queue/bulk", queue.bulk, name="bulk"),
     path("queue/batches", queue.batches, name="batches"),

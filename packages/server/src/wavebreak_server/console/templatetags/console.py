@@ -19,6 +19,18 @@ from wavebreak_server.console.assets import asset_url
 from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
+ABUSE_KINDS = {
+    "automation": msgid("automation"),
+    "bulk": msgid("bulk messages"),
+    "feedback": msgid("reactions of recipients"),
+    "groups": msgid("groups"),
+    "norms": msgid("allowances"),
+    "operator": msgid("operators"),
+    "registration": msgid("registration"),
+    "review": msgid("review"),
+    "takeover": msgid("takeover"),
+}
+"""What the `abuse` of a shipped rule is called."""
 
 
 @register.simple_tag
@@ -115,6 +127,16 @@ def translated(name: Any) -> str:
     'messaging'
     """
     return translate(str(name)) if name else ""
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    """Return a kind of abuse as people call it; one of a policy's own as it is written.
+
+    >>> kind_name("takeover"), kind_name("our_own")
+    ('takeover', 'our own')
+    """
+    return translate(ABUSE_KINDS.get(kind, kind.replace("_", " ")))
 
 
 @register.filter

@@ -21,6 +21,7 @@ from wavebreak_server.console.pages import (
     csv_response,
     number_of,
     page,
+    page_before,
     reason_of,
     say,
     say_of_account,
@@ -35,7 +36,7 @@ from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
 from wavebreak_server.slices.queries import service as queries
-from wavebreak_server.slices.queue import presets, reviews
+from wavebreak_server.slices.queue import presets, reviews, routing
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.live_accounts import (
     LiveAccount,
@@ -46,10 +47,10 @@ from wavebreak_server.slices.queue.live_accounts import (
 )
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.storage.models import Decision
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import translate, translate_count
 
 MOST_PAGES = 200
-FILTERS = ("outcome", "basis", "mine", "left_out")
+FILTERS = ("outcome", "basis", "abuse", "mine", "left_out")
 SESSION_MS = 8 * HOUR_MS
 SHOWN_BATCHES = 200
 SHOWN_HANDS = 4
@@ -64,13 +65,20 @@ def queue(request: HttpRequest) -> HttpResponse:
     left_out = review_queue.left_out()
     shown = left_out if chosen["left_out"] else None
     ordered = review_queue.ordered(_settings(console).queue, console.now_ms, shown)
-    cases = review_queue.filtered(ordered, chosen["outcome"], chosen["basis"], mine)
+    cases = review_queue.filtered(
+        ordered, chosen["outcome"], chosen["basis"], chosen["abuse"], mine
+    )
     if request.GET.get("format") == "csv":
-        header = ("account", "outcome", "basis", "rule", "score", "priority", "opened_ms")
+        header = (
+            "account", "outcome", "basis", "rule", "abuse", "score", "priority", "opened_ms",
+            "assigned_to__username",
+        )  # fmt: skip
         return csv_response("queue", header, cases.values_list(*header).iterator())
     # The order changes while people work, so pages are numbered rather than keyed.
     at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
-    found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
+    found = list(
+        cases.select_related("claimed_by", "assigned_to")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1]
+    )
     filters = {name: value for name, value in chosen.items() if value}
     following = urlencode(filters | {"page": str(at + 1)})
     shown_cases = found[:PAGE_SIZE]
@@ -90,6 +98,9 @@ def queue(request: HttpRequest) -> HttpResponse:
         now=console.now_ms,
         outcomes=review_queue.open_counts("outcome"),
         bases=review_queue.open_counts("basis"),
+        abuses=review_queue.open_counts("abuse"),
+        overdue=review_queue.overdue_count(_settings(console).queue, console.now_ms),
+        reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
@@ -168,6 +179,7 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),
         reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
+        reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
         **act_form(console),
         lease=_settings(console).queue.lease,
         session=_session(request),
@@ -248,6 +260,18 @@ def _agreed(found: ReviewCase, verdict: str) -> str:
         same=same,
         reason=found.golden_reason,
     )
+
+
+@page("assign_cases", "POST")
+def assign(request: HttpRequest) -> HttpResponse:
+    """Assign cases to a person, or to nobody."""
+    console, name = console_of(request), request.POST.get("to", "")
+    numbers = [int(i) for i in request.POST.getlist("case") if i.isascii() and i.isdigit()]
+    with transaction.atomic():
+        count = routing.assign(console, numbers, name)
+    said = translate_count("Assigned: {n} case.", "Assigned: {n} cases.", count)
+    say(request, said)
+    return redirect(page_before(request) or reverse("queue"))
 
 
 @page("edit_reasons", "GET", "POST")
@@ -359,8 +383,8 @@ def _accounts(request: HttpRequest) -> list[str]:
     most = _settings(console_of(request)).bulk.most
     given = request.POST
     if given.get("query") == "queue":
-        outcome, basis = given.get("outcome_is", ""), given.get("basis_is", "")
-        found = review_queue.accounts_of_open_cases(outcome, basis, most + 1)
+        shown = (given.get(f"{name}_is", "") for name in ("outcome", "basis", "abuse"))
+        found = review_queue.accounts_of_open_cases(*shown, most + 1)
     elif given.get("query") == "accounts":
         criteria = queries.criteria_of(QueryDict(given.get("criteria", "")[:2_000]))
         found = [row.account for row in queries.find(console_of(request), criteria).rows]
