@@ -129,7 +129,7 @@ CONSOLE: dict[str, Form] = {
         ("policy_rollback", "model_rollback", "policy_calibration_approve", "approve_source",
          "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
          "measure_thresholds", "model_register", "model_compare", "model_follow", "model_unfollow",
-         "act", "decide", "assign_cases",
+         "act", "decide", "assign_cases", "share_case", "revoke_share",
          "bulk", "undo_batch", "undo_act", "decide_appeal", "mark_golden", "unmark_golden",
          "reasons", "add_user", "change_user", "reset_user", "add_key", "revoke_key",
          "add_webhook", "remove_webhook", "enable_webhook", "make_report", "recount",

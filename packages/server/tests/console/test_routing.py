@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -83,8 +84,12 @@ async def test_case_of_somebody_who_is_gone_is_offered_to_all(console: RunningCo
     every = [await number(name) for name in ("ann", "bob", "cat")]
     await lead.post("/console/queue/assign", case=every, to="noa")
     assert await next_of("analyst", now) == ""
-    for change in ({"is_active": False}, {"is_active": True, "role": "auditor"}):
-        await stored(lambda change=change: User.objects.filter(username="noa").update(**change))
+    changes: tuple[dict[str, Any], ...] = (
+        {"is_active": False},
+        {"is_active": True, "role": "auditor"},
+    )
+    for change in changes:
+        await stored(partial(User.objects.filter(username="noa").update, **change))
         assert await next_of("analyst", now) == "ann"
     await stored(lambda: User.objects.filter(username="noa").update(role="analyst"))
     assert (await lead.post("/console/queue/assign", case=every, to="-")).status_code == 302

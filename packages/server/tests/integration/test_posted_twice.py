@@ -67,6 +67,8 @@ ALIKE = {
     "queue_next": "a claim of one's own is prolonged",
     "save_view": "one view of a name",
     "remove_view": "there is nothing left to remove",
+    "share_case": "each has a secret of its own, and is listed: revoke the other",
+    "revoke_share": "there is nothing left to revoke",
     "assign_cases": "the second assignment counts",
     "claim": "a claim of one's own is prolonged",
     "release": "there is nothing left to give back",

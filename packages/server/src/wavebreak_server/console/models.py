@@ -15,6 +15,7 @@ from wavebreak_server.slices.queue.models import (
     ReviewCase,
     SecondOpinion,
 )
+from wavebreak_server.slices.shares.models import SharedCase
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions.models import (
@@ -42,5 +43,6 @@ __all__ = [
     "ReviewCase",
     "SavedView",
     "SecondOpinion",
+    "SharedCase",
     "User",
 ]

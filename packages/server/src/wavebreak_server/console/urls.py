@@ -28,6 +28,7 @@ from wavebreak_server.console.views import (
     queue,
     reports,
     settings,
+    shares,
 )
 from wavebreak_server.slices import routes
 
@@ -54,6 +55,9 @@ CONSOLE: list[Any] = [
     path("queue/<int:case_id>/skip", queue.skip, name="skip"),
     path("queue/<int:case_id>/decide", queue.decide, name="decide"),
     path("queue/<int:case_id>/ask", queue.ask_opinion, name="ask_opinion"),
+    path("queue/<int:case_id>/share", shares.share, name="share_case"),
+    path("queue/shares/<int:number>/revoke", shares.revoke, name="revoke_share"),
+    path("shared/<str:secret>", shares.shared_case, name="shared_case"),
     path("accounts", accounts.accounts, name="accounts"),
     path("query", queries.query, name="query"),
     path("query/save", queries.save_view, name="save_view"),

@@ -14,6 +14,7 @@ from wavebreak.durations import HOUR_MS
 from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import act_form, reason_for
 from wavebreak_server.console.pages import (
+    MAX_REASON,
     PAGE_SIZE,
     Console,
     Rows,
@@ -46,6 +47,7 @@ from wavebreak_server.slices.queue.live_accounts import (
     strongest_reasons,
 )
 from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.shares import service as shares
 from wavebreak_server.storage.models import Decision
 from wavebreak_server.texts import translate, translate_count
 
@@ -54,6 +56,8 @@ FILTERS = ("outcome", "basis", "abuse", "mine", "left_out")
 SESSION_MS = 8 * HOUR_MS
 SHOWN_BATCHES = 200
 SHOWN_HANDS = 4
+PROPOSED = ("verdict", "outcome", "hold", "reason")
+"""Fields of a verdict that a link may propose."""
 
 
 @page("view_queue")
@@ -180,10 +184,23 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
         reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
+        proposed=_proposed(request),
+        links=list(shares.open_links(found, console.now_ms))
+        if console.user.may("share_cases")
+        else [],
+        share_days=shares.DAYS,
         **act_form(console),
         lease=_settings(console).queue.lease,
         session=_session(request),
     )
+
+
+def _proposed(request: HttpRequest) -> dict[str, str]:
+    """Return the verdict that a colleague's link proposes: the form shows it, nothing more."""
+    given = {name: request.GET.get(name, "") for name in PROPOSED}
+    if given["verdict"] not in acts.CHOICES:
+        return {}
+    return given | {"reason": " ".join(given["reason"].split())[:MAX_REASON]}
 
 
 @page("review", "POST")
@@ -192,7 +209,9 @@ def claim(request: HttpRequest, case_id: int) -> HttpResponse:
     console = console_of(request)
     with transaction.atomic():
         review_queue.claim(_settings(console).queue, case_id, console.user, console.now_ms)
-    return redirect("queue_case", case_id)
+    path, asked = reverse("queue_case", args=[case_id]), request.POST
+    proposed = {name: asked[name][:MAX_REASON] for name in PROPOSED if asked.get(name)}
+    return redirect(f"{path}?{urlencode(proposed)}" if proposed else path)
 
 
 @page("review", "POST")
@@ -383,8 +402,10 @@ def _accounts(request: HttpRequest) -> list[str]:
     most = _settings(console_of(request)).bulk.most
     given = request.POST
     if given.get("query") == "queue":
-        shown = (given.get(f"{name}_is", "") for name in ("outcome", "basis", "abuse"))
-        found = review_queue.accounts_of_open_cases(*shown, most + 1)
+        outcome, basis, abuse = (
+            given.get(f"{name}_is", "") for name in ("outcome", "basis", "abuse")
+        )
+        found = review_queue.accounts_of_open_cases(outcome, basis, abuse, most + 1)
     elif given.get("query") == "accounts":
         criteria = queries.criteria_of(QueryDict(given.get("criteria", "")[:2_000]))
         found = [row.account for row in queries.find(console_of(request), criteria).rows]

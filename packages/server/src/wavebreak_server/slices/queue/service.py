@@ -208,8 +208,9 @@ def is_overdue(settings: Queue, now_ms: int) -> Q:
 def filtered(
     cases: QuerySet, outcome: str, basis: str, abuse: str = "", whose: User | None = None
 ) -> QuerySet:
-    """Return the cases of an outcome, a basis, a kind of abuse and a person, who has claimed them
-    or to whom they are assigned; "" and None stand for any.
+    """Return the cases of an outcome, a basis, a kind of abuse and a person; "" and None: any.
+
+    A person's are those that they have claimed, and those that are assigned to them.
     """
     wanted = {"outcome": outcome[:16], "basis": basis[:16], "abuse": abuse[:48]}
     cases = cases.filter(**{name: value for name, value in wanted.items() if value})
@@ -270,8 +271,9 @@ def open_case_of(account: str) -> ReviewCase | None:
 
 
 def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:
-    """Return the cases that a reviewer may take: free, not skipped, assigned to nobody else, and
-    no second look at own work.
+    """Return the cases that a reviewer may take: free, not skipped, no second look at own work.
+
+    What is assigned to somebody else who may review is not offered.
     """
     skipped = CaseSkip.objects.filter(case=OuterRef("pk"), reviewer=user, until_ms__gt=now_ms)
     free = cases.filter(_free_for(user, now_ms), _assigned_for(user)).exclude(Exists(skipped))

@@ -53,6 +53,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "mark_golden_cases": _roles("lead"),
     "edit_reasons": _roles("lead"),
     "assign_cases": _roles("lead"),
+    "share_cases": _roles("lead"),
     "act_on_many": _roles("lead"),
     "view_accounts": _roles(
         "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"
