@@ -57,7 +57,6 @@ CONSOLE: list[Any] = [
     path("queue/<int:case_id>/ask", queue.ask_opinion, name="ask_opinion"),
     path("queue/<int:case_id>/share", shares.share, name="share_case"),
     path("queue/shares/<int:number>/revoke", shares.revoke, name="revoke_share"),
-    path("shared/<str:secret>", shares.shared_case, name="shared_case"),
     path("accounts", accounts.accounts, name="accounts"),
     path("query", queries.query, name="query"),
     path("query/save", queries.save_view, name="save_view"),
@@ -191,6 +190,8 @@ session, or a mailbox, take the account over, and the console has no use for the
 
 urlpatterns: list[Any] = [
     path("console/user/", include(USER)),
+    # Its link is the permission.
+    path("console/shared/<str:secret>", shares.shared_case, name="shared_case"),
     path("console/", include(CONSOLE)),
     *PUBLIC,
     # Under a namespace: some operations are named as pages are.

@@ -130,6 +130,19 @@ def translated(name: Any) -> str:
 
 
 @register.filter
+def policy_text(text: str) -> SafeString:
+    """Return a text of the policy in the language of the page, marked where it is English still.
+
+    >>> policy_text("Sixty strangers & more")
+    'Sixty strangers &amp; more'
+    """
+    said = translate(str(text))
+    if said != text or page_language().code == SOURCE_LANGUAGE:
+        return format_html("{}", said)
+    return format_html('<span lang="en" dir="ltr">{}</span>', said)
+
+
+@register.filter
 def kind_name(kind: str) -> str:
     """Return a kind of abuse as people call it; one of a policy's own as it is written.
 

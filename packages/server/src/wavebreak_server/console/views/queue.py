@@ -125,14 +125,21 @@ def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]
     return {
         case.id: RowFacts(
             as_seen(live.get(case.account), case),
-            strongest_reasons(msgspec.json.decode(bytes(bodies[case.decision])))
-            if case.decision in bodies
-            else [],
+            _reasons(console, bodies.get(case.decision)),
             # A second look is judged on its own.
             None if case.blind else operators.get(case.account),
         )
         for case in cases
     }
+
+
+def _reasons(console: Console, body: bytes | None) -> list[str]:
+    """Return the strongest reasons of a decision; without any, why it is a case."""
+    if body is None:
+        return []
+    decision = msgspec.json.decode(bytes(body))
+    queue = _settings(console).queue
+    return strongest_reasons(decision) or review_queue.priority_of(queue, decision).why[:1]
 
 
 def as_seen(account: LiveAccount | None, case: ReviewCase) -> LiveAccount | None:
@@ -175,6 +182,11 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         case=found,
         mine=mine,
         decision=decision_shown(decision),
+        # Of a decision that is not stored any more, as its indexer said it.
+        why=review_queue.priority_of(_settings(console).queue, decision).why
+        if decision
+        else found.why,
+        why_said=bool(decision),
         # A blind second look sees neither the first verdict nor what came of it.
         account=account_page(console, found.account, blind=found.blind),
         story=stories.story(console, found.account, blind=found.blind),

@@ -53,7 +53,10 @@ _REACH = ("stranger_contacts", "unanswered_strangers_1d", "first_contacts_1d", "
 
 
 class Priority(NamedTuple):
-    """Expected harm (0 to 1), uncertainty (0 to 1), and why in sentences."""
+    """Expected harm (0 to 1), uncertainty (0 to 1), and why in sentences of the page's language.
+
+    A case stores them in English, as its indexer says them; a page says them anew.
+    """
 
     harm: float
     uncertainty: float
@@ -127,20 +130,33 @@ def reach_of(strangers: float) -> float:
 
 
 def _why(outcome: str, chance: float, wrong: float, reached: float, basis: str) -> list[str]:
-    share = f"{100 * chance:.0f} %"
+    share, close = f"{100 * chance:.0f} %", 0.25 < chance < 0.75
     if basis:
-        share += f", as of every decision that rests on {basis}"
-    close = 0.25 < chance < 0.75
-    sentences = [
-        f"The chance of abuse is put at {share}: "
-        + ("both answers are possible." if close else "one answer is likelier by far.")
-    ]
+        put = translate(
+            "The chance of abuse is put at {share}, as of every decision that rests on {basis}:",
+            share=share,
+            basis=translate(basis),
+        )
+    else:
+        put = translate("The chance of abuse is put at {share}:", share=share)
+    answers = (
+        translate("both answers are possible.")
+        if close
+        else translate("one answer is likelier by far.")
+    )
+    sentences, named = [f"{put} {answers}"], translate(outcome)
     if outcome in SILENCING:
-        sentences.append(f"If it is wrong, {outcome} silences an honest person.")
+        silenced = translate("If it is wrong, {outcome} silences an honest person.", outcome=named)
+        sentences.append(silenced)
     elif wrong:
-        sentences.append(f"If it is wrong, {outcome} slows an honest person.")
+        slowed = translate("If it is wrong, {outcome} slows an honest person.", outcome=named)
+        sentences.append(slowed)
     if reached >= 1 and outcome not in REFUSING_ALL:
-        sentences.append(f"It has written first to {number(reached)} strangers and can go on.")
+        sentences.append(
+            translate(
+                "It has written first to {count} strangers and can go on.", count=number(reached)
+            )
+        )
     return sentences
 
 
