@@ -30,7 +30,10 @@ NAMED = {"account": "a-", "peer": "a-", "group": "g-", "business": "b-"}
 DIGITS = 12
 """Hexadecimal digits of a pseudonym."""
 SHOWN_REFUSALS = 5
-KINDS = "a file of events, a CSV (.csv, .csv.gz), or the SQLite database of a Synapse, Prosody or ejabberd"
+KINDS = (
+    "a file of events, a CSV (.csv, .csv.gz), or the SQLite database of a Synapse, Prosody or "
+    "ejabberd"
+)
 _TYPES = {kind: kind for kind in TYPES} | {
     foreign: own for preset in csv_import.PRESETS.values() for foreign, own in preset.types.items()
 }
