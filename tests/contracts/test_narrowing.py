@@ -128,7 +128,8 @@ CONSOLE: dict[str, Form] = {
     **dict.fromkeys(
         ("policy_rollback", "model_rollback", "policy_calibration_approve", "approve_source",
          "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
-         "model_register", "model_compare", "model_follow", "model_unfollow", "act", "decide",
+         "measure_thresholds", "model_register", "model_compare", "model_follow", "model_unfollow",
+         "act", "decide", "assign_cases", "share_case", "revoke_share",
          "bulk", "undo_batch", "undo_act", "decide_appeal", "mark_golden", "unmark_golden",
          "reasons", "add_user", "change_user", "reset_user", "add_key", "revoke_key",
          "add_webhook", "remove_webhook", "enable_webhook", "make_report", "recount",
@@ -138,7 +139,8 @@ CONSOLE: dict[str, Form] = {
     ),
     # A claim ends by itself with its lease; a case that one person skips goes to others.
     **dict.fromkeys(
-        ("queue_next", "claim", "release", "skip", "profile", "language", "portfolio_consents"),
+        ("queue_next", "claim", "release", "skip", "profile", "language", "portfolio_consents",
+         "save_view", "remove_view"),
         "own",
     ),
 }  # fmt: skip

@@ -756,6 +756,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/policy/replays/{replay}", "/console/policy/models",
         "/console/policy/models/{model}", "/console/policy/learning",
         "/console/policy/comparisons/{comparison}",
+        "/console/query?outcome=ban&measure=stranger_complaints&op=%3E%3D&value=0",
         "/console/policy/calibration", "/console/cases", "/console/reports", "/console/profile",
         "/console/portfolios", "/console/portfolios/{portfolio}", "/console/portfolios/-/consents",
     ),
@@ -784,8 +785,9 @@ _OWN_STYLE = "a page of its own, sandboxed, as the command wrote it"
 _FACTOR = "needs a second factor; the walks of signing in go through it"
 _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
+    "shared_case": "a link of one case; its own test goes through it",
     "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART,
-    "act_preview": _PART, "operator_graph": _PART,
+    "act_preview": _PART, "operator_graph": _PART, "thresholds": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
      "case_document": _PART, "portfolio_preview": _PART,

@@ -1,6 +1,7 @@
 // Forms that act on accounts: outcome and duration count for the verdict "neither" alone; numbered
 // reasons of the chosen verdict, by click or by a digit in the empty field.
 
+import { copyText } from "./chrome";
 import { all, closest, onContent } from "./page";
 
 const WITHOUT_END = new Set(["", "allow", "ban"]);
@@ -52,6 +53,19 @@ function onReasonKey(event: KeyboardEvent): void {
   take(preset);
 }
 
+/** Copy the address that fills the form in for a colleague; only their own press decides. */
+async function copyProposal(button: HTMLElement): Promise<void> {
+  const form = button.closest("form");
+  if (!form) return;
+  const fields = new FormData(form);
+  const query = new URLSearchParams();
+  for (const name of ["verdict", "outcome", "hold", "reason"]) {
+    const value = fields.get(name);
+    if (typeof value === "string" && value) query.set(name, value);
+  }
+  await copyText(`${form.dataset.proposes ?? ""}?${query}`);
+}
+
 /** Ask for an outcome and a duration where they are needed, and offer the verdict's reasons. */
 export function setUpActs(): void {
   document.addEventListener("change", (event) => {
@@ -61,6 +75,8 @@ export function setUpActs(): void {
   document.addEventListener("click", (event) => {
     const preset = closest(event, "[data-preset]");
     if (preset) take(preset);
+    const propose = closest(event, "[data-propose]");
+    if (propose) void copyProposal(propose);
   });
   document.addEventListener("keydown", onReasonKey);
   // A browser that goes back fills the fields in after the page was there.

@@ -30,7 +30,11 @@ function setSidebar(open: boolean): void {
 
 async function copy(button: HTMLElement): Promise<void> {
   const source = button.dataset.copyFrom && document.querySelector(button.dataset.copyFrom);
-  const value = source ? (source.textContent ?? "").trim() : (button.dataset.copy ?? "");
+  await copyText(source ? (source.textContent ?? "").trim() : (button.dataset.copy ?? ""));
+}
+
+/** Copy a text, and say whether that was allowed. */
+export async function copyText(value: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(value);
     toast(text("copied"), "success");

@@ -147,6 +147,53 @@ def test_prosody_tells_which_way_a_message_went_by_its_tag(tmp_path: Path) -> No
     assert found == [(ann, bob, None), (eve, ann, "far")]
 
 
+EJABBERD = """
+CREATE TABLE archive (username TEXT, timestamp BIGINT, peer TEXT, bare_peer TEXT, xml TEXT,
+  txt TEXT, id INTEGER PRIMARY KEY, kind TEXT, nick TEXT);
+CREATE TABLE archive_prefs (username TEXT, def TEXT);
+"""
+
+
+def tag(sender: str, to: str, kind: str = "chat") -> str:
+    """A stanza as ejabberd writes it: the receiver first."""
+    body = "secret from=&apos;ann@here&apos;"
+    return f"<message to='{to}' from='{sender}' type='{kind}'><body>{body}</body></message>"
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_ejabberd_tells_which_way_a_message_went_and_whose_room(
+    tmp_path: Path, newer: bool
+) -> None:
+    ann, bob, eve, room = "ann@here", "bob@here", "eve@far", "tea@rooms.here"
+    copies = [
+        ("ann", f"{bob}/phone", bob, tag(f"{ann}/desk", bob), "chat"),
+        ("bob", f"{ann}/desk", ann, tag(f"{ann}/desk", bob), "chat"),
+        # Whose name ends like another's is somebody else.
+        ("nn", f"{eve}/x", eve, tag(f"{eve}/x", "nn@here/desk"), "chat"),
+        (room, ann, ann, tag(f"{ann}/desk", room, "groupchat"), "groupchat"),
+        (room, f"{eve}/x", eve, tag(f"{eve}/x", room, "groupchat"), "groupchat"),
+        ("ann", "here", "here", "<message from='here'><body>secret</body></message>", "chat"),
+    ]  # fmt: skip
+    rows: list[tuple[Any, ...]] = [
+        (user, (AT + 1000 * n) * 1000, peer, bare, xml, "secret", n, kind, None)
+        for n, (user, peer, bare, xml, kind) in enumerate(copies)
+    ]
+    script = EJABBERD
+    if newer:
+        script = script.replace("(username TEXT, ", "(username TEXT, server_host TEXT, ")
+        rows = [(row[0], "here", *row[1:]) for row in rows]
+    path = database(tmp_path / "ejabberd.db", script, {"archive": rows})
+    assert server_of(path) == "ejabberd"
+    found = [(e["account"], e.get("peer"), e.get("group"), e.get("origin")) for e in events(path)]
+    assert found == [
+        (ann, bob, None, None),
+        (eve, "nn@here", None, "far"),
+        (ann, None, room, None),
+        (eve, None, room, "far"),
+    ]
+    assert [e["ts"] - AT for e in events(path)] == [0, 2000, 3000, 4000]
+
+
 def test_a_database_of_no_known_server_names_the_way_out(tmp_path: Path) -> None:
     path = database(tmp_path / "shop.db", "CREATE TABLE orders (id TEXT);", {})
     with pytest.raises(UsageError) as error:

@@ -12,10 +12,13 @@ from django.utils.translation import override
 
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.page_texts import unmarked_texts
+from support.service_harness import abuser
 from wavebreak.languages import read_catalog
+from wavebreak.rules import load_policy
 from wavebreak_server.console import translations
 from wavebreak_server.console.script_texts import TEXTS
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry
 from wavebreak_server.texts import isolated, translate_count
@@ -152,3 +155,46 @@ async def _choose(visitor: Visitor, language: str) -> Any:
         data={"csrfmiddlewaretoken": token, "language": language},
         headers={"referer": "http://localhost/console/queue?mine=1"},
     )
+
+
+@visits
+async def test_language_is_chosen_before_signing_in(console: RunningConsole) -> None:
+    visitor = console.anybody()
+    page = (await visitor.get("/console/user/login/?next=/console/queue")).text
+    assert 'href="?language=he&amp;next=%2Fconsole%2Fqueue"' in page
+    answer = await visitor.get("/console/user/login/?language=he&next=/console/queue")
+    assert '<html lang="he" dir="rtl"' in answer.text
+    assert 'value="/console/queue"' in answer.text
+    # The browser keeps it, also past a wrong password.
+    again = await visitor.get("/console/user/login/", headers={"accept-language": "en"})
+    assert '<html lang="he" dir="rtl"' in again.text
+    wrong = await visitor.get("/console/user/login/?language=xx")
+    assert '<html lang="he"' in wrong.text
+    assert "set-cookie" not in (await visitor.get("/console/queue?language=en")).headers
+
+
+@visits
+async def test_reasons_of_a_case_are_said_in_the_language_of_the_page(
+    console: RunningConsole,
+) -> None:
+    await console.running.send(abuser(account="ann"))
+    await console.index()
+    lead = await console.person("lead")
+    case = await stored(lambda: ReviewCase.objects.get())
+    # What is stored does not depend on who looked on.
+    assert case.why[0].startswith("The chance of abuse is put at ")
+    english = (await lead.get(f"/console/queue/{case.id}")).text
+    assert case.why[0] in english
+    page = (await lead.get(f"/console/queue/{case.id}", headers={"accept-language": "he"})).text
+    assert "הסיכוי לפגיעה מוערך" in page
+    assert "The chance of abuse" not in page
+
+
+def test_texts_of_shipped_rules_are_translated_and_others_marked() -> None:
+    translations.load_translations("he")
+    page = Template("{% load console %}{{ about|policy_text }}")
+    shipped = load_policy(compiled=False).rules[0].about
+    with override("he"):
+        assert "lang=" not in page.render(Context({"about": shipped}))
+        own = page.render(Context({"about": "Our own rule & more"}))
+    assert own == '<span lang="en" dir="ltr">Our own rule &amp; more</span>'

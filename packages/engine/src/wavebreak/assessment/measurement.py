@@ -212,7 +212,7 @@ def assess(
     """Assess somebody's own data in shadow: nothing is refused, and no name is kept.
 
     Args:
-        source: A file or directory of events, a CSV, the database of a Synapse or Prosody, or - for
+        source: A file or directory of events, a CSV, the database of a chat server, or - for
             JSON Lines on standard input.
         options: What it is assessed with.
         progress: Called with the completed share and what is done.

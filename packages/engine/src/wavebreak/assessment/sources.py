@@ -30,7 +30,10 @@ NAMED = {"account": "a-", "peer": "a-", "group": "g-", "business": "b-"}
 DIGITS = 12
 """Hexadecimal digits of a pseudonym."""
 SHOWN_REFUSALS = 5
-KINDS = "a file of events, a CSV (.csv, .csv.gz), or the SQLite database of a Synapse or Prosody"
+KINDS = (
+    "a file of events, a CSV (.csv, .csv.gz), or the SQLite database of a Synapse, Prosody or "
+    "ejabberd"
+)
 _TYPES = {kind: kind for kind in TYPES} | {
     foreign: own for preset in csv_import.PRESETS.values() for foreign, own in preset.types.items()
 }
@@ -158,7 +161,7 @@ def _open(
     if str(source) != "-" and not path.exists():
         raise FileError(f"{path}: no such file", fix=f"give {KINDS}, or - for JSON Lines")
     if chat_servers.is_database(path):
-        reading = Reading(f"the database of a {chat_servers.server_of(path).capitalize()}")
+        reading = Reading(f"the database of {chat_servers.title_of(chat_servers.server_of(path))}")
         counts = csv_import.Counts()
         return reading, _counted(chat_servers.read_database(path, counts), counts, reading, edge)
     if ".csv" in path.suffixes[-2:]:

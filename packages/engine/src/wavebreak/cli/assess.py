@@ -31,7 +31,8 @@ def assess(
         typer.Argument(
             metavar="EVENTS",
             help="Events (.jsonl .json .parquet .arrow, also .gz .zst), a CSV (.csv, .csv.gz), the "
-            "SQLite database of a Synapse or Prosody, or - for JSON Lines on standard input.",
+            "SQLite database of a Synapse, Prosody or ejabberd, or - for JSON Lines on standard "
+            "input.",
         ),
     ] = "",
     page: Annotated[Path, typer.Option("--out", "-o", help="HTML page to write.")] = Path(

@@ -120,6 +120,8 @@ class Engine:
         challenges: Whether the platform can ask for a challenge; else a limit is decided instead.
             Of several sources: whether each can.
         watch: Called with each segment that `take` processes, before it is (None: nothing).
+        on_hit: Called with each hit (dtype HIT), of rules in shadow too, before what it decides
+            (None: nothing).
         first_messages: Counts the first messages that are refused (None: nobody does).
         lists: What outside lists say, and what their word is worth; it decides nothing.
         by_source: What the accounts of each source are judged by, where the profile names sources.
@@ -167,6 +169,7 @@ class Engine:
         self.fired = np.zeros(len(policy.rules), np.int64)
         self.asked = np.zeros(len(OUTCOMES), np.int64)
         self.watch: Callable[[Segment], None] | None = None
+        self.on_hit: Callable[[Any], None] | None = None
         self.first_messages: FirstMessages | None = None
         self.lists = OutsideLists()
         self._ids: deque[tuple[int, pa.Array]] = deque()
@@ -290,6 +293,8 @@ class Engine:
     def _decisions(self, hits: Any) -> Iterator[Decision]:
         names = self.fanout.accounts.texts
         for hit in hits:
+            if self.on_hit is not None:
+                self.on_hit(hit)
             made = self.decision(hit, lambda slot: str(names([slot])[0].as_py()), self._trigger)
             if made is not None:
                 self.lists.note_decision(made, int(hit["account"]))

@@ -1,4 +1,4 @@
-"""What a chat server's own database says of who wrote to whom: Synapse and Prosody.
+"""What a chat server's own database says of who wrote to whom: Synapse, Prosody and ejabberd.
 
 One query a server, shipped in `queries`: a database in SQLite is asked directly, read-only; of any
 other, an administrator runs the query and imports the CSV that it gives. No query selects content.
@@ -22,6 +22,7 @@ from wavebreak.schema.events import TYPES
 SERVERS: Final = {
     "synapse": ("events", "room_memberships", "users"),
     "prosody": ("prosodyarchive",),
+    "ejabberd": ("archive", "archive_prefs"),
 }
 """The tables that a server's query cannot do without, by the server's name."""
 _MAY_LACK: Final = ("event_reports", "user_reports")
@@ -29,6 +30,15 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _PART: Final = "\nUNION ALL\n"
 _END: Final = "\n)\nSELECT"
 _FETCHED: Final = 10_000
+
+
+def title_of(server: str) -> str:
+    """Return what a sentence calls a server.
+
+    >>> title_of("synapse"), title_of("ejabberd")
+    ('a Synapse', 'an ejabberd')
+    """
+    return "an ejabberd" if server == "ejabberd" else f"a {server.capitalize()}"
 
 
 def is_database(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Command `rules replay`: what a draft of a policy would decide otherwise, on a service's log."""
+"""Commands `rules replay` and `rules thresholds`: a service's log under another policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import typer
 from wavebreak.cli.app import rules
 from wavebreak.cli.console import echo, print_next_steps
 from wavebreak.cli.options import Json, OutDir, PolicyDir
-from wavebreak_server.cli.service_home import Home, connect, opens_home, service_engine
+from wavebreak_server.cli.service_home import (
+    Home,
+    connect,
+    engine_of_policy,
+    opens_home,
+    service_engine,
+)
 from wavebreak_server.config_sources import Effective
 
 
@@ -59,3 +65,58 @@ def replay_rules(
         known = f" ({benign:,} labelled benign, {abusive:,} abusive)" * bool(benign or abusive)
         echo(f"  {before} -> {after}: {count:,}{known}")
     print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])
+
+
+@rules.command(
+    "thresholds",
+    epilog=(
+        "Example: `wavebreak rules thresholds var number_enumeration "
+        '--condition "lookups_1d >= 200" -o measured`'
+    ),
+)
+@opens_home("enforce", "profile", "lateness", "model", "database")
+def measure_thresholds(
+    home: Home,
+    rule: Annotated[str, typer.Argument(help="The rule.", show_default=False)],
+    out_path: OutDir,
+    options: Effective,
+    condition: Annotated[
+        str | None,
+        typer.Option(help="The condition, as it is written (default: the first with a number)."),
+    ] = None,
+    policy: PolicyDir = None,
+    events: Annotated[
+        int, typer.Option(min=1, help="Events that are read, from the end of the log.")
+    ] = 2_000_000,
+    as_json: Json = False,
+) -> None:
+    """Replay a service's log with one number of a rule moved; count whom each threshold meets."""
+    import os
+
+    from wavebreak import model
+    from wavebreak.rules import load_policy
+    from wavebreak_server.slices.versions import policy_replay, thresholds
+
+    # The service goes on beside it.
+    os.nice(10)
+    asked = options.configuration.decisions
+    connect(options, home, reading=True)
+    loaded, live = model.load_selected(asked.model), load_policy(policy or asked.policy)
+    measured = thresholds.run(
+        lambda trial: engine_of_policy(asked, trial, loaded),
+        live,
+        rule,
+        condition or "",
+        out_path,
+        most=events,
+    )
+    if as_json:
+        echo((out_path / policy_replay.RESULT).read_text("utf-8"))
+        return
+    echo(f"{measured.rule}: {measured.condition}, over {measured.end - measured.first:,} events")
+    for step in measured.steps:
+        known = f" ({step.benign:,} labelled benign, {step.abusive:,} abusive)"
+        here = " <- now" * (step.number == measured.number)
+        judged = known * bool(step.benign or step.abusive)
+        echo(f"  {step.number:g}: {step.accounts:,}{judged}{here}")
+    print_next_steps([f"the counts: {out_path}/{policy_replay.RESULT}"])

@@ -20,6 +20,7 @@ from wavebreak_server.config_sources import Effective, resolve
 if TYPE_CHECKING:
     from wavebreak.engine import Engine
     from wavebreak.model import Model
+    from wavebreak.rules import Policy
 
 T = TypeVar("T")
 
@@ -112,11 +113,20 @@ def service_engine(
         loaded: The model; None for none.
         record: Whether it records its scoring points.
     """
-    from wavebreak import engine, rules
+    from wavebreak import rules
+
+    return engine_of_policy(asked, rules.load_policy(policy), loaded, record=record)
+
+
+def engine_of_policy(
+    asked: Decisions, policy: Policy, loaded: Model | None, *, record: bool = False
+) -> Engine:
+    """Return an engine as `service_engine` does, of a policy that is loaded."""
+    from wavebreak import engine
     from wavebreak.schema import coverage
 
     return engine.Engine(
-        rules.load_policy(policy),
+        policy,
         coverage.load(asked.profile) if asked.profile else None,
         enforce=asked.enforce,
         lateness_s=asked.lateness,

@@ -16,11 +16,16 @@ from django.urls import reverse
 from django.utils.translation import override
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from wavebreak.durations import HOUR_S
+from wavebreak.durations import DAY_S, HOUR_S
 from wavebreak_server.console.assets import asset_version
 from wavebreak_server.console.openid_connect import signed_in_by_provider
 from wavebreak_server.console.site import Site
-from wavebreak_server.console.translations import language_for, load_translations
+from wavebreak_server.console.translations import (
+    COOKIE,
+    PARAMETER,
+    language_for,
+    load_translations,
+)
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -124,6 +129,16 @@ class LanguageMiddleware:
         with override(language):
             response = self._get_response(request)
         response.headers.setdefault("Content-Language", language)
+        if request.path.startswith(USER_PATH) and request.GET.get(PARAMETER) == language:
+            response.set_cookie(
+                COOKIE,
+                language,
+                max_age=365 * DAY_S,
+                path="/console",
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                samesite="Lax",
+            )
         return response
 
 

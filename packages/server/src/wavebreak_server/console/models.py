@@ -5,6 +5,7 @@ from __future__ import annotations
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.models import HelpAnswer
+from wavebreak_server.slices.queries.models import SavedView
 from wavebreak_server.slices.queue.models import (
     CaseSkip,
     DailyCount,
@@ -14,6 +15,7 @@ from wavebreak_server.slices.queue.models import (
     ReviewCase,
     SecondOpinion,
 )
+from wavebreak_server.slices.shares.models import SharedCase
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions.models import (
@@ -39,6 +41,8 @@ __all__ = [
     "ReasonPresets",
     "Review",
     "ReviewCase",
+    "SavedView",
     "SecondOpinion",
+    "SharedCase",
     "User",
 ]

@@ -33,6 +33,19 @@ TEXTS = {
     "live": msgid("Live"),
     "reconnecting": msgid("Reconnecting"),
     "paused": msgid("Paused"),
+    "threshold": msgid("Threshold"),
+    "threshold_meets": msgid(
+        "Meets {before} → {after} accounts; {benign} of them were judged benign, {abusive} abusive."
+    ),
+    "proofs_hold": msgid(
+        "Checked by your browser: every entry leads to the root of the checkpoint."
+    ),
+    "proofs_fail": msgid(
+        "An entry does not lead to the root of the checkpoint: it is not what was sealed."
+    ),
+    "proofs_cannot": msgid(
+        "This browser checks nothing here: open the page over HTTPS, or run the command below."
+    ),
     "zoom_in": msgid("Zoom in"),
     "zoom_out": msgid("Zoom out"),
     "zoom_reset": msgid("Whole graph"),

@@ -27,12 +27,15 @@ from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, negotiate, read_cata
 from wavebreak.notices.catalog import untranslated, update_translation
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.outcomes import TABLE as OUTCOME_TABLE
+from wavebreak.rules import load_policy
 from wavebreak_server.console.plugins import installed_plugins, plugin_texts
 from wavebreak_server.errors import PROBLEMS
 
 _messages, _extract = LazyModule("babel.messages"), LazyModule("babel.messages.extract")
 _compiler = LazyModule("babel.messages.mofile")
 DOMAIN = "console"
+COOKIE, PARAMETER = "wavebreak_language", "language"
+"""Where a browser says which language was chosen on the page that signs in."""
 CONSOLE = Path(__file__).resolve().parent
 CATALOGS = CONSOLE / "locale"
 _PYTHON = {"translate": None, "translate_count": (1, 2), "msgid": None}
@@ -65,10 +68,15 @@ def console_languages() -> tuple[str, ...]:
 
 
 def language_for(request: HttpRequest) -> str:
-    """Return the language of a page: that of the person, else of the browser, else English."""
+    """Return the language of a page: that of the person, else of the browser, else English.
+
+    Who is not signed in may choose one for this browser: in the address, then in a cookie.
+    """
     chosen = getattr(getattr(request, "user", None), "language", "")
-    if chosen in console_languages():
-        return str(chosen)
+    asked = request.GET.get(PARAMETER, ""), request.COOKIES.get(COOKIE, "")
+    for language in (chosen, *asked):
+        if language in console_languages():
+            return str(language)
     return negotiate(request.headers.get("Accept-Language", ""), console_languages())
 
 
@@ -144,6 +152,7 @@ def table_texts() -> Iterator[str]:
         yield from (row.refusal_words, row.end_words)
     for problem in PROBLEMS.values():
         yield from filter(None, (problem.what, problem.fixes.page))
+    yield from (rule.about for rule in load_policy(compiled=False).rules)
     for codes in _CODES:
         for code in codes:
             yield from {code, code.replace("_", " ")}

@@ -24,9 +24,11 @@ from wavebreak_server.console.views import (
     overview,
     palette,
     policy,
+    queries,
     queue,
     reports,
     settings,
+    shares,
 )
 from wavebreak_server.slices import routes
 
@@ -36,6 +38,7 @@ CONSOLE: list[Any] = [
     path("palette", palette.palette, name="palette"),
     path("queue", queue.queue, name="queue"),
     path("queue/next", queue.take_next, name="queue_next"),
+    path("queue/assign", queue.assign, name="assign_cases"),
     path("queue/preview", queue.preview, name="bulk_preview"),
     path("queue/bulk", queue.bulk, name="bulk"),
     path("queue/batches", queue.batches, name="batches"),
@@ -52,7 +55,12 @@ CONSOLE: list[Any] = [
     path("queue/<int:case_id>/skip", queue.skip, name="skip"),
     path("queue/<int:case_id>/decide", queue.decide, name="decide"),
     path("queue/<int:case_id>/ask", queue.ask_opinion, name="ask_opinion"),
+    path("queue/<int:case_id>/share", shares.share, name="share_case"),
+    path("queue/shares/<int:number>/revoke", shares.revoke, name="revoke_share"),
     path("accounts", accounts.accounts, name="accounts"),
+    path("query", queries.query, name="query"),
+    path("query/save", queries.save_view, name="save_view"),
+    path("query/<int:number>/remove", queries.remove_view, name="remove_view"),
     path("acts/<int:act_id>/undo", accounts.undo, name="undo_act"),
     # Each begins in its own way, since an account's id may end like the path of another page.
     path("accounts/<path:account>", accounts.account, name="account"),
@@ -63,6 +71,12 @@ CONSOLE: list[Any] = [
     path("account-acts/<path:account>", accounts.act, name="act"),
     path("policy", policy.rules, name="policy"),
     path("policy/rules/<str:rule_id>", policy.rule, name="policy_rule"),
+    path("policy/rules/<str:rule_id>/thresholds", policy.thresholds_part, name="thresholds"),
+    path(
+        "policy/rules/<str:rule_id>/thresholds/measure",
+        policy.measure_thresholds,
+        name="measure_thresholds",
+    ),
     path("policy/versions", policy.policy_versions, name="policy_versions"),
     path("policy/versions/new", policy.new_version, name="policy_new"),
     path("policy/versions/<int:number>", policy.version, name="policy_version"),
@@ -176,6 +190,8 @@ session, or a mailbox, take the account over, and the console has no use for the
 
 urlpatterns: list[Any] = [
     path("console/user/", include(USER)),
+    # Its link is the permission.
+    path("console/shared/<str:secret>", shares.shared_case, name="shared_case"),
     path("console/", include(CONSOLE)),
     *PUBLIC,
     # Under a namespace: some operations are named as pages are.

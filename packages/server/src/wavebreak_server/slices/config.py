@@ -32,6 +32,7 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     """How cases are ordered, claimed and sampled.
 
     `harm` is that to the holder if an outcome is wrong, 0 to 1, for each above allow.
+    `age_targets` are by kind of abuse, in place of `age_floor`.
     """
 
     least_priority: Share
@@ -44,6 +45,7 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     chance: Chance
     drawn_share: Share = 0.02
     drawn_turn: Share = 0.1
+    age_targets: dict[str, Duration] = {}
 
     def __post_init__(self) -> None:
         if missing := [n for n in ABOVE_ALLOW if n not in self.harm and n not in LATER]:

@@ -19,6 +19,18 @@ from wavebreak_server.console.assets import asset_url
 from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
+ABUSE_KINDS = {
+    "automation": msgid("automation"),
+    "bulk": msgid("bulk messages"),
+    "feedback": msgid("reactions of recipients"),
+    "groups": msgid("groups"),
+    "norms": msgid("allowances"),
+    "operator": msgid("operators"),
+    "registration": msgid("registration"),
+    "review": msgid("review"),
+    "takeover": msgid("takeover"),
+}
+"""What the `abuse` of a shipped rule is called."""
 
 
 @register.simple_tag
@@ -118,6 +130,29 @@ def translated(name: Any) -> str:
 
 
 @register.filter
+def policy_text(text: str) -> SafeString:
+    """Return a text of the policy in the language of the page, marked where it is English still.
+
+    >>> policy_text("Sixty strangers & more")
+    'Sixty strangers &amp; more'
+    """
+    said = translate(str(text))
+    if said != text or page_language().code == SOURCE_LANGUAGE:
+        return format_html("{}", said)
+    return format_html('<span lang="en" dir="ltr">{}</span>', said)
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    """Return a kind of abuse as people call it; one of a policy's own as it is written.
+
+    >>> kind_name("takeover"), kind_name("our_own")
+    ('takeover', 'our own')
+    """
+    return translate(ABUSE_KINDS.get(kind, kind.replace("_", " ")))
+
+
+@register.filter
 def hold_words(hold: str) -> str:
     """Return a duration as policies write it: in English so, else in words.
 
@@ -146,6 +181,16 @@ def percent(share: float | None) -> str:
 def thousands(value: float | None) -> str:
     """Return a number with separators."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+@register.filter
+def measure(value: float | None) -> str:
+    """Return a number as it is written in a condition, with separators.
+
+    >>> measure(1200.0), measure(0.25)
+    ('1,200', '0.25')
+    """
+    return "–" if value is None else f"{value:,.12g}"
 
 
 @register.simple_tag(takes_context=True)

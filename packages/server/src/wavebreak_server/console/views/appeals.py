@@ -41,7 +41,10 @@ def appeals(request: HttpRequest) -> HttpResponse:
     console = console_of(request)
     state = request.GET.get("state", Appeal.OPEN)
     state = state if state in STATES else Appeal.OPEN
-    chosen = {name: request.GET.get(name, "") for name in ("group", "outcome", "due", "result")}
+    chosen = {
+        name: request.GET.get(name, "")
+        for name in ("group", "outcome", "due", "result", "language")
+    }
     rows = domain.listed(state, chosen, console.now_ms)
     if request.GET.get("format") == "csv":
         return csv_response("appeals", COLUMNS, rows.order_by("id").values_list(*COLUMNS))
@@ -58,6 +61,7 @@ def appeals(request: HttpRequest) -> HttpResponse:
         counts=domain.waiting_counts(console.now_ms),
         groups=domain.waiting_groups(SHOWN_GROUPS),
         chosen=chosen,
+        languages=[get_language(code) for code in domain.languages_of(state)],
         results=domain.RESULTS,
         by_rule=domain.figures("rule"),
         by_model=domain.figures("model"),

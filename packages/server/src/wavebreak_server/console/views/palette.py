@@ -12,7 +12,7 @@ from wavebreak_server.console.pages import Console, console_of, page, page_conte
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.queue import service as review_queue
-from wavebreak_server.texts import translate_count
+from wavebreak_server.texts import translate, translate_count
 
 OF_A_KIND = 6
 LONGEST = 128
@@ -80,7 +80,7 @@ def _rules(request: HttpRequest, console: Console, wanted: str) -> Iterator[Plac
     rules = console.service.responder.policy.rules
     fitting = [r for r in rules if letters in r.id or letters in r.about.lower()]
     for rule in sorted(fitting, key=lambda r: letters not in r.id)[:OF_A_KIND]:
-        yield Place("rule", rule.id, rule.about, reverse("policy_rule", args=[rule.id]))
+        yield Place("rule", rule.id, translate(rule.about), reverse("policy_rule", args=[rule.id]))
 
 
 _FINDERS: tuple[Callable[[HttpRequest, Console, str], Iterator[Place]], ...] = (

@@ -9,13 +9,13 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import msgid
-from wavebreak.rules import load_policy
+from wavebreak.rules import Rule, load_policy
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -33,7 +33,12 @@ from wavebreak_server.errors import ApiError, fix_for
 from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions import policy_versions as versions
-from wavebreak_server.slices.versions import replay_processes, rule_statistics, service
+from wavebreak_server.slices.versions import (
+    replay_processes,
+    rule_statistics,
+    service,
+    thresholds,
+)
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.texts import translate
@@ -162,7 +167,50 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         file=name,
         text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
         drafts=versions.open_drafts(console, PAGE_SIZE),
+        **_thresholds(console, figures.rule),
     )
+
+
+def _thresholds(console: Console, rule: Rule) -> dict[str, Any]:
+    """Return what the part about thresholds shows."""
+    measuring = thresholds.newest(console, rule.id)
+    measured = measuring.measured if measuring else None
+    live = versions.live_policy_of(console).version
+    return {
+        "measuring": measuring,
+        "measured": measured,
+        "measured_events": measured.end - measured.first if measured else 0,
+        "outdated": measured is not None and measured.live != live,
+        "movable": thresholds.conditions_with_numbers(rule),
+    }
+
+
+@page("view_policy")
+def thresholds_part(request: HttpRequest, rule_id: str) -> HttpResponse:
+    """Show how far a measuring of a rule is, or whom each threshold would meet."""
+    console = console_of(request)
+    rule = _rule(console, rule_id)
+    values = {"rule": rule, **_thresholds(console, rule)}
+    return render(request, "console/parts/thresholds.html", values)
+
+
+@page("measure_rules", "POST")
+def measure_thresholds(request: HttpRequest, rule_id: str) -> HttpResponse:
+    """Count whom a rule would meet with other numbers, over the log."""
+    console = console_of(request)
+    rule = _rule(console, rule_id)
+    with transaction.atomic():
+        thresholds.start(console, rule, request.POST.get("condition", "")[:500])
+    return redirect(f"{reverse('policy_rule', args=[rule.id])}#thresholds")
+
+
+def _rule(console: Console, rule_id: str) -> Rule:
+    found = versions.live_policy_of(console).rule(rule_id)
+    if found is None:
+        raise ApiError(
+            404, translate("there is no such rule"), fix=translate("see the list of rules")
+        )
+    return found
 
 
 # Versions

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 
@@ -14,6 +14,7 @@ from wavebreak.durations import HOUR_MS
 from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import act_form, reason_for
 from wavebreak_server.console.pages import (
+    MAX_REASON,
     PAGE_SIZE,
     Console,
     Rows,
@@ -21,6 +22,7 @@ from wavebreak_server.console.pages import (
     csv_response,
     number_of,
     page,
+    page_before,
     reason_of,
     say,
     say_of_account,
@@ -34,7 +36,8 @@ from wavebreak_server.slices.accounts.service import account_page, decision_show
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
-from wavebreak_server.slices.queue import presets, reviews
+from wavebreak_server.slices.queries import service as queries
+from wavebreak_server.slices.queue import presets, reviews, routing
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.live_accounts import (
     LiveAccount,
@@ -44,14 +47,17 @@ from wavebreak_server.slices.queue.live_accounts import (
     strongest_reasons,
 )
 from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.shares import service as shares
 from wavebreak_server.storage.models import Decision
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import translate, translate_count
 
 MOST_PAGES = 200
-FILTERS = ("outcome", "basis", "mine", "left_out")
+FILTERS = ("outcome", "basis", "abuse", "mine", "left_out")
 SESSION_MS = 8 * HOUR_MS
 SHOWN_BATCHES = 200
 SHOWN_HANDS = 4
+PROPOSED = ("verdict", "outcome", "hold", "reason")
+"""Fields of a verdict that a link may propose."""
 
 
 @page("view_queue")
@@ -63,13 +69,20 @@ def queue(request: HttpRequest) -> HttpResponse:
     left_out = review_queue.left_out()
     shown = left_out if chosen["left_out"] else None
     ordered = review_queue.ordered(_settings(console).queue, console.now_ms, shown)
-    cases = review_queue.filtered(ordered, chosen["outcome"], chosen["basis"], mine)
+    cases = review_queue.filtered(
+        ordered, chosen["outcome"], chosen["basis"], chosen["abuse"], mine
+    )
     if request.GET.get("format") == "csv":
-        header = ("account", "outcome", "basis", "rule", "score", "priority", "opened_ms")
+        header = (
+            "account", "outcome", "basis", "rule", "abuse", "score", "priority", "opened_ms",
+            "assigned_to__username",
+        )  # fmt: skip
         return csv_response("queue", header, cases.values_list(*header).iterator())
     # The order changes while people work, so pages are numbered rather than keyed.
     at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
-    found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
+    found = list(
+        cases.select_related("claimed_by", "assigned_to")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1]
+    )
     filters = {name: value for name, value in chosen.items() if value}
     following = urlencode(filters | {"page": str(at + 1)})
     shown_cases = found[:PAGE_SIZE]
@@ -89,6 +102,9 @@ def queue(request: HttpRequest) -> HttpResponse:
         now=console.now_ms,
         outcomes=review_queue.open_counts("outcome"),
         bases=review_queue.open_counts("basis"),
+        abuses=review_queue.open_counts("abuse"),
+        overdue=review_queue.overdue_count(_settings(console).queue, console.now_ms),
+        reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
@@ -109,14 +125,21 @@ def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]
     return {
         case.id: RowFacts(
             as_seen(live.get(case.account), case),
-            strongest_reasons(msgspec.json.decode(bytes(bodies[case.decision])))
-            if case.decision in bodies
-            else [],
+            _reasons(console, bodies.get(case.decision)),
             # A second look is judged on its own.
             None if case.blind else operators.get(case.account),
         )
         for case in cases
     }
+
+
+def _reasons(console: Console, body: bytes | None) -> list[str]:
+    """Return the strongest reasons of a decision; without any, why it is a case."""
+    if body is None:
+        return []
+    decision = msgspec.json.decode(bytes(body))
+    queue = _settings(console).queue
+    return strongest_reasons(decision) or review_queue.priority_of(queue, decision).why[:1]
 
 
 def as_seen(account: LiveAccount | None, case: ReviewCase) -> LiveAccount | None:
@@ -159,6 +182,11 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         case=found,
         mine=mine,
         decision=decision_shown(decision),
+        # Of a decision that is not stored any more, as its indexer said it.
+        why=review_queue.priority_of(_settings(console).queue, decision).why
+        if decision
+        else found.why,
+        why_said=bool(decision),
         # A blind second look sees neither the first verdict nor what came of it.
         account=account_page(console, found.account, blind=found.blind),
         story=stories.story(console, found.account, blind=found.blind),
@@ -167,10 +195,24 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),
         reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
+        reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
+        proposed=_proposed(request),
+        links=list(shares.open_links(found, console.now_ms))
+        if console.user.may("share_cases")
+        else [],
+        share_days=shares.DAYS,
         **act_form(console),
         lease=_settings(console).queue.lease,
         session=_session(request),
     )
+
+
+def _proposed(request: HttpRequest) -> dict[str, str]:
+    """Return the verdict that a colleague's link proposes: the form shows it, nothing more."""
+    given = {name: request.GET.get(name, "") for name in PROPOSED}
+    if given["verdict"] not in acts.CHOICES:
+        return {}
+    return given | {"reason": " ".join(given["reason"].split())[:MAX_REASON]}
 
 
 @page("review", "POST")
@@ -179,7 +221,9 @@ def claim(request: HttpRequest, case_id: int) -> HttpResponse:
     console = console_of(request)
     with transaction.atomic():
         review_queue.claim(_settings(console).queue, case_id, console.user, console.now_ms)
-    return redirect("queue_case", case_id)
+    path, asked = reverse("queue_case", args=[case_id]), request.POST
+    proposed = {name: asked[name][:MAX_REASON] for name in PROPOSED if asked.get(name)}
+    return redirect(f"{path}?{urlencode(proposed)}" if proposed else path)
 
 
 @page("review", "POST")
@@ -247,6 +291,18 @@ def _agreed(found: ReviewCase, verdict: str) -> str:
         same=same,
         reason=found.golden_reason,
     )
+
+
+@page("assign_cases", "POST")
+def assign(request: HttpRequest) -> HttpResponse:
+    """Assign cases to a person, or to nobody."""
+    console, name = console_of(request), request.POST.get("to", "")
+    numbers = [int(i) for i in request.POST.getlist("case") if i.isascii() and i.isdigit()]
+    with transaction.atomic():
+        count = routing.assign(console, numbers, name)
+    said = translate_count("Assigned: {n} case.", "Assigned: {n} cases.", count)
+    say(request, said)
+    return redirect(page_before(request) or reverse("queue"))
 
 
 @page("edit_reasons", "GET", "POST")
@@ -358,8 +414,13 @@ def _accounts(request: HttpRequest) -> list[str]:
     most = _settings(console_of(request)).bulk.most
     given = request.POST
     if given.get("query") == "queue":
-        outcome, basis = given.get("outcome_is", ""), given.get("basis_is", "")
-        found = review_queue.accounts_of_open_cases(outcome, basis, most + 1)
+        outcome, basis, abuse = (
+            given.get(f"{name}_is", "") for name in ("outcome", "basis", "abuse")
+        )
+        found = review_queue.accounts_of_open_cases(outcome, basis, abuse, most + 1)
+    elif given.get("query") == "accounts":
+        criteria = queries.criteria_of(QueryDict(given.get("criteria", "")[:2_000]))
+        found = [row.account for row in queries.find(console_of(request), criteria).rows]
     else:
         ids = [int(i) for i in given.getlist("case") if i.isdigit()]
         found = [*review_queue.accounts_of_cases(ids), *given.getlist("account")]

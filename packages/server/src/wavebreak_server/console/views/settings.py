@@ -34,6 +34,7 @@ from wavebreak_server.http.schemas import Justification, padded_reason
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.lists import service as list_service
+from wavebreak_server.slices.queue import routing
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
@@ -263,11 +264,19 @@ def profile(request: HttpRequest) -> HttpResponse:
         user.display_name = " ".join(request.POST.get("display_name", "").split())[:80]
         user.keys_off = request.POST.get("keys_off") == "yes"
         user.key_map = _key_map(request.POST.get("key_map", ""))
-        user.save(update_fields=["display_name", "keys_off", "key_map"])
+        policy = console.service.responder.policy
+        user.kinds = routing.read_kinds(request.POST.getlist("kinds"), policy)
+        user.save(update_fields=["display_name", "keys_off", "key_map", "kinds"])
         say(request, translate("Saved."))
         return redirect("profile")
     pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
-    return show(request, "console/profile.html", pairs=pairs, duties=ROLE_DUTIES[user.role])
+    return show(
+        request,
+        "console/profile.html",
+        pairs=pairs,
+        duties=ROLE_DUTIES[user.role],
+        kinds=routing.kinds_of_policy(console.service.responder.policy),
+    )
 
 
 @page("use_console", "POST")

@@ -426,11 +426,17 @@ def find_appeal(number: int) -> Appeal:
 
 
 def listed(state: str, chosen: Mapping[str, str], now_ms: int) -> QuerySet:
-    """Return the appeals of a state, of a group, an outcome, a result, or that are late."""
-    names = ("group", "outcome", "result")
+    """Return the appeals of a state, of a group, an outcome, a result, a language, or late ones."""
+    names = ("group", "outcome", "result", "language")
     wanted = {name: value[:48] for name in names if (value := chosen.get(name))}
     rows = Appeal.objects.filter(state=state, **wanted)
     return rows.filter(deadline_ms__lt=now_ms) if chosen.get("due") == "late" else rows
+
+
+def languages_of(state: str) -> list[str]:
+    """Return the codes of the languages in which appeals of a state are written."""
+    codes = Appeal.objects.filter(state=state).values_list("language", flat=True)
+    return sorted(codes.distinct())
 
 
 def ordered_by(appeal: Appeal, state: str) -> int:

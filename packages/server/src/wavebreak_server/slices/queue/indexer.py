@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +29,7 @@ from wavebreak_server.slices.queue.live_accounts import (
     read_live_accounts,
 )
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
+from wavebreak_server.slices.queue.routing import kinds_of
 from wavebreak_server.slices.queue.service import becomes_case, is_drawn, priority_of, sample_key
 from wavebreak_server.storage.models import Decision
 
@@ -113,7 +115,8 @@ async def measure_cases(settings: Queue, service: Service) -> int:
         return 0
     accounts = sorted({case.account for case in cases})
     live = await service.ask(lambda engine: read_live_accounts(engine, accounts))
-    await run_background_query(lambda: _store_measures(settings, cases, live, now))
+    kinds = kinds_of(service.responder.policy)
+    await run_background_query(lambda: _store_measures(settings, cases, live, kinds, now))
     return len(cases)
 
 
@@ -123,10 +126,11 @@ def _cases_to_measure(now_ms: int) -> list[ReviewCase]:
 
 
 def _store_measures(
-    settings: Queue, cases: list[ReviewCase], live: dict[str, LiveAccount], now_ms: int
-) -> None:
+    settings: Queue, cases: list[ReviewCase], live: dict[str, LiveAccount],
+    kinds: Mapping[str, str], now_ms: int,
+) -> None:  # fmt: skip
     for case in cases:
-        case.measured_ms = now_ms
+        case.measured_ms, case.abuse = now_ms, kinds.get(case.rule, case.abuse)
         account = live.get(case.account)
         # A second look keeps its place, whatever the first one has ended.
         if account is not None and not case.blind:
@@ -134,7 +138,7 @@ def _store_measures(
             case.harm, case.priority = left.harm, left.value
             case.idle = not can_change(settings, case, account, left)
     # The version stays: what a person reads in a case is not changed by it.
-    fields = ["measured_ms", "harm", "priority", "idle"]
+    fields = ["measured_ms", "abuse", "harm", "priority", "idle"]
     with transaction.atomic():
         ReviewCase.objects.bulk_update(cases, fields, batch_size=100)
 

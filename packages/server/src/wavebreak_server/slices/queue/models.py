@@ -50,6 +50,7 @@ class ReviewCase(models.Model):
     An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
     `drawn` is one that chance has drawn, whatever its priority: they tell how many acts are wrong.
     `idle` is one on which a decision could change nothing, as last measured (`measured_ms`).
+    `abuse` is the kind that its rule is about, as last measured ("": of a score, or not yet).
     `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
@@ -69,6 +70,8 @@ class ReviewCase(models.Model):
     priority = models.FloatField()
     why = models.JSONField(default=list)
     state = models.CharField(max_length=8, default=OPEN)
+    abuse = models.CharField(max_length=48, default="")
+    assigned_to = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     golden = models.CharField(max_length=16, default="")
     golden_reason = models.CharField(max_length=500, default="", blank=True)
     copy_of = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="copies")

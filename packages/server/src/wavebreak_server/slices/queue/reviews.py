@@ -21,6 +21,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase, SecondOpinion
+from wavebreak_server.slices.queue.routing import routed
 from wavebreak_server.slices.queue.service import (
     claim,
     drawn_is_due,
@@ -60,7 +61,7 @@ def claim_next(settings: Queue, user: User, now_ms: int) -> ReviewCase | None:
             drawn = offered.filter(drawn=True).order_by("id")
             case_id = drawn.values_list("id", flat=True).first()
         if case_id is None:
-            case_id = offered.values_list("id", flat=True).first()
+            case_id = routed(offered, user)
         return claim(settings, case_id, user, now_ms) if case_id is not None else None
 
 

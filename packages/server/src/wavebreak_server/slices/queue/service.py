@@ -44,6 +44,7 @@ from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import PERMISSIONS
 from wavebreak_server.texts import translate
 
 WIDE_REACH = 1_000
@@ -52,7 +53,10 @@ _REACH = ("stranger_contacts", "unanswered_strangers_1d", "first_contacts_1d", "
 
 
 class Priority(NamedTuple):
-    """Expected harm (0 to 1), uncertainty (0 to 1), and why in sentences."""
+    """Expected harm (0 to 1), uncertainty (0 to 1), and why in sentences of the page's language.
+
+    A case stores them in English, as its indexer says them; a page says them anew.
+    """
 
     harm: float
     uncertainty: float
@@ -126,20 +130,33 @@ def reach_of(strangers: float) -> float:
 
 
 def _why(outcome: str, chance: float, wrong: float, reached: float, basis: str) -> list[str]:
-    share = f"{100 * chance:.0f} %"
+    share, close = f"{100 * chance:.0f} %", 0.25 < chance < 0.75
     if basis:
-        share += f", as of every decision that rests on {basis}"
-    close = 0.25 < chance < 0.75
-    sentences = [
-        f"The chance of abuse is put at {share}: "
-        + ("both answers are possible." if close else "one answer is likelier by far.")
-    ]
+        put = translate(
+            "The chance of abuse is put at {share}, as of every decision that rests on {basis}:",
+            share=share,
+            basis=translate(basis),
+        )
+    else:
+        put = translate("The chance of abuse is put at {share}:", share=share)
+    answers = (
+        translate("both answers are possible.")
+        if close
+        else translate("one answer is likelier by far.")
+    )
+    sentences, named = [f"{put} {answers}"], translate(outcome)
     if outcome in SILENCING:
-        sentences.append(f"If it is wrong, {outcome} silences an honest person.")
+        silenced = translate("If it is wrong, {outcome} silences an honest person.", outcome=named)
+        sentences.append(silenced)
     elif wrong:
-        sentences.append(f"If it is wrong, {outcome} slows an honest person.")
+        slowed = translate("If it is wrong, {outcome} slows an honest person.", outcome=named)
+        sentences.append(slowed)
     if reached >= 1 and outcome not in REFUSING_ALL:
-        sentences.append(f"It has written first to {number(reached)} strangers and can go on.")
+        sentences.append(
+            translate(
+                "It has written first to {count} strangers and can go on.", count=number(reached)
+            )
+        )
     return sentences
 
 
@@ -182,9 +199,8 @@ def left_out() -> QuerySet:
 
 def ordered(settings: Queue, now_ms: int, cases: QuerySet | None = None) -> QuerySet:
     """Return the cases that wait, or others, in the order of the queue."""
-    floor = now_ms - duration_ms(settings.age_floor)
     overdue = Case(
-        When(opened_ms__lt=floor, then=Value(True)),
+        When(is_overdue(settings, now_ms), then=Value(True)),
         default=Value(False),
         output_field=BooleanField(),
     )
@@ -195,15 +211,36 @@ def ordered(settings: Queue, now_ms: int, cases: QuerySet | None = None) -> Quer
     )
 
 
-def filtered(cases: QuerySet, outcome: str, basis: str, claimed_by: User | None = None) -> QuerySet:
-    """Return the cases of an outcome, of a basis and of a person; "" and None stand for any."""
-    wanted = {"outcome": outcome[:16], "basis": basis[:16], "claimed_by": claimed_by}
-    return cases.filter(**{name: value for name, value in wanted.items() if value})
+def is_overdue(settings: Queue, now_ms: int) -> Q:
+    """Cases that wait longer than they may: by their kind of abuse, else the age floor."""
+    targets = {kind: duration_ms(target) for kind, target in settings.age_targets.items()}
+    floor = now_ms - duration_ms(settings.age_floor)
+    overdue = Q(opened_ms__lt=floor) & ~Q(abuse__in=list(targets))
+    for kind, target in targets.items():
+        overdue |= Q(abuse=kind, opened_ms__lt=now_ms - target)
+    return overdue
+
+
+def filtered(
+    cases: QuerySet, outcome: str, basis: str, abuse: str = "", whose: User | None = None
+) -> QuerySet:
+    """Return the cases of an outcome, a basis, a kind of abuse and a person; "" and None: any.
+
+    A person's are those that they have claimed, and those that are assigned to them.
+    """
+    wanted = {"outcome": outcome[:16], "basis": basis[:16], "abuse": abuse[:48]}
+    cases = cases.filter(**{name: value for name, value in wanted.items() if value})
+    return cases if whose is None else cases.filter(Q(claimed_by=whose) | Q(assigned_to=whose))
 
 
 def open_counts(field: str) -> list[tuple[str, int]]:
     """Return how many waiting cases have each value of a field, the most frequent first."""
     return list(waiting().values_list(field).annotate(n=Count("id")).order_by("-n"))
+
+
+def overdue_count(settings: Queue, now_ms: int) -> int:
+    """Return how many waiting cases wait longer than they may."""
+    return int(waiting().filter(is_overdue(settings, now_ms)).count())
 
 
 def open_cases() -> tuple[int, int | None]:
@@ -223,16 +260,16 @@ def accounts_of_cases(numbers: list[int]) -> list[str]:
     return list(ReviewCase.objects.filter(id__in=numbers).values_list("account", flat=True))
 
 
-def accounts_of_open_cases(outcome: str, basis: str, most: int) -> list[str]:
-    """Return the accounts of the waiting cases of an outcome and a basis, most urgent first."""
-    cases = filtered(waiting().filter(blind=False), outcome, basis)
+def accounts_of_open_cases(outcome: str, basis: str, abuse: str, most: int) -> list[str]:
+    """Return the accounts of the waiting cases that a filter shows, most urgent first."""
+    cases = filtered(waiting().filter(blind=False), outcome, basis, abuse)
     return list(cases.order_by("-priority").values_list("account", flat=True)[:most])
 
 
 def find_case(number: int) -> ReviewCase:
     """Return a case with who has claimed it; raises ApiError (404)."""
     found: ReviewCase | None = (
-        ReviewCase.objects.select_related("claimed_by").filter(id=number).first()
+        ReviewCase.objects.select_related("claimed_by", "assigned_to").filter(id=number).first()
     )
     if found is None:
         raise ApiError(
@@ -250,10 +287,19 @@ def open_case_of(account: str) -> ReviewCase | None:
 
 
 def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:
-    """Return the cases that a reviewer may take: free, not skipped, no second look at own work."""
+    """Return the cases that a reviewer may take: free, not skipped, no second look at own work.
+
+    What is assigned to somebody else who may review is not offered.
+    """
     skipped = CaseSkip.objects.filter(case=OuterRef("pk"), reviewer=user, until_ms__gt=now_ms)
-    free = cases.filter(_free_for(user, now_ms)).exclude(Exists(skipped))
+    free = cases.filter(_free_for(user, now_ms), _assigned_for(user)).exclude(Exists(skipped))
     return free.exclude(Q(blind=True) & took_part(user))
+
+
+def _assigned_for(user: User) -> Q:
+    """Cases that are assigned to nobody else who could review them."""
+    gone = Q(assigned_to__is_active=False) | ~Q(assigned_to__role__in=PERMISSIONS["review"])
+    return Q(assigned_to=None) | Q(assigned_to=user) | gone
 
 
 def _free_for(user: User, now_ms: int) -> Q:

@@ -52,13 +52,18 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "view_golden_cases": _roles("lead", "auditor"),
     "mark_golden_cases": _roles("lead"),
     "edit_reasons": _roles("lead"),
+    "assign_cases": _roles("lead"),
+    "share_cases": _roles("lead"),
     "act_on_many": _roles("lead"),
     "view_accounts": _roles(
         "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"
     ),
+    "save_views": _roles("analyst", "lead", "policy_owner", "data_scientist", "counsel"),
+    "share_views": _roles("lead"),
     "act_on_accounts": _roles("analyst", "lead"),
     "view_policy": _roles("analyst", "lead", "policy_owner", "data_scientist", "auditor"),
     "edit_policy": _roles("policy_owner"),
+    "measure_rules": _roles("lead", "policy_owner", "data_scientist"),
     "approve_policy": _roles("policy_owner", "lead"),
     "register_models": _roles("data_scientist"),
     "approve_models": _roles("data_scientist", "policy_owner", "lead"),

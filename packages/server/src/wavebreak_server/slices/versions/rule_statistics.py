@@ -51,7 +51,9 @@ class _Read(msgspec.Struct):
     rules: tuple[str, ...] = ()
 
 
-class _Seen(NamedTuple):
+class SeenDecision(NamedTuple):
+    """A stored decision that named a rule."""
+
     number: int
     account: str
     ts: int
@@ -77,7 +79,7 @@ class _Window:
     """The newest decisions that named a rule."""
 
     newest: int = 0
-    seen: deque[_Seen] = field(default_factory=lambda: deque(maxlen=NEWEST))
+    seen: deque[SeenDecision] = field(default_factory=lambda: deque(maxlen=NEWEST))
     lock: Any = field(default_factory=threading.Lock)
     database: str = ""
     met: Met | None = None
@@ -86,7 +88,7 @@ class _Window:
 _window = _Window()
 
 
-def _decisions(database: str) -> Sequence[_Seen]:
+def _decisions(database: str) -> Sequence[SeenDecision]:
     """Return the newest decisions that named a rule, reading those that are new."""
     with _window.lock:
         newest = Decision.objects.aggregate(n=Max("number"))["n"] or 0
@@ -99,10 +101,15 @@ def _decisions(database: str) -> Sequence[_Seen]:
         for number, body in rows.iterator(chunk_size=2_000):
             read = decoder.decode(bytes(body))
             if read.rules:
-                seen = _Seen(number, read.account, read.ts, read.outcome, read.rules)
+                seen = SeenDecision(number, read.account, read.ts, read.outcome, read.rules)
                 _window.seen.append(seen)
             _window.newest = number
         return tuple(_window.seen)
+
+
+def newest_decisions(acting: ActingUser) -> Sequence[SeenDecision]:
+    """Return the newest decisions that named a rule, oldest first, at most `NEWEST`."""
+    return _decisions(_database(acting))
 
 
 class Precision(NamedTuple):
@@ -282,9 +289,9 @@ def hits_over_time(acting: ActingUser, rule: str) -> list[tuple[int, int]]:
     return [(at * step, len(found.get(at, ()))) for at in span]
 
 
-def newest_accounts(acting: ActingUser, rule: str) -> list[_Seen]:
+def newest_accounts(acting: ActingUser, rule: str) -> list[SeenDecision]:
     """Return the newest decisions that named a rule, one an account."""
-    found: dict[str, _Seen] = {}
+    found: dict[str, SeenDecision] = {}
     for decision in reversed(_decisions(_database(acting))):
         if rule in decision.rules and decision.account not in found:
             found[decision.account] = decision
