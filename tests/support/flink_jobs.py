@@ -106,9 +106,9 @@ def open_epoch(job: JobSettings) -> list[bytes]:
 def stretch(job: JobSettings, begin: int, end: int) -> list[bytes]:
     """Take the blocks of a stretch by a fan-out and groups that begin there; return the rows."""
     log = event_log.load(Path(job.home))
-    fan_out = FanOut(job, log, len(log) - 1)
+    fan_out = FanOut(job, log)
     numbers = range(begin, min(end, len(log)))
-    return groups(job, (step.messages for n in numbers for step in fan_out.take(n, log.read(n))))
+    return groups(job, (step.messages for n in numbers for step in fan_out.take(n)))
 
 
 def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:

@@ -10,27 +10,31 @@ import msgspec
 
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import FileError, UsageError
-from wavebreak_flink import event_log, settings
+from wavebreak_flink import settings
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.event_log import decode
+from wavebreak_flink.logs import open_log
 from wavebreak_flink.rest_api import Address, RestApi
 from wavebreak_flink.rows import Kind, merged
 from wavebreak_flink.settings import RESULTS, JobSettings
 
 FILE = "submission.json"
 _CHECKPOINT_MS = "10000"
+_EVER = (1 << 63) - 1
 
 
 class Submission(msgspec.Struct, frozen=True):
     """Where a job runs: the cluster's address, its id there, its last savepoint.
 
-    `stopped`: whether it was stopped with that savepoint.
+    `stopped`: whether it was stopped with that savepoint. `options`: Flink's settings that were
+    given for it, with which it goes on elsewhere.
     """
 
     flink: str
     job: str
     savepoint: str = ""
     stopped: bool = False
+    options: dict[str, str] = {}
 
     @property
     def api(self) -> RestApi:
@@ -82,7 +86,7 @@ def submit(
     } | dict(options or {})
     job.save()
     name = environment.submit(Address.of(flink), home, flags, savepoint)
-    made = Submission(flink, name, savepoint)
+    made = Submission(flink, name, savepoint, options=dict(options or {}))
     made.save(home)
     return made
 
@@ -114,7 +118,9 @@ def rescale(
     if not known.stopped:
         known = savepoint(home, stop=True)
     job = msgspec.structs.replace(job, groups=groups)
-    return submit(job, environment, flink or known.flink, savepoint=known.savepoint)
+    return submit(
+        job, environment, flink or known.flink, savepoint=known.savepoint, options=known.options
+    )
 
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:
@@ -160,10 +166,11 @@ def compare(home: Path) -> Comparison:
 
 
 def _engine_decisions(home: Path) -> Iterator[bytes]:
-    job, log = settings.load(home / settings.FILE), event_log.load(home)
-    engine, edge = job.engine(), job.edge()
-    for number in range(len(log)):
-        for made in engine.take(decode(log.read(number), edge).log):
+    job = settings.load(home / settings.FILE)
+    engine, edge, log = job.engine(), job.edge(), open_log(job)
+    for _, piece in log.between(0, _EVER):
+        for made in engine.take(decode(piece, edge).log):
             yield msgspec.json.encode(made)
-    for made in engine.finish():
+    # A log that grows has an open epoch, as it has in the job.
+    for made in engine.finish() if log.last >= 0 else ():
         yield msgspec.json.encode(made)
