@@ -15,6 +15,7 @@ from support.external_servers import answers, free_port
 from wavebreak.errors import UsageError
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address, RestApi
+from wavebreak_flink.submission import Submission
 
 PATIENCE_S = 120
 
@@ -25,6 +26,14 @@ def await_(what: Callable[[], bool], message: str) -> None:
     while not what():
         assert time.monotonic() < end, message
         time.sleep(0.2)
+
+
+def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
+    """Wait until a job that is not at its end has made checkpoints."""
+    await_(
+        lambda: made.api.overview(made.job).checkpoints >= checkpoints, "no checkpoint was made"
+    )  # fmt: skip
+    assert made.api.overview(made.job).state == "RUNNING"
 
 
 class LocalCluster:

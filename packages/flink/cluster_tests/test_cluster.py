@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.flink_cluster import LocalCluster, await_
+from support.flink_cluster import LocalCluster, in_mid_run
 from support.flink_jobs import Decided
 from wavebreak_flink import submission
 from wavebreak_flink.environment import FlinkEnvironment
@@ -19,30 +18,10 @@ SMALL = 10_000
 OPTIONS = {"execution.checkpointing.interval": "1000"}
 
 
-@pytest.fixture(scope="module")
-def cluster(
-    environment: FlinkEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalCluster]:
-    made = LocalCluster(environment, tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
 def submitted(
     cluster: LocalCluster, environment: FlinkEnvironment, job: JobSettings
 ) -> Submission:  # fmt: skip
     return submission.submit(job, environment, cluster.url, options=OPTIONS)
-
-
-def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
-    """Wait until a job that is not at its end has made checkpoints."""
-    await_(
-        lambda: made.api.overview(made.job).checkpoints >= checkpoints, "no checkpoint was made"
-    )  # fmt: skip
-    assert made.api.overview(made.job).state == "RUNNING"
 
 
 def same_at_the_end(made: Submission, day: Decided, home: Path) -> None:

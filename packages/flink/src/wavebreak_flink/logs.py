@@ -12,4 +12,4 @@ from wavebreak_flink.topic_log import TopicLog
 
 def open_log(settings: JobSettings) -> Log:
     """Return the log of a job."""
-    return TopicLog(settings) if settings.topic else event_log.load(Path(settings.home))
+    return TopicLog.of(settings) if settings.topic else event_log.load(Path(settings.home))

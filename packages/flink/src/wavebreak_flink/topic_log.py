@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 import pyarrow as pa
@@ -63,6 +63,30 @@ class LogRow(NamedTuple):
     def end(self) -> int:
         """The position after its last event."""
         return self.first + self.count
+
+
+class RowSource(Protocol):
+    """The rows of the service's log."""
+
+    def start(self) -> int:
+        """Return the position before which the log was trimmed."""
+        ...
+
+    def after(self, position: int, end: int = _EVER, /) -> list[LogRow]:
+        """Return the next rows from a position on, up to another."""
+        ...
+
+    def at(self, first: int, /) -> LogRow | None:
+        """Return a row."""
+        ...
+
+
+class BodySource(Protocol):
+    """The records of the log's topic."""
+
+    def body(self, offset: int, key: bytes, /) -> bytes:
+        """Return the value of a record; empty where there is no such record any more."""
+        ...
 
 
 class Rows:
@@ -214,17 +238,24 @@ class TopicLog:
     """The log of a service in blocks (`fan_out.Log`).
 
     Args:
-        settings: Of the job.
+        home: The job's directory.
+        rows: What is in the log.
+        bodies: Where the bodies are.
     """
 
     last = -1
     """It has no end."""
 
-    def __init__(self, settings: JobSettings) -> None:
-        self._settings = settings
-        self._rows = Rows(settings.database)
-        self._records = Records(settings.topic, settings.patience_s)
-        self._notes = Notes(Path(settings.home))
+    def __init__(self, home: Path, rows: RowSource, bodies: BodySource) -> None:
+        self._rows, self._bodies, self._notes = rows, bodies, Notes(home)
+
+    @classmethod
+    def of(cls, settings: JobSettings) -> Self:
+        """Open the log of a job's settings."""
+        return cls(
+            Path(settings.home), Rows(settings.database),
+            Records(settings.topic, settings.patience_s),
+        )  # fmt: skip
 
     def read(self, number: int) -> pa.RecordBatch:
         """Return the events of a block; none where nothing new comes within `HEARTBEAT_S`."""
@@ -294,7 +325,7 @@ class TopicLog:
             offset = body_offset(row.cell)
             blob = (
                 row.cell if offset is None
-                else self._records.body(offset, body_key(row.first, row.sha256))
+                else self._bodies.body(offset, body_key(row.first, row.sha256))
             )  # fmt: skip
             if row_digest(blob) == row.sha256:
                 return decode_row(blob)
