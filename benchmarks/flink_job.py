@@ -1,10 +1,11 @@
 """What the job on Flink costs an event beside `wavebreak run`, in one run on one machine.
 
-    python -m benchmarks.flink_job [--people 1500] [--groups 1 2]
+    python -m benchmarks.flink_job [--people 1500] [--groups 1 2] [--rounds 3]
 
 Processor time of all processes, user and system. Two lengths of one log, so that what a start costs
-drops out: the figure is the difference of times by the difference of events. Needs the environment
-that `make scale` makes.
+drops out: the figure is the difference of times by the difference of events. In turns, so that what
+else the machine does falls on all alike; medians, lowest and highest. Needs the environment that
+`make scale` makes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import machine
 from support.flink_cluster import LocalCluster
 from support.flink_jobs import Decided, decided, in_lines
 from wavebreak_flink import submission
@@ -75,43 +78,55 @@ def on_flink(
     return Cost(processor_s(cluster.pids) - before, took)
 
 
+def spread(values: list[float]) -> str:
+    """Median, lowest and highest of a figure (ns)."""
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="benchmarks.flink_job", description=__doc__)
     parser.add_argument("--people", type=int, default=1500)
     parser.add_argument("--days", type=float, default=1)
     parser.add_argument("--groups", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     environment = FlinkEnvironment(ROOT / ".venv-flink")
+    print("; ".join(f"{name} {value}" for name, value in machine.described().items()))
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         day = decided(home, people=given.people, days=given.days)
         logs = [in_lines(day.log), in_lines(day.log, home / "short.jsonl", share=6)]
         events = logs[0][1] - logs[1][1]
-        print(f"{logs[0][1]:,} and {logs[1][1]:,} events; load {os.getloadavg()[0]:.1f}")
-        whole, start = (
-            embedded(day, log, home / f"embedded{number}")
-            for number, (log, _) in enumerate(logs)
-        )  # fmt: skip
-        alone = (whole.processor_s - start.processor_s) / events * 1e9
-        print(f"embedded: {alone:,.0f} ns of processor an event; {whole.seconds:.0f} s in all")
+        print(f"{logs[0][1]:,} and {logs[1][1]:,} events, {len(day.decisions):,} decisions")
+        used: dict[int, list[float]] = {groups: [] for groups in (0, *given.groups)}
+        seconds: dict[int, list[float]] = {groups: [] for groups in used}
         cluster = LocalCluster(environment, home / "cluster")
         try:
             cluster.start()
-            for groups in given.groups:
-                costs = [
-                    on_flink(day, log, home / f"job{groups}-{number}", cluster, environment, groups)
-                    for number, (log, _) in enumerate(logs)
-                ]
-                same = rows_of(home / f"job{groups}-0", "decision") == day.decisions
-                used = (costs[0].processor_s - costs[1].processor_s) / events * 1e9
-                print(
-                    f"Flink, {groups} groups: {used:,.0f} ns an event, share kept "
-                    f"{alone / used:.2f}; {costs[0].seconds:.0f} s in all, decisions "
-                    f"{'the same' if same else 'DIFFER'}; load {os.getloadavg()[0]:.1f}"
-                )
+            for turn in range(given.rounds):
+                for groups in used:
+                    at = [home / f"job{groups}-{turn}-{number}" for number in range(2)]
+                    costs = [
+                        on_flink(day, log, to, cluster, environment, groups)
+                        if groups
+                        else embedded(day, log, to)
+                        for (log, _), to in zip(logs, at, strict=True)
+                    ]
+                    if groups and rows_of(at[0], "decision") != day.decisions:
+                        print(f"Flink, {groups} groups: decisions DIFFER")
+                    took = costs[0].processor_s - costs[1].processor_s
+                    used[groups].append(took / events * 1e9)
+                    seconds[groups].append((costs[0].seconds - costs[1].seconds) / events * 1e9)
+                    print(f"turn {turn}, {groups} groups: load {os.getloadavg()[0]:.1f}")
         finally:
             cluster.stop()
+    alone = statistics.median(used[0])
+    print("| what | ns of processor an event | ns of time an event | share kept |")
+    for groups, values in used.items():
+        name = f"Flink, {groups} groups" if groups else "`wavebreak run`"
+        kept = alone / statistics.median(values)
+        print(f"| {name} | {spread(values)} | {spread(seconds[groups])} | {kept:.2f} |")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class LocalCluster:
             "heartbeat.interval": "1 s",
             "heartbeat.timeout": "6 s",
             "restart-strategy.type": "fixed-delay",
-            "restart-strategy.fixed-delay.attempts": 5,
+            "restart-strategy.fixed-delay.attempts": 100,
             "restart-strategy.fixed-delay.delay": "1 s",
         }), "utf-8")  # fmt: skip
         (home / "tmp").mkdir()
@@ -112,6 +112,13 @@ class LocalCluster:
     def kill_manager(self, number: int) -> None:
         """Kill a TaskManager as it is."""
         self._kill(f"taskmanager{number}")
+
+    def kill_job_manager(self) -> None:
+        """Kill the JobManager as it is, and start another one, which knows of no job."""
+        self._kill("jobmanager0")
+        self._launch("jobmanager")
+        await_(lambda: answers(self._port), "the JobManager does not answer")
+        await_(lambda: self._known() == self._managers, "a TaskManager did not come back")
 
     def stop(self) -> None:
         """Kill all."""

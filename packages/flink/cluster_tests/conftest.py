@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from support.external_servers import Postgres
 from support.flink_cluster import LocalCluster
 from support.flink_jobs import Decided, decided
+from support.kafka_broker import KafkaBroker
 from wavebreak_flink.environment import FlinkEnvironment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,6 +35,28 @@ def cluster(
 ) -> Iterator[LocalCluster]:
     """A JobManager and two TaskManagers."""
     made = LocalCluster(environment, tmp_path_factory.mktemp("cluster"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of a PostgreSQL that has no tables yet."""
+    server = Postgres()
+    try:
+        server.start()
+        yield f"{server.url}/postgres"
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[KafkaBroker]:
+    """A broker that runs."""
+    made = KafkaBroker()
     try:
         made.start()
         yield made

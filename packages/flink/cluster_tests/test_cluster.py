@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.flink_cluster import LocalCluster, in_mid_run
-from support.flink_jobs import Decided
+from support.flink_jobs import OPTIONS, Decided
 from wavebreak_flink import submission
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.settings import JobSettings
@@ -15,7 +15,6 @@ from wavebreak_flink.submission import Submission, rows_of
 
 SMALL = 10_000
 """Bytes of a block where something happens in mid-run."""
-OPTIONS = {"execution.checkpointing.interval": "1000"}
 
 
 def submitted(
@@ -50,15 +49,3 @@ def test_a_killed_task_manager_changes_nothing(
     cluster.launch_manager(0)
     same_at_the_end(made, day, tmp_path / "job")
     assert made.api.overview(made.job).restarts >= 1
-
-
-def test_a_job_is_rescaled_from_savepoints(
-    cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path
-) -> None:
-    home = tmp_path / "job"
-    job = day.settings(home, block=SMALL, groups=1, mark_every=10)
-    made = submitted(cluster, environment, job)
-    for groups in (4, 2):
-        in_mid_run(made)
-        made = submission.rescale(home, groups, environment)
-    same_at_the_end(made, day, home)

@@ -94,6 +94,11 @@ def submit(
 def savepoint(home: Path, *, stop: bool = False) -> Submission:
     """Make a savepoint of a job, and stop it where it is to go on elsewhere."""
     known = load(home)
+    if not known.api.is_running(known.job):
+        raise UsageError(
+            "the cluster does not run the job any more: it has ended, or the cluster lost it",
+            fix="see `wavebreak flink status`; what was lost goes on by `flink rescale --lost`",
+        )
     place = known.api.savepoint(known.job, (home / "savepoints").as_uri(), stop=stop)
     if stop:
         known.api.wait_for(known.job)
@@ -103,8 +108,8 @@ def savepoint(home: Path, *, stop: bool = False) -> Submission:
 
 
 def rescale(
-    home: Path, groups: int, environment: FlinkEnvironment, flink: str = ""
-) -> Submission:  # fmt: skip
+    home: Path, groups: int, environment: FlinkEnvironment, flink: str = "", *, lost: bool = False
+) -> Submission:
     """Let a job go on with a number of groups, from a savepoint.
 
     Args:
@@ -112,15 +117,27 @@ def rescale(
         groups: How many.
         environment: With Flink's programs.
         flink: The cluster on which it goes on ("": where it ran).
+        lost: Whether no cluster has the job any more: it goes on from its newest checkpoint.
 
     """
     job, known = settings.load(home / settings.FILE), load(home)
-    if not known.stopped:
+    if lost:
+        if not flink and known.api.is_running(known.job):
+            raise UsageError("the cluster still runs the job", fix="leave out --lost")
+        known = msgspec.structs.replace(known, savepoint=_newest_checkpoint(home, known))
+    elif not known.stopped:
         known = savepoint(home, stop=True)
     job = msgspec.structs.replace(job, groups=groups)
     return submit(
         job, environment, flink or known.flink, savepoint=known.savepoint, options=known.options
     )
+
+
+def _newest_checkpoint(home: Path, known: Submission) -> str:
+    """Return where the newest whole checkpoint of a job lies, else from what it went on."""
+    found = (home / "checkpoints" / known.job).glob("chk-*/_metadata")
+    numbered = {int(path.parent.name.removeprefix("chk-")): path.parent for path in found}
+    return numbered[max(numbered)].as_uri() if numbered else known.savepoint
 
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:

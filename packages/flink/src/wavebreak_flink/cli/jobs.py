@@ -183,14 +183,20 @@ def rescale(
         str, typer.Option("--flink", help="Cluster on which it goes on (default: where it ran).")
     ] = "",
     environment: Environment = None,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="The cluster lost it: go on from its last checkpoint.")
+    ] = False,
 ) -> None:
     """Let a job go on with a parallelism, from where it was stopped or a savepoint made now."""
     from wavebreak_flink import submission
     from wavebreak_flink.environment import find_environment
 
     found = find_environment(environment)
-    made = submission.rescale(home.absolute(), parallelism, found, flink_url)
-    out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {made.savepoint}")
+    made = submission.rescale(
+        home.absolute(), parallelism, found, flink_url, lost=lost
+    )  # fmt: skip
+    where = made.savepoint or "the log's beginning"
+    out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {where}")
 
 
 @flink.command(epilog="Example: `wavebreak flink replay job`")
