@@ -18,14 +18,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from benchmarks import machine
 from support.flink_cluster import LocalCluster
 from support.flink_jobs import Decided, decided, in_lines
-from wavebreak_flink import submission
+from wavebreak.io import read
+from wavebreak.io.log_rows import decode_row, encode_row
+from wavebreak_flink import messages, submission
 from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.fan_out import FanOut
+from wavebreak_flink.shard_task import ShardTask
 from wavebreak_flink.submission import rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +86,66 @@ def on_flink(
     return Cost(processor_s(cluster.pids) - before, took)
 
 
+class Stages(NamedTuple):
+    """Processor time and bytes of the stages of a job over a service's log, without Flink (ns)."""
+
+    body: float
+    fan_out: float
+    shards: float
+    body_bytes: float
+    message_bytes: float
+
+
+class RowsInMemory:
+    """Rows of a log in memory, in place of a topic; each block is one (`fan_out.Log`)."""
+
+    last = -1
+
+    def __init__(self, bodies: list[bytes]) -> None:
+        self.bodies, self.decoding_ns = bodies, 0
+
+    def read(self, number: int) -> pa.RecordBatch:
+        """Return a block."""
+        began = time.thread_time_ns()
+        events = decode_row(self.bodies[number])
+        self.decoding_ns += time.thread_time_ns() - began
+        return events
+
+    def between(self, first: int, end: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Return blocks."""
+        return ((number, self.read(number)) for number in range(first, end))
+
+    def forget(self, number: int) -> None:
+        """Do nothing."""
+
+
+def stages(day: Decided, home: Path) -> Stages:
+    """Cost of the stages, one after the other in this thread, second half of the log."""
+    job = day.settings(home, mark_every=1 << 30)
+    edge = job.edge()
+    events = pa.Table.from_batches([batch.log for batch in read(day.log, edge)]).combine_chunks()
+    log = RowsInMemory([bytes(encode_row(b)) for b in events.to_batches(max_chunksize=5_000)])
+    fan_out, half, bodies = FanOut(job, log), len(log.bodies) // 2, len(log.bodies)
+    fan_out_ns, shards_ns, message_bytes = 0, 0, 0
+    with closing(ShardTask(job, 0)) as task:
+        for number in range(bodies):
+            if number == half:
+                log.decoding_ns = fan_out_ns = shards_ns = message_bytes = 0
+            began = time.thread_time_ns()
+            encoded = [messages.encode(s.messages[0]) for s in fan_out.take(number)]
+            fan_out_ns += time.thread_time_ns() - began
+            message_bytes += sum(map(len, encoded))
+            began = time.thread_time_ns()
+            for each in encoded:
+                list(task.take(messages.decode(each)))
+            shards_ns += time.thread_time_ns() - began
+    many = events.num_rows - 5_000 * half
+    return Stages(
+        log.decoding_ns / many, (fan_out_ns - log.decoding_ns) / many, shards_ns / many,
+        sum(map(len, log.bodies)) / events.num_rows, message_bytes / many,
+    )  # fmt: skip
+
+
 def spread(values: list[float]) -> str:
     """Median, lowest and highest of a figure (ns)."""
     return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
@@ -99,6 +167,9 @@ def main() -> None:
         logs = [in_lines(day.log), in_lines(day.log, home / "short.jsonl", share=6)]
         events = logs[0][1] - logs[1][1]
         print(f"{logs[0][1]:,} and {logs[1][1]:,} events, {len(day.decisions):,} decisions")
+        for turn in range(given.rounds):
+            parts = stages(day, home / f"stages{turn}")
+            print("stages: " + ", ".join(f"{k} {v:,.0f}" for k, v in parts._asdict().items()))
         used: dict[int, list[float]] = {groups: [] for groups in (0, *given.groups)}
         seconds: dict[int, list[float]] = {groups: [] for groups in used}
         cluster = LocalCluster(environment, home / "cluster")
