@@ -91,8 +91,8 @@ def need_of(rate: float, costs: UnitCosts, platform: Platform) -> Need:
     log_rate = rate * costs.body_bytes
     disk = log_rate * 86_400 * platform.body_days * platform.copies
     return Need(
-        accounts, fan_outs, cores, hosts, (state + hosts * replica) / 1e9, replica / 1e9, log_rate, rate * costs.message_bytes,
-        disk / 1e9,
+        accounts, fan_outs, cores, hosts, (state + hosts * replica) / 1e9, replica / 1e9,
+        log_rate, rate * costs.message_bytes, disk / 1e9,
     )  # fmt: skip
 
 
@@ -114,14 +114,14 @@ def main() -> None:
         print(", ".join(f"{name} {value:g}" for name, value in what._asdict().items()))
     limit = 1e9 * costs.engine_share / (costs.body_ns + costs.fan_out_ns)
     print(f"one fan-out that uses all of a core: {limit / 1e6:.2f} M events/s\n")
-    print("| events/s | accounts | fan-outs | cores | hosts | memory, of it a replica a host | log | messages | a month: "
-          + ", ".join(CLOUDS) + " |\n|" + "---|" * 9)  # fmt: skip
+    print("| events/s | accounts | fan-outs | cores | hosts | memory; a replica | log | messages "
+          "| a month: " + ", ".join(CLOUDS) + " |\n|" + "---|" * 9)  # fmt: skip
     for rate in (1e6, 1e7, 1e8):
         need = need_of(rate, costs, platform)
         bill = ", ".join(f"${dollars(need, p, platform) / 1000:,.0f} k" for p in CLOUDS.values())
         print(
             f"| {rate / 1e6:,.0f} M | {need.accounts / 1e9:,.1f} billion | {need.fan_outs:,.0f} | "
-            f"{need.cores:,.0f} | {need.hosts:,} | {need.memory_gb / 1000:,.1f} TB, "
+            f"{need.cores:,.0f} | {need.hosts:,} | {need.memory_gb / 1000:,.1f} TB; "
             f"{need.replica_gb / 1000:,.2f} TB | "
             f"{need.log_rate / 1e6:,.0f} MB/s | {need.message_rate / 1e6:,.0f} MB/s | {bill} |"
         )

@@ -33,6 +33,12 @@ def topic(tmp_path: Path) -> Iterator[MemoryTopic]:
         yield made
 
 
+def test_a_connection_that_is_copied_has_the_same_topic(topic: MemoryTopic) -> None:
+    # As a service over PostgreSQL copies it, for the session of its lock.
+    copied = connection.copy().settings_dict[database.LOG_BODIES]
+    assert copied is log_bodies.bound()
+
+
 def append(number: int, account: str = "ann") -> None:
     """Append a body of two sign-ins to the log, as a service would."""
     events = [

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from django.db import OperationalError, connections, transaction
 
@@ -193,6 +193,10 @@ class TopicBodies:
         self._topic, self._heartbeat_s = topic, heartbeat_s
         self._appended_s = -heartbeat_s
         self._rewriting = threading.RLock()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: settings of a connection are copied, and connections are not."""
+        return self
 
     def check_start(self) -> None:
         """Make the topic of a new log; raise ServiceError for one that cannot be this log's."""
