@@ -118,6 +118,9 @@ class RowsInMemory:
     def forget(self, number: int) -> None:
         """Do nothing."""
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 def stages(day: Decided, home: Path) -> Stages:
     """Cost of the stages, one after the other in this thread, second half of the log."""

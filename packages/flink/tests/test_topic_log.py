@@ -48,6 +48,9 @@ class ServiceLog:
     def at(self, first: int, /) -> LogRow | None:
         return next((row for row in self.rows if row.first == first), None)
 
+    def close(self) -> None:
+        """Do nothing."""
+
     def body(self, offset: int, key: bytes, /) -> bytes:
         known, blob = self.records[offset]
         return blob if known == key else b""

@@ -78,6 +78,9 @@ class EventLog:
     def forget(self, number: int) -> None:
         """Do nothing: a file stays what it is."""
 
+    def close(self) -> None:
+        """Do nothing: a file is open while it is read."""
+
     @property
     def last(self) -> int:
         """The number of the last block."""

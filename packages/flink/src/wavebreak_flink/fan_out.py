@@ -38,6 +38,10 @@ class Log(Protocol):
         """Delete what only blocks before a number need."""
         ...
 
+    def close(self) -> None:
+        """End what it holds open."""
+        ...
+
 
 class Step(NamedTuple):
     """What becomes of a block: a message for each group, and the events that were refused."""

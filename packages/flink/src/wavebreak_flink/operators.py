@@ -31,9 +31,14 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start."""
-        self._fan_out = FanOut(self._settings, open_log(self._settings))
+        self._log = open_log(self._settings)
+        self._fan_out = FanOut(self._settings, self._log)
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
         self._events, self._refusals = metrics.counter("events"), metrics.counter("refused")
+
+    def close(self) -> None:
+        """End what it holds open."""
+        self._log.close()
 
     def process_element(self, value: int, ctx: ProcessFunction.Context) -> Iterator[Any]:
         """Take a block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -184,10 +185,11 @@ def compare(home: Path) -> Comparison:
 
 def _engine_decisions(home: Path) -> Iterator[bytes]:
     job = settings.load(home / settings.FILE)
-    engine, edge, log = job.engine(), job.edge(), open_log(job)
-    for _, piece in log.between(0, _EVER):
-        for made in engine.take(decode(piece, edge).log):
+    engine, edge = job.engine(), job.edge()
+    with closing(open_log(job)) as log:
+        for _, piece in log.between(0, _EVER):
+            for made in engine.take(decode(piece, edge).log):
+                yield msgspec.json.encode(made)
+        # A log that grows has an open epoch, as it has in the job.
+        for made in engine.finish() if log.last >= 0 else ():
             yield msgspec.json.encode(made)
-    # A log that grows has an open epoch, as it has in the job.
-    for made in engine.finish() if log.last >= 0 else ():
-        yield msgspec.json.encode(made)

@@ -80,12 +80,20 @@ class RowSource(Protocol):
         """Return a row."""
         ...
 
+    def close(self) -> None:
+        """End what it holds open."""
+        ...
+
 
 class BodySource(Protocol):
     """The records of the log's topic."""
 
     def body(self, offset: int, key: bytes, /) -> bytes:
         """Return the value of a record; empty where there is no such record any more."""
+        ...
+
+    def close(self) -> None:
+        """End what it holds open."""
         ...
 
 
@@ -113,6 +121,10 @@ class Rows:
         """Return a row."""
         row = self._connection.execute(_ROW, (first,)).fetchone()
         return _row(*row) if row else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 def _row(first: int, count: int, sha256: Any, cell: Any) -> LogRow:
@@ -175,6 +187,10 @@ class Records:
             f"no broker of the log's topic answered for {self._patience_s} s",
             fix="check the Kafka cluster; the job goes on from its last checkpoint",
         )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._consumer.close()
 
 
 class Stretch(msgspec.Struct, frozen=True, array_like=True):
@@ -302,6 +318,11 @@ class TopicLog:
     def forget(self, number: int) -> None:
         """Delete what only blocks before a number need."""
         self._notes.forget(number)
+
+    def close(self) -> None:
+        """End what it holds open."""
+        self._rows.close()
+        self._bodies.close()
 
     def _events(self, stretch: Stretch) -> pa.RecordBatch:
         return pa.Table.from_batches(self._pieces(stretch)).combine_chunks().to_batches()[0]
