@@ -97,7 +97,7 @@ class Stages(NamedTuple):
 
 
 class RowsInMemory:
-    """Rows of a log in memory, in place of a topic; each block is one (`fan_out.Log`)."""
+    """Rows of a log in memory, in place of a topic; each block is one (`logs.Log`)."""
 
     last = -1
 

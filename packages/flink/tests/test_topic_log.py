@@ -85,7 +85,7 @@ def written(batches: list[pa.RecordBatch]) -> ServiceLog:
 
 
 def ids(batches: list[pa.RecordBatch]) -> list[str]:
-    return [name for events in batches for name in events.column("id").to_pylist()]
+    return [str(name) for events in batches for name in events.column("id").to_pylist()]
 
 
 def test_blocks_hold_what_rows_name(batches: list[pa.RecordBatch], tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_a_row_that_an_erasure_rewrote_is_read(
 ) -> None:
     service = written(batches[:1])
     former = service.rows[0]
-    rewritten = bytes(encode_row(batches[1].slice(0, former.count)))
+    rewritten = bytes(encode_row(batches[1].slice(0, former.size)))
     service.rows = [
-        LogRow(0, former.count, row_digest(rewritten), service.record(0, rewritten))
+        LogRow(0, former.size, row_digest(rewritten), service.record(0, rewritten))
     ]  # fmt: skip
     stale = ServiceLog()
     stale.rows, stale.records = [former], [(b"", b"")] * 2

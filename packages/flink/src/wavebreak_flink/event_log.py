@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -26,7 +27,7 @@ _NEWLINE = 10
 _MARK = b"\xef\xbb\xbf"
 
 
-Piece = LineBlock | pa.RecordBatch
+Piece: TypeAlias = LineBlock | pa.RecordBatch
 """A block of a log: lines of JSON, or events that are validated and pseudonymized."""
 
 

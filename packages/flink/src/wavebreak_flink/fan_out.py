@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -13,34 +13,10 @@ from wavebreak.features.facts import Segment
 from wavebreak.io import Batch
 from wavebreak.schema.events import Refusal
 from wavebreak_flink.event_log import Piece, decode
+from wavebreak_flink.logs import Log
 from wavebreak_flink.marks import FAN_OUT, Marks
 from wavebreak_flink.messages import Message, Texts, part_of
 from wavebreak_flink.settings import JobSettings
-
-
-class Log(Protocol):
-    """A log of numbered blocks that can be read again."""
-
-    @property
-    def last(self) -> int:
-        """The number of the last block (-1: the log has no end)."""
-        ...
-
-    def read(self, number: int, /) -> Piece:
-        """Return a block; one without events where the log has no more yet."""
-        ...
-
-    def between(self, first: int, end: int, /) -> Iterator[tuple[int, Piece]]:
-        """Return the blocks from a number on, up to another, each with its number."""
-        ...
-
-    def forget(self, number: int, /) -> None:
-        """Delete what only blocks before a number need."""
-        ...
-
-    def close(self) -> None:
-        """End what it holds open."""
-        ...
 
 
 class Step(NamedTuple):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -28,7 +28,6 @@ from wavebreak.extras import LazyModule
 from wavebreak.io.log_rows import body_key, body_offset, decode_row, row_digest
 from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.schema.events import LOG_SCHEMA
-from wavebreak_flink.settings import JobSettings
 
 psycopg: Any = LazyModule("psycopg")
 
@@ -55,14 +54,14 @@ class LogRow(NamedTuple):
     """A row of the service's log: its first position, how many events, and where the body is."""
 
     first: int
-    count: int
+    size: int
     sha256: bytes
     cell: bytes
 
     @property
     def end(self) -> int:
         """The position after its last event."""
-        return self.first + self.count
+        return self.first + self.size
 
 
 class RowSource(Protocol):
@@ -127,8 +126,8 @@ class Rows:
         self._connection.close()
 
 
-def _row(first: int, count: int, sha256: Any, cell: Any) -> LogRow:
-    return LogRow(first, count, bytes(sha256), bytes(cell))
+def _row(first: int, size: int, sha256: Any, cell: Any) -> LogRow:
+    return LogRow(first, size, bytes(sha256), bytes(cell))
 
 
 class Records:
@@ -251,7 +250,7 @@ class Notes:
 
 
 class TopicLog:
-    """The log of a service in blocks (`fan_out.Log`).
+    """The log of a service in blocks (`logs.Log`).
 
     Args:
         home: The job's directory.
@@ -264,14 +263,6 @@ class TopicLog:
 
     def __init__(self, home: Path, rows: RowSource, bodies: BodySource) -> None:
         self._rows, self._bodies, self._notes = rows, bodies, Notes(home)
-
-    @classmethod
-    def of(cls, settings: JobSettings) -> Self:
-        """Open the log of a job's settings."""
-        return cls(
-            Path(settings.home), Rows(settings.database),
-            Records(settings.topic, settings.patience_s),
-        )  # fmt: skip
 
     def read(self, number: int) -> pa.RecordBatch:
         """Return the events of a block; none where nothing new comes within `HEARTBEAT_S`."""
@@ -287,7 +278,7 @@ class TopicLog:
             time.sleep(_PAUSE_S)
         many = 0
         for row in rows:
-            many += row.count
+            many += row.size
             if many >= BLOCK_EVENTS:
                 break
         return self._events(self._notes.write(number, Stretch(begin, begin + many)))
