@@ -72,7 +72,7 @@ def batches(day: Decided) -> list[pa.RecordBatch]:
     """The day's events as a service would write them, in rows."""
     edge = day.settings(day.home / "any").edge()
     events = pa.Table.from_batches([batch.log for batch in read(day.log, edge)]).combine_chunks()
-    return events.to_batches(max_chunksize=400)
+    return list(events.to_batches(max_chunksize=400))
 
 
 def written(batches: list[pa.RecordBatch]) -> ServiceLog:
