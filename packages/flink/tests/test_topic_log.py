@@ -153,6 +153,20 @@ def test_a_body_that_is_missing_stops_the_job(
         TopicLog(tmp_path, service, service).read(0)
 
 
+def test_a_block_whose_note_is_gone_stops_the_job(
+    batches: list[pa.RecordBatch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_log, "NOTES", 1)
+    service = written(batches[:9])
+    log = TopicLog(tmp_path, service, service)
+    assert [log.read(number).num_rows > 0 for number in range(3)] == [True] * 3
+    log.forget(2)
+    # A savepoint may be older than every mark: without its blocks, decisions would be lost.
+    with pytest.raises(FileError, match="what block 1 had is not noted any more"):
+        log.read(1)
+    assert log.read(2).num_rows > 0
+
+
 def test_a_log_whose_beginning_is_gone_is_refused(
     batches: list[pa.RecordBatch], tmp_path: Path
 ) -> None:
@@ -163,8 +177,12 @@ def test_a_log_whose_beginning_is_gone_is_refused(
 
 
 def test_a_job_over_the_log_decides_the_same(
-    day: Decided, batches: list[pa.RecordBatch], tmp_path: Path
+    day: Decided,
+    batches: list[pa.RecordBatch],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(topic_log, "NOTES", 1)
     job = day.settings(tmp_path / "job", groups=2, model="none", mark_every=2, marks_kept=2)
     expected, service, rows, number = open_epoch(job), ServiceLog(), list[bytes](), 0
     rest = iter(batches)

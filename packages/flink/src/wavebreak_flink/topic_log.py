@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ BLOCK_EVENTS = 50_000
 """A block ends with the row in which it has so many events."""
 HEARTBEAT_S = 0.5
 """Where nothing new is there for so long, a block without events comes."""
+NOTES = 10_000
+"""Notes that are kept in any case: a checkpoint may be older than the oldest mark."""
 _PAUSE_S = 0.05
 _ROWS_AT_ONCE, _READ_AGAIN = 512, 20
 _POLL_S = 1.0
@@ -240,10 +243,11 @@ class Notes:
         return self.read(number)
 
     def forget(self, number: int) -> None:
-        """Delete the notes of blocks before a number, but the last."""
-        for each in [n for n in self._numbers[:-1] if n < number]:
+        """Delete the notes of blocks before a number, but the last `NOTES`."""
+        surplus = [each for each in self._numbers[:-NOTES] if each < number]
+        for each in surplus:
             self._path(each).unlink(missing_ok=True)
-            self._numbers.remove(each)
+        del self._numbers[: len(surplus)]
 
     def _path(self, number: int) -> Path:
         return self._root / f"{number:020d}"
@@ -267,9 +271,15 @@ class TopicLog:
     def read(self, number: int) -> pa.RecordBatch:
         """Return the events of a block; none where nothing new comes within `HEARTBEAT_S`."""
         numbers = self._notes.numbers
-        if number in numbers:
+        at = bisect_left(numbers, number)
+        if at < len(numbers) and numbers[at] == number:
             return self._events(self._notes.read(number))
-        if numbers and number < numbers[-1]:
+        if at < len(numbers):
+            if at == 0 and self._notes.read(numbers[0]).begin:
+                raise FileError(
+                    f"what block {number:,} had is not noted any more",
+                    fix="go on from a newer savepoint, or submit the job anew",
+                )
             return _EMPTY
         begin, end = self._notes.end, time.monotonic() + HEARTBEAT_S
         while not (rows := self._new_rows(begin)):
