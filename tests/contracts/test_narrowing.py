@@ -127,7 +127,7 @@ CONSOLE: dict[str, Form] = {
     # One person's, whose role has it, with a reason and an audit entry.
     **dict.fromkeys(
         ("policy_rollback", "model_rollback", "policy_calibration_approve", "approve_source",
-         "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
+         "declare_lane", "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
          "model_register", "model_compare", "model_follow", "model_unfollow", "act", "decide",
          "bulk", "undo_batch", "undo_act", "decide_appeal", "mark_golden", "unmark_golden",
          "reasons", "add_user", "change_user", "reset_user", "add_key", "revoke_key",
