@@ -72,8 +72,8 @@ def list_lanes(home: Home, options: Effective, as_json: Json = False, wide: Wide
         )
         for each in found.accounts
     ]
-    columns = ("account", "lane", "since (UTC)", "by", "reason")
-    print_table(Table("Declared accounts", columns, rows, words=frozenset(range(5))), out)
+    named = ("account", "lane", "since (UTC)", "by", "reason")
+    print_table(Table("Declared accounts", named, rows, words=frozenset(range(5))), out)
 
 
 @lanes.command(
