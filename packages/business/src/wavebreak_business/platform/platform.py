@@ -456,6 +456,10 @@ class Platform:
         (slot,) = self.names.find(pa.array([account])).tolist()
         return int(self.people[slot]) if 0 <= slot < self.people.size else -1
 
+    def knows_id(self, account: str) -> bool:
+        """Whether an id was ever somebody's here. A question adds nobody."""
+        return int(self.names.find(pa.array([account]))[0]) >= 0
+
     def weight_of(self, account: str) -> int:
         """Return what reactions of a person weigh, in hundredths."""
         return self.weights.get(self.known_person(account), FULL_WEIGHT)

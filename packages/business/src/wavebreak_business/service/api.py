@@ -30,6 +30,7 @@ from wavebreak_business.platform.events import (
 from wavebreak_business.platform.platform import Platform
 from wavebreak_business.service import reporters, sends, standing, views, words
 from wavebreak_business.service.apps import BUSINESS
+from wavebreak_business.service.engine_numbers import register_numbers
 from wavebreak_business.service.live_platform import LivePlatform, Turn, live_platform
 from wavebreak_business.service.models import KeyPortfolio
 from wavebreak_business.service.sends import not_found, portfolio_of
@@ -456,7 +457,10 @@ async def put_portfolio(
         apply_change(turn, event, author, "update_portfolio", portfolio)
         return _view(turn.platform, portfolio, turn.now_ms)
 
-    return await caller.live.turn(change)
+    view = await caller.live.turn(change)
+    added = [number.number for number in body.numbers]
+    await register_numbers(context, portfolio, added, body.removed)
+    return view
 
 
 @router.operation(

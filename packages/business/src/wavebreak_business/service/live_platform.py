@@ -100,9 +100,12 @@ class Turn:
 
     def taken(self, keys: Iterable[bytes]) -> dict[bytes, Taken]:
         """Return which ids, by `id_key`, were taken before."""
-        rows = TakenId.objects.filter(key__in=list(keys))
-        found = rows.values_list("key", "stands_for", "answer")
-        return {bytes(key): Taken(bytes(stands), bytes(answer)) for key, stands, answer in found}
+        wanted, taken = list(keys), dict[bytes, Taken]()
+        for at in range(0, len(wanted), _CHUNK):
+            rows = TakenId.objects.filter(key__in=wanted[at : at + _CHUNK])
+            for key, stands, answer in rows.values_list("key", "stands_for", "answer"):
+                taken[bytes(key)] = Taken(bytes(stands), bytes(answer))
+        return taken
 
     def forget_keys(self) -> None:
         """Have it read anew which keys act for which portfolios: this turn changes it."""

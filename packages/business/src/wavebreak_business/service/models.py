@@ -67,6 +67,18 @@ class LogErasure(models.Model):
         db_table = "business_erasure"
 
 
+class FollowedLog(AuthenticatedModel):
+    """How far the platform has read the service's log: one row, of the number 1."""
+
+    AUTHENTICATED = ("id", "position")
+
+    position = models.BigIntegerField()
+
+    class Meta:
+        db_table = "business_followed"
+        verbose_name = "position until which the platform has read the service's log"
+
+
 class TakenId(models.Model):
     """An id that was taken, by a keyed hash: what it stood for, and the answer that it got.
 

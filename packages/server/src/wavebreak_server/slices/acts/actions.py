@@ -212,12 +212,7 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
     """
     await check_ids(context, [account])
     entry = await begin_audit(context, "declare_lane", account, f"{lane}: {reason}")
-    if wrong := context.service.clock_fault():
-        raise DomainError("clock-fault", fault=wrong)
-    newest, earliest = await context.service.ask(
-        lambda engine: (int(engine.fanout.clock[0]["newest"]), engine.fanout.earliest_in_time())
-    )
-    now = context.now_ms if newest < 0 else max(earliest, min(context.now_ms, newest))
+    now = await log_time_ms(context)
     event = f"declared-{secrets.token_hex(12)}"
     line = {"type": "account.declared", "ts": now, "id": event, "account": account, "lane": lane}
     taken = await context.service.accept(
@@ -231,6 +226,21 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
         )
     await finish_audit(context, entry)
     return event
+
+
+async def log_time_ms(context: RequestContext) -> int:
+    """Return the log's own time: an event of it is never late, and makes none late.
+
+    Raises:
+        DomainError: This machine's clock is wrong.
+
+    """
+    if wrong := context.service.clock_fault():
+        raise DomainError("clock-fault", fault=wrong)
+    newest, earliest = await context.service.ask(
+        lambda engine: (int(engine.fanout.clock[0]["newest"]), engine.fanout.earliest_in_time())
+    )
+    return context.now_ms if newest < 0 else max(earliest, min(context.now_ms, newest))
 
 
 def read_lane(engine: Engine, account: str) -> Lane:
