@@ -124,6 +124,19 @@ def test_place_is_free_exactly_a_day_after_it_was_taken(served: Live, clock: Any
     served(test)
 
 
+def test_silence_of_days_frees_places_at_once(served: Live, clock: Any) -> None:
+    async def test(made: Running) -> None:
+        await register(made, limit=2)
+        assert outcomes(await decide(made, sends("ann", "ben"))) == ["accepted"] * 2
+        clock.ahead_ms = 3 * DAY
+        (answer,) = await decide(made, sends("cyd"))
+        assert (answer["outcome"], answer["at_ms"] >= made.service.clock() - MINUTE) == (
+            "accepted", True,
+        )  # fmt: skip
+
+    served(test)
+
+
 def test_restart_goes_on_where_the_log_ends(served_by_each: Live) -> None:
     kept: dict[str, Any] = {}
 

@@ -54,6 +54,7 @@ def limits(policy: Policy = None, as_json: Json = False, wide: Wide = False) -> 
         ("pause of a template", " → ".join([*found.pauses.ladder, "disabled"])),
         ("low, medium quality", f"{percent(quality.low)}, {percent(quality.medium)} bad of a week"),
         ("ladder", " → ".join(step.name for step in found.ladder.steps)),
+        ("a service's log stays", (found.log.keep and f"{found.log.keep} at least") or "for ever"),
     ]
     title = f"Limits as of {found.as_of.isoformat()}"
     print_table(Table(title, ("limit", "value"), rows, words=frozenset({0, 1})), out)

@@ -136,15 +136,19 @@ class Platform:
         lateness_s: How far behind the log's time an event may be without being late. A late one is
             taken too, at its portfolio's own time.
         secret: Of the tables' hashes (None: a random one).
+        dated_here: Whether no event is dated ahead of the clock of who writes the log: then the
+            log's time follows each. Else one that is far ahead is taken at the log's time, until
+            several in a row say so.
 
     """
 
     def __init__(
         self, settings: Settings, *, workers: int = 1, lateness_s: int = 60,
-        secret: bytes | None = None,
+        secret: bytes | None = None, dated_here: bool = False,
     ) -> None:  # fmt: skip
         secret = secret or random_secret()
         self.settings, self.lateness_ms = settings, lateness_s * 1000
+        self.dated_here = dated_here
         self.state = State(settings.limits, workers=workers, secret=secret)
         self.registry = Registry(settings.limits, self.state)
         self.consents = Consents(settings.limits)
@@ -220,12 +224,25 @@ class Platform:
         epochs = np.zeros(times.size, np.int64)
         while done < times.size:
             begin, done = done, self.seen.note(spans, repeated, done)
-            assign_epochs(
-                self.clock, times, repeated, labels, self.lateness_ms, drop, epochs, begin, done
-            )
+            if self.dated_here:
+                epochs[begin:done] = self._follow(times[begin:done], repeated[begin:done])
+            else:
+                assign_epochs(
+                    self.clock, times, repeated, labels, self.lateness_ms, drop, epochs, begin, done
+                )
             if done < times.size:
                 self.seen.grow(int(self.clock["newest"][0]))
         return times, repeated, epochs
+
+    def _follow(self, times: Any, repeated: Any) -> Any:
+        """Let the log's time follow events; return their epochs."""
+        if not times.size:
+            return times
+        before = int(self.clock["newest"][0])
+        newest = np.maximum.accumulate(np.where(repeated, before, times))
+        newest = np.maximum(newest, before)
+        self.clock["newest"] = newest[-1]
+        return newest // EPOCH_MS
 
     def _row(
         self, event: Any, at: int, weights: Mapping[str, int], result: Result
