@@ -163,6 +163,39 @@ def replay(
         print_table(Table("Events refused", ("cause", "events"), refused), out)
 
 
+@business.command(epilog="Example: `wavebreak business erase out --list var/erasures.jsonl`")
+def erase(
+    out_path: Annotated[Path, typer.Argument(metavar="OUT", help="Directory that replay wrote.")],
+    accounts: Annotated[list[str] | None, typer.Argument(help="Whom to erase.")] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="A service's list: HOME/erasures.jsonl."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Erase people's pseudonyms from the log of a replay, as an erasure does from a service's log.
+
+    Numbers and addresses of the accounts go; accounts and counts stay. A service's erasure does not
+    know of files that were written elsewhere: run this over each, or delete them.
+    """
+    from wavebreak.privacy.erasure import erase_from_file
+    from wavebreak.reports.tables import count_of
+    from wavebreak_business.platform.replay import LOG, listed_accounts
+
+    wanted = {*(accounts or ()), *(listed_accounts(listed) if listed is not None else ())}
+    if not wanted:
+        raise UsageError("nobody is named", fix="name accounts, or give --list FILE")
+    path = out_path / LOG
+    if not path.exists():
+        raise FileError(f"{path} does not exist", fix="give the directory that replay wrote")
+    found = erase_from_file(path, wanted)
+    if as_json:
+        print_json({"events": sum(found.values()), "accounts": len(found)})
+        return
+    of = count_of(len(found), "account")
+    out.print(f"{count_of(sum(found.values()), 'event')} of {of} erased from {path}")
+
+
 @business.command(epilog="Example: `wavebreak business simulate --list opted_in --people 100000`")
 def simulate(
     lists: Annotated[
