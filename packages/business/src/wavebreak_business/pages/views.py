@@ -153,6 +153,7 @@ def _show(
         "console/portfolio.html",
         **found,
         numbers=view.numbers[:SHOWN_NUMBERS],
+        parties=[view.legal_name, *view.owners],
         templates=keyset(request, rows, lambda row: row.view.template),
         grounds=shown.GROUNDS,
         lift=LIFT,
