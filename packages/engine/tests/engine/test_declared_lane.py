@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,7 @@ class Rush:
             self.now += MINUTE // 2
             self.take("message.delivered", "clock", peer="hand")
 
-    def come(self, account: str, lane: str = "none", **fields: object) -> None:
+    def come(self, account: str, lane: str = "none", **fields: Any) -> None:
         self.take("account.registered", account, **({"channel": 0} | fields))
         if lane != "none":
             self.take("account.declared", account, lane=LANES.index(lane))
@@ -138,7 +139,7 @@ class Rush:
         return found
 
 
-PLATFORM = {"channel": 2, "business": "shop"}
+PLATFORM: dict[str, Any] = {"channel": 2, "business": "shop"}
 
 
 def test_wave_of_newcomers_meets_no_declared_account() -> None:

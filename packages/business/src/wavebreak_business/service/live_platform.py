@@ -422,7 +422,7 @@ def position_at(at_ms: int) -> int | None:
         low, high = (middle, high) if row.at_ms <= at_ms else (low, middle - 1)
     row = PlatformRow.objects.filter(number=low).only("position").first()
     if row is not None:
-        return row.position
+        return int(row.position)
     return before.position if before is not None else 0
 
 

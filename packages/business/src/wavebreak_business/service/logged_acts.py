@@ -132,7 +132,7 @@ def _read(
             continue
         number = row["account"] if kind == "message.undeliverable" else row["peer"]
         number = None if kind in sends.ALONE else number
-        act = sends.ToldAct(row["id"], row["account"], row["ts"], kind, person, number, None)  # type: ignore[arg-type]
+        act = sends.ToldAct(row["id"], row["account"], row["ts"], kind, person, number, None)
         found.acts.append(act)
         if kind in reporters.REACTIONS:
             found.reacting.append(who)
