@@ -31,7 +31,7 @@ SHAPED = HOT_PATHS | {
     "/v1/business/{portfolio}/consents",
 }
 REASON = "because a test asks for it"
-OPERATION_COUNT = 60
+OPERATION_COUNT = 62
 ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32,
              "operator": "op-000000000000", "appeal": "1", "name": "matrix",
              "server": "home.example", "callback": "ping", "portfolio": "shop",

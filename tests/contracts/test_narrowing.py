@@ -85,7 +85,7 @@ API: dict[str, Row] = {
         ("override", "extend_quota", "declare_lane", "erase_personal", "label", "submit_appeal",
          "declare_source", "approve_source", "remove_source", "add_webhook", "remove_webhook",
          "rotate_webhook", "enable_webhook", "replay_webhook", "add_key", "rotate_key",
-         "revoke_key", "put_portfolio", "bind_key", "unbind_key"),
+         "revoke_key", "put_portfolio", "set_standing", "bind_key", "unbind_key"),
         PERSON,
     ),
     **dict.fromkeys(
@@ -94,7 +94,8 @@ API: dict[str, Row] = {
          "continued", "states", "follow_states", "query_states", "statement", "list_appeals",
          "get_appeal", "outside_lists", "convicted", "list_operators", "get_operator", "sources",
          "webhooks", "dead_letters", "keys", "metrics", "healthz", "readyz", "audit", "portfolios",
-         "show_portfolio", "portfolio_templates", "query_consent", "portfolio_keys"),
+         "show_portfolio", "standing_history", "portfolio_templates", "query_consent",
+         "portfolio_keys"),
         READS,
     ),
 }  # fmt: skip
@@ -134,7 +135,8 @@ CONSOLE: dict[str, Form] = {
          "reasons", "add_user", "change_user", "reset_user", "add_key", "revoke_key",
          "add_webhook", "remove_webhook", "enable_webhook", "make_report", "recount",
          "open_case", "case_act", "case_bundle_build", "legal_exhibit_redact",
-         "ask_opinion", "answer_opinion", "portfolio_act", "portfolio_appeal"),
+         "ask_opinion", "answer_opinion", "portfolio_act", "portfolio_appeal",
+         "declare_lane"),
         "one",
     ),
     # A claim ends by itself with its lease; a case that one person skips goes to others.

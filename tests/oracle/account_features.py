@@ -10,13 +10,13 @@ from typing import Any
 
 from oracle.account_history import (
     BUCKET_S,
-    IN_GROUPS,
     LARGE,
     NAN,
     PROOF,
     SMALL,
     AccountHistory,
     Fact,
+    channels_at,
     is_short,
     share,
 )
@@ -70,16 +70,7 @@ def _verification_weak(s: AccountHistory) -> float:
 
 
 def _channel(s: AccountHistory) -> float:
-    channel, known = 0, False
-    opening = {id(fact) for fact, _ in s.first_contacts}
-    for fact in s.facts:
-        given = fact.fields.get("channel") if fact.kind == "registered" else None
-        if given == 2 and "business" not in fact.fields:
-            given = 0
-        if given is not None and not (given == 2 and (known or fact.fields.get("attempted"))):
-            channel = given
-        known |= fact.kind in ("registered", "sent", *IN_GROUPS) or id(fact) in opening
-    return float(channel)
+    return float([0, *channels_at(s).values()][-1])
 
 
 def _bad(entity: str) -> Formula:

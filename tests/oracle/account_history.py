@@ -415,3 +415,24 @@ def is_short(fact: Fact) -> bool:
 def is_media(fact: Fact) -> bool:
     """Whether a send carries media, as far as was given."""
     return bool(fact.fields.get("media", 0))
+
+
+BUSINESS = 2
+"""The channel of numbers of businesses."""
+
+
+def channels_at(s: AccountHistory) -> dict[int, int]:
+    """Return the channel as of each fact, by the fact's identity, in their order."""
+    channel, known, found = 0, False, dict[int, int]()
+    opening = {id(fact) for fact, _ in s.first_contacts}
+    for fact in s.facts:
+        given = fact.fields.get("channel") if fact.kind == "registered" else None
+        if given == BUSINESS and "business" not in fact.fields:
+            given = 0
+        if given is not None and not (
+            given == BUSINESS and (known or fact.fields.get("attempted"))
+        ):
+            channel = given
+        known |= fact.kind in ("registered", "sent", *IN_GROUPS) or id(fact) in opening
+        found[id(fact)] = int(channel)
+    return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oracle.account_history import (
+    BUSINESS,
     COMES_IN,
     PROOF,
     YOUNG_S,
     AccountHistory,
+    channels_at,
     is_cold,
 )
 from oracle.enforcement import Enforcement
@@ -112,17 +114,25 @@ def _clusters(account: str, story: AccountHistory) -> Iterator[Contribution]:
 
 
 def _wave(story: AccountHistory) -> Iterator[Contribution]:
-    """Registrations; strangers, no newcomers, contacted by a young account; their answers."""
+    """Registrations; strangers, no newcomers, contacted by a young account; their answers.
+
+    Who is declared, or a number of a business, says nothing of waves.
+    """
     evidence = Evidence(story)
     lists = {"new_contact": evidence.contacts, "new_answer": evidence.answer_times}
     of = {id(fact): table for table, facts in lists.items() for fact in facts}
-    clock, born = -1, None
+    channels = channels_at(story)
+    clock, born, lane = -1, None, 0
     for fact in story.facts:
         clock = max(clock, fact.now)
+        channel = channels[id(fact)]
+        if fact.kind == "declared":
+            lane = fact.fields.get("lane") or 0
         if fact.kind == "registered":
             born = fact.now
-            yield Contribution(fact.epoch, "new_account", PLATFORM, 1)
-        young = born is not None and clock - born <= YOUNG_S
+            if channel != BUSINESS:
+                yield Contribution(fact.epoch, "new_account", PLATFORM, 1)
+        young = born is not None and clock - born <= YOUNG_S and channel != BUSINESS and not lane
         if id(fact) in of and young and not evidence.is_newcomer(fact.peer or "", fact):
             yield Contribution(fact.epoch, of[id(fact)], PLATFORM, 1)
 

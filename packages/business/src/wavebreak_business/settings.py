@@ -108,6 +108,12 @@ class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categories: tuple[Category, ...] = ("marketing",)
 
 
+class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long rows of a service's log stay at least ("": for ever); it decides nothing."""
+
+    keep: Duration | Literal[""] = ""
+
+
 class ConsentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What needs a grant, and whose word is one without a proof."""
 
@@ -214,6 +220,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duplicates: Duplicates
     templates: Templates
     cap: Cap = Cap()
+    log: LogRules = LogRules()
 
     def step_above(self, limit: int) -> int | None:
         """Return the next step of the limit; None where the next one is no limit.

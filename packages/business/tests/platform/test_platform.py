@@ -374,3 +374,72 @@ def test_held_send_of_a_number_that_left_is_dropped() -> None:
     shop, held = held_scene()
     shop.apply([event("portfolio.updated", NOON + HOUR, business="shop", removed=["n1"])])
     assert {shop.held_outcome(each, NOON + 2 * HOUR) for each in held} == {"dropped"}
+
+
+def strangers(seed: int, count: int) -> list[Any]:
+    """Random events, with sends to and reactions of people whom nobody knows among them."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for n, each in enumerate(random_events(rng, count)):
+        made.append(each)
+        if n > 10 and rng.random() < 0.7:
+            at, who = int(each.ts), f"stranger{int(rng.integers(60))}"
+            made.append(
+                send(at, who, id=f"s{n}") if rng.random() < 0.6
+                else event("user.blocked", at, account=who, peer="n1", id=f"s{n}")
+            )  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_is_forgotten_changes_no_answer_however_it_is_cut(seed: int) -> None:
+    events = strangers(seed, 300)
+    whole = Platform(SETTINGS)
+    expected = whole.apply(events)
+    parted, answers = Platform(SETTINGS, forget_from=4), []
+    for part in np.array_split(np.arange(len(events)), 7):
+        answers += parted.apply([events[n] for n in part]).answers
+        restored = Platform(SETTINGS, workers=3, forget_from=4)
+        restored.load(parted.dump())
+        parted = restored
+    assert answers == expected.answers
+    again = Platform(SETTINGS, forget_from=4)
+    again.apply(events)
+    for name in ("owners", "free", "retired", "position"):
+        assert np.array_equal(parted.dump()[name], again.dump()[name]), name
+    ids = [each.names.texts(range(len(each.names))).to_pylist() for each in (parted, again)]
+    assert ids[0] == ids[1]
+    assert len(again.names) < len(whole.names)
+
+
+def test_ids_that_were_refused_take_no_room() -> None:
+    shop = Platform(SETTINGS, forget_from=50)
+    shop.apply([*registered(), grant(NOON, "ann")])
+    for minute in range(200):
+        at = NOON + minute * MINUTE
+        shop.apply([send(at, f"u{minute}-{n}", id=f"{minute}-{n}") for n in range(20)])
+    shop.apply([send(NOON + DAY, "zoe")])
+    # Four thousand were written to in vain; of whom nothing is left, nothing is kept.
+    assert (len(shop.names) < 200, shop.count < 200) == (True, True)
+    assert outcomes(shop.apply([send(NOON + DAY + 1, "ann")])) == ["accepted"]
+    assert shop.basis("n1", "ann", "marketing").state == "granted"
+
+
+def test_id_that_is_forgotten_and_comes_again_begins_anew() -> None:
+    shop = Platform(SETTINGS, forget_from=2)
+    shop.apply([*registered(), *[send(NOON, f"u{n}", id=f"x{n}") for n in range(9)]])
+    shop.apply([send(NOON + MINUTE, "late", id="y")])
+    assert shop.known_person("u3") == -1
+    assert outcomes(
+        shop.apply([grant(NOON + MINUTE + 1, "u3"), send(NOON + MINUTE + 2, "u3")])
+    ) == ["accepted"]
+
+
+def test_reaction_of_who_was_never_written_to_makes_nobody_known() -> None:
+    shop = Platform(SETTINGS)
+    reactions = ("user.blocked", "user.reported", "user.muted", "message.read")
+    shop.apply(
+        [*registered(), *(event(kind, NOON, account="eve", peer="n1") for kind in reactions)]
+    )
+    shop.apply([event("person.weighed", NOON, account="hal", weight=100)])
+    assert (len(shop.names), shop.count) == (0, 0)

@@ -124,6 +124,19 @@ def test_place_is_free_exactly_a_day_after_it_was_taken(served: Live, clock: Any
     served(test)
 
 
+def test_silence_of_days_frees_places_at_once(served: Live, clock: Any) -> None:
+    async def test(made: Running) -> None:
+        await register(made, limit=2)
+        assert outcomes(await decide(made, sends("ann", "ben"))) == ["accepted"] * 2
+        clock.ahead_ms = 3 * DAY
+        (answer,) = await decide(made, sends("cyd"))
+        assert (answer["outcome"], answer["at_ms"] >= made.service.clock() - MINUTE) == (
+            "accepted", True,
+        )  # fmt: skip
+
+    served(test)
+
+
 def test_restart_goes_on_where_the_log_ends(served_by_each: Live) -> None:
     kept: dict[str, Any] = {}
 
@@ -244,6 +257,7 @@ def test_key_of_a_business_sees_its_own_portfolio_alone(served: Live) -> None:
             ("GET", "/v1/business/{}/templates", None),
             ("PUT", "/v1/business/{}/templates/new", template),
             ("POST", "/v1/business/{}/appeal", {"appeal": "opened", "reason": BECAUSE}),
+            ("GET", "/v1/business/{}/standing", None),
             ("POST", "/v1/business/{}/consents", {"words": [word("w", "ann", source="form")]}),
             ("POST", "/v1/business/{}/consents/query", {"account": "ann", "category": "utility"}),
         ]
@@ -291,7 +305,7 @@ def test_business_neither_approves_nor_decides_nor_speaks_as_a_person(served: Li
         assert changed["status"] == "pending"
         await ok(made, "PUT", path, status="disabled", **fields)
         assert (await made.ask("PUT", path, key, json=fields)).status_code == 409
-        appeal = {"appeal": "reversed", "reason": BECAUSE}
+        appeal = {"appeal": "reversed", "version": 0, "reason": BECAUSE}
         assert (
             await made.ask("POST", "/v1/business/shop/appeal", key, json=appeal)
         ).status_code == 403
@@ -438,6 +452,8 @@ SCOPES_OF = {
     ("GET", "/v1/business/shop/templates"): {"business", "read"},
     ("PUT", "/v1/business/shop/templates/t"): {"business", "admin"},
     ("POST", "/v1/business/shop/appeal"): {"business", "admin"},
+    ("GET", "/v1/business/shop/standing"): {"business", "read"},
+    ("PUT", "/v1/business/shop/standing"): {"admin"},
     ("POST", "/v1/business/shop/consents"): {"business", "ingest"},
     ("POST", "/v1/business/shop/consents/query"): {"business", "read"},
     ("GET", "/v1/business/shop/keys"): {"admin"},
@@ -458,6 +474,74 @@ def test_each_operation_takes_keys_of_its_scopes_alone(served: Live) -> None:
         answer = await made.ask("GET", "/v1/business/shop", made.keys["business"])
         assert answer.status_code == 404
         assert (await ok(made, "GET", "/v1/business", made.keys["business"]))["portfolios"] == []
+
+    served(test)
+
+
+STANDING = "/v1/business/shop/standing"
+BLOCK = {"step": "blocked_7d", "ground": "law", "reason": BECAUSE}
+
+
+def test_act_on_the_ladder_is_that_of_the_console(served: Live) -> None:
+    async def test(made: Running) -> None:
+        await register(made)
+        key = await own_key(made)
+        assert (await ok(made, "GET", STANDING))["version"] == 0
+        told = await ok(made, "PUT", STANDING, version=0, **BLOCK)
+        assert (told["standing"]["name"], told["standing"]["bars"]) == ("blocked_7d", "all")
+        (row,) = told["changes"]
+        assert (row["what"], row["ground"], row["reason"]) == ("set", "law", BECAUSE)
+        # A business reads what holds, not who set it nor why.
+        (own,) = (await ok(made, "GET", STANDING, key))["changes"]
+        assert own == row | {"actor": None, "reason": None}
+        assert outcomes(await decide(made, sends("ann")))[0] not in ("accepted", "held")
+        version = told["version"]
+        lifted = await ok(made, "PUT", STANDING, version=version, step=None, reason=BECAUSE)
+        assert lifted["standing"]["bars"] == "nothing"
+        rows = AuditEntry.objects.filter(action__endswith="_standing").order_by("number")
+        said = await in_thread(lambda: list(rows.values_list("action", "object", "reason")))
+        assert said == [
+            ("set_standing", "shop/blocked_7d", BECAUSE), ("lift_standing", "shop", BECAUSE),
+        ]  # fmt: skip
+
+    served(test)
+
+
+def test_stale_act_and_one_of_two_at_once_are_refused(served_by_each: Live) -> None:
+    async def test(made: Running) -> None:
+        await register(made)
+        body = BLOCK | {"version": 0}
+        answers = await asyncio.gather(*(made.ask("PUT", STANDING, json=body) for _ in range(3)))
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+        version = (await ok(made, "GET", STANDING))["version"]
+        await ok(made, "POST", "/v1/business/shop/appeal", appeal="opened", reason=BECAUSE)
+        decision = {"appeal": "reversed", "version": version, "reason": BECAUSE}
+        stale = await made.ask("POST", "/v1/business/shop/appeal", json=decision)
+        assert (stale.status_code, stale.json()["type"]) == (409, "/api/docs#conflict")
+        # Who took the step decides no appeal against it.
+        decision["version"] = (await ok(made, "GET", STANDING))["version"]
+        own = await made.ask("POST", "/v1/business/shop/appeal", json=decision)
+        assert own.status_code == 403
+
+    served_by_each(test)
+
+
+def test_act_that_is_none_says_what_is_missing(served: Live) -> None:
+    async def test(made: Running) -> None:
+        await register(made)
+        for change, status in (
+            ({"step": "no_such"}, 409), ({"ground": None}, 422), ({"ground": "mood"}, 422),
+            ({"version": -1}, 422), ({"version": 7}, 409), ({"step": None}, 422),
+            ({"step": None, "ground": None}, 409), ({"step": ""}, 422), ({"reason": ""}, 422),
+        ):  # fmt: skip
+            answer = await made.ask("PUT", STANDING, json=BLOCK | {"version": 0} | change)
+            assert answer.status_code == status, (change, answer.text)
+            assert answer.json()["fix"], change
+        lacking = {"appeal": "reversed", "reason": BECAUSE}
+        answer = await made.ask("POST", "/v1/business/shop/appeal", json=lacking)
+        assert (answer.status_code, "version" in answer.text) == (422, True)
+        assert (await made.ask("PUT", "/v1/business/nobody/standing", json=BLOCK | {"version": 0})
+                ).status_code == 404  # fmt: skip
 
     served(test)
 

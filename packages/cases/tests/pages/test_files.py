@@ -88,6 +88,19 @@ def test_cases_of_account_under_another_key_finds_nothing(demo: tuple[CaseStore,
     assert files.cases_of_account(other, ACCOUNT) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("Rapid Reach Ltd", True), ("RAPID  reach, Ltd.", True), ("rapid reach", True),
+     ("Rapid", False), ("", False), ("Ltd", False), ("%", False), ("ראפיד", False)],
+)  # fmt: skip
+def test_cases_of_names_are_those_of_a_party(
+    demo: tuple[CaseStore, Path], name: str, found: bool
+) -> None:
+    cases = files.cases_of_names(demo[0], ["dana", name, name])
+    parties = ["Rapid Reach Ltd", "Rapid-Reach Limited"] if found else []
+    assert [(c.id, c.party, c.name) for c in cases] == [(CASE_ID, p, name) for p in parties]
+
+
 @pytest.mark.usefixtures("database")
 def test_account_names_are_those_with_an_outcome(demo: tuple[CaseStore, Path]) -> None:
     store, path = demo

@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, str] = {
     "key": SERVER,
     "sources": SERVER,
     "lists": SERVER,
+    "lane": SERVER,
     "user": SERVER,
     "ledger": "wavebreak",
     "transparency": SERVER,

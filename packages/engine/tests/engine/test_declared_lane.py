@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,69 @@ def test_a_lane_survives_a_snapshot(tmp_path: Path) -> None:
     snapshot.save(firm.engine, tmp_path / "state")
     snapshot.restore(later.engine, tmp_path / "state")
     assert later.engine.core.lane_of(0) == LANES.index("courier")
+
+
+class Rush:
+    """A platform on which accounts come and write to strangers who do not answer."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(rules.load_policy(), accounts=4096)
+        self.now, self.number = START, 0
+
+    def take(self, kind: str, account: str, **fields: object) -> list[str]:
+        self.number += 1
+        named = {"id": f"e{self.number}", "ts": self.now, "type": TYPES.index(kind)}
+        row: Row = named | {"account": account} | fields
+        return [rule for made in self.engine.take(log([row])) for rule in made.rules]
+
+    def wait(self, minutes: int) -> None:
+        """Let the log's time go on, event by event."""
+        for _ in range(2 * minutes):
+            self.now += MINUTE // 2
+            self.take("message.delivered", "clock", peer="hand")
+
+    def come(self, account: str, lane: str = "none", **fields: Any) -> None:
+        self.take("account.registered", account, **({"channel": 0} | fields))
+        if lane != "none":
+            self.take("account.declared", account, lane=LANES.index(lane))
+
+    def write(self, account: str, many: int) -> list[str]:
+        found = list[str]()
+        for _ in range(many):
+            self.now += 100
+            found += self.take("message.sent", account, peer=f"s{self.number}", size=90)
+        return found
+
+
+PLATFORM: dict[str, Any] = {"channel": 2, "business": "shop"}
+
+
+def test_wave_of_newcomers_meets_no_declared_account() -> None:
+    rush = Rush()
+    for n in range(12):
+        rush.come(f"new{n}")
+        rush.write(f"new{n}", 2)
+    rush.wait(2)
+    rush.come("firm", "courier")
+    rush.come("shop", **PLATFORM)
+    # In its first minute, and in the wave after it.
+    for _ in range(2):
+        assert rush.write("firm", 10) == []
+        assert rush.write("shop", 100) == []
+        rush.wait(2)
+    rush.come("person")
+    assert rush.write("person", 2) == ["newcomers_wave"]
+
+
+def test_firms_that_write_first_are_no_wave_of_newcomers() -> None:
+    rush = Rush()
+    for n in range(40):
+        rush.come(f"n{n}", **PLATFORM)
+        rush.write(f"n{n}", 5)
+    rush.come("firm", "code_sender")
+    rush.write("firm", 100)
+    rush.wait(2)
+    rush.come("person")
+    rush.wait(2)
+    rush.write("person", 1)
+    assert rush.write("person", 4) == []

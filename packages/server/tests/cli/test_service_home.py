@@ -30,6 +30,8 @@ WORDS: dict[str, list[str]] = {
     "key list": [HOME],
     "key revoke": [HOME, "1a2b3c4d"],
     "key rotate": [HOME, "1a2b3c4d"],
+    "lane declare": [HOME, "ann", "clinic", "--reason", "licence"],
+    "lane list": [HOME],
     "learn": [HOME],
     "lists": [HOME],
     "log repair": [HOME],

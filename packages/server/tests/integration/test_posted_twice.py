@@ -43,6 +43,9 @@ ELSEWHERE = {
     f"{CONSOLE}/test_policy_versions.py": {
         "policy_live": "test_of_two_versions_at_once_one_goes_live",
     },
+    f"{CONSOLE}/test_lanes.py": {
+        "declare_lane": "test_account_is_declared_once_by_parallel_forms",
+    },
     "packages/business/tests/pages/test_business_pages.py": {
         "portfolio_act": "test_of_several_at_once_one_acts",
         "portfolio_appeal": "test_appeal_is_decided_by_another_person",

@@ -54,6 +54,7 @@ def limits(policy: Policy = None, as_json: Json = False, wide: Wide = False) -> 
         ("pause of a template", " → ".join([*found.pauses.ladder, "disabled"])),
         ("low, medium quality", f"{percent(quality.low)}, {percent(quality.medium)} bad of a week"),
         ("ladder", " → ".join(step.name for step in found.ladder.steps)),
+        ("a service's log stays", (found.log.keep and f"{found.log.keep} at least") or "for ever"),
     ]
     title = f"Limits as of {found.as_of.isoformat()}"
     print_table(Table(title, ("limit", "value"), rows, words=frozenset({0, 1})), out)
@@ -160,6 +161,39 @@ def replay(
     if told.refused:
         refused = [(cause, number(count)) for cause, count in told.refused.most_common()]
         print_table(Table("Events refused", ("cause", "events"), refused), out)
+
+
+@business.command(epilog="Example: `wavebreak business erase out --list var/erasures.jsonl`")
+def erase(
+    out_path: Annotated[Path, typer.Argument(metavar="OUT", help="Directory that replay wrote.")],
+    accounts: Annotated[list[str] | None, typer.Argument(help="Whom to erase.")] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="A service's list: HOME/erasures.jsonl."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Erase people's pseudonyms from the log of a replay, as an erasure does from a service's log.
+
+    Numbers and addresses of the accounts go; accounts and counts stay. A service's erasure does not
+    know of files that were written elsewhere: run this over each, or delete them.
+    """
+    from wavebreak.privacy.erasure import erase_from_file
+    from wavebreak.reports.tables import count_of
+    from wavebreak_business.platform.replay import LOG, listed_accounts
+
+    wanted = {*(accounts or ()), *(listed_accounts(listed) if listed is not None else ())}
+    if not wanted:
+        raise UsageError("nobody is named", fix="name accounts, or give --list FILE")
+    path = out_path / LOG
+    if not path.exists():
+        raise FileError(f"{path} does not exist", fix="give the directory that replay wrote")
+    found = erase_from_file(path, wanted)
+    if as_json:
+        print_json({"events": sum(found.values()), "accounts": len(found)})
+        return
+    of = count_of(len(found), "account")
+    out.print(f"{count_of(sum(found.values()), 'event')} of {of} erased from {path}")
 
 
 @business.command(epilog="Example: `wavebreak business simulate --list opted_in --people 100000`")

@@ -13,7 +13,7 @@ from wavebreak_business.pages import shown, views
 from wavebreak_business.pages.apps import BusinessPages
 from wavebreak_server.console.plugins import DemoTask, PluginOptions
 
-__all__ = ["URLS", "account_panel", "demo_tasks", "open", "texts"]
+__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts"]
 
 URLS: list[Any] = [
     path("portfolios", views.portfolios, name="portfolios"),
@@ -46,6 +46,11 @@ def account_panel(request: HttpRequest, accounts: Sequence[str], *, several: boo
         {"found": views.portfolios_of(request, accounts), "several": several},
     )
     return panel
+
+
+def party_panel(request: HttpRequest, names: Sequence[str]) -> str:
+    """Return nothing: the list of businesses finds them by name."""
+    return ""
 
 
 def demo_tasks() -> list[DemoTask]:

@@ -153,6 +153,7 @@ def _show(
         "console/portfolio.html",
         **found,
         numbers=view.numbers[:SHOWN_NUMBERS],
+        parties=[view.legal_name, *view.owners],
         templates=keyset(request, rows, lambda row: row.view.template),
         grounds=shown.GROUNDS,
         lift=LIFT,
@@ -305,11 +306,18 @@ def _basis(console: Console, fields: Mapping[str, Any]) -> dict[str, Any]:
         fix=translate("leave it out: then what holds for all numbers is shown"),
     )  # fmt: skip
 
+    gone = ApiError(
+        410, translate("the log no longer reaches back to this time"),
+        fix=translate("leave the time out: then what holds now is shown"),
+    )  # fmt: skip
+
     def load(platform: Platform) -> dict[str, Any]:
         known = _known(platform, name, absent)
         if number and number not in known.numbers:
             raise strange
         before = position_at(at_ms) if at_ms is not None else None
+        if at_ms is not None and before is None:
+            raise gone
         who = platform.known_person(person)
         if who < 0:
             who = platform.known_person(live.person(person))

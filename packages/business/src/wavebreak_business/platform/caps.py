@@ -76,6 +76,11 @@ class Caps:
         both = np.concatenate([self._times[people], at[:, None]], axis=1)
         self._times[people] = np.sort(both, axis=1)[:, 1:]
 
+    def people(self) -> Any:
+        """Return the people who were written to."""
+        closed = np.flatnonzero((self._times != _NEVER).any(axis=1))
+        return np.concatenate([closed, np.array([person for person, _ in self._open], np.int64)])
+
     def merge_people(self, kept: int, gone: int) -> None:
         """Let two people be one: what was sent to either was sent to `kept`."""
         self._open = [(kept if person == gone else person, at) for person, at in self._open]

@@ -112,6 +112,12 @@ class Consents:
         if kept != gone:
             self._same.setdefault(kept, []).extend([gone, *self._same.pop(gone, ())])
 
+    def people(self) -> Any:
+        """Return the people who said something, and those who are one with them."""
+        same = [each for kept, gone in self._same.items() for each in (kept, *gone)]
+        said = self._words.records[: self._count]["person"].astype(np.int64)
+        return np.concatenate([said, np.array(same, np.int64)])
+
     def words(self, portfolio: int, person: int) -> list[Word]:
         """Return what a person said to a portfolio, in the order of the log."""
         names, found = list(self._sources), []

@@ -53,6 +53,8 @@ from wavebreak_business.platform.volumes import Volumes
 from wavebreak_business.settings import Settings
 
 FULL_WEIGHT = 100
+FORGET_FROM = 100_000
+"""Ids from which on those are forgotten of whom nothing is left, each time that they doubled."""
 HeldOutcome = Literal["held", "released", "dropped", "opted_out"]
 """What becomes of a send that was held."""
 _REACTIONS: dict[Any, int] = {
@@ -136,24 +138,33 @@ class Platform:
         lateness_s: How far behind the log's time an event may be without being late. A late one is
             taken too, at its portfolio's own time.
         secret: Of the tables' hashes (None: a random one).
+        dated_here: Whether no event is dated ahead of the clock of who writes the log: then the
+            log's time follows each. Else one that is far ahead is taken at the log's time, until
+            several in a row say so.
+        forget_from: Ids from which on those are forgotten of whom nothing is left.
 
     """
 
     def __init__(
         self, settings: Settings, *, workers: int = 1, lateness_s: int = 60,
-        secret: bytes | None = None,
+        secret: bytes | None = None, dated_here: bool = False, forget_from: int = FORGET_FROM,
     ) -> None:  # fmt: skip
         secret = secret or random_secret()
         self.settings, self.lateness_ms = settings, lateness_s * 1000
+        self.dated_here = dated_here
         self.state = State(settings.limits, workers=workers, secret=secret)
         self.registry = Registry(settings.limits, self.state)
         self.consents = Consents(settings.limits)
         self.caps = Caps(settings.limits.cap)
         self.volumes = Volumes(settings.limits.limit)
-        self.names = Interner(table_key(secret, "people"))
+        self._names_key = table_key(secret, "people")
+        self.names = Interner(self._names_key)
         self.people = np.zeros(0, np.int64)
         """By the slot of an id: the person whose id it is (-1: nobody's yet)."""
         self.count = 0
+        self.free: list[int] = []
+        """Numbers of people who were forgotten, the least last: the next person has it."""
+        self.forget_from = self.forget_at = forget_from
         self.weights: dict[int, int] = {}
         """By person: what their reactions weigh, in hundredths, where it is not all."""
         self.retired: set[int] = set()
@@ -220,12 +231,25 @@ class Platform:
         epochs = np.zeros(times.size, np.int64)
         while done < times.size:
             begin, done = done, self.seen.note(spans, repeated, done)
-            assign_epochs(
-                self.clock, times, repeated, labels, self.lateness_ms, drop, epochs, begin, done
-            )
+            if self.dated_here:
+                epochs[begin:done] = self._follow(times[begin:done], repeated[begin:done])
+            else:
+                assign_epochs(
+                    self.clock, times, repeated, labels, self.lateness_ms, drop, epochs, begin, done
+                )
             if done < times.size:
                 self.seen.grow(int(self.clock["newest"][0]))
         return times, repeated, epochs
+
+    def _follow(self, times: Any, repeated: Any) -> Any:
+        """Let the log's time follow events; return their epochs."""
+        if not times.size:
+            return times
+        before = int(self.clock["newest"][0])
+        newest = np.maximum.accumulate(np.where(repeated, before, times))
+        newest = np.maximum(newest, before)
+        self.clock["newest"] = newest[-1]
+        return newest // EPOCH_MS
 
     def _row(
         self, event: Any, at: int, weights: Mapping[str, int], result: Result
@@ -248,8 +272,11 @@ class Platform:
                 weight = min(max(weights.get(who, self.weight_of(who)), 0), FULL_WEIGHT)
         if number is None:
             return None
-        flags = k.BY_ENTRY if isinstance(event, EntryOpened) else 0
-        return at, kind, k.ANY, flags, weight, number, self.person(who), k.NONE, k.NONE
+        if isinstance(event, EntryOpened):
+            return at, kind, k.ANY, k.BY_ENTRY, weight, number, self.person(who), k.NONE, k.NONE
+        # Who was never written to leaves nothing, and is nobody afterwards.
+        person = self.known_person(who)
+        return at, kind, k.ANY, 0, weight, number, person if person >= 0 else k.NONE, k.NONE, k.NONE
 
     def _message(self, event: MessageSent, at: int) -> tuple[int, ...] | None:
         """Return a business's send, or a person's message to a business; None: between people.
@@ -345,6 +372,8 @@ class Platform:
                 self.state.set_limit(slot, -1 if above is None else above)
                 name = self.registry.slots[slot]
                 result.changes.append(Change(at, name, "limit_raised", None, above or -1))
+        if len(self.names) >= self.forget_at:
+            self._forget()
 
     def _answer(self, name: str, act: Any, told: Any) -> Answer:
         outcome = int(told["outcome"])
@@ -447,24 +476,51 @@ class Platform:
         (slot,) = self.names.slots(pa.array([account])).tolist()
         self._fit_people(slot)
         if self.people[slot] < 0:
-            self.people[slot] = self.count
-            self.count += 1
+            if not self.free:
+                self.free.append(self.count)
+                self.count += 1
+            self.people[slot] = self.free.pop()
         return int(self.people[slot])
+
+    def _forget(self) -> None:
+        """Forget the ids of whom nothing is left: sends to them were refused, and nothing else was.
+
+        It follows from the log alone: it is done where an epoch closes, once ids have doubled.
+        """
+        retired = np.array(sorted(self.retired), np.int64)
+        # Two ids of one person stay one: who left an id is known by it.
+        living = np.unique(np.concatenate([
+            self.state.people(), self.consents.people(), self.caps.people(),
+            np.array(sorted(self.weights), np.int64), self.people[retired],
+        ]))  # fmt: skip
+        people = np.full(len(self.names), -1, np.int64)
+        people[: self.people.size] = self.people[: people.size]
+        people[~np.isin(people, living)] = -1
+        kept = np.union1d(np.flatnonzero(people >= 0), retired)
+        names = Interner(self._names_key)
+        names.slots(self.names.texts(kept))
+        self.names, self.people = names, people[kept]
+        self.retired = set(np.searchsorted(kept, retired).tolist())
+        self.free = np.setdiff1d(np.arange(self.count), living)[::-1].tolist()
+        self.forget_at = max(self.forget_from, 2 * len(names))
 
     def known_person(self, account: str) -> int:
         """Return the person whose id this is; -1: nobody that is known. A question adds nobody."""
         (slot,) = self.names.find(pa.array([account])).tolist()
         return int(self.people[slot]) if 0 <= slot < self.people.size else -1
 
+    def knows_id(self, account: str) -> bool:
+        """Whether an id was ever somebody's here. A question adds nobody."""
+        return int(self.names.find(pa.array([account]))[0]) >= 0
+
     def weight_of(self, account: str) -> int:
         """Return what reactions of a person weigh, in hundredths."""
         return self.weights.get(self.known_person(account), FULL_WEIGHT)
 
     def _weigh(self, event: PersonWeighed) -> None:
-        person = self.person(event.account)
-        self.weights.pop(person, None)
+        self.weights.pop(self.known_person(event.account), None)
         if event.weight != FULL_WEIGHT:
-            self.weights[person] = event.weight
+            self.weights[self.person(event.account)] = event.weight
 
     def _fit_people(self, slot: int) -> None:
         if slot >= self.people.size:
@@ -542,7 +598,8 @@ class Platform:
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays."""
         arrays = {
-            "position": np.array([self.position, self.count], np.int64),
+            "position": np.array([self.position, self.count, self.forget_at], np.int64),
+            "free": np.array(self.free, np.int64),
             "clock": self.clock.copy(),
             "owners": self.people.copy(),
             "weights": np.array(sorted(self.weights.items()), np.int64).reshape(-1, 2),
@@ -555,7 +612,8 @@ class Platform:
 
     def load(self, arrays: Mapping[str, Any]) -> None:
         """Restore the state from a dump, on any number of workers."""
-        self.position, self.count = (int(n) for n in arrays["position"])
+        self.position, self.count, self.forget_at = (int(n) for n in arrays["position"])
+        self.free = arrays["free"].tolist()
         self.clock, self.people = arrays["clock"].copy(), arrays["owners"].copy()
         self.weights = dict(arrays["weights"].tolist())
         self.retired = set(arrays["retired"].tolist())

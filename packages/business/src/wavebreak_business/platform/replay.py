@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from wavebreak.errors import EventError
+from wavebreak.errors import EventError, FileError
 from wavebreak.io.jsonl import decode_lines
 from wavebreak.io.line_splitter import LineBlock
 from wavebreak.io.readers import check_log
@@ -26,6 +26,8 @@ from wavebreak_business.platform.platform import Platform, Result
 
 CHUNK = 50_000
 """Events that are decided together; the answers do not depend on it."""
+LOG = "log.arrow"
+"""The log for the engine, in the directory of a replay."""
 _PLATFORM = "business_platform"
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _WORDS = ("consent.granted", "consent.revoked")
@@ -171,7 +173,7 @@ def write_replay(
 
     """
     directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "log.arrow"
+    log = directory / LOG
     outcomes, changes, refused = Counter[str](), Counter[str](), Counter[str]()
     with (
         (directory / "business.jsonl").open("wb") as answers,
@@ -192,6 +194,28 @@ def write_replay(
                 if batch.num_rows:
                     writer.write_batch(check_log(batch))
     return Written(log, outcomes, changes, refused)
+
+
+class _Listed(msgspec.Struct):
+    account: str
+
+
+def listed_accounts(path: Path) -> list[str]:
+    """Return the accounts of a service's list of erasures; a last line that is torn is left out.
+
+    Raises:
+        FileError: The file cannot be read, or is no such list.
+
+    """
+    fix = "give HOME/erasures.jsonl of the service"
+    try:
+        whole, _, _ = path.read_bytes().rpartition(b"\n")
+        rows = msgspec.json.Decoder(_Listed).decode_lines(whole)
+    except OSError:
+        raise FileError(f"{path} cannot be read", fix=fix) from None
+    except msgspec.MsgspecError:
+        raise FileError(f"{path} is no list of erasures", fix=fix) from None
+    return [row.account for row in rows]
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -284,6 +284,16 @@ class State:
         i, _ = kernel.find(shard.table, nodes, portfolio, person, self.salts)
         return nodes[i] if i >= 0 else None
 
+    def people(self) -> Any:
+        """Return the people of whom a portfolio knows something."""
+        keys = [
+            getattr(shard, name).records[: int(self.used[s][name])]["key"]
+            for s, shard in self.shards.items()
+            for name in ("nodes", "scoped")
+        ]
+        joined = np.concatenate([np.zeros(0, np.uint64), *keys])
+        return (joined & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
     def rating_of(self, portfolio: int) -> int:
         """Return the rating of a portfolio as of its clock."""
         return int(kernel.rating(self.ports.records[portfolio], self.laws))

@@ -18,6 +18,7 @@ from wavebreak.schema.events import TS_END, Category
 from wavebreak_business.platform.events import (
     Appeal,
     Digest,
+    Ground,
     Language,
     Number,
     People,
@@ -29,6 +30,7 @@ from wavebreak_business.platform.events import (
 from wavebreak_business.platform.platform import Platform
 from wavebreak_business.service import reporters, sends, standing, views, words
 from wavebreak_business.service.apps import BUSINESS
+from wavebreak_business.service.engine_numbers import register_numbers
 from wavebreak_business.service.live_platform import LivePlatform, Turn, live_platform
 from wavebreak_business.service.models import KeyPortfolio
 from wavebreak_business.service.sends import not_found, portfolio_of
@@ -169,10 +171,42 @@ class TemplateChange(Justification):
     status: TemplateStatus = "pending"
 
 
+Version = Annotated[
+    int,
+    Meta(
+        ge=0,
+        lt=1 << 62,
+        description="`version` of the history that was read: an act on another one is refused",
+    ),
+]
+
+
+class StandingChange(Justification):
+    """A step of the ladder by its name, on a ground; `step` null lifts what is barred."""
+
+    version: Version
+    step: Annotated[str, Meta(min_length=1, max_length=32)] | None
+    ground: Ground | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a step without a ground."""
+        if (self.step is None) != (self.ground is None):
+            raise ValueError("ground: of a step, and of a step alone")
+
+
 class AppealChange(Justification):
-    """An appeal against the step that a portfolio is on: opened by who holds it, or decided."""
+    """An appeal against the step that a portfolio is on: opened by who holds it, or decided.
+
+    Who decides names the `version` of the history that they read.
+    """
 
     appeal: Appeal
+    version: Version | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a decision on a history that nobody has read."""
+        if self.appeal != "opened" and self.version is None:
+            raise ValueError("version: read GET /v1/business/{portfolio}/standing, then decide")
 
 
 class ConsentWord(Request):
@@ -423,7 +457,10 @@ async def put_portfolio(
         apply_change(turn, event, author, "update_portfolio", portfolio)
         return _view(turn.platform, portfolio, turn.now_ms)
 
-    return await caller.live.turn(change)
+    view = await caller.live.turn(change)
+    added = [number.number for number in body.numbers]
+    await register_numbers(context, portfolio, added, body.removed)
+    return view
 
 
 @router.operation(
@@ -484,6 +521,55 @@ async def put_template(
 
 
 @router.operation(
+    "GET",
+    "/v1/business/{portfolio}/standing",
+    "Where a portfolio stands on the ladder, and how it came there: steps, lifts, appeals. By whom "
+    "and why is told to the messenger alone.",
+    404,
+    503,
+    scopes=(BUSINESS, "read"),
+)
+async def standing_history(
+    context: RequestContext, portfolio: PortfolioName
+) -> views.StandingHistory:
+    """Return the history of a portfolio's standing."""
+    caller = _Caller(context, "read")
+    await caller.check(portfolio)
+    return await caller.live.read(
+        lambda platform: views.standing_history(
+            platform, portfolio_of(platform, portfolio), context.now_ms,
+            to_messenger=caller.is_messenger,
+        )
+    )  # fmt: skip
+
+
+@router.operation(
+    "PUT",
+    "/v1/business/{portfolio}/standing",
+    "Put a portfolio on a step of the ladder, or lift what its step bars, as in the console. The "
+    "business is told by its webhook, and may appeal. Whose history changed meanwhile is refused.",
+    404,
+    409,
+    503,
+    scopes=("admin",),
+)
+async def set_standing(
+    context: RequestContext, portfolio: PortfolioName, body: StandingChange
+) -> views.StandingHistory:
+    """Act on a portfolio's standing."""
+    live = _live(context)
+
+    def change(turn: Turn) -> views.StandingHistory:
+        act = standing.Act(body.step, body.ground)
+        author = Author(context.key, body.reason)
+        standing.set_standing(turn, portfolio, act, author, body.version)
+        known = portfolio_of(turn.platform, portfolio)
+        return views.standing_history(turn.platform, known, turn.now_ms, to_messenger=True)
+
+    return await live.turn(change)
+
+
+@router.operation(
     "POST",
     "/v1/business/{portfolio}/appeal",
     "Open an appeal against the step that a portfolio is on, or decide it. A reversal gives the "
@@ -503,7 +589,8 @@ async def appeal_step(
         raise ApiError(403, "only the messenger decides an appeal", fix="wait for its decision")
 
     def change(turn: Turn) -> views.PortfolioView:
-        standing.appeal(turn, portfolio, body.appeal, Author(caller.key, body.reason))
+        author = Author(caller.key, body.reason)
+        standing.appeal(turn, portfolio, body.appeal, author, body.version)
         return _view(turn.platform, portfolio, turn.now_ms)
 
     return await caller.live.turn(change)

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from wavebreak.errors import ServiceError
 from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import ConsentGranted, ConsentRevoked, read_events
+from wavebreak_business.service import retention
 from wavebreak_business.service.live_platform import PEOPLE
 from wavebreak_business.service.models import EVENTS, LogErasure, PlatformRow
 from wavebreak_server.storage import row_macs
@@ -42,19 +43,21 @@ def erase(accounts: Sequence[str]) -> None:
             )
         return
     person = pseudonyms(secret, "person")
-    strangers = {_quoted(person(each)): _quoted(secrets.token_hex(16)) for each in accounts}
+    names = {person(each).encode(): secrets.token_hex(16).encode() for each in accounts}
+    strangers = {_quoted(name): _quoted(stranger) for name, stranger in names.items()}
     with transaction.atomic():
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":
                 cursor.execute("PRAGMA secure_delete = ON")
         rows = PlatformRow.objects.filter(kind=EVENTS).order_by("number")
         found = [_erased(row, strangers) for row in rows.iterator(chunk_size=_CHUNK)]
-        if any(found):
+        if retention.holds(names) or any(found):
             LogErasure.objects.create()
+            retention.erase(names, LogErasure.objects.count())
 
 
-def _quoted(name: str) -> bytes:
-    return b'"' + name.encode() + b'"'
+def _quoted(name: bytes) -> bytes:
+    return b'"' + name + b'"'
 
 
 def _erased(row: PlatformRow, strangers: dict[bytes, bytes]) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from wavebreak_business.service import api
 from wavebreak_business.service.erasure import erase
 from wavebreak_business.service.live_platform import opening
+from wavebreak_business.service.logged_acts import following
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.operations import Operation
 from wavebreak_server.service_plugins import Task
@@ -17,5 +18,5 @@ OPERATIONS: tuple[Operation, ...] = tuple(api.router.operations)
 
 
 def background_tasks(context: AppContext, policy: Path | None) -> list[Task]:
-    """Return the task that reads the platform at the start, with the limits of a policy."""
-    return [opening(context, policy)]
+    """Return what reads the platform at the start, with the limits of a policy, and the log."""
+    return [opening(context, policy), following(context)]

@@ -16,18 +16,19 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from wavebreak.errors import EventError, ServiceError, SnapshotError, WavebreakError
 from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import read_events
 from wavebreak_business.platform.platform import Platform, Result
-from wavebreak_business.service import messages, snapshots, standing_history
+from wavebreak_business.service import messages, retention, snapshots, standing_history
 from wavebreak_business.service.models import (
     EVENTS,
     LIMITS,
@@ -100,9 +101,12 @@ class Turn:
 
     def taken(self, keys: Iterable[bytes]) -> dict[bytes, Taken]:
         """Return which ids, by `id_key`, were taken before."""
-        rows = TakenId.objects.filter(key__in=list(keys))
-        found = rows.values_list("key", "stands_for", "answer")
-        return {bytes(key): Taken(bytes(stands), bytes(answer)) for key, stands, answer in found}
+        wanted, taken = list(keys), dict[bytes, Taken]()
+        for at in range(0, len(wanted), _CHUNK):
+            rows = TakenId.objects.filter(key__in=wanted[at : at + _CHUNK])
+            for key, stands, answer in rows.values_list("key", "stands_for", "answer"):
+                taken[bytes(key)] = Taken(bytes(stands), bytes(answer))
+        return taken
 
     def forget_keys(self) -> None:
         """Have it read anew which keys act for which portfolios: this turn changes it."""
@@ -294,7 +298,9 @@ class LivePlatform:
     def _made(self, limits: bytes) -> Platform:
         found = msgspec.json.decode(limits, type=Limits)
         lateness_s = self._service.lateness_s
-        return Platform(dataclasses.replace(self.settings, limits=found), lateness_s=lateness_s)
+        settings = dataclasses.replace(self.settings, limits=found)
+        # No request is dated ahead of this clock, and a business may be silent for days.
+        return Platform(settings, lateness_s=lateness_s, dated_here=True)
 
     # Starts.
 
@@ -320,10 +326,7 @@ class LivePlatform:
         for row in rows.iterator(chunk_size=_CHUNK):
             checked([row])
             if row.number != self._row[0] + 1:
-                raise ServiceError(
-                    f"row {self._row[0] + 1} of the platform's log is gone",
-                    fix="restore a backup of the database",
-                )
+                raise retention.missing(self._row[0] + 1)
             self._row = (row.number, bytes(row.mac or b""))
             if row.kind == LIMITS:
                 self._under(bytes(row.body), self._platform)
@@ -335,32 +338,37 @@ class LivePlatform:
             self._service.report(f"the platform for businesses: {self.replayed:,} events replayed")
 
     def _restore(self) -> None:
-        """Load the newest snapshot that fits this log."""
+        """Load the newest snapshot that fits this log; else what stands for rows that are gone."""
         for snapshot in snapshots.load(self._service.settings.home):
-            if snapshot.erasures != self._erasures:
-                continue
             row = PlatformRow.objects.filter(number=snapshot.number).first()
             if row is None or bytes(row.mac or b"") != snapshot.row_mac or not row.is_authentic:
                 continue
-            made = self._made(snapshot.limits)
-            try:
-                made.load(snapshot.arrays)
-            except (SnapshotError, KeyError):
-                continue
-            self._platform, self._limits = made, snapshot.limits
-            self._row, self._snapshot_at = (snapshot.number, snapshot.row_mac), made.position
-            return
+            if self._restored(snapshot):
+                return
+        before = retention.first_kept()
+        stored = retention.load(before.number) if before is not None else None
+        if before is not None and (stored is None or not self._restored(stored)):
+            raise retention.missing(1)
+
+    def _restored(self, snapshot: snapshots.Snapshot) -> bool:
+        """Go on from a snapshot; False where it is of before an erasure, or of another version."""
+        if snapshot.erasures != self._erasures:
+            return False
+        made = self._made(snapshot.limits)
+        try:
+            made.load(snapshot.arrays)
+        except (SnapshotError, KeyError):
+            return False
+        self._platform, self._limits = made, snapshot.limits
+        self._row, self._snapshot_at = (snapshot.number, snapshot.row_mac), made.position
+        return True
 
     def _look_after(self) -> None:
         """Write a snapshot where it is due, and forget ids that nobody may repeat any more."""
         platform = self._platform
         if platform is not None and platform.position - self._snapshot_at >= self._snapshot_events:
             self._snapshot_at = platform.position
-            number, mac = self._row
-            snapshots.save(
-                self._service.settings.home,
-                snapshots.Snapshot(number, mac, self._limits, self._erasures, platform.dump()),
-            )
+            snapshots.save(self._service.settings.home, self._snapshot(platform))
         now_ms = self._service.clock()
         if not self._waiting and now_ms - self._pruned_ms >= PRUNED_EVERY_MS:
             self._pruned_ms = now_ms
@@ -369,18 +377,43 @@ class LivePlatform:
                 old = TakenId.objects.filter(at_ms__lt=now_ms - kept_ms)
                 some = list(old.values_list("key", flat=True)[:PRUNED])
                 TakenId.objects.filter(key__in=some).delete()
+                if platform is not None:
+                    self._keep_rows(platform, now_ms)
+            except (WavebreakError, DatabaseError) as error:
+                # The next turn tries again; what was decided is safe.
+                self._service.report(f"the platform for businesses: {error}")
+                some = []
             finally:
                 connection.close()
             if len(some) == PRUNED:
                 self._pruned_ms = 0
 
+    def _snapshot(self, platform: Platform) -> snapshots.Snapshot:
+        number, mac = self._row
+        return snapshots.Snapshot(number, mac, self._limits, self._erasures, platform.dump())
 
-def position_at(at_ms: int) -> int:
-    """Return how many events the log had at a time of the service's clock."""
+    def _keep_rows(self, platform: Platform, now_ms: int) -> None:
+        """Let rows go that are older than the policy keeps them, and store what stands for them."""
+        keep = self.settings.limits.log.keep
+        if not retention.is_due(keep, now_ms):
+            return
+        with transaction.atomic():
+            if LogErasure.objects.count() != self._erasures:
+                return
+            gone = retention.keep(self._snapshot(platform), platform.position, keep, now_ms)
+        if gone:
+            self._service.report(f"the platform for businesses: {gone:,} rows of its log have gone")
+
+
+def position_at(at_ms: int) -> int | None:
+    """Return how many events the log had at a time of the service's clock; None: it is gone."""
+    before = retention.first_kept()
+    if before is not None and at_ms < before.at_ms:
+        return None
     numbers = PlatformRow.objects.order_by("number")
     first, last = numbers.only("number").first(), numbers.only("number").last()
     if first is None or last is None:
-        return 0
+        return before.position if before is not None else 0
     # Rows are in the order of the clock: the last one of the time is looked for by halves.
     low, high = first.number - 1, last.number
     while low < high:
@@ -388,7 +421,9 @@ def position_at(at_ms: int) -> int:
         row = PlatformRow.objects.only("at_ms").get(number=middle)
         low, high = (middle, high) if row.at_ms <= at_ms else (low, middle - 1)
     row = PlatformRow.objects.filter(number=low).only("position").first()
-    return row.position if row is not None else 0
+    if row is not None:
+        return int(row.position)
+    return before.position if before is not None else 0
 
 
 def _limits_text(limits: Limits) -> bytes:
@@ -436,6 +471,8 @@ def opening(app: AppContext, policy: Path | None) -> Background:
         await live.turn(lambda turn: turn.platform.position)
         while True:
             await asyncio.sleep(LOOKED_AFTER_S)
-            await live.read(lambda platform: platform.position)
+            # A turn: an erasure is noticed, and rows and ids that are old enough go.
+            with suppress(BusyError):
+                await live.turn(lambda turn: turn.platform.position)
 
     return run

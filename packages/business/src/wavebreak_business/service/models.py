@@ -67,6 +67,41 @@ class LogErasure(models.Model):
         db_table = "business_erasure"
 
 
+class StatePart(AuthenticatedModel):
+    """A part of the state at a row of the log, from which a start goes on where rows are gone.
+
+    `position`: events of the log up to there; `parts`: how many there are of this state.
+    """
+
+    AUTHENTICATED = ("number", "at_ms", "position", "part", "parts", "body")
+
+    number = models.BigIntegerField()
+    at_ms = models.BigIntegerField()
+    position = models.BigIntegerField()
+    part = models.IntegerField()
+    parts = models.IntegerField()
+    body = models.BinaryField()
+
+    class Meta:
+        db_table = "business_state"
+        verbose_name = "part of the platform's state at a row of its log"
+        constraints = (
+            models.UniqueConstraint(fields=["number", "part"], name="business_state_part_once"),
+        )
+
+
+class FollowedLog(AuthenticatedModel):
+    """How far the platform has read the service's log: one row, of the number 1."""
+
+    AUTHENTICATED = ("id", "position")
+
+    position = models.BigIntegerField()
+
+    class Meta:
+        db_table = "business_followed"
+        verbose_name = "position until which the platform has read the service's log"
+
+
 class TakenId(models.Model):
     """An id that was taken, by a keyed hash: what it stood for, and the answer that it got.
 

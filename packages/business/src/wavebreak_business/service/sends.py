@@ -194,6 +194,18 @@ def sort_out(
     return {key: each.answer for key, each in found.items()}, fresh
 
 
+def without_other_ids(
+    turn: Turn, keys: Sequence[bytes], digests: Sequence[bytes], items: Sequence[T]
+) -> list[T]:
+    """Return items but those whose id stood for something else, before or among them."""
+    stands = {key: each.stands_for for key, each in turn.taken(keys).items()}
+    return [
+        item
+        for key, digest, item in zip(keys, digests, items, strict=True)
+        if stands.setdefault(key, digest) == digest
+    ]
+
+
 def meanings(answers: Sequence[SendAnswer], settings: Settings) -> list[OutcomeMeaning]:
     """Return what the outcomes among answers mean, in the order of the table."""
     found = {answer.outcome for answer in answers}

@@ -48,8 +48,8 @@ class Snapshot(NamedTuple):
     arrays: Mapping[str, Any]
 
 
-def save(directory: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot, and remove all but the newest."""
+def encode(snapshot: Snapshot) -> bytes:
+    """Return a snapshot as bytes."""
     told = {
         _ROW_MAC: snapshot.row_mac,
         _LIMITS: snapshot.limits,
@@ -58,7 +58,26 @@ def save(directory: Path, snapshot: Snapshot) -> None:
     beside = {f"told.{name}": np.frombuffer(value, np.uint8) for name, value in told.items()}
     content = io.BytesIO()
     np.savez(content, **beside, **dict(snapshot.arrays))  # type: ignore[arg-type]
-    body = content.getvalue()
+    return content.getvalue()
+
+
+def as_bytes(text: bytes) -> Any:
+    """Return bytes as an array of a snapshot."""
+    return np.frombuffer(text, np.uint8)
+
+
+def decode(number: int, body: bytes) -> Snapshot | None:
+    """Return a snapshot at a row of the log from its bytes; None where they are none."""
+    with suppress(ValueError, KeyError), np.load(io.BytesIO(body), allow_pickle=False) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+        told = {n: arrays.pop(f"told.{n}").tobytes() for n in (_ROW_MAC, _LIMITS, _ERASURES)}
+        return Snapshot(number, told[_ROW_MAC], told[_LIMITS], int(told[_ERASURES]), arrays)
+    return None
+
+
+def save(directory: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot, and remove all but the newest."""
+    body = encode(snapshot)
     path = directory / f"business-{snapshot.number}.snapshot"
     with replacing(path, mode=_PRIVATE) as file:
         file.write(_mac(body) + body)
@@ -73,11 +92,8 @@ def load(directory: Path) -> Iterator[Snapshot]:
         mac, body = content[:_MAC_BYTES], content[_MAC_BYTES:]
         if not hmac.compare_digest(mac, _mac(body)):
             continue
-        with suppress(ValueError, KeyError), np.load(io.BytesIO(body), allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-            told = {n: arrays.pop(f"told.{n}").tobytes() for n in (_ROW_MAC, _LIMITS, _ERASURES)}
-            erasures = int(told[_ERASURES])
-            yield Snapshot(number, told[_ROW_MAC], told[_LIMITS], erasures, arrays)
+        if (snapshot := decode(number, body)) is not None:
+            yield snapshot
 
 
 def remove(directory: Path, keep: int) -> None:

@@ -9,7 +9,11 @@ from wavebreak_business.platform import kernel as k
 from wavebreak_business.platform.consents import Basis, Word
 from wavebreak_business.platform.platform import Platform
 from wavebreak_business.platform.portfolios import Portfolio, TemplateRecord, status_of
+from wavebreak_business.service.standing_history import known_rows, version
 from wavebreak_server.http.schemas import Response
+
+SHOWN_CHANGES = 100
+"""Changes of a standing that are shown."""
 
 Quality = Literal["unknown", "high", "medium", "low"]
 QUALITY: tuple[Quality, ...] = ("unknown", "high", "medium", "low")
@@ -35,6 +39,38 @@ class PortfolioStanding(Response):
     begins_ms: int | None
     until_ms: int | None
     appeal: str
+
+
+class StandingChangeView(Response):
+    """A change of a standing: what, the step and what it bars until when, by whom and why.
+
+    `actor` and `reason` are the messenger's own: a business reads neither. An act of the rules
+    has neither.
+    """
+
+    number: int
+    at_ms: int
+    what: str
+    step: int
+    name: str
+    bars: Bars
+    begins_ms: int | None
+    until_ms: int | None
+    ground: str
+    actor: str | None
+    reason: str | None
+
+
+class StandingHistory(Response):
+    """Where a portfolio stands, and the newest hundred changes, the newest first.
+
+    `version` is the number of the newest change (0: there was none): who acts names it.
+    """
+
+    portfolio: str
+    version: int
+    standing: PortfolioStanding
+    changes: list[StandingChangeView]
 
 
 class LimitUse(Response):
@@ -163,6 +199,30 @@ def standing_view(platform: Platform, portfolio: Portfolio, now_ms: int) -> Port
         until_ms=until if barred and until < k.ENDLESS else None,
         appeal=portfolio.appeal,
     )
+
+
+def standing_history(
+    platform: Platform, portfolio: Portfolio, now_ms: int, *, to_messenger: bool
+) -> StandingHistory:  # fmt: skip
+    """Return where a portfolio stands, and how it came there.
+
+    `to_messenger`: whether it is the messenger who asks, who is told by whom and why too.
+    """
+    rows = known_rows(portfolio.name, SHOWN_CHANGES)
+    return StandingHistory(
+        portfolio=portfolio.name,
+        version=version(portfolio.name),
+        standing=standing_view(platform, portfolio, now_ms),
+        changes=[
+            StandingChangeView(
+                number=row.id, at_ms=row.at_ms, what=row.what, step=row.step, name=row.name,
+                bars=row.bars, begins_ms=row.begins_ms, until_ms=row.until_ms, ground=row.ground,
+                actor=row.actor if to_messenger else None,
+                reason=row.reason if to_messenger else None,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
 
 
 def template_view(

@@ -38,7 +38,13 @@ from wavebreak_cases.cases.case import (
 from wavebreak_cases.cases.completeness import find_gaps
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.notices import Notice
-from wavebreak_cases.cases.parties import DateSource, Evidence, load_name_weights, propose_merges
+from wavebreak_cases.cases.parties import (
+    DateSource,
+    Evidence,
+    load_name_weights,
+    normalize_name,
+    propose_merges,
+)
 from wavebreak_cases.cases.workflow import (
     TRANSITIONS,
     describe_action,
@@ -169,14 +175,28 @@ def _load(path: Path, _signature: Signature) -> LoadedCase:
     return LoadedCase(path, load_case(path / CASE)[1])
 
 
+class PartyCase(NamedTuple):
+    """A case of a party that has a name in whatever spelling: the party's, and the asked one."""
+
+    id: str
+    title: str
+    state: str
+    party: str
+    name: str
+
+
 class _Brief(NamedTuple):
-    """What the list of cases and the pages of accounts need of a case, of one state of its file."""
+    """What the list of cases, and pages of accounts and names, need of a case, as its file was.
+
+    `names`: each name and alias of its parties, with the name of the party.
+    """
 
     signature: Signature
     row: CaseRow
     dues: tuple[int, ...] = ()
     case_id: str = ""
     links: tuple[LinkedCase, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
 
 
 def _briefs(store: CaseStore) -> list[_Brief]:
@@ -230,7 +250,12 @@ def _brief(path: Path) -> _Brief:
         )
         for link in case.links
     )
-    return _Brief(signature, row, dues, case.id, links)
+    names = tuple(
+        (name, case.parties[case.root(party.id)].name)
+        for party in case.parties.values()
+        for name in (party.name, *party.aliases)
+    )
+    return _Brief(signature, row, dues, case.id, links, names)
 
 
 def forget(store: CaseStore) -> None:
@@ -273,6 +298,26 @@ def cases_of_accounts(store: CaseStore, accounts: Sequence[str]) -> list[LinkedC
                 if link.account in hidden
             ]
     return found
+
+
+def cases_of_names(store: CaseStore, names: Sequence[str]) -> list[PartyCase]:
+    """Return the cases in which any of some names is a party's, each party once.
+
+    Names are compared without case, marks, punctuation and legal form, as parties of cases are; a
+    name alone says of nobody who it is.
+    """
+    suffixes = load_name_weights(store.policy).legal["suffixes"]
+    asked = {normalize_name(name, suffixes): name for name in reversed(names)}
+    asked.pop("", None)
+    found: dict[tuple[str, str], PartyCase] = {}
+    for brief in _briefs(store) if asked else ():
+        for spelling, party in brief.names:
+            name = asked.get(normalize_name(spelling, suffixes))
+            if name is not None:
+                row = brief.row
+                case = PartyCase(row.id, row.title, row.state, party, name)
+                found.setdefault((row.id, party), case)
+    return list(found.values())
 
 
 def account_names(store: CaseStore, loaded: LoadedCase) -> dict[str, str]:

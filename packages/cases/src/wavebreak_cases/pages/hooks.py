@@ -19,7 +19,7 @@ from wavebreak_cases.pages.apps import CaseStore, current_store, is_open, open_s
 from wavebreak_server.console.plugins import PluginOptions
 from wavebreak_server.pipeline.service import Background
 
-__all__ = ["URLS", "account_panel", "demo_tasks", "open", "texts"]
+__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts"]
 
 _CODES: tuple[str, ...] = (
     *get_args(State),
@@ -78,15 +78,31 @@ def account_panel(request: HttpRequest, accounts: Sequence[str], *, several: boo
 
     Nobody but who may see cases is shown any.
     """
-    user: Any = request.user
-    may = getattr(user, "may", None)
-    if not is_open() or not may or not may("view_cases"):
+    if not _sees_cases(request):
         return ""
     linked = files.cases_of_accounts(current_store(), accounts)
     panel: str = render_to_string(
         "console/parts/linked_cases.html", {"linked": linked, "several": several}
     )
     return panel
+
+
+def party_panel(request: HttpRequest, names: Sequence[str]) -> str:
+    """Return the list of the cases in which a firm, or who owns it, is a party by name.
+
+    Nobody but who may see cases is shown any.
+    """
+    if not _sees_cases(request):
+        return ""
+    found = files.cases_of_names(current_store(), names)
+    panel: str = render_to_string("console/parts/cases_of_parties.html", {"found": found})
+    return panel
+
+
+def _sees_cases(request: HttpRequest) -> bool:
+    user: Any = request.user
+    may = getattr(user, "may", None)
+    return bool(is_open() and may and may("view_cases"))
 
 
 def demo_tasks() -> list[Background]:

@@ -337,22 +337,24 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "buckets of 96 minutes) and who had answered, each counted; a bucket counts up to 255.",
         _CALLED, "dating, selling", "those who wait a day"), "call_after_answer", bucket_max=255),
     F("newcomers", "accounts", "reputation", "half-life 1 h",
-      "Accounts that registered on the platform lately, decayed, as of the last epoch.",
-      _REGISTERED, "a campaign of the platform's own", "waves that register slowly"),
+      "Accounts that registered on the platform lately, numbers of businesses left out, decayed, "
+      "as of the last epoch.",
+      _REGISTERED, "a campaign of the platform's own", "waves that register slowly", 2),
     F("newcomers_usual", "accounts", "reputation", "half-life 7 d",
       "What newcomers has been as a rule: over the weeks, or the log's first twelve hours.",
       _REGISTERED, "platforms that grow fast", "waves that last for days"),
     F("newcomer_contacts", "accounts", "reputation", "half-life 1 h",
       "Strangers to whom accounts that registered within a week wrote first lately, all together, "
-      "strangers who are such newcomers left out, decayed, as of the last epoch.",
-      (*_REGISTERED, *_SENT), "a term that begins", "waves of accounts that have aged"),
+      "strangers who are such newcomers left out, and who is declared or a number of a business; "
+      "decayed, as of the last epoch.",
+      (*_REGISTERED, *_SENT), "a term that begins", "waves of accounts that have aged", 2),
     F("newcomer_contacts_usual", "accounts", "reputation", "half-life 7 d",
       "What newcomer_contacts has been as a rule: over the weeks, or the log's first twelve "
       "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
     F("newcomer_answers", "accounts", "reputation", "half-life 1 h",
       "Of the strangers to whom such accounts wrote, whenever, those whose first answer came "
       "lately, decayed, as of the last epoch.",
-      (*_REGISTERED, *_SENT), "people who answer late", "accomplices who are no newcomers"),
+      (*_REGISTERED, *_SENT), "people who answer late", "accomplices who are no newcomers", 2),
     F("newcomer_answers_usual", "accounts", "reputation", "half-life 7 d",
       "What newcomer_answers has been as a rule: over the weeks, or the log's first twelve "
       "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),

@@ -56,6 +56,7 @@ from wavebreak.features.layout import (
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.message_updates import (
+    PLATFORM,
     add_trial,
     advance_windows,
     becomes_established,
@@ -92,9 +93,8 @@ from wavebreak.features.shared_state import (
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
 from wavebreak.features.windows import add_to_nibble_ring, push_bit, ring_total
-from wavebreak.schema.events import CHANNELS, LABELS, SHORT_CALL_S, UNDETERMINED
+from wavebreak.schema.events import LABELS, SHORT_CALL_S, UNDETERMINED
 
-PLATFORM = CHANNELS.index("business_platform")
 ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
 ANSWER_S = DAY_S
 ACCUSES_AT_MOST = 3
@@ -189,7 +189,8 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
     contribute_to_entities(w, row, ARRIVALS, 1)
-    contribute(w, NEW_ACCOUNT, np.int64(ev.account), 1)
+    if row.channel != PLATFORM:
+        contribute(w, NEW_ACCOUNT, np.int64(ev.account), 1)
     contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
     _visit_network(w, ev)
 
@@ -356,7 +357,7 @@ def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) 
         r.short_call_bits = push_bit(r.short_call_bits, short)
         r.short_call_n = min(np.int64(r.short_call_n) + 1, 32)
     if not short and (flags & (STARTED | REPLIED)) == STARTED:
-        count_first_answer(w, row, int64(ev.account), int64(ev.peer), value, now)
+        count_first_answer(w, sh, row, int64(ev.account), int64(ev.peer), value, now)
         pairs[at].value = with_flags(value, flags | REPLIED)
         if becomes_established(row):
             credit_entities(w, row)

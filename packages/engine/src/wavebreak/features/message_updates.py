@@ -68,6 +68,9 @@ from wavebreak.features.shared_state import (
 from wavebreak.features.window_counters import advance_row_counters, count_event
 from wavebreak.features.windows import COUNT_LOG2, advance_nibble_ring, log2, push_bit
 from wavebreak.schema.event_kinds import ACCEPTED_BY, RECEIVED
+from wavebreak.schema.events import CHANNELS
+
+PLATFORM = CHANNELS.index("business_platform")
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600
@@ -318,12 +321,23 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
 
 
 @compiled()
+def _is_business(sh: Any, row: Any) -> bool:
+    """Whether the account writes first by trade: declared, or a number of the platform.
+
+    Of waves of newcomers it says nothing: whoever it writes to need not answer.
+    """
+    if row.channel == PLATFORM:
+        return True
+    return row.rare > 0 and rares_of(sh)[int64(row.rare) - 1].lane > 0
+
+
+@compiled()
 def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> int:
     """Count a stranger written to first: a place of the allowance, and a trial of the tests."""
     _count_stranger_contact(row, now, 1)
     flags |= STRANGER
     newcomer = is_newcomer(people_of(w)[ev.peer], now)
-    if is_young(row) and not newcomer:
+    if is_young(row) and not newcomer and not _is_business(sh, row):
         contribute(w, NEW_CONTACT, int64(ev.account), 1)
     full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
     if full or row.trials == 65535 or newcomer:
@@ -363,14 +377,15 @@ def restart_due(w: Any, sh: Any, row: Any) -> None:
 
 @compiled()
 def _answer_trial(
-    w: Any, row: Any, account: int, peer: int, flags: int, first: int, now: int
+    w: Any, sh: Any, row: Any, account: int, peer: int, flags: int, first: int, now: int
 ) -> None:  # fmt: skip
     """Count the first answer of a stranger written to, by the bucket of the first contact.
 
     Of waves of newcomers the answers of other newcomers say nothing: they are easily made.
     """
     at = first * 5760
-    if flags & STRANGER and is_young(row) and not is_newcomer(people_of(w)[peer], now):
+    counts = is_young(row) and not is_newcomer(people_of(w)[peer], now)
+    if flags & STRANGER and counts and not _is_business(sh, row):
         contribute(w, NEW_ANSWER, account, 1)
     if flags & STRANGER and frees_place(w, peer, now):
         _count_stranger_answer(row, now, 1)
@@ -468,13 +483,15 @@ def update_received(
         if flags & STARTED:
             met = MET if flags & STRANGER else MET_CONTACT
             contribute(w, met, int64(ev.peer), int64(ev.account))
-        count_first_answer(w, row, int64(ev.peer), int64(ev.account), value, now)
+        count_first_answer(w, sh, row, int64(ev.peer), int64(ev.account), value, now)
     pairs[at].value = with_flags(value, flags | REPLIED)
     return becomes_established(row)
 
 
 @compiled()
-def count_first_answer(w: Any, row: Any, account: int, peer: int, value: Any, now: int) -> None:
+def count_first_answer(
+    w: Any, sh: Any, row: Any, account: int, peer: int, value: Any, now: int
+) -> None:  # fmt: skip
     """Count what comes in first from a peer whom the account wrote to, asked or called."""
     row.mutual += 1
     flags, first = flags_of(value), int64(first_bucket(value))
@@ -485,7 +502,7 @@ def count_first_answer(w: Any, row: Any, account: int, peer: int, value: Any, no
             contribute_to_places(w, row, ANSWERED, 1)
         # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
         _count_reply(row, first * 5760, 1)
-        _answer_trial(w, row, account, peer, flags, first, now)
+        _answer_trial(w, sh, row, account, peer, flags, first, now)
 
 
 @compiled()

@@ -83,6 +83,9 @@ class PluginHooks(Protocol):
     def account_panel(self, request: HttpRequest, accounts: Sequence[str], *, several: bool) -> str:
         """Return the HTML that the page of an account, or of an operator's several, shows."""
 
+    def party_panel(self, request: HttpRequest, names: Sequence[str]) -> str:
+        """Return the HTML that the page of a firm shows, by its name and those of its owners."""
+
     def demo_tasks(self) -> list[DemoTask]:
         """Return background tasks that show something in a demonstration."""
 
@@ -127,6 +130,12 @@ def account_panels(request: HttpRequest, accounts: str | Sequence[str]) -> SafeS
         _hooks(plugin).account_panel(request, names, several=several)
         for plugin in installed_plugins()
     )
+    return mark_safe("".join(panels))  # noqa: S308 - each plug-in renders a template
+
+
+def party_panels(request: HttpRequest, names: Sequence[str]) -> SafeString:
+    """Return what plug-ins show on the page of a firm, by its name and those of its owners."""
+    panels = (_hooks(plugin).party_panel(request, names) for plugin in installed_plugins())
     return mark_safe("".join(panels))  # noqa: S308 - each plug-in renders a template
 
 

@@ -19,6 +19,7 @@ from wavebreak_server.console.sign_in import change_password, slowed
 from wavebreak_server.console.views import (
     accounts,
     appeals,
+    lanes,
     models,
     operators,
     overview,
@@ -125,6 +126,8 @@ CONSOLE: list[Any] = [
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
     path("settings/lists", settings.outside_lists, name="outside_lists"),
+    path("settings/lanes", lanes.lanes, name="lanes"),
+    path("settings/lanes/declare", lanes.declare, name="declare_lane"),
     path("settings/webhooks", settings.add_webhook, name="add_webhook"),
     path(
         "settings/webhooks/<str:webhook_id>/remove", settings.remove_webhook, name="remove_webhook"

@@ -35,6 +35,7 @@ from wavebreak.io.log_rows import encode_row as encode_row
 from wavebreak.io.log_rows import encode_stream as encode_stream
 from wavebreak.io.log_rows import row_digest as row_digest
 from wavebreak.io.log_rows import unpack_row
+from wavebreak.privacy.erasure import erase_from_batch
 from wavebreak_server.storage import log_bodies, row_macs
 from wavebreak_server.storage.log_bodies import BodyName, NewBody, StoredBody
 from wavebreak_server.storage.models import LogBatch, LogProof, LogStart
@@ -336,31 +337,11 @@ def damage_error(stretch: LogSegment) -> ServiceError:
     )
 
 
-ERASED_COLUMNS = ("number", "address")
-
-
 class Erasure(NamedTuple):
     """How many events lost a pseudonym, in how many rows of the log."""
 
     events: int
     batches: int
-
-
-def erase_from_batch(
-    events: pa.RecordBatch, accounts: Collection[str]
-) -> tuple[pa.RecordBatch, Counter[str]]:
-    """Return a batch without accounts' pseudonyms, and how many events of each had one."""
-    named = pa.array(sorted(accounts), pa.string())
-    own = pc.is_in(events.column("account"), value_set=named)
-    masks = [pc.and_(own, events.column(name).is_valid()) for name in ERASED_COLUMNS]
-    found = events.column("account").filter(pc.or_(*masks))
-    if not len(found):
-        return events, Counter()
-    for name in ERASED_COLUMNS:
-        at = events.schema.get_field_index(name)
-        column = pc.if_else(own, pa.scalar(None, pa.string()), events.column(at))
-        events = events.set_column(at, events.schema.field(at), column)
-    return events, Counter(found.to_pylist())
 
 
 def erase_pseudonyms(ends: Mapping[str, int]) -> dict[str, Erasure]:

@@ -210,3 +210,9 @@ def at(mapping: Any, key: Any) -> Any:
 def account_panels(context: Any, accounts: Any) -> SafeString:
     """Return what plug-ins show on the page of an account, or of an operator's accounts."""
     return plugins.account_panels(context["request"], accounts)
+
+
+@register.simple_tag(takes_context=True)
+def party_panels(context: Any, names: Any) -> SafeString:
+    """Return what plug-ins show on the page of a firm, by its names."""
+    return plugins.party_panels(context["request"], names)

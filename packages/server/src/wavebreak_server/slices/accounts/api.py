@@ -295,16 +295,17 @@ async def _check_is_an_id(context: RequestContext, account: str) -> None:
 
 
 async def _read_account(context: RequestContext, account: str) -> Account:
-    last_known, lane = False, None
+    last_known = False
+    lane: Lane | None = None
     try:
         async with asyncio.timeout(ENGINE_S):
-            lane = await context.service.ask(lambda engine: actions.read_lane(engine, account))
             known = await actions.sealed_state_if_known(context, account)
             if known is None:
                 await _check_is_an_id(context, account)
         state = known or actions.AccountState(0, None, context.now_ms, None)
+        lane = state.lane
     except (BusyError, TimeoutError):
-        state, last_known, lane = _last_known(context, account), True, None
+        state, last_known = _last_known(context, account), True
 
     def load() -> tuple[list[Any], bool]:
         newest = models.Decision.objects.filter(account=account).order_by("-number")[

@@ -29,6 +29,7 @@ from wavebreak.schema.events import TYPES
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.lanes.service import LANE_WORDS
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.acting_user import ActingUser
@@ -168,6 +169,8 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
         "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
                                        .order_by("-id")[:10]),
         "facts": facts,
+        "lane": state.lane,
+        "lane_words": LANE_WORDS[state.lane],
         "notice": None if blind else statements.newest_notice(
             acting.context.app.holder_notices, account, acting.now_ms
         ),

@@ -38,7 +38,7 @@ SEALED_S = 5.0
 class AccountState(NamedTuple):
     """An account in the engine: outcome (index), its end, the log's time (both ms), chats.
 
-    `new_chats_1d` is what a limit in force leaves a day.
+    `new_chats_1d` is what a limit in force leaves a day, `lane` what the account is declared to be.
     """
 
     outcome: int
@@ -46,6 +46,7 @@ class AccountState(NamedTuple):
     now_ms: int
     chats: ChatCounts | None
     new_chats_1d: int = 0
+    lane: Lane = "none"
 
 
 def describe_end(outcome: str, until_ms: int | None) -> str:
@@ -67,16 +68,16 @@ def read_account_state(engine: Engine, account: str) -> AccountState | None:
         return None
     row = engine.core.row_of(slot)
     now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
-    decided, until = int(row["enforcement"]), int(row["until"])
+    decided, until, lane = int(row["enforcement"]), int(row["until"]), _lane_of(engine, slot)
     if decided == 0 or 0 < until <= now_s:
-        return AccountState(0, None, now_s * 1000, None)
+        return AccountState(0, None, now_s * 1000, None, lane=lane)
     challenges = engine.challenges_by(engine.core.source_of(slot))
     outcome = effective_outcome(decided, challenges=challenges)
     chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
     end_ms = until * 1000 if until else None
     # A challenge that nobody can ask for refuses every new chat.
     left = int(row["quota"]) if outcome == decided else 0
-    return AccountState(outcome, end_ms, now_s * 1000, chats, left)
+    return AccountState(outcome, end_ms, now_s * 1000, chats, left, lane)
 
 
 async def sealed_state(context: RequestContext, account: str) -> AccountState:
@@ -211,12 +212,7 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
     """
     await check_ids(context, [account])
     entry = await begin_audit(context, "declare_lane", account, f"{lane}: {reason}")
-    if wrong := context.service.clock_fault():
-        raise DomainError("clock-fault", fault=wrong)
-    newest, earliest = await context.service.ask(
-        lambda engine: (int(engine.fanout.clock[0]["newest"]), engine.fanout.earliest_in_time())
-    )
-    now = context.now_ms if newest < 0 else max(earliest, min(context.now_ms, newest))
+    now = await log_time_ms(context)
     event = f"declared-{secrets.token_hex(12)}"
     line = {"type": "account.declared", "ts": now, "id": event, "account": account, "lane": lane}
     taken = await context.service.accept(
@@ -232,11 +228,30 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
     return event
 
 
+async def log_time_ms(context: RequestContext) -> int:
+    """Return the log's own time: an event of it is never late, and makes none late.
+
+    Raises:
+        DomainError: This machine's clock is wrong.
+
+    """
+    if wrong := context.service.clock_fault():
+        raise DomainError("clock-fault", fault=wrong)
+    newest, earliest = await context.service.ask(
+        lambda engine: (int(engine.fanout.clock[0]["newest"]), engine.fanout.earliest_in_time())
+    )
+    return context.now_ms if newest < 0 else max(earliest, min(context.now_ms, newest))
+
+
 def read_lane(engine: Engine, account: str) -> Lane:
     """Read what an account is declared to be, on the engine's thread."""
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     if not 0 <= slot < engine.core.accounts:
         return "none"
+    return _lane_of(engine, slot)
+
+
+def _lane_of(engine: Engine, slot: int) -> Lane:
     return cast("Lane", LANES[engine.core.lane_of(slot)])
 
 

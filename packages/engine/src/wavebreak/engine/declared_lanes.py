@@ -1,0 +1,94 @@
+"""Which accounts hold a declared lane, of an engine or of a snapshot, and what each lane allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from msgspec import Struct
+
+from wavebreak.features.interner import Interner
+from wavebreak.features.layout import SHARDS
+from wavebreak.rules.model import Policy
+from wavebreak.schema.events import LANES, Lane
+
+if TYPE_CHECKING:
+    from wavebreak.engine.engine import Engine
+
+_FIRST_MESSAGES = re.compile(r"strangers_contacted_1h >= (\d+) \+ answers_of_strangers_1h")
+
+
+class LaneFloor(Struct, frozen=True):
+    """What a lane allows: first messages an hour that nobody answered, by which rules.
+
+    `strangers_1h` is None where no enforced rule of the policy bounds the lane.
+    """
+
+    lane: Lane
+    strangers_1h: int | None
+    rules: tuple[str, ...]
+
+
+def declared_lanes(engine: Engine) -> dict[str, Lane]:
+    """Return the lane of each account that holds one, by name; on the engine's thread."""
+    core = engine.core
+    shards = (
+        (s, rows["rare"], core.rares[s].records[: int(core.shards[s]["rare_n"])]["lane"])
+        for s, rows in zip(core.held, core.used_rows(), strict=True)
+    )
+    return _by_name(engine.fanout.accounts, shards)
+
+
+def stored_lanes(arrays: Mapping[str, Any]) -> dict[str, Lane]:
+    """Return the lane of each account that holds one in a snapshot's state, by name."""
+    shards = [
+        (s, arrays[f"core.rows{s}"]["rare"], arrays[f"core.rares{s}"]["lane"])
+        for s in range(SHARDS)
+    ]
+    if not any(lanes.any() for _, _, lanes in shards):
+        return {}
+    names = Interner()
+    names.load({part: arrays[f"fanout.accounts.{part}"] for part in ("where", "arenas", "lengths")})
+    return _by_name(names, shards)
+
+
+def _by_name(names: Interner, shards: Iterable[tuple[int, Any, Any]]) -> dict[str, Lane]:
+    """Return lanes by account; of each shard its rows' rare numbers and its rare rows' lanes."""
+    held: list[tuple[int, Lane]] = []
+    for s, rares, lanes in shards:
+        # Few accounts have a rare row with a lane: the rows are read where there is any.
+        if not lanes.any():
+            continue
+        at = rares.astype(np.int64)
+        of_rows = np.where(at > 0, lanes[at - 1], 0)
+        held += [
+            (int(n) * SHARDS + s, cast("Lane", LANES[int(of_rows[n])]))
+            for n in np.flatnonzero(of_rows)
+        ]
+    accounts = names.texts([slot for slot, _ in held]).to_pylist()
+    return {account: lane for account, (_, lane) in zip(accounts, held, strict=True)}
+
+
+def lane_floors(policy: Policy) -> list[LaneFloor]:
+    """Return what each lane allows under a policy.
+
+    >>> from wavebreak.rules import load_policy
+    >>> [(floor.lane, floor.strangers_1h) for floor in lane_floors(load_policy())]
+    [('courier', 60), ('clinic', 120), ('code_sender', 300), ('school', 200)]
+    """
+    floors = []
+    for code, lane in enumerate(LANES):
+        if lane == "none":
+            continue
+        own = [
+            rule
+            for rule in policy.rules
+            if rule.mode == "enforce" and f"lane == {code}" in rule.when
+        ]
+        bounds = [int(bound) for rule in own for bound in _FIRST_MESSAGES.findall(rule.expression)]
+        floors.append(
+            LaneFloor(cast("Lane", lane), min(bounds, default=None), tuple(r.id for r in own))
+        )
+    return floors
