@@ -39,9 +39,11 @@ def test_pages_of_a_source_are_in_one_split() -> None:
 def test_letters_are_learned_from_pages_of_other_sources() -> None:
     words = {True: "bulk sender anti ban", False: "appointment reminder clinic"}
     made = [
-        learn_pages.PageRow(frozenset(grams(words[claim])), claim, f"{at}", at % 3 - 1.0 if real else None)
-        for at, (claim, real) in enumerate([(True, True), (False, True), (True, False), (False, False)] * 5)
-    ]  # fmt: skip
+        learn_pages.PageRow(frozenset(grams(words[claim])), claim, f"{at} {claim} {odds}", odds)
+        for at in range(5)
+        for claim in words
+        for odds in (float(at), None)
+    ]
     tested, odds = learn_pages.left_out_odds(made)
     assert len(tested) == 10
     assert all((value > 0) == row.claim for row, value in zip(tested, odds, strict=True))
