@@ -34,11 +34,18 @@ from wavebreak_cases.cases.case import (
     StateChanged,
     Step,
     evidence_for_party,
+    weaker_ties,
 )
 from wavebreak_cases.cases.completeness import find_gaps
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.notices import Notice
-from wavebreak_cases.cases.parties import DateSource, Evidence, load_name_weights, propose_merges
+from wavebreak_cases.cases.parties import (
+    DateSource,
+    Evidence,
+    Link,
+    load_name_weights,
+    propose_merges,
+)
 from wavebreak_cases.cases.workflow import (
     TRANSITIONS,
     describe_action,
@@ -635,7 +642,7 @@ def shown_dates(dates: DateRange) -> ShownDates:
 
 
 class ShownEvidence(NamedTuple):
-    """An item of evidence with who reviewed it, when and why."""
+    """An item of evidence with who reviewed it, when and why, and ties weaker than its own."""
 
     item: Evidence
     party: str
@@ -647,6 +654,7 @@ class ShownEvidence(NamedTuple):
     lasted_source: str
     basis: str
     review: ShownStep | None
+    weaker: tuple[Link, ...] = ()
 
 
 def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list[ShownEvidence]:
@@ -668,6 +676,7 @@ def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list
             _date_basis(e.lasted, e.lasted_source),
             to_words(e.basis),
             reviews.get(e.id),
+            tuple(weaker_ties(case, e)),
         )
         for e in case.evidence.values()
         if exhibit in ("", e.exhibit)
