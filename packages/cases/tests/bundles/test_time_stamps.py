@@ -25,7 +25,8 @@ from wavebreak_cases.bundles.bundle_checks import (
     exit_code,
 )
 from wavebreak_cases.bundles.report_settings import load_sealing
-from wavebreak_cases.bundles.verify import Stamp, stamp_beside, verify_bundle
+from wavebreak_cases.bundles.time_stamps import stamp_beside
+from wavebreak_cases.bundles.verify import Stamp, verify_bundle
 
 
 @pytest.fixture

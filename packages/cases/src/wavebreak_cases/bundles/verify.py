@@ -76,21 +76,12 @@ from wavebreak_cases.claims.redaction import Region, check_copy
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-STAMP = ".tsr"
-"""What the name of a bundle's time stamp ends with, after the bundle's own."""
-
 
 class Stamp(NamedTuple):
     """A time stamp (RFC 3161) that lies beside a bundle, and whose certificates are trusted."""
 
     path: Path
     roots: Sequence[Certificate] = ()
-
-
-def stamp_beside(source: Path) -> Path | None:
-    """Return the path of the time stamp that lies beside a bundle; None: there is none."""
-    beside = source.with_name(f"{source.name}{STAMP}")
-    return beside if beside.exists() else None
 
 
 def check_bag(root: Path) -> str:

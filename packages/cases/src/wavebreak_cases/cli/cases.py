@@ -35,6 +35,7 @@ from wavebreak_cases.acts.evidence import redaction_marks
 from wavebreak_cases.acts.notices import draft_notice
 from wavebreak_cases.bundles import case_tables, evidence_intake, report_settings, workspace
 from wavebreak_cases.bundles.report_settings import Operator, ReportSettings
+from wavebreak_cases.bundles.time_stamps import STAMP, stamp_beside
 from wavebreak_cases.cases import signatures
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.notices import Notice
@@ -558,8 +559,6 @@ def _stamp(place: Path, bundle: Path, policy: Path | None) -> bool:
     except WavebreakError as error:
         out.print(f"not stamped: {error.what}; {alone}, unless a witness signed it")
         return False
-    from wavebreak_cases.bundles.verify import STAMP
-
     beside = bundle.with_name(f"{bundle.name}{STAMP}")
     beside.write_bytes(kept.read_bytes())
     out.print(f"stamped: {beside} is a time stamp of the checkpoint in it; give it with the file")
@@ -590,7 +589,7 @@ def verify(
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
     from wavebreak.ledger.key_history import read_history
-    from wavebreak_cases.bundles.verify import Stamp, exit_code, stamp_beside, verify_bundle
+    from wavebreak_cases.bundles.verify import Stamp, exit_code, verify_bundle
 
     history = read_history(key_history) if key_history else []
     keys = [checkpoints.load_verifier_key(text) for text in key or []]
