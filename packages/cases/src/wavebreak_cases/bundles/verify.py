@@ -74,7 +74,7 @@ from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.redaction import Region, check_copy
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from wavebreak.ledger.checkpoints import Certificate
 
 
 class Stamp(NamedTuple):

@@ -75,7 +75,7 @@ ServiceConfig = Annotated[
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from wavebreak.ledger.checkpoints import Certificate
 
 
 def _bytes(path: Path) -> bytes:

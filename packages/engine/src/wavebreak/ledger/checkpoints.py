@@ -29,6 +29,7 @@ from wavebreak.privacy.secret_key import read_secret_file
 if TYPE_CHECKING:
     import rfc3161_client as rfc3161
     from cryptography import x509
+    from cryptography.x509 import Certificate as Certificate
 else:  # certificates of time stamps: most commands meet none
     rfc3161 = LazyModule("rfc3161_client")
     x509 = LazyModule("cryptography.x509")
