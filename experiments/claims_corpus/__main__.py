@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.claims_corpus import corpus, learn_weights, real_pages
+from experiments.claims_corpus import corpus, learn_pages, learn_weights, real_pages
 from wavebreak.cli import run_app
 from wavebreak.cli.console import out, progress_bar
 from wavebreak.cli.options import Json
@@ -88,6 +88,18 @@ def learn(
         else learn_weights.cross_validate(rows)
     )
     print_evaluation(results, as_json=as_json)
+
+
+@app.command("learn-pages", epilog="Example: `python -m experiments.claims_corpus learn-pages DIR`")
+def learn_from_pages(
+    directory: Annotated[Path, typer.Argument(help="Folder with the pages of real_pages.csv.")],
+    out_path: Annotated[
+        Path, typer.Option("--out", "-o", help="Directory of pages.toml.")
+    ] = learn_weights.OUT,
+) -> None:
+    """Learn what real pages add to the reader, from the split `learning` alone."""
+    path, said = learn_pages.learn(directory, out_path)
+    out.print(f"{path}: {path.stat().st_size:,} bytes; {said}")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,13 @@ import msgspec
 import pytest
 
 from support.case_workflow import Bench, small_run
+from support.notice_decisions import NOW, decision, decision_of, policy
 from wavebreak.durations import DAY_MS
-from wavebreak.notices.catalog import table_texts
+from wavebreak.languages import SOURCE_LANGUAGE, get_language, read_catalog
+from wavebreak.notices import Correction, build_statement, load_platform
+from wavebreak.notices.catalog import extract_catalog, table_texts
 from wavebreak.notices.rule_texts import load_rule_texts
+from wavebreak.outcomes import OUTCOMES
 from wavebreak_cases.bundles import evidence_intake, letters, report
 from wavebreak_cases.bundles.report_settings import Operator, load_settings
 from wavebreak_cases.cases.case import BarRecorded, Case, EvidenceAdded, PartyNamed
@@ -124,11 +128,17 @@ def texts_in(about: Any, key: str = "", layout: Collection[str] = LAYOUT) -> Ite
 class Sources:
     """Finds of a text the template that it renders, and of each value where it stands."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(
+        self,
+        words: str,
+        texts: Collection[str] = (),
+        names: re.Pattern[str] = Template.pattern,
+    ) -> None:
         self.words = re.sub(r"\s+", " ", words)
-        texts = [text for _, text in table_texts()] + list(load_rule_texts().messages())
+        texts = texts or [text for _, text in table_texts()] + list(load_rule_texts().messages())
         lines = {line for text in texts for line in (text, *text.splitlines()) if line.strip()}
-        self.templates = [tuple(parts(text)) for text in sorted(lines, key=len, reverse=True)]
+        ordered = sorted(lines, key=len, reverse=True)
+        self.templates = [tuple(parts(text, names)) for text in ordered]
         self.known: dict[str, bool] = {}
 
     def known_text(self, text: str, depth: int = 0) -> bool:
@@ -175,11 +185,11 @@ class Sources:
         return False
 
 
-def parts(text: str) -> Iterator[tuple[str, str]]:
+def parts(text: str, names: re.Pattern[str] = Template.pattern) -> Iterator[tuple[str, str]]:
     """A template as pairs of words and the name of the value after them."""
     at = 0
     text = text.strip(" .")
-    for match in Template.pattern.finditer(text):
+    for match in names.finditer(text):
         yield text[at : match.start()], match["named"] or match["braced"] or ""
         at = match.end()
     yield text[at:], ""
@@ -219,6 +229,56 @@ def test_exhibit_that_nobody_confirmed_is_named_as_such(documents: Any, document
         "reasons": "Exhibit E4 (“Rumour”) is stated to show that Rapid Messages Ltd assisted",
     }
     assert said[document] in re.sub(r"\s+", " ", " ".join(texts[document]))
+
+
+BRACES = re.compile(r"\{(?P<named>\w+)(?P<braced>)\}")
+"""How the texts for account holders name their values."""
+
+
+@cache
+def holder_texts(code: str) -> tuple[str, ...]:
+    """Every text that may be said to account holders, in a language; plurals form by form."""
+    messages = extract_catalog() if code == SOURCE_LANGUAGE else read_catalog(code)
+    forms = [m.id if code == SOURCE_LANGUAGE else m.string for m in messages if m.id]
+    return tuple(
+        text for form in forms for text in ((form,) if isinstance(form, str) else form) if text
+    )
+
+
+def holder_decisions() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """A decision of each rule and of each outcome, one held, and one that a person changed."""
+    for rule in policy().rules:
+        yield decision_of(rule), {}
+    for outcome in OUTCOMES:
+        yield decision(outcome=outcome), {}
+        yield decision(outcome=outcome, basis="person", rules=[]), {}
+    yield decision(outcome="challenge", action="recover", basis="takeover"), {}
+    changes = (Correction(at_ms=NOW, result="reversed", reason="It was a school's list."),
+               Correction(at_ms=NOW, result="unchanged", reason=""))  # fmt: skip
+    yield decision(outcome="restrict"), {"corrections": changes}
+
+
+@pytest.mark.parametrize("code", ["en", "he"])
+def test_every_sentence_to_an_account_holder_has_a_source(code: str) -> None:
+    language, platform = get_language(code), load_platform()
+    unknown = set()
+    for made, more in holder_decisions():
+        said = build_statement(made, platform=platform, language=language, now_ms=NOW, **more)
+        days = [said.restriction.since_ms, said.restriction.until_ms, NOW]
+        days += [said.appeal.until_ms] if said.appeal else []
+        instants = [language.format_instant(at, said.zone) for at in days if at is not None]
+        words = "\n".join([msgspec.json.encode(platform).decode(), *instants,
+                           *(each.reason for each in said.corrections)])  # fmt: skip
+        sources = Sources(words, holder_texts(code), BRACES)
+        lines = [said.title, *(line for each in said.sections for line in each.lines())]
+        unknown |= {line for line in lines if not sources.known_text(line)}
+    assert unknown == set()
+
+
+def test_sentence_that_no_code_says_to_a_holder_has_no_source() -> None:
+    sources = Sources("", holder_texts("en"), BRACES)
+    assert sources.known_text("You cannot start new chats for now")
+    assert not sources.known_text("You are a spammer")
 
 
 def test_reasons_carry_the_counts_of_the_run(documents: Any) -> None:

@@ -28,6 +28,7 @@ from support.bundle_tampering import (
     line,
     packed,
     put,
+    remake_tags,
     resealed,
     swapped,
     value,
@@ -267,6 +268,106 @@ CASES: dict[str, Case] = {
     "the ledger is gone": Case(lambda bag: rmtree(bag / "data/ledger"), FAILS, FAILS),
     "the payload is gone": Case(lambda bag: rmtree(bag / "data"), FAILS, FAILS),
 }  # fmt: skip
+
+
+def step_of(told: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(step for step in told["steps"] if step["did"]["did"] == kind)
+    return found
+
+
+def first_dropped(told: dict[str, Any]) -> None:
+    del told["steps"][0]
+    for number, step in enumerate(told["steps"], 1):
+        step["n"] = number
+
+
+def second_repeated(told: dict[str, Any]) -> None:
+    told["steps"].append(told["steps"][1] | {"n": len(told["steps"]) + 1})
+
+
+def in_the_proofs(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+    """A change of the first proof, written in its canonical form."""
+
+    def changed(lines: list[bytes]) -> list[bytes]:
+        told = json.loads(lines[0])
+        change(told)
+        return [canonical(told).encode() + b"\n", *lines[1:]]
+
+    return line(PROOFS, changed)
+
+
+def note_changed(before: str, after: str) -> Callable[[Path], None]:
+    return edit(CHECKPOINTS, lambda raw: canonical(
+        json.loads(raw).replace(before, after, 1)).encode() + b"\n")  # fmt: skip
+
+
+E1 = "data/exhibits/E1"
+FURTHER: dict[str, tuple[Callable[[Path], object], int, str]] = {
+    "the case's title": (value(CASE_FILE, lambda v: v["steps"][0]["did"].update(title="Other")),
+                         FAILS, "steps_edited"),
+    "who took a step": (value(CASE_FILE, lambda v: v["steps"][2].update(by="Dana Levi")),
+                        FAILS, "steps_edited"),
+    "why a step was taken": (value(CASE_FILE, lambda v: v["steps"][2].update(why="an order")),
+                             FAILS, "steps_edited"),
+    "a step a millisecond later": (value(CASE_FILE, lambda v: v["steps"][2].update(
+        at=v["steps"][2]["at"] + 1)), FAILS, "steps_edited"),
+    "the first step dropped, others numbered anew": (value(CASE_FILE, first_dropped), FAILS,
+                                                     "steps_count"),
+    "a step twice, numbered on": (value(CASE_FILE, second_repeated), FAILS, "steps_count"),
+    "another salt of the case": (value(CASE_FILE, lambda v: v.update(salt="0" * 32)), FAILS,
+                                 "steps_edited"),
+    "another outcome of the determination": (value(CASE_FILE, lambda v: step_of(v, "determined")[
+        "did"]["determination"].update(as_of=1)), FAILS, "signature_wrong"),
+    "the signer's role": (value(CASE_FILE, lambda v: step_of(v, "signed").update(role="admin")),
+                          FAILS, "signer"),
+    "the case with spaces": (edit(CASE_FILE, swapped(b'{"id"', b'{ "id"')), FAILS,
+                             "case_not_canonical"),
+    "a folder without a file": (lambda bag: (bag / "data/more").mkdir(), FAILS,
+                                "payload_surplus"),
+    "an exhibit's folder without a file": (lambda bag: (bag / "data/exhibits/E9").mkdir(), FAILS,
+                                           "exhibit_surplus"),
+    "a folder beside the payload": (lambda bag: (bag / "more").mkdir(), FAILS, "bag_surplus"),
+    "a hidden file in an exhibit": (put(f"{E1}/.note"), FAILS, "exhibit_files"),
+    "a file of an exhibit renamed": (lambda bag: (bag / E1 / "rendered.html").rename(
+        bag / E1 / "page.html"), FAILS, "exhibit_files"),
+    "an exhibit under another number": (lambda bag: (bag / E1).rename(
+        bag / "data/exhibits/E01"), FAILS, "exhibit_files"),
+    "custody without its last line": (line(f"{E1}/custody.jsonl", lambda ls: ls[:-1]), FAILS,
+                                      "exhibit_files"),
+    "custody of another exhibit": (edit(f"{E1}/custody.jsonl", lambda b: b.replace(
+        b'"previous":"0', b'"previous":"1')), FAILS, "custody"),
+    "a link in the place of a file": (lambda bag: [(bag / "data/README.txt").unlink(),
+        (bag / "data/README.txt").symlink_to(bag / "data/made.json")], FAILS, "bundle_link"),
+    "a checkpoint of more entries": (note_changed("\n", "\n1"), FAILS, "signature_wrong"),
+    "a checkpoint of another log": (note_changed("example.org", "example.com"), FAILS,
+                                    "origin_wrong"),
+    "a line more under the checkpoint": (edit(CHECKPOINTS, lambda b: b + b"\n"), FAILS,
+                                         "not_well_formed"),
+    "another place in the tree": (in_the_proofs(lambda v: v.update(position=1)), FAILS,
+                                  "proof_wrong"),
+    "a proof cut short": (in_the_proofs(lambda v: v["path"].pop()), FAILS, "proof_too_short"),
+    "a proof with one hash more": (in_the_proofs(lambda v: v["path"].append(v["leaf"])), FAILS,
+                                   "proof_too_long"),
+    "the key's name": (edit("data/ledger/key.pub", swapped(b"example", b"exampl3")), FAILS,
+                       "key_id_wrong"),
+    "seen by a witness that nobody named": (cosigned(WITNESSING), HOLDS, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_tampering_ends_with_its_code(
+    name: str, original: Original, tmp_path: Path
+) -> None:
+    """In this process and of a folder alone, so that many are cheap."""
+    change, code, doubt = FURTHER[name]
+    bag = copytree(original.bag, tmp_path / "C-7")
+    change(bag)
+    if "link" not in name:
+        remake_tags(bag)
+    findings = check_bundle(bag, original.keys)
+    failed = [finding.name for finding in findings if finding.holds is False]
+    assert exit_code(findings) == code
+    assert doubt in failed if doubt else not failed
 
 
 def test_table_has_more_than_twenty_new_tamperings() -> None:

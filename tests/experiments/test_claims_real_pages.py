@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.claims_corpus import real_pages
+from experiments.claims_corpus import learn_pages, real_pages
 from wavebreak.errors import UsageError
+from wavebreak_cases.claims.classifier import grams
 
 
 def rows() -> list[dict[str, str]]:
@@ -33,6 +34,20 @@ def test_pages_of_a_source_are_in_one_split() -> None:
         splits.setdefault(row["source"], set()).add(row["split"])
     assert all(len(names) == 1 for names in splits.values())
     assert set().union(*splits.values()) == {"learning", "held"}
+
+
+def test_letters_are_learned_from_pages_of_other_sources() -> None:
+    words = {True: "bulk sender anti ban", False: "appointment reminder clinic"}
+    made = [
+        learn_pages.PageRow(frozenset(grams(words[claim])), claim, f"{at} {claim} {odds}", odds)
+        for at in range(5)
+        for claim in words
+        for odds in (float(at), None)
+    ]
+    tested, odds = learn_pages.left_out_odds(made)
+    assert len(tested) == 10
+    assert all((value > 0) == row.claim for row, value in zip(tested, odds, strict=True))
+    assert learn_pages.LetterModel(made).weights()["bulk"] > 0
 
 
 def test_pages_are_found_by_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

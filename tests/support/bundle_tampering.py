@@ -211,12 +211,17 @@ def rebagged(bag: Path) -> None:
         (bag / name).write_bytes(content)
 
 
+def remake_tags(bag: Path) -> None:
+    """Write the bag's own files anew, so that they fit what lies in it."""
+    for name in bag.glob("*.txt"):
+        name.unlink()
+    rebagged(bag)
+
+
 def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
     """Zip a folder, where asked with manifests that fit it."""
     if rebag:
-        for name in bag.glob("*.txt"):
-            name.unlink()
-        rebagged(bag)
+        remake_tags(bag)
     archive_writer._write_zip(bag, out)
     return out
 

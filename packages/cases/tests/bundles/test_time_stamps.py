@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 from typer.testing import CliRunner, Result
 
 from support.rfc3161_authority import Authority, answering_authority
@@ -15,7 +17,16 @@ from wavebreak.cli.app import app
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import check_time_stamp, load_certificates
 from wavebreak.ledger.storage import LEDGER, DirectoryStorage
+from wavebreak_cases.bundles.bundle_checks import (
+    FAILS,
+    KEY_UNKNOWN,
+    UNCHECKED,
+    Finding,
+    exit_code,
+)
 from wavebreak_cases.bundles.report_settings import load_sealing
+from wavebreak_cases.bundles.time_stamps import stamp_beside
+from wavebreak_cases.bundles.verify import Stamp, verify_bundle
 
 
 @pytest.fixture
@@ -79,6 +90,80 @@ def test_authority_that_does_not_answer_leaves_the_bundle_and_is_said(opened: Pa
     assert done.exit_code == 1
     assert "not stamped: the authority did not answer" in " ".join(done.output.split())
     assert (opened / "C-7.zip").exists()
+
+
+@pytest.fixture(scope="module")
+def stamped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with its stamp beside it, and the authority's certificate, in one directory."""
+    place = tmp_path_factory.mktemp("stamped")
+    run(place, "case", "open", str(place / "C-7"), "--title", "Bulk Co", "--by", "Noa")
+    with answering_authority() as (url, made):
+        roots = made.certificate.public_bytes(Encoding.PEM)
+        packed(place, "--policy", str(policy(place, url, roots)))
+    other = Authority(datetime(2026, 5, 1, tzinfo=UTC)).certificate.public_bytes(Encoding.PEM)
+    (place / "other.pem").write_bytes(other)
+    (place / "policy/cases/roots.pem").replace(place / "roots.pem")
+    return place
+
+
+@pytest.fixture
+def roots(stamped: Path) -> list[Certificate]:
+    return load_certificates((stamped / "roots.pem").read_bytes())
+
+
+def test_stamp_beside_a_bundle_is_checked(stamped: Path, roots: list[Certificate]) -> None:
+    beside = stamp_beside(stamped / "C-7.zip")
+    assert beside == stamped / "C-7.zip.tsr"
+    finding = stamp_finding(stamped / "C-7.zip", Stamp(beside, roots))
+    assert finding.holds
+    assert "rests on the authority whose certificate you gave" in finding.said
+
+
+def test_stamp_of_an_unknown_authority_is_not_vouched_for(stamped: Path) -> None:
+    finding = stamp_finding(stamped / "C-7.zip", Stamp(stamped / "C-7.zip.tsr"))
+    assert (finding.holds, finding.name) == (None, "key_unknown")
+    assert exit_code([finding]) == KEY_UNKNOWN
+
+
+def test_stamp_of_another_authority_fails(stamped: Path) -> None:
+    others = load_certificates((stamped / "other.pem").read_bytes())
+    finding = stamp_finding(stamped / "C-7.zip", Stamp(stamped / "C-7.zip.tsr", others))
+    assert (finding.holds, finding.name) == (False, "stamp_untrusted")
+    assert exit_code([finding]) == FAILS
+
+
+@pytest.mark.parametrize("stamp", [b"", b"0", bytes(1 << 17), b"C-7.zip.tsr"])
+def test_stamp_that_is_none_fails(
+    stamped: Path, roots: list[Certificate], tmp_path: Path, stamp: bytes
+) -> None:
+    (tmp_path / "a.tsr").write_bytes(stamp)
+    finding = stamp_finding(stamped / "C-7.zip", Stamp(tmp_path / "a.tsr", roots))
+    assert (finding.holds, finding.name) == (False, "stamp_malformed")
+
+
+def test_stamp_of_another_bundle_fails(stamped: Path, opened: Path) -> None:
+    packed(opened)
+    finding = stamp_finding(opened / "C-7.zip", Stamp(stamped / "C-7.zip.tsr"))
+    assert (finding.holds, finding.name) == (False, "stamp_other_digest")
+
+
+def test_stamp_that_cannot_be_read_is_said(stamped: Path) -> None:
+    finding = stamp_finding(stamped / "C-7.zip", Stamp(stamped / "absent.tsr"))
+    assert exit_code([finding]) == UNCHECKED
+
+
+def test_verify_takes_the_stamp_beside_a_bundle(stamped: Path) -> None:
+    asked = ["verify", str(stamped / "C-7.zip"), "--json"]
+    for more, holds in (([], None), (["--stamp-authority", str(stamped / "roots.pem")], True)):
+        said = json.loads(CliRunner().invoke(app, [*asked, *more]).stdout)
+        assert [each["holds"] for each in said if each["what"] == "time stamp"] == [holds]
+
+
+def stamp_finding(bundle: Path, stamp: Stamp) -> Finding:
+    """What the verification says of the stamp."""
+    (finding,) = [each for each in verify_bundle(bundle, [], stamp=stamp) if
+                  each.what == "time stamp"]  # fmt: skip
+    return finding
 
 
 def test_authority_that_is_named_by_half_is_refused(tmp_path: Path) -> None:

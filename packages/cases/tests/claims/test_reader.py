@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from wavebreak_cases.claims import read, render_html
 from wavebreak_cases.claims.config import load_limits
-from wavebreak_cases.claims.lexicon import load_vocabulary
+from wavebreak_cases.claims.lexicon import load_vocabulary, unread_language
 from wavebreak_cases.claims.normalize import fold
 from wavebreak_cases.claims.page_text import (
     MAX_DEPTH,
@@ -61,7 +61,7 @@ def test_an_outright_claim_is_read_in_each_language(language: str) -> None:
     assert 80_000 in {c.count for c in made.capacities if c.period == "day"}
     assert made.prices
     assert {"no_consent", "evasion"} & set(made.offers)
-    assert made.relied_on
+    assert any(relied.offers for relied in made.relied_on)
     assert made.reasons[0].adds != 0
 
 
@@ -309,6 +309,46 @@ def test_claim_by_wording_cites_its_sentences() -> None:
     assert not any("weather" in relied.text for relied in made.relied_on)
     assert all(made.text[r.start : r.end].strip() == r.text for r in made.relied_on)
     assert reading("The museum opens at nine.").relied_on == ()
+
+
+def test_words_as_a_whole_without_an_offer_are_for_a_person() -> None:
+    made = reading(
+        "I look after 260 WhatsApp numbers in a garage. 7,000 texts a day is normal. @ops_example"
+    )
+    assert not any(relied.offers for relied in made.relied_on)
+    assert made.verdict == "unsure"
+
+
+OTHER_LANGUAGES = {
+    "French": "50 000 messages WhatsApp par jour à toute liste de numéros, sans consentement.",
+    "German": "Massenversand: 50.000 WhatsApp-Nachrichten pro Tag, ohne Zustimmung der Empfänger.",
+    "Italian": "Invio massivo su WhatsApp: 50.000 messaggi al giorno, senza consenso, per tutti.",
+    "Turkish": "Toplu WhatsApp: günde 50.000 mesaj, izin yok, numara ve liste bizim için kolay.",
+    "Vietnamese": "Gửi 50.000 tin nhắn WhatsApp mỗi ngày, không cần đồng ý.",
+    "Polish": "50 000 wiadomości WhatsApp dziennie do każdej listy, bez zgody i bez blokad.",
+    "Cyrillic": "Рассылка WhatsApp: 50 000 сообщений в день, без согласия.",
+    "Arabic": "خمسون ألف رسالة واتساب يوميا بدون موافقة",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", OTHER_LANGUAGES)
+def test_page_in_another_language_is_for_a_person(language: str) -> None:
+    made = reading(OTHER_LANGUAGES[language])
+    assert made.verdict == "unsure"
+    assert f"language not read ({language}): for a person" in {r.name for r in made.reasons}
+    assert made.language == ""
+
+
+@pytest.mark.parametrize("language", CLAIMS)
+def test_page_in_a_read_language_is_not_taken_for_another(language: str) -> None:
+    for text in (CLAIMS[language], DENIALS[language]):
+        assert unread_language(fold(text).text) == ""
+
+
+def test_page_in_no_recognised_language_is_not_benign() -> None:
+    made = reading("Zzyzx qwfp arst zxcd wars neio kmhl yulu jnbv.")
+    assert made.verdict == "unsure"
+    assert "language not read (not recognised): for a person" in {r.name for r in made.reasons}
 
 
 OFFERS_AMONG_BENIGN_WORDS = {

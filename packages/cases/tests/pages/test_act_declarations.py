@@ -26,6 +26,7 @@ from wavebreak_cases.cli.cases import take_step
 from wavebreak_cases.pages.demo_case import CASE_ID
 from wavebreak_cases.pages.forms import act_form
 from wavebreak_server.storage.models import AuditEntry
+from wavebreak_server.texts import translate
 
 DOCS = Path(__file__).parents[4] / "docs/how-to/build-a-case.md"
 ROOT: Any = typer.main.get_command(app)
@@ -75,6 +76,20 @@ def test_role_of_a_signer_is_not_that_of_who_names_the_signer(tmp_path: Path) ->
     with open_case_at(tmp_path / "C-7", tmp_path / "key") as at:
         assert at.case.steps[-1].role == "investigator"
         assert [signer.role for signer in at.case.signers.values()] == ["counsel"]
+
+
+def test_fault_of_a_pattern_is_a_sentence_with_the_value() -> None:
+    faults = [field.fault for act in ACTS.values() for field in act.fields if field.pattern]
+    assert faults
+    assert all(fault.startswith("{value} ") and fault.endswith(".") for fault in faults)
+
+
+@pytest.mark.parametrize(("name", "value"), [("open_case", "C 7"), ("name_signer", "no key")])
+def test_fault_of_a_form_names_what_was_written(name: str, value: str) -> None:
+    made = next(field for field in ACTS[name].fields if field.pattern)
+    form = act_form(ACTS[name], Case("C-7"), None, 0)({made.name: value})
+    (fault,) = form.errors[made.name]
+    assert fault == translate(made.fault, value=value)
 
 
 def call_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Any]:

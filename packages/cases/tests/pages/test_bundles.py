@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,9 @@ async def build(console: RunningConsole) -> bundles.BundleJob:
     return await ended(console)
 
 
-def commands(said: Sequence[dict[str, object]] = FINDINGS) -> object:
+def commands(
+    said: Sequence[dict[str, object]] = FINDINGS,
+) -> Callable[[CaseStore, Sequence[str], Sequence[int]], str]:
     """Return a stand-in for the commands, which packs a few bytes and finds what is given."""
 
     def run(_store: CaseStore, arguments: Sequence[str], _codes: Sequence[int]) -> str:
@@ -91,6 +93,40 @@ async def test_bundle_is_built_verified_and_downloaded(console: RunningConsole) 
         ("download_bundle", "downloaded"),
     ]
     assert len(served_case(console).steps) == 19
+
+
+@case_visits
+async def test_bundle_is_stamped_by_the_configured_authority(console: RunningConsole) -> None:
+    asked: list[Sequence[str]] = []
+
+    def run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> str:
+        asked.append(arguments)
+        if arguments[0] == "bundle" and len(asked) == 1:
+            Path(f"{arguments[3]}.tsr").write_bytes(b"a stamp")
+        said = commands()(store, arguments, codes)
+        if arguments[0] == "bundle" and len(asked) > 1:
+            raise RuntimeError("the authority did not answer")
+        return said
+
+    counsel = await console.person("counsel")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bundles, "_run", run)
+        patched.setattr(
+            bundles, "load_sealing", lambda _policy: ("http://a.example/", Path("r.pem"))
+        )
+        await build(console)
+        assert list(asked[1][-2:]) == ["--stamp-authority", "r.pem"]
+        assert "Its time stamp" in text_of((await counsel.get(f"{PAGE}/bundle")).text)
+        answer = await counsel.get(f"{PAGE}/bundle/file?of=stamp")
+        assert answer.content == b"a stamp"
+        assert answer.headers["content-type"] == "application/timestamp-reply"
+        job = await build(console)
+    assert job.state == "ready"
+    assert job.findings[-1].said == "asked for, and not given: the authority did not answer"
+    assert job.code == 3
+    page = text_of((await counsel.get(f"{PAGE}/bundle")).text)
+    assert "Its time stamp" not in page
+    assert (await counsel.get(f"{PAGE}/bundle/file?of=stamp")).status_code == 404
 
 
 @case_visits

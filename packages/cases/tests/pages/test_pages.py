@@ -64,6 +64,21 @@ async def test_tabs_show_the_case_to_counsel(console: RunningConsole) -> None:
 
 
 @case_visits
+async def test_dates_of_ties_and_what_bars_action_are_shown(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    empty = text_of((await counsel.get(f"{PAGE}/parties")).text)
+    assert "Nothing is recorded: no settlement" in empty
+    tie = {"party": "P1", "account": "bob", "basis": "statement", "strength": "weak"}
+    held = {"exhibit": "E1", "since": "2021-03", "zone": "UTC", "date_basis": "the contract"}
+    assert (await act(counsel, "link_account", **tie, **held)).status_code == 302
+    stay = {"party": "P2", "kind": "stay", "at": "2026-01-02T00:00", "exhibit": "E3"}
+    assert (await act(counsel, "record_bar", **stay)).status_code == 302
+    words = text_of((await counsel.get(f"{PAGE}/parties")).text)
+    for said in ("weak since 2021-03 (UTC)", ": the contract", "stay since", "lasts"):
+        assert said in words, said
+
+
+@case_visits
 async def test_auditor_sees_cases_and_may_do_nothing(console: RunningConsole) -> None:
     auditor = await console.person("auditor")
     for tab in TABS:

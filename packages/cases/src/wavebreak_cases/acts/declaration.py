@@ -68,7 +68,7 @@ class Field:
         on_form: Whether a form has it.
         past: Of a moment, whether it may not be in the future.
         pattern: What a text, or each of its lines, has to match.
-        fault: What is wrong where it does not, and how it is written instead.
+        fault: A sentence, with `{value}`: what is wrong where it does not, and how it is written.
         most: The longest text in characters (0: as its kind), or the highest number.
 
     """

@@ -226,7 +226,7 @@ PARTY_FIELDS = (
     Field(
         "numbers", "Numbers that it publishes", "lines", required=False,
         hint="One a line, with the country: +97235550100.", pattern=E164,
-        fault="is not E.164: a number with its country, like +972501234567",
+        fault="{value} is not E.164: a number with its country, like +972501234567.",
         option=Option("A number it publishes, E.164.", "--number", ()),
     ),
     Field(
@@ -274,7 +274,8 @@ TIE_DATES = (
 JOINT = (
     Field(
         "jointly", "Done together with", "lines", required=False, pattern=re.compile("P[0-9]{1,5}"),
-        fault="is no party of the case: write it like P2", hint="Other parties: P2. One a line.",
+        fault="{value} is no party of the case: write it like P2.",
+        hint="Other parties: P2. One a line.",
         option=Option("It was done together with this party; again for more.", default=()),
     ),
     Field(

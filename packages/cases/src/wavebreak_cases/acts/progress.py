@@ -87,7 +87,7 @@ _OPEN = (
     Field(
         "id", "Number", hint="Letters, digits, dots and dashes; it is the case's name for good.",
         pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
-        fault="is not well formed: use letters, digits, dots and dashes",
+        fault="{value} is not well formed: use letters, digits, dots and dashes.",
     ),
     _TITLE,
     _ABOUT,
@@ -292,7 +292,7 @@ ACTS = (
                 "key", "Verifier key",
                 hint="As `wavebreak ledger keygen` printed it on the signer's machine: "
                 "name+id+base64.", pattern=re.compile(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"),
-                fault="is no verifier key: write it as name+id+base64",
+                fault="{value} is no verifier key: write it as name+id+base64.",
                 option=Option("Verifier key, or its file: `wavebreak ledger keygen` prints it."),
             ),
             Field(

@@ -86,7 +86,7 @@ _FORWARD = (
     "that the engine decides the same again from the events of a run, and counts the same",
     "that report.pdf and certificate.pdf say what the case says (they are as they were packed)",
     "whose key it is, beyond that you were given it; when anything was made, beyond what a "
-    "witness signed",
+    "witness signed; a time stamp (.tsr) beside the bundle",
     "whether anything in the bundle is true",
 )
 
@@ -272,10 +272,15 @@ def read_case(data: Path) -> dict[str, Any]:
     return dict(case)
 
 
+def note_of(place: Path) -> bytes:
+    """Read the one checkpoint of a proof bundle as it was signed."""
+    (line,) = read_lines(place / "checkpoints.jsonl")
+    return str(read_json(line, "checkpoint")).encode()
+
+
 def checkpoint_of(place: Path) -> Checkpoint:
     """Read the one checkpoint of a proof bundle; its signatures are not checked."""
-    (line,) = read_lines(place / "checkpoints.jsonl")
-    return read_checkpoint(str(read_json(line, "checkpoint")).encode())
+    return read_checkpoint(note_of(place))
 
 
 def read_proofs(place: Path) -> list[dict[str, Any]]:

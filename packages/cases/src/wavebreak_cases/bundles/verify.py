@@ -6,12 +6,11 @@ read an unpacked copy alone; recomputation runs the engine as `wavebreak run` do
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bagit
 import msgspec
@@ -20,6 +19,7 @@ from msgspec import UnsetType
 from wavebreak import __version__
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
+from wavebreak.ledger.checkpoints import MAX_RESPONSE, check_time_stamp, stamp_said
 from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import Key, VerifierError
@@ -27,7 +27,6 @@ from wavebreak_cases.bundles import bundle_checks, report, reproduction
 from wavebreak_cases.bundles.archive_reader import (
     CERTIFICATE,
     MADE,
-    README,
     REPORT,
     VERIFIER,
     Bounds,
@@ -37,6 +36,7 @@ from wavebreak_cases.bundles.bundle_checks import (
     NotChecked,
     checkpoint_of,
     counted,
+    note_of,
     open_bundle,
     run_check,
 )
@@ -48,9 +48,7 @@ from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.verifier_program import verifier_program
 from wavebreak_cases.bundles.workspace import (
     CASE,
-    EXHIBITS,
     GROUNDS,
-    check_exhibit_files,
     load_case,
 )
 from wavebreak_cases.cases.case import (
@@ -75,6 +73,16 @@ from wavebreak_cases.claims import exhibits as claims
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.redaction import Region, check_copy
 
+if TYPE_CHECKING:
+    from wavebreak.ledger.checkpoints import Certificate
+
+
+class Stamp(NamedTuple):
+    """A time stamp (RFC 3161) that lies beside a bundle, and whose certificates are trusted."""
+
+    path: Path
+    roots: Sequence[Certificate] = ()
+
 
 def check_bag(root: Path) -> str:
     """The manifests hold, and the library for such bags finds no fault either."""
@@ -94,6 +102,28 @@ def check_case(data: Path) -> tuple[CaseFile, Case]:
 def check_steps(data: Path, written: CaseFile) -> str:
     """Every step of the case, and no other, was sealed in this order."""
     return bundle_checks.check_steps(data, msgspec.to_builtins(written))
+
+
+def check_stamp(data: Path, stamp: Stamp) -> str:
+    """The bundle's checkpoint existed when the stamp beside it says, by an authority of `roots`."""
+    try:
+        with stamp.path.open("rb") as file:
+            answer = file.read(MAX_RESPONSE + 1)
+    except OSError as error:
+        raise NotChecked(f"{stamp.path.name} cannot be read: {error.strerror}") from None
+    note = note_of(data / LEDGER)
+    if not stamp.roots:
+        raise NotChecked(
+            f"a stamp of this checkpoint says {stamp_said(note, answer):%Y-%m-%d %H:%M:%S} UTC; "
+            "whose it is, is not known, so that the time still rests on the maker: give "
+            "--stamp-authority",
+            "key_unknown",
+        )
+    at = check_time_stamp(note, answer, stamp.roots)
+    return (
+        f"every entry was made by {at:%Y-%m-%d %H:%M:%S} UTC: that rests on the authority whose "
+        "certificate you gave, not on the maker's clock; how long before, on the maker"
+    )
 
 
 def check_redactions(data: Path, case: Case) -> str:
@@ -117,20 +147,6 @@ def check_redactions(data: Path, case: Case) -> str:
         "check both",
         "redacted",
     )
-
-
-def check_exhibits(data: Path, case: Case) -> str:
-    """Every exhibit's files are as they were taken in, and nothing else lies beside them."""
-    for exhibit in case.exhibits.values():
-        if not re.fullmatch(rf"{EXHIBITS}/E\d+(R\d+)?", exhibit.path):
-            raise VerifierError("exhibit_path", f"{exhibit.id} lies elsewhere")
-        if wrong := check_exhibit_files(data, exhibit):
-            raise VerifierError("exhibit_files", wrong[0])
-    known = {exhibit.path for exhibit in case.exhibits.values()}
-    lying = (data / EXHIBITS).glob("*") if (data / EXHIBITS).exists() else []
-    if more := sorted(p.name for p in lying if p.relative_to(data).as_posix() not in known):
-        raise VerifierError("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
-    return f"{counted(len(known), 'exhibit')} as taken in"
 
 
 def check_custody(data: Path, case: Case) -> str:
@@ -331,9 +347,7 @@ def check_report_pages(data: Path, case: Case) -> str:
 
 def check_verifier(data: Path) -> str:
     """The verifier that lies in the bundle is ours, and nothing lies beside what belongs there."""
-    known = {CASE, GROUNDS, EXHIBITS, LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER, SETTINGS}
-    if more := sorted(path.name for path in data.iterdir() if path.name not in known):
-        raise VerifierError("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
+    bundle_checks.check_payload_names(data)
     if (data / VERIFIER).read_bytes() != verifier_program():
         recorded = _read_json(data / MADE, dict[str, str])
         if recorded.get("wavebreak") == report.versions()["wavebreak"]:
@@ -354,6 +368,7 @@ def verify_bundle(
     keys: Sequence[Key],
     bounds: Bounds | None = None,
     history: Sequence[KeyChange] = (),
+    stamp: Stamp | None = None,
 ) -> list[Finding]:
     """Check a bundle by the verifier keys of its maker and of witnesses; without, not whose it is.
 
@@ -364,6 +379,7 @@ def verify_bundle(
         keys: Verifier keys.
         bounds: What is read at most (None: the shipped bounds).
         history: The maker's key history: keys to which it leads from `keys` are taken too.
+        stamp: The time stamp beside the bundle.
     """
     known = known_keys(keys, history)
     with tempfile.TemporaryDirectory(prefix="wavebreak-verify-") as place:
@@ -375,10 +391,12 @@ def verify_bundle(
             return said
 
         findings = [_run_check("zip file", opened)]
-        return findings + _verify_folder(root[0], known) if root else findings
+        return findings + _verify_folder(root[0], known, stamp) if root else findings
 
 
-def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
+def _verify_folder(
+    root: Path, known: Sequence[KnownKey], stamp: Stamp | None = None
+) -> list[Finding]:
     data = root / "data"
     findings = [_run_check("bag", partial(check_bag, root))]
     read: list[tuple[CaseFile, Case]] = []
@@ -398,7 +416,7 @@ def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
         "steps": partial(check_steps, data, written),
         "end of the case": partial(bundle_checks.check_end, data, shown),
         "bag's own files": partial(bundle_checks.check_tags, root, shown),
-        "exhibits": partial(check_exhibits, data, case),
+        "exhibits": partial(bundle_checks.check_exhibits, data, shown),
         "custody": partial(check_custody, data, case),
         "WARC": partial(check_warcs, data, case),
         "recomputation": partial(check_reruns, data, case, known),
@@ -406,6 +424,8 @@ def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
         "report": partial(check_report_pages, data, case),
         "verifier": partial(check_verifier, data),
     }
+    if stamp:
+        checks["time stamp"] = partial(check_stamp, data, stamp)
     if case.redactions:
         checks["redaction"] = partial(check_redactions, data, case)
     return findings + [_run_check(what, check) for what, check in checks.items()]

@@ -5,7 +5,9 @@ the sentence denies or forbids it, little where it is reported, fought, or part 
 duties or research. Then the page's manner counts: whether it sells, and what share of it reports,
 complains, forbids, teaches. Then its words: what they are about (`concepts`), two such in one
 sentence (`pairs`), and runs of four letters (`grams`), which recognize a stem in any of the
-languages. Last, the meaning of its sentences (`wavebreak_cases.claims.embeddings`).
+languages. Then the meaning of its sentences (`wavebreak_cases.claims.embeddings`). These are
+learned from pages that the project wrote. Last, the runs of letters of the page's beginning, whose
+weights (`pages.toml`) are learned from real pages too.
 
 Sellers disclaim: they answer for nothing, or ask for contacts who opted in. On a page that names an
 offer and is no channel that an operator approved, sentences that only disclaim are left out: they
@@ -52,6 +54,7 @@ from wavebreak_cases.claims.sentences import (
 
 MIN_OFFER = 0.3
 """Strength from which an offer is named."""
+LETTERS_OF_PAGES = "letters as in real pages"
 MIN_FEATURES = {"concepts": 8, "pairs": 24, "grams": 60}
 """The kinds of marks; a page with fewer of one is weighed as if it had so many."""
 _PLAIN = ("messenger", "price", "contact", "figure")
@@ -61,6 +64,9 @@ _BAR = re.compile("[·•|›]")
 _DIGITS = re.compile(r"\d+")
 _MIN_BARS = 3
 """Marks between words from which a line is a navigation bar and tells nothing."""
+_LEADING = 4000
+"""Characters of a page whose letters are compared with real pages: an offer stands there, and what
+follows in long pages (code, licences, lists) says less."""
 _MAX_WORDS = 4000
 """Different words of a page that are looked at, the first ones: a longer page repeats itself."""
 
@@ -83,6 +89,13 @@ class LearnedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manner: dict[str, float]
     concepts: dict[str, str]
     pairs: dict[str, str]
+    grams: dict[str, str]
+
+
+class PageWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`pages.toml`: what is added to every page, and the runs of four letters by weight."""
+
+    base: float
     grams: dict[str, str]
 
 
@@ -134,6 +147,31 @@ def load_lexicon() -> Lexicon:
 
 def _weights_by_feature(rows: dict[str, str]) -> dict[str, float]:
     return {mark: float(weight) for weight, row in rows.items() for mark in row.split()}
+
+
+@cache
+def load_page_weights() -> tuple[float, dict[str, float]]:
+    """Read the shipped weights of real pages: the base, and those of runs of letters."""
+    read = config.load_config(config.resolve_path("claims/pages.toml"), PageWeights)
+    return read.base, _weights_by_feature(read.grams)
+
+
+def leading_grams(text: str) -> set[str]:
+    """Give the runs of four letters of a folded text's beginning, which real pages are told by."""
+    return grams(text[:_LEADING])
+
+
+def score_letters(text: str) -> float:
+    """Give what the letters of a folded text add, compared with real pages (log odds).
+
+    >>> offer = "disparador em massa para whatsapp, envio ilimitado"
+    >>> score_letters(offer) > score_letters("lembretes de consultas para pacientes da clinica")
+    True
+    """
+    base, table = load_page_weights()
+    present = leading_grams(text)
+    weighed = math.fsum(table[mark] for mark in present if mark in table)
+    return round(base + weighed / math.sqrt(max(MIN_FEATURES["grams"], len(present))), 4)
 
 
 def score_text(
@@ -198,13 +236,9 @@ class Brands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Scores from which a page is called a claim, or one that a person should look at.
-
-    `unnamed` is the bar of a page that names no offer.
-    """
+    """Scores from which a page with a cited offer is called a claim, and any is for a person."""
 
     claim: float
-    unnamed: float
     unsure: float
 
 
@@ -238,6 +272,11 @@ class Classification:
     meant: list[float] = field(default_factory=list)
 
     @property
+    def cites_offer(self) -> bool:
+        """Whether there is a sentence to cite that offers something, and does not deny it."""
+        return any(offer.keeps > 0 for sentence in self.sentences for offer in sentence.offers)
+
+    @property
     def named(self) -> dict[str, float]:
         """The offers that are named, with their strength."""
         return {name: value for name, value in self.offers.items() if value >= MIN_OFFER}
@@ -265,9 +304,14 @@ def classify(
     meant, classification.meant = embeddings.score_meaning(
         original_sentences(text, folded, classification.weighed), classification.language
     )
-    reasons.append(Reason("meaning of sentences", meant, meant))
+    letters = score_letters(classification.text)
+    reasons += [
+        Reason("meaning of sentences", meant, meant),
+        Reason(LETTERS_OF_PAGES, letters, letters),
+    ]
     classification.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
-    classification.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, words + meant))))
+    odds = words + meant + letters
+    classification.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
     return classification
 
 

@@ -28,6 +28,8 @@ STANCES = (
 )  # fmt: skip
 
 _MIN_SHARE = 0.7
+_MAX_SMALL = 5000
+"""Words of a page by which its language is recognized, the first ones."""
 _WORD = rf"[{LETTERS}'\"]"
 _BETWEEN = rf"[^{LETTERS}\n]{{1,3}}"
 _HEBREW = re.compile(r"[\u05d0-\u05ea]")
@@ -95,6 +97,57 @@ def detect_languages(text: str, words: Vocabulary) -> list[str]:
     return (
         [name for name in ranked if counts[name] >= _MIN_SHARE * most] if most else list(LANGUAGES)
     )
+
+
+class SmallWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`languages.toml`: small words of the languages that are read, by code, and of others."""
+
+    read: dict[str, str]
+    other: dict[str, str]
+
+
+UNRECOGNIZED = "not recognised"
+_MIN_SMALL, _MIN_WORDS = 3, 5
+_CLEARLY = 1.5
+"""How many times as many small words another language needs as the best one that is read: pages
+name their subject in English, and neighbours share words."""
+_LATIN_WORD = re.compile(r"[a-z']{2,}")
+
+
+@cache
+def _small_words() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    stored = config.load_config(config.resolve_path("claims/languages.toml"), SmallWords)
+    read, other = (
+        {name: frozenset(fold(row).text.split()) for name, row in table.items()}
+        for table in (stored.read, stored.other)
+    )
+    return read, other
+
+
+def unread_language(text: str) -> str:
+    """Name the language of a folded text if it is none that is read, by its small words.
+
+    A text in Latin letters without a small word of any language that is read is not recognised.
+
+    >>> unread_language("50 000 messages whatsapp par jour, sans consentement, pour tous")
+    'French'
+    >>> unread_language("we send it from our own accounts"), unread_language("bulk sender")
+    ('', '')
+    >>> unread_language("zzz yyy xxx www vvv")
+    'not recognised'
+    """
+    words = re.findall(rf"[{LETTERS}']+", text[: 40 * _MAX_SMALL])[:_MAX_SMALL]
+    read, other = _small_words()
+    counts = [
+        {name: sum(word in small for word in words) for name, small in table.items()}
+        for table in (read, other)
+    ]
+    best = max(counts[0].values())
+    name = max(counts[1], key=lambda name: counts[1][name])
+    if counts[1][name] >= max(_MIN_SMALL, _CLEARLY * best):
+        return name
+    latin = sum(bool(_LATIN_WORD.fullmatch(word)) for word in words)
+    return UNRECOGNIZED if not best and 2 * latin > len(words) >= _MIN_WORDS else ""
 
 
 @cache

@@ -20,7 +20,12 @@ from wavebreak_cases.claims.classifier import (
 )
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import Exhibit, Published, load_exhibit
-from wavebreak_cases.claims.lexicon import OFFERS, load_vocabulary
+from wavebreak_cases.claims.lexicon import (
+    OFFERS,
+    UNRECOGNIZED,
+    load_vocabulary,
+    unread_language,
+)
 from wavebreak_cases.claims.normalize import Folded, fold, unread_script
 from wavebreak_cases.claims.page_text import (
     Document,
@@ -42,7 +47,7 @@ _MAX_SUBJECTS = 3
 """Sentences shown of a page whose words as a whole speak for a claim, and no offer is named."""
 _MARKUP = 20
 """Bytes of an archive's pages that are parsed, for each character that is read at most."""
-_UNREAD_SHARE = 0.5
+_UNREAD_SHARE = 0.3
 """Share of a page's letters in a script that is not read from which the page is not."""
 
 
@@ -115,8 +120,8 @@ def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
     folded = fold(shown)
     reached = find_contacts(document.text, document.links)
     judged = classify(shown, folded, bool(reached))
-    script = unread_script(document.text, _UNREAD_SHARE)
-    unread = [Reason(f"language not read ({script}): for a person", 1.0, 0.0)] if script else []
+    other = unread_script(document.text, _UNREAD_SHARE) or unread_language(folded.text)
+    unread = [Reason(f"language not read ({other}): for a person", 1.0, 0.0)] if other else []
     if document.unread:
         pages = ", ".join(map(str, document.unread[:20]))
         unread.append(Reason(f"pages without text, not read: {pages}: for a person", 1.0, 0.0))
@@ -128,9 +133,10 @@ def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
     if masked:
         unread.append(Reason(f"names of parties, not judged: {', '.join(masked)}", 1.0, 0.0))
     partly = bool(document.unread or document.left_out) or document.recognized
+    partly = partly or other == UNRECOGNIZED
     partly = partly or (bool(masked) and read(document, at).verdict != "benign")
     return Reading(
-        _verdict(judged, unread=bool(script), partly=partly),
+        _verdict(judged, unread=other not in ("", UNRECOGNIZED), partly=partly),
         round(judged.score, 4),
         (*unread, *judged.reasons),
         {name: round(v, 3) for name, v in judged.named.items()},
@@ -139,7 +145,7 @@ def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
         reached,
         tuple(judged.messengers + judged.others),
         _brands(document, reached),
-        (not script and judged.language) or document.language.partition("-")[0].lower()[:3],
+        (not other and judged.language) or document.language.partition("-")[0].lower()[:3],
         document.title,
         find_publication(document, at),
         document.text,
@@ -149,11 +155,14 @@ def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
 def _verdict(
     judged: Classification, *, unread: bool, partly: bool
 ) -> Literal["claim", "unsure", "benign"]:
-    """Triage by the score; what names an offer, or is not read whole, is for a person at least."""
+    """Triage by the score; what names an offer, or is not read whole, is for a person at least.
+
+    A claim has a sentence to cite; where the words as a whole speak for one, a person looks for it.
+    """
     by = load_settings().verdict
     if unread:
         return "unsure"
-    if judged.score >= (by.claim if judged.named else by.unnamed):
+    if judged.cites_offer and judged.score >= by.claim:
         return "claim"
     return "unsure" if judged.score >= by.unsure or judged.named or partly else "benign"
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
-from wavebreak.cli.ledger import stamp_ledger
+from wavebreak.cli.ledger import read_authorities, stamp_ledger
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE
@@ -35,6 +35,7 @@ from wavebreak_cases.acts.evidence import redaction_marks
 from wavebreak_cases.acts.notices import draft_notice
 from wavebreak_cases.bundles import case_tables, evidence_intake, report_settings, workspace
 from wavebreak_cases.bundles.report_settings import Operator, ReportSettings
+from wavebreak_cases.bundles.time_stamps import STAMP, stamp_beside
 from wavebreak_cases.cases import signatures
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.notices import Notice
@@ -558,7 +559,7 @@ def _stamp(place: Path, bundle: Path, policy: Path | None) -> bool:
     except WavebreakError as error:
         out.print(f"not stamped: {error.what}; {alone}, unless a witness signed it")
         return False
-    beside = bundle.with_name(f"{bundle.name}.tsr")
+    beside = bundle.with_name(f"{bundle.name}{STAMP}")
     beside.write_bytes(kept.read_bytes())
     out.print(f"stamped: {beside} is a time stamp of the checkpoint in it; give it with the file")
     return True
@@ -577,16 +578,26 @@ def verify(
         typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),
     ] = None,
     key_history: KeyHistory = None,
+    stamp: Annotated[
+        Path | None, typer.Option(help="Its time stamp (default: BUNDLE.tsr where it exists).")
+    ] = None,
+    stamp_authority: Annotated[
+        Path | None, typer.Option(help="Certificates (PEM) of who may have stamped it.")
+    ] = None,
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
     from wavebreak.ledger.key_history import read_history
-    from wavebreak_cases.bundles.verify import exit_code, verify_bundle
+    from wavebreak_cases.bundles.verify import Stamp, exit_code, verify_bundle
 
     history = read_history(key_history) if key_history else []
     keys = [checkpoints.load_verifier_key(text) for text in key or []]
-    findings = verify_bundle(source, keys, history=history)
+    beside = stamp or stamp_beside(source)
+    roots = read_authorities(stamp_authority)
+    findings = verify_bundle(
+        source, keys, history=history, stamp=Stamp(beside, roots) if beside else None
+    )
     if as_json:
         echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:

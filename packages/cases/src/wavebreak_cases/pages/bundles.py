@@ -24,7 +24,13 @@ from django.db import transaction
 from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak_cases.bundles.bundle_checks import EXIT_CODES, Finding, exit_code
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
-from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
+from wavebreak_cases.bundles.report_settings import (
+    ReportSettings,
+    encode_settings,
+    load_sealing,
+    load_settings,
+)
+from wavebreak_cases.bundles.time_stamps import STAMP, stamp_beside
 from wavebreak_cases.bundles.workspace import EXHIBITS
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.pages import files
@@ -86,6 +92,12 @@ def bundle_directory(store: CaseStore, case_id: str) -> Path:
 def bundle_file(store: CaseStore, case_id: str) -> Path:
     """Return the path of a case's bundle."""
     return bundle_directory(store, case_id) / f"{case_id}.zip"
+
+
+def stamp_file(store: CaseStore, case_id: str) -> Path:
+    """Return the path of the time stamp of a case's bundle."""
+    path = bundle_file(store, case_id)
+    return path.with_name(f"{path.name}{STAMP}")
 
 
 def verifier_key(store: CaseStore) -> str:
@@ -187,16 +199,23 @@ def _build(
     place, out = bundle_directory(store, case_id), bundle_file(store, case_id)
     try:
         fresh = place / f".{case_id}.new.zip"
+        for left in (fresh, fresh.with_name(f"{fresh.name}{STAMP}")):
+            left.unlink(missing_ok=True)  # of a service that ended while it packed
+        sealing = load_sealing(store.policy)
         said = ["--settings", str(copy / SETTINGS), *options]
-        _run(store, ["bundle", str(copy / case_id), "-o", str(fresh), *said], (0,))
+        said += ["--policy", str(store.policy)] if sealing and store.policy else []
+        missing = _pack(store, ["bundle", str(copy / case_id), "-o", str(fresh), *said], fresh)
         size = fresh.stat().st_size
         fresh.replace(out)
+        stamp_file(store, case_id).unlink(missing_ok=True)
+        if (stamp := stamp_beside(fresh)) is not None:
+            stamp.replace(stamp_file(store, case_id))
         job = msgspec.structs.replace(job, state="verifying", size=size)
         _write(place, job)
-        found = _run(
-            store, ["verify", str(out), "--key", verifier_key(store), "--json"], EXIT_CODES
-        )
-        findings = tuple(Finding(**each) for each in json.loads(found))
+        asked = ["verify", str(out), "--key", verifier_key(store), "--json"]
+        asked += ["--stamp-authority", str(sealing[1])] if sealing else []
+        found = _run(store, asked, EXIT_CODES)
+        findings = (*(Finding(**each) for each in json.loads(found)), *missing)
         _write(place, msgspec.structs.replace(job, state="ready", findings=findings))
     except Exception as error:
         what = str(error)[:500] or type(error).__name__
@@ -204,6 +223,20 @@ def _build(
     finally:
         shutil.rmtree(copy, ignore_errors=True)
         _running.discard(place)
+
+
+def _pack(store: CaseStore, arguments: Sequence[str], fresh: Path) -> list[Finding]:
+    """Pack a bundle; return what is missing where it was packed and the authority did not stamp it.
+
+    Raises RuntimeError where it was not packed.
+    """
+    try:
+        _run(store, arguments, (0,))
+    except RuntimeError as error:
+        if not fresh.exists():
+            raise
+        return [Finding("time stamp", None, f"asked for, and not given: {error}", "unchecked")]
+    return []
 
 
 def typeset_report(loaded: files.LoadedCase, act: ActRequest, language: Language) -> bytes:
@@ -246,13 +279,17 @@ def _write(place: Path, job: BundleJob) -> None:
     fresh.replace(place / JOB)
 
 
-def download(case_id: str, store: CaseStore, audited: Callable[[], Any]) -> Path:
+def download(
+    case_id: str, store: CaseStore, audited: Callable[[], Any], *, stamp: bool = False
+) -> Path:
     """Return the path of a bundle that is ready, after `audited` has recorded the download.
+
+    With `stamp` it is that of its time stamp.
 
     Raises ApiError (404) where there is none.
     """
     job = newest_job(store, case_id)
-    path = bundle_file(store, case_id)
+    path = (stamp_file if stamp else bundle_file)(store, case_id)
     if job is None or job.state != "ready" or not path.is_file():
         raise ApiError(
             404, translate("there is no bundle to download"), fix=translate("build it first")

@@ -34,6 +34,7 @@ from wavebreak_cases.cases.case import (
     StateChanged,
     Step,
     evidence_for_party,
+    weaker_ties,
 )
 from wavebreak_cases.cases.completeness import find_gaps
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
@@ -41,6 +42,7 @@ from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.cases.parties import (
     DateSource,
     Evidence,
+    Link,
     load_name_weights,
     normalize_name,
     propose_merges,
@@ -680,7 +682,7 @@ def shown_dates(dates: DateRange) -> ShownDates:
 
 
 class ShownEvidence(NamedTuple):
-    """An item of evidence with who reviewed it, when and why."""
+    """An item of evidence with who reviewed it, when and why, and ties weaker than its own."""
 
     item: Evidence
     party: str
@@ -692,6 +694,7 @@ class ShownEvidence(NamedTuple):
     lasted_source: str
     basis: str
     review: ShownStep | None
+    weaker: tuple[Link, ...] = ()
 
 
 def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list[ShownEvidence]:
@@ -713,6 +716,7 @@ def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list
             _date_basis(e.lasted, e.lasted_source),
             to_words(e.basis),
             reviews.get(e.id),
+            tuple(weaker_ties(case, e)),
         )
         for e in case.evidence.values()
         if exhibit in ("", e.exhibit)

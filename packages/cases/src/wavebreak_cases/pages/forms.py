@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from django import forms
-from django.core.validators import RegexValidator
 from msgspec import UNSET, UnsetType
 
 from wavebreak.errors import CaseError
@@ -23,7 +22,7 @@ from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak_cases.cases.parties import Evidence
 from wavebreak_server.console.pages import MAX_REASON
-from wavebreak_server.texts import isolated, translate
+from wavebreak_server.texts import translate
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 _MISSING = msgid("It is missing: fill it in.")
@@ -54,6 +53,11 @@ FORMS: Mapping[str, str] = {
 """By the code of an error, the act whose form is the way out."""
 
 
+def _mismatch(declared: Field, value: str) -> str:
+    """Say what is wrong with a value that does not match its field's pattern."""
+    return translate(declared.fault, value=value[:40])
+
+
 class LinesField(forms.CharField):
     """A value a line."""
 
@@ -67,8 +71,7 @@ class LinesField(forms.CharField):
         pattern = self.declared.pattern
         wrong = [line for line in lines if pattern and not pattern.fullmatch(line)]
         long = [line for line in lines if len(line) > 300]
-        fault = translate(self.declared.fault)
-        faults = [f"{isolated(line[:40])} {fault}." for line in wrong]
+        faults = [_mismatch(self.declared, line) for line in wrong]
         faults += [
             translate("{line}… is longer than 300 characters.", line=line[:40]) for line in long
         ]
@@ -207,11 +210,12 @@ def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.
             }
             return UploadField(**common | {"error_messages": messages})
     line = forms.TextInput(attrs={"dir": "auto", "autocomplete": "off"})
-    fault = f"{translate('It')} {translate(declared.fault)}."
-    validators = (
-        [RegexValidator(rf"\A(?:{declared.pattern.pattern})\Z", fault)] if declared.pattern else []
-    )
-    return forms.CharField(widget=line, validators=validators, **text)
+
+    def check(value: str) -> None:
+        if declared.pattern and not declared.pattern.fullmatch(value):
+            raise forms.ValidationError(_mismatch(declared, value))
+
+    return forms.CharField(widget=line, validators=[check], **text)
 
 
 def _shown(choices: Choices) -> list[tuple[str, str]]:

@@ -472,6 +472,7 @@ def _bundle(case_id: str) -> dict[str, Any]:
     store = current_store()
     return {
         "job": bundles.newest_job(store, case_id),
+        "stamped": bundles.stamp_file(store, case_id).exists(),
         "key": bundles.verifier_key(store),
         "languages": offered_languages(),
         "documents": DOCUMENTS,
@@ -505,19 +506,21 @@ def build_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
 
 @case_page("work_on_cases")
 def download_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
-    """Return the bundle of a case, streamed; the download is in the audit log."""
+    """Return the bundle of a case, streamed, or its time stamp; the audit log has the download."""
     console, store = console_of(request), current_store()
     files.load(store, case_id)
+    stamp = request.GET.get("of") == "stamp"
+    done = "download_bundle_stamp" if stamp else "download_bundle"
     path = bundles.download(
         case_id,
         store,
-        lambda: write_audit_entry(
-            console.now_ms, console.user.actor, "download_bundle", case_id, "downloaded"
-        ),
+        lambda: write_audit_entry(console.now_ms, console.user.actor, done, case_id, "downloaded"),
+        stamp=stamp,
     )
-    response = StreamingHttpResponse(_chunks(path), content_type="application/zip")
+    media = "application/timestamp-reply" if stamp else "application/zip"
+    response = StreamingHttpResponse(_chunks(path), content_type=media)
     response["Content-Length"] = str(path.stat().st_size)
-    response["Content-Disposition"] = f'attachment; filename="{case_id}.zip"'
+    response["Content-Disposition"] = f'attachment; filename="{path.name}"'
     return response
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -74,12 +74,23 @@ ServiceConfig = Annotated[
 ]
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
+if TYPE_CHECKING:
+    from wavebreak.ledger.checkpoints import Certificate
+
 
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as e:
         raise FileError(f"{path} cannot be read: {e.strerror}", fix="name a file") from None
+
+
+def read_authorities(path: Path | None) -> list[Certificate]:
+    """Read the certificates (PEM) of authorities of time stamps; without a file there are none.
+
+    Raises FileError where the file cannot be read, EvidenceError where it holds none.
+    """
+    return load_certificates(_bytes(path)) if path else []
 
 
 def _checkpoint(path: Path) -> Checkpoint:
@@ -219,7 +230,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every entry, signature and proof; of a service, that its tables are as sealed."""
-    roots = load_certificates(_bytes(authority)) if authority else []
+    roots = read_authorities(authority)
     kept = [_checkpoint(path) for path in remembered or []]
     source = open_source(place, database_url, config)
     beside = source.key_file if source else place / "key.pub"
@@ -395,7 +406,7 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
                 "the authority did not answer", fix="try again, or give another --url"
             ) from None
 
-    answer = request_time_stamp(latest, ask, load_certificates(_bytes(authority)))
+    answer = request_time_stamp(latest, ask, read_authorities(authority))
     with convert_verifier_errors():
         size = read_checkpoint(latest).size
     (place / STAMPS).mkdir(exist_ok=True)

@@ -29,6 +29,7 @@ from wavebreak.privacy.secret_key import read_secret_file
 if TYPE_CHECKING:
     import rfc3161_client as rfc3161
     from cryptography import x509
+    from cryptography.x509 import Certificate as Certificate
 else:  # certificates of time stamps: most commands meet none
     rfc3161 = LazyModule("rfc3161_client")
     x509 = LazyModule("cryptography.x509")
@@ -228,6 +229,31 @@ def check_time_stamp(
     Raises EvidenceError: `stamp_malformed`, `stamp_refused`, `stamp_other_digest`, `stamp_nonce`,
     or `stamp_untrusted` for a signature or certificate that does not lead to `roots`.
     """
+    read = _read_response(note, response)
+    if nonce is not None and read.tst_info.nonce != nonce:
+        raise _stamp_error("nonce", "the response is for another request")
+    builder = rfc3161.VerifierBuilder()
+    for root in roots:
+        builder = builder.add_root_certificate(root)
+    try:
+        builder.build().verify(read, sha256(note).digest())
+    except (rfc3161.VerificationError, ValueError):
+        raise _stamp_error(
+            "untrusted", "it is not signed by an authority that is trusted"
+        ) from None
+    return read.tst_info.gen_time.astimezone(UTC)
+
+
+def stamp_said(note: bytes, response: bytes) -> datetime:
+    """Return the time (UTC) that a stamp of a checkpoint says; whose it is, is not checked.
+
+    Raises EvidenceError as `check_time_stamp` does, but for its signature.
+    """
+    return _read_response(note, response).tst_info.gen_time.astimezone(UTC)
+
+
+def _read_response(note: bytes, response: bytes) -> rfc3161.TimeStampResponse:
+    """Read a response that was granted, for this checkpoint; its signature is not checked."""
     read = _decode_response(response)
     if rfc3161.PKIStatus(read.status) != rfc3161.PKIStatus.GRANTED:
         raise _stamp_error("refused", "the authority did not grant it")
@@ -235,18 +261,7 @@ def check_time_stamp(
     digest = (imprint.hash_algorithm.dotted_string, imprint.message)
     if digest != (SHA256_OID, sha256(note).digest()):
         raise _stamp_error("other_digest", "the time stamp is of other bytes")
-    if nonce is not None and read.tst_info.nonce != nonce:
-        raise _stamp_error("nonce", "the response is for another request")
-    builder = rfc3161.VerifierBuilder()
-    for root in roots:
-        builder = builder.add_root_certificate(root)
-    try:
-        builder.build().verify(read, digest[1])
-    except (rfc3161.VerificationError, ValueError):
-        raise _stamp_error(
-            "untrusted", "it is not signed by an authority that is trusted"
-        ) from None
-    return read.tst_info.gen_time.astimezone(UTC)
+    return read
 
 
 def _decode_response(response: bytes) -> rfc3161.TimeStampResponse:
