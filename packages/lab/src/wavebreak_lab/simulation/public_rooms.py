@@ -8,6 +8,7 @@ log began has joined long ago; of the others the messages carry for how long the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def add_room_messages(
 
     `joined`: when the sender came (milliseconds); None: it made the room, or has a say in it.
     """
-    since = {} if joined is None else {"joined_s": (ts - joined) // SECOND_MS}
+    since: dict[str, Any] = {} if joined is None else {"joined_s": (ts - joined) // SECOND_MS}
     return add_group_messages(
         sim, ts, np.asarray(who), np.asarray(room.name), np.asarray(len(room.members)), sim.style,
         mentions=mentions, **since,
