@@ -43,6 +43,7 @@ _SHARE = (
     "newcomer_answers - newcomer_answers_usual <="
     " {} * (newcomer_contacts - newcomer_contacts_usual)"
 )
+_LESS = _SHARE.format("0.05").replace("<=", "+ 0.3 <=")
 _SHIPPED = _ARMS.format(_SHARE.format("0.05"), _SHARE.format("0.05"))
 _ANSWERED = "newcomer_answers = 6, "
 _NO_ANSWER = "answers_of_strangers_1h < 1"
@@ -61,6 +62,9 @@ VARIANTS: dict[str, tuple[str, str]] = {
     "four strangers and no answer of its own":
         (_SHIPPED, _with(_NO_ANSWER, "strangers_contacted_1h >= 4")),
     "two strangers and no answer of its own": (_SHIPPED, _with(_NO_ANSWER)),
+    "only where six of the strangers are no newcomers": (
+        _SHIPPED, _ARMS.format(_LESS, _LESS)
+    ),
     "two places an answer": (_FIRST, _FIRST.replace("+ answers", "+ 2 * answers")),
 }  # fmt: skip
 """Variants of the rule, as what of its text is replaced by what."""
