@@ -17,8 +17,8 @@ def test_rules_limit_no_honest_account(tmp_path: Path) -> None:
     assert sum(outcomes.values()) == HONEST
 
 
-# Who writes to many within minutes of coming is a wave to the rules (ADR 51), and waits: a goal that
-# is missed. The organiser alone may be limited.
+# Who writes to many within minutes of coming is a wave to the rules (ADR 51), and waits: a missed
+# goal. The organiser alone may be limited.
 SLOWED = {"a new teacher's 25 pupils", "50 contacts of somebody who moved"}
 
 
