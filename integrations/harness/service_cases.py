@@ -220,6 +220,9 @@ async def _mentions(server: Any) -> int:
         host.say(room, everybody, type="groupchat")
     await others[0].expect(lambda: len(others[0].got) >= sent + 5)
     assert (len(loud.errors), host.errors) == (MENTIONS - sent, [])
+    # Who made the room is told once.
+    await host.expect(host.from_server)
+    assert [len(one.from_server()) for one in (host, *others)] == [1] + [0] * len(others)
     for one in (loud, host, *others):
         await one.offline()
     return sent

@@ -502,6 +502,41 @@ class StubCases:
             assert 0 <= asked["joined_s"] < 600
             assert not any(name in json.dumps(asked) for name in members)
 
+    def test_moderators_are_told_once_of_mass_mentions(self, tmp_path: Path) -> None:
+        room, members = f"r@{ROOMS}", [f"member{n}" for n in range(MASS_MENTION)]
+        muc_admin = "http://jabber.org/protocol/muc#admin"
+
+        async def drive(server: Server, stub: Stub) -> None:
+            names = ["host", "helper", "ann", "eve", *members]
+            host, helper, ann, eve, *others = await elements.known(names, HOST, server.port)
+            await elements.join(room, [host, helper, *others, ann, eve])
+            # An admin who has come to the room, and an owner who never did.
+            for kind, name in (("admin", "helper"), ("owner", "absent")):
+                item = f"<item affiliation='{kind}' jid='{name}@{HOST}'/>"
+                await host.iq(f"<query xmlns='{muc_admin}'>{item}</query>", to=room)
+            stub.decide = partial(_always, {"allowed": False, "outcome": "limit", "notice": {}})
+            for one in (ann, eve, ann):
+                one.say(room, f"@{', '.join(members)}: buy cheap coins", type="groupchat")
+                await one.settled()
+            assert [len(one.errors) for one in (ann, eve)] == [2, 1]
+            for one in (host, helper):
+                await one.expect(one.from_server)
+            absent = await Account(f"absent@{HOST}", server.port, register=False).online()
+            everybody = (host, helper, absent, ann, eve, *others)
+            for one in everybody:
+                await one.settled()
+            assert [len(one.from_server()) for one in everybody] == [1, 1] + [0] * (len(others) + 3)
+            [told] = host.from_server()
+            assert told["en"].startswith(f"ann@{HOST} is new in the room {room}, ")
+            assert told["he"].startswith(f"החשבון ann@{HOST} חדש בחדר {room}, ")
+            for one in everybody:
+                await one.offline()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=self.patient) as server:
+            server.add_users(["host", "helper", "absent", "ann", "eve", *members])
+            stub.wait(lambda: stub.streams)
+            asyncio.run(drive(server, stub))
+
     def test_states_are_polled_where_there_is_no_stream(self, tmp_path: Path) -> None:
         with stubbed() as stub:
             stub.has_stream = False

@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     from slixmpp.exceptions import IqError, IqTimeout
 
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class RefusedError(Exception):
@@ -169,6 +170,14 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
             await asyncio.sleep(0.02)
         return result
 
+    def from_server(self) -> list[dict[str, str]]:
+        """Return the messages of the account's server itself: their texts by language."""
+        return [
+            {body.get(LANG, "en"): body.text for body in message.findall("{jabber:client}body")}
+            for message in self.messages
+            if message.get("from") == self.boundjid.domain
+        ]
+
     def refusals(self) -> list[tuple[str, str, str, str]]:
         """Return the errors that came: type, condition, text, language of the text."""
         found = []
@@ -180,9 +189,7 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
                 for c in tag
                 if c is not text and c.tag.startswith(f"{{{STANZAS}}}")
             )
-            lang = (
-                "" if text is None else text.get("{http://www.w3.org/XML/1998/namespace}lang", "")
-            )
+            lang = "" if text is None else text.get(LANG, "")
             found.append((tag.get("type"), name, "" if text is None else text.text, lang))
         return found
 

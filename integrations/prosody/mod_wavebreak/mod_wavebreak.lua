@@ -81,6 +81,7 @@ local TEXTS = {
 		closes = "From now on only your contacts can write to you, call or invite you. Others can ask to become one.";
 		opens = "From now on everybody can write to you.";
 		mentions = "In rooms that you have just joined you cannot mention many people at once for now. Without mentioning everyone you can write there; all other chats go on.";
+		moderators = "%s is new in the room %s, mentioned many people at once again and again or was reported for it, and now cannot for a while. Other messages of this account still arrive: whether it stays in the room is for you to decide.";
 		restrict = "Your account cannot start new chats or groups{until}. Chats that you have already go on.";
 		suspend = "Your account is suspended{until}. You can read, but not send.";
 		ban = "Your account is blocked{until}.";
@@ -94,6 +95,7 @@ local TEXTS = {
 		closes = "מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף.";
 		opens = "מעכשיו כולם יכולים לכתוב לך.";
 		mentions = "בחדרים שהצטרפת אליהם זה עתה אי אפשר כרגע להזכיר אנשים רבים בבת אחת. בלי לאזכר את כולם אפשר לכתוב שם; כל יתר השיחות ממשיכות.";
+		moderators = "החשבון %s חדש בחדר %s, הזכיר שם אנשים רבים בבת אחת שוב ושוב או שדווח על כך, ולעת עתה אינו יכול לעשות זאת. הודעות אחרות שלו ממשיכות להגיע: ההחלטה אם יישאר בחדר היא שלך.";
 		restrict = "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות.";
 		suspend = "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.";
 		ban = "החשבון שלך חסום{until}.";
@@ -676,9 +678,9 @@ local function judge(acts, session, stanza, from)
 	if why == "unavailable" then
 		return { text = TEXTS[lang].unavailable, lang = lang, condition = "resource-constraint" }, asked;
 	end
-	local is_mention = refusal.outcome == "limit" and acts[1] and acts[1].event.mentions;
+	local is_mention = refusal.outcome == "limit" and acts[1] ~= nil and acts[1].event.mentions ~= nil;
 	local text = is_mention and TEXTS[lang].mentions or refusal_text(refusal, lang);
-	return { text = text, lang = lang, condition = "policy-violation", silent = is_silent(refusal) }, asked;
+	return { text = text, lang = lang, condition = "policy-violation", silent = is_silent(refusal), is_mention = is_mention }, asked;
 end
 
 -- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took,
@@ -734,6 +736,7 @@ end
 local ROOMS_FORGOTTEN_S = 300;
 local NEW_IN_ROOM_S = 86400;
 local TRUSTED = { owner = true, admin = true, member = true };
+local MOST_MODERATORS, HOUR_S = 5, 3600;
 local QUERIES = { get = true, set = true };
 local RECEIPTS = { ["message.delivered"] = true, ["message.read"] = true };
 
@@ -953,6 +956,7 @@ end
 local function watch_rooms(module)
 	local creating = setmetatable({}, { __mode = "k" });
 	local members = cache.new(1000);
+	local told_of = cache.new(1000); -- room → the hour in which its moderators were told of somebody
 	local store = module:open_store("wavebreak_joined");
 
 	local function member_of(event, jid)
@@ -1059,6 +1063,33 @@ local function watch_rooms(module)
 		end
 	end
 
+	-- Owners and admins of a room who have come to it, of this server, owners first. Who never came has been named by a
+	-- stranger, perhaps.
+	local function moderators_of(room)
+		local found, known = {}, joined(room);
+		for _, kind in ipairs { "owner", "admin" } do
+			for jid in room:each_affiliation(kind) do
+				if #found == MOST_MODERATORS then return found; end
+				if known[jid] and local_node(jid) then found[#found + 1] = jid; end
+			end
+		end
+		return found;
+	end
+
+	-- Once an hour a room: a wave of accounts must not flood them. A client shows the language of its user.
+	local function tell_moderators(room, about)
+		local hour = os.time() // HOUR_S;
+		if told_of:get(room.jid) == hour then return; end
+		told_of:set(room.jid, hour);
+		for _, jid in ipairs(moderators_of(room)) do
+			local host = jid_host(jid);
+			local message = st.message({ from = host, to = jid, type = "normal", id = id.short(), ["xml:lang"] = "en" });
+			message:body(TEXTS.en.moderators:format(about, room.jid));
+			message:body(TEXTS.he.moderators:format(about, room.jid), { ["xml:lang"] = "he" });
+			module:context(host):send(message);
+		end
+	end
+
 	local function on_groupchat(event)
 		local from, origin_host = member_of(event);
 		if not from or event.stanza.attr.type == "error" then return; end
@@ -1066,6 +1097,7 @@ local function watch_rooms(module)
 		for _ in event.room:each_occupant() do recipients = recipients + 1; end
 		local acts = mapping:room_message(event.stanza, from, event.room.jid, recipients, origin_host, newcomer_of(event.room, from, event.occupant));
 		local refusal, kind = perform(acts, event.origin, event.stanza, from);
+		if refusal and refusal.is_mention then tell_moderators(event.room, from); end
 		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
 	end
 	module:hook("muc-occupant-groupchat", timed(on_groupchat), 1);

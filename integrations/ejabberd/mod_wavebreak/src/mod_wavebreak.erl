@@ -31,6 +31,7 @@
 -endif.
 
 -define(NEW_IN_ROOM_S, 86400).
+-define(MOST_MODERATORS, 5).
 -record(wavebreak_kept, {key :: term(), value :: term()}).
 
 -define(CLIENT, mod_wavebreak_client).
@@ -43,7 +44,7 @@
 
 %% Rooms of other servers that are kept of an account.
 -define(ROOMS, 500).
--define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {calls, 20000}, {invitations, 20000}, {creating, 5000}]).
+-define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {calls, 20000}, {invitations, 20000}, {creating, 5000}, {told_of, 1000}]).
 
 start(Host, _Opts) ->
     ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
@@ -165,7 +166,8 @@ cache(typing) -> wavebreak_typing;
 cache(pairs) -> wavebreak_pairs;
 cache(calls) -> wavebreak_calls;
 cache(invitations) -> wavebreak_invitations;
-cache(creating) -> wavebreak_creating.
+cache(creating) -> wavebreak_creating;
+cache(told_of) -> wavebreak_told_of.
 
 %% Rooms of other servers stay joined where another node of a cluster, or a later start, hears of them.
 get(rooms, {Account, Room}) ->
@@ -409,6 +411,7 @@ texts(en) ->
       closes => <<"From now on only your contacts can write to you, call or invite you. Others can ask to become one.">>,
       opens => <<"From now on everybody can write to you.">>,
       mentions => <<"In rooms that you have just joined you cannot mention many people at once for now. Without mentioning everyone you can write there; all other chats go on.">>,
+      moderators => <<"{sender} is new in the room {room}, mentioned many people at once again and again or was reported for it, and now cannot for a while. Other messages of this account still arrive: whether it stays in the room is for you to decide.">>,
       restrict => <<"Your account cannot start new chats or groups{until}. Chats that you have already go on.">>,
       suspend => <<"Your account is suspended{until}. You can read, but not send.">>,
       ban => <<"Your account is blocked{until}.">>,
@@ -422,6 +425,7 @@ texts(he) ->
       closes => <<"מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף."/utf8>>,
       opens => <<"מעכשיו כולם יכולים לכתוב לך."/utf8>>,
       mentions => <<"בחדרים שהצטרפת אליהם זה עתה אי אפשר כרגע להזכיר אנשים רבים בבת אחת. בלי לאזכר את כולם אפשר לכתוב שם; כל יתר השיחות ממשיכות."/utf8>>,
+      moderators => <<"החשבון {sender} חדש בחדר {room}, הזכיר שם אנשים רבים בבת אחת שוב ושוב או שדווח על כך, ולעת עתה אינו יכול לעשות זאת. הודעות אחרות שלו ממשיכות להגיע: ההחלטה אם יישאר בחדר היא שלך."/utf8>>,
       restrict => <<"החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות."/utf8>>,
       suspend => <<"החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח."/utf8>>,
       ban => <<"החשבון שלך חסום{until}."/utf8>>,
@@ -530,6 +534,8 @@ judge_by_answer(Host, Acts, Lang, Sender) ->
     Language = language(Lang),
     {Verdict, Kind} = ask_about(Host, Acts, Sender),
     [?CLIENT:count(Host, refused) || Verdict =/= allow],
+    [spawn(fun() -> tell_moderators(Room, Account) end) || {refused, #{<<"outcome">> := <<"limit">>}} <- [Verdict],
+                                                           #{event := #{mentions := _, group := Room, account := Account}} <- Acts],
     Result = case Verdict of
                  allow -> allow;
                  unavailable -> {refuse, unavailable, maps:get(unavailable, texts(Language)), Language};
@@ -968,6 +974,31 @@ joined_s(Room, From) ->
         [#wavebreak_kept{value = Since}] -> max(erlang:system_time(second) - Since, 0);
         [] -> none
     end.
+
+%% Owners and admins of a room who are in it, of this server, owners first. Who never came has been named by a stranger,
+%% perhaps.
+moderators_of(#jid{luser = Room, lserver = RoomHost} = To) ->
+    Occupants = [bare(jid:decode(JID)) || {JID, _, _} <- mod_muc_admin:get_room_occupants(Room, RoomHost)],
+    Able = [{Kind, JID} || {User, Server, Kind, _} <- mod_muc_admin:get_room_affiliations(Room, RoomHost),
+                           Kind =:= owner orelse Kind =:= admin, User =/= <<>>, ejabberd_router:is_my_host(Server),
+                           JID <- [<<User/binary, $@, Server/binary>>],
+                           lists:member(JID, Occupants) orelse kept({joined, bare(To), JID})],
+    lists:sublist([JID || {owner, JID} <- Able] ++ [JID || {admin, JID} <- Able], ?MOST_MODERATORS).
+
+%% Once an hour a room: a wave of accounts must not flood them. A client shows the language of its user.
+tell_moderators(RoomJid, Account) ->
+    case ets_cache:insert_new(cache(told_of), {RoomJid, erlang:system_time(second) div 3600}, true) of
+        true ->
+            Body = [#text{lang = atom_to_binary(Language), data = text_for_moderators(Language, Account, RoomJid)} || Language <- [en, he]],
+            [ejabberd_router:route(#message{type = normal, lang = <<"en">>, id = p1_rand:get_string(), from = jid:make(Server), to = To, body = Body})
+             || JID <- moderators_of(jid:decode(RoomJid)), #jid{lserver = Server} = To <- [jid:decode(JID)]],
+            ok;
+        false -> ok
+    end.
+
+text_for_moderators(Language, Account, RoomJid) ->
+    lists:foldl(fun({Name, Value}, Text) -> binary:replace(Text, Name, Value) end, maps:get(moderators, texts(Language)),
+                [{<<"{sender}">>, Account}, {<<"{room}">>, RoomJid}]).
 
 occupant(#jid{luser = Room, lserver = RoomHost}, Nick) ->
     try mod_muc_admin:get_room_occupants(Room, RoomHost) of

@@ -17,7 +17,13 @@ from wavebreak.features.newcomer_wave import MOST, NewcomerWave
 from wavebreak.features.values import ONE
 from wavebreak.schema.events import TYPES
 
-REGISTERED, SENT = (TYPES.index(name) for name in ("account.registered", "message.sent"))
+REGISTERED, SENT, REQUESTED, ADDED, ACCEPTED = (
+    TYPES.index(name)
+    for name in (
+        "account.registered", "message.sent", "contact.requested", "group.member_added",
+        "contact.accepted",
+    )
+)  # fmt: skip
 
 
 def event(number: int, ts: int, kind: int, who: str, peer: str | None = None) -> Row:
@@ -130,6 +136,36 @@ def test_a_new_teacher_reaches_a_class_that_answers() -> None:
         made.at(begin + MINUTE + n * 10_000, SENT, "wt", f"p{n}")
         made.at(begin + MINUTE + n * 10_000 + 5_000, SENT, f"p{n}", "wt")
     assert of_wave(reached(engine(), made.rows)) == 25
+
+
+def added(*, accept: bool) -> int:
+    """How many of five strangers a newcomer of some seconds adds, each asked for contact by it.
+
+    Accepted are all but the first.
+    """
+    begin, made = START + DAY, Stream()
+    made.arrive(begin, ["host"])
+    for n in range(5):
+        made.at(begin + 1_000 + n * 100, REQUESTED, "host", f"p{n}")
+        made.at(begin + 1_001 + n * 100, ADDED, "host", f"p{n}")
+        made.rows[-1] |= {"group": "club"}
+        if accept and n:
+            made.at(begin + 1_050 + n * 100, ACCEPTED, f"p{n}", "host")
+    of, at, found = engine(), 0, 0
+    for segment in of.fanout.segments(log(made.rows)):
+        list(of.advance(segment))
+        for result in segment.results.tolist():
+            found += made.rows[at]["type"] == ADDED and not result & BARRED
+            at += 1
+    return found
+
+
+def test_an_invitation_into_a_group_takes_one_place() -> None:
+    assert added(accept=False) == 2
+
+
+def test_an_accepted_invitation_gives_its_place_back() -> None:
+    assert added(accept=True) == 5
 
 
 def test_who_writes_to_few_is_not_limited_in_a_wave() -> None:

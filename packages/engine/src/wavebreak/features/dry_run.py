@@ -212,19 +212,24 @@ class _Sandbox:
 
     def _meets_stranger(self, event: Any) -> bool:
         """Whether a processed event goes to a stranger who has not answered."""
-        kind, peer = self._kind(event), int(event["peer"][0])
+        kind, flags = self._kind(event), self._pair_flags(event)
         if kind not in (SENT, REQUESTED, CALLED, MEMBER_ADDED) or event["flags"][0] & IN_CONTACTS:
             return False
-        at = int(find(self.pairs, self.pairs.size, self.core.salts, self.local, peer))
-        flags = int(self.pairs[at]["value"]) & FLAGS if at >= 0 else 0
         if kind == MEMBER_ADDED:
             return flags & (WROTE | REPLIED | CONTACT) == 0
         return flags & (STRANGER | REPLIED | CONTACT) == STRANGER
+
+    def _pair_flags(self, event: Any) -> int:
+        """Return what is known of the actor and whom a processed event goes to."""
+        peer = int(event["peer"][0])
+        at = int(find(self.pairs, self.pairs.size, self.core.salts, self.local, peer))
+        return int(self.pairs[at]["value"]) & FLAGS if at >= 0 else 0
 
     def _taken(self, event: Any) -> int:
         """Return the places of an allowance that are taken after a processed event."""
         taken = int(self.row["unanswered_strangers_1d"][0].sum())
         adds = self._kind(event) == MEMBER_ADDED and self.row["rare"][0]
+        adds = adds and not self._pair_flags(event) & STRANGER
         return taken + (int(self.rare["strangers_1d"][0].sum()) if adds else 0)
 
     def _result(self, *, refused: bool, hits: Any, late: bool = False) -> DryRunResult:

@@ -182,24 +182,26 @@ NOTICE_S = 7_200
 def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor refuses this event; counted when it does."""
     opens, own, first = np.int64(0), np.int64(0), False
-    if kind in (SENT, REQUESTED, CALLED):
+    # A stranger who was asked or attempted before keeps the place that it has.
+    newest, held = np.int64(row.clock) // 5760, False
+    if kind in (SENT, REQUESTED, CALLED, MEMBER_ADDED):
         value = pair_value(sh, local, ev.peer, now)
         flags = flags_of(value)
+        held = (flags & STRANGER) != 0 and int64(first_bucket(value)) > newest - 16
+    if kind in (SENT, REQUESTED, CALLED):
         friend = (flags & CONTACT) != 0 or (ev.flags & IN_CONTACTS) != 0
         opens = np.int64((flags & (WROTE | REPLIED)) == 0 and not friend)
-        # A stranger who was asked or attempted before keeps the place that it has.
-        newest = np.int64(row.clock) // 5760
-        held = (flags & STRANGER) != 0 and int64(first_bucket(value)) > newest - 16
         own = np.int64(opens == 1 and held)
         first = (flags & (WROTE | REPLIED | STARTED)) == 0
     elif kind == MEMBER_ADDED:
-        flags = pair_flags(sh, local, ev.peer, now)
         opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
+        own = np.int64(held)
     elif kind == SENT_GROUP:
         opens = np.int64((ev.flags & MENTIONS_MANY) != 0)
     advance_windows(row)
     taken: Any = max(ring_total(row.unanswered_strangers_1d) - own, 0)
-    if kind == MEMBER_ADDED and row.rare > 0:
+    # Who is asked for contact by the invitation takes no second place by being added.
+    if kind == MEMBER_ADDED and not held and row.rare > 0:
         taken += ring_total(rare_row(sh, row).strangers_1d)
     if kind == SENT_GROUP and row.rare > 0:
         taken += ring_total(rare_row(sh, row).people_mentioned_1d)

@@ -40,7 +40,8 @@ def simulate(
         typer.Option(
             help="Attack campaign, NAME or NAME:ACCOUNTS; repeat for more. All, or of "
             f"{', '.join(simulation.CAMPAIGNS)}; from the business app "
-            f"{', '.join(simulation.APP_CAMPAIGNS)}."
+            f"{', '.join(simulation.APP_CAMPAIGNS)}; in public rooms "
+            f"{', '.join(simulation.ROOM_CAMPAIGNS)}."
         ),
     ] = None,
     personas: Annotated[
@@ -48,7 +49,8 @@ def simulate(
         typer.Option(
             help="Benign persona, NAME; repeat for more. All, or of "
             f"{', '.join(simulation.PERSONAS)}; firms on the business app "
-            f"{', '.join(simulation.APP_FIRMS)}."
+            f"{', '.join(simulation.APP_FIRMS)}; in public rooms "
+            f"{', '.join(simulation.ROOM_PERSONAS)}."
         ),
     ] = None,
     background: Annotated[

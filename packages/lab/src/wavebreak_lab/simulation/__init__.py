@@ -13,12 +13,20 @@ from wavebreak_lab.simulation.attackers import (
     CALL_CAMPAIGNS,
     CAMPAIGNS,
     EVERY_CAMPAIGN,
+    ROOM_CAMPAIGNS,
     Campaign,
+    RoomCampaign,
 )
 from wavebreak_lab.simulation.background_trace import load_trace
 from wavebreak_lab.simulation.calls import CallHabits
 from wavebreak_lab.simulation.contact_requests import RequestHabits
-from wavebreak_lab.simulation.personas import APP_FIRMS, EVERY_PERSONA, PERSONAS, Persona
+from wavebreak_lab.simulation.personas import (
+    APP_FIRMS,
+    EVERY_PERSONA,
+    PERSONAS,
+    ROOM_PERSONAS,
+    Persona,
+)
 from wavebreak_lab.simulation.random_platforms import random_platform, random_platform_on_trace
 from wavebreak_lab.simulation.world import (
     Operation,
@@ -36,6 +44,8 @@ __all__ = [
     "EVERY_CAMPAIGN",
     "EVERY_PERSONA",
     "PERSONAS",
+    "ROOM_CAMPAIGNS",
+    "ROOM_PERSONAS",
     "World",
     "random_platform",
     "random_platform_on_trace",
@@ -46,7 +56,7 @@ __all__ = [
 MIN_PERSONA_ACCOUNTS = 10
 """Fewest accounts of a persona, however few people there are."""
 
-_KNOWN_PERSONAS: dict[str, type[Persona]] = EVERY_PERSONA | dict(APP_FIRMS)
+_KNOWN_PERSONAS: dict[str, type[Persona]] = {**EVERY_PERSONA, **APP_FIRMS, **ROOM_PERSONAS}
 
 START_MS = 1_767_225_600_000
 """Default start of a simulation: 2026-01-01T00:00Z."""
@@ -73,8 +83,8 @@ def simulate(
         people: Number of ordinary people.
         days: Length of the simulation in days.
         campaigns: Campaigns as (name, accounts); None for the campaign's default size.
-        personas: Benign personas by name; "all" for every one but the cohorts and the firms on the
-            business app.
+        personas: Benign personas by name; "all" for every one but the cohorts, the firms on the
+            business app and the people of public rooms.
         background: A file of events. The campaigns then run among its accounts, from a tenth of
             its time span on, and no people are simulated.
         seed: Seed of every random draw.
@@ -149,8 +159,10 @@ def _check_arguments(
         )
 
 
-def _resolve_campaign(name: str, accounts: int | None) -> Campaign:
-    known = EVERY_CAMPAIGN | CALL_CAMPAIGNS | APP_CAMPAIGNS
+def _resolve_campaign(name: str, accounts: int | None) -> Campaign | RoomCampaign:
+    known: dict[str, Campaign | RoomCampaign] = {
+        **EVERY_CAMPAIGN, **CALL_CAMPAIGNS, **APP_CAMPAIGNS, **ROOM_CAMPAIGNS
+    }  # fmt: skip
     if name not in known:
         raise UsageError("unknown campaign", fix=f"choose from {', '.join(known)}")
     if accounts is None:

@@ -109,6 +109,14 @@ class AccountRegistry:
         return [row for row in rows if row[1]]
 
 
+@dataclass(frozen=True, slots=True)
+class PublicRoom:
+    """A group that anybody may join: the number of its name, and who is in it."""
+
+    name: int
+    members: Ints
+
+
 @dataclass(slots=True)
 class SimulationContext:
     """Everything that campaigns, personas and everyday life are generated from and into.
@@ -116,7 +124,8 @@ class SimulationContext:
     `start` and `end` bound the simulation (milliseconds). `assigned` are the people who already
     belong to a persona or campaign. `style` is how people converse; `behaviour` how they respond to
     unsolicited `content`, and `tolerated` how they respond to messages that they understand.
-    `targets`: the people on an operator's list (None: anyone may be written to).
+    `targets`: the people on an operator's list (None: anyone may be written to). `rooms`: public
+    rooms, where somebody asked for them (`simulation.public_rooms`).
     """
 
     rng: np.random.Generator
@@ -133,6 +142,7 @@ class SimulationContext:
     tolerated: RecipientBehaviour = TOLERATED
     content: MessageContent = DEFAULT_CONTENT
     targets: Ints | None = None
+    rooms: list[PublicRoom] = field(default_factory=list)
 
     @property
     def span(self) -> int:

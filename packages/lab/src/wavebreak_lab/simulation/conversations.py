@@ -12,7 +12,7 @@ import numpy as np
 from wavebreak.durations import MINUTE_MS, SECOND_MS
 from wavebreak_lab.simulation.behaviour import ConversationStyle
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.log import Bools, Floats, Ints
+from wavebreak_lab.simulation.log import Bools, Column, Floats, Ints
 
 MEDIA = ("none", "image", "audio", "sticker", "video", "document")
 """Kinds of message that people send, in the order of `Style.media`."""
@@ -241,8 +241,9 @@ def add_group_messages(
     recipients: Ints,
     style: ConversationStyle,
     typing: float = 1.0,
+    **columns: Column,
 ) -> Ints:
-    """Plan messages to groups with typing; return their ids.
+    """Plan messages to groups with typing; return their ids. `columns`: further ones of them.
 
     Receipts of group messages are left out: one a member would drown every other event.
     """
@@ -262,4 +263,5 @@ def add_group_messages(
         size=size,
         media=media_codes(sim)[medium],
         recipients=recipients,
+        **columns,
     )

@@ -23,7 +23,7 @@ from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.errors import FileError
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
-from wavebreak_lab.simulation.attackers import Campaign
+from wavebreak_lab.simulation.attackers import Campaign, RoomCampaign
 from wavebreak_lab.simulation.background_trace import (
     FIRST_ID,
     NAME_SEED_OFFSET,
@@ -275,7 +275,7 @@ class Operation:
     one have the same list (None: anyone may be written to).
     """
 
-    campaign: Campaign
+    campaign: Campaign | RoomCampaign
     behaviour: RecipientBehaviour = UNWANTED
     content: MessageContent = DEFAULT_CONTENT
     list_share: float = 1.0

@@ -32,6 +32,7 @@ from wavebreak_lab.simulation.personas.people import (
     PopularStudent,
     Teacher,
 )
+from wavebreak_lab.simulation.personas.public_rooms import ROOM_PERSONAS
 from wavebreak_lab.simulation.personas.victims import HijackOwner, VictimOfFlood, VictimOfReports
 
 
@@ -66,4 +67,4 @@ PERSONAS: dict[str, type[Persona]] = {
 EVERY_PERSONA: dict[str, type[Persona]] = PERSONAS | dict(COHORTS)
 """Those of a simulated day, and the cohorts, which only random platforms draw by themselves."""
 
-__all__ = ["APP_FIRMS", "COHORTS", "EVERY_PERSONA", "PERSONAS", "Persona"]
+__all__ = ["APP_FIRMS", "COHORTS", "EVERY_PERSONA", "PERSONAS", "ROOM_PERSONAS", "Persona"]
