@@ -141,6 +141,15 @@ def test_changed_id_keeps_window_limit_and_consent() -> None:
     assert outcomes(shop.apply([send(NOON + DAY + 3, "ann2")])) == ["opted_out"]
 
 
+def test_stop_under_a_former_id_is_on_record_under_the_new_one() -> None:
+    shop = platform(
+        grant(NOON, "ann2"), revoke(NOON + 1, "ann"),
+        event("account.id_changed", NOON + 2, account="ann2", previous="ann"),
+    )  # fmt: skip
+    words = [word.granted for word in shop.consents.words(0, shop.person("ann2"))]
+    assert (words, shop.basis("n1", "ann2", "marketing").state) == ([True, False], "revoked")
+
+
 def test_id_that_somebody_else_takes_has_no_consent_any_more() -> None:
     shop = platform(
         grant(NOON, "ann"), grant(NOON, "ben"),

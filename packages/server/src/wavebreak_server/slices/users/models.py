@@ -46,7 +46,7 @@ class User(AbstractUser):
     def version(self) -> str:
         """What a form names that was read while role, password and access were these."""
         held = (self.role, str(self.is_active), self.password)
-        return salted_hmac("user-version", "\n".join(held)).hexdigest()[:16]
+        return str(salted_hmac("user-version", "\n".join(held)).hexdigest())[:16]
 
     def may(self, permission: str) -> bool:
         """Whether the person has a permission."""
