@@ -183,7 +183,8 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     """Whether enforcement on the actor refuses this event; counted when it does."""
     opens, own, first = np.int64(0), np.int64(0), False
     # A stranger who was asked or attempted before keeps the place that it has.
-    newest, held = np.int64(row.clock) // 5760, False
+    newest = np.int64(row.clock) // 5760
+    held: Any = False
     if kind in (SENT, REQUESTED, CALLED, MEMBER_ADDED):
         value = pair_value(sh, local, ev.peer, now)
         flags = flags_of(value)
