@@ -771,6 +771,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "admin": (
         "/console/settings", "/console/settings/sources", "/console/settings/lists",
+        "/console/settings/lanes",
         "/console/settings/audit",
     ),
     "analyst": (
