@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from support import kafka_broker, maven_jars
+from wavebreak.io.topic_url import parse_topic_url
 from wavebreak_server.config import declared_options, option
-from wavebreak_server.topic_url import parse_topic_url
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 CHART = DEPLOY / "kubernetes" / "wavebreak"

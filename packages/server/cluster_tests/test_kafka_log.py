@@ -15,12 +15,12 @@ from support import crash_test, service_harness
 from support.kafka_broker import KafkaBroker
 from support.service_process import Server
 from wavebreak.errors import ServiceError
+from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.storage import database, event_log, log_bodies
 from wavebreak_server.storage.kafka_topic import KafkaTopic, topic_settings
 from wavebreak_server.storage.log_bodies import TopicBodies
-from wavebreak_server.topic_url import parse_topic_url
 
 LAG_MS = 1500
 """Within this time the broker compacts what was removed."""

@@ -25,9 +25,9 @@ from wavebreak.durations import DURATION_PATTERN
 from wavebreak.engine.list_modes import MODES, ListTerms
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
+from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.privacy.secret_key import read_secret_file
 from wavebreak_server import settings
-from wavebreak_server.topic_url import parse_topic_url
 
 MEBIBYTE = 1 << 20
 LIST_NAME = r"[a-z0-9._-]{1,64}"

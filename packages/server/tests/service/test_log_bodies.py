@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from support import service_harness
 from support.memory_topic import MemoryTopic
 from wavebreak.errors import ServiceError, UsageError
+from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.slices.backup import service as backups
@@ -19,7 +20,6 @@ from wavebreak_server.storage import database, event_log, log_bodies, ownership
 from wavebreak_server.storage.kafka_topic import topic_faults, topic_settings
 from wavebreak_server.storage.log_bodies import LogBodiesError, TopicBodies
 from wavebreak_server.storage.models import LogBatch
-from wavebreak_server.topic_url import parse_topic_url
 
 START = 1_767_222_000_000
 
@@ -31,6 +31,12 @@ def topic(tmp_path: Path) -> Iterator[MemoryTopic]:
         made = MemoryTopic()
         database.connect("", tmp_path, bodies=TopicBodies(made))
         yield made
+
+
+def test_a_connection_that_is_copied_has_the_same_topic(topic: MemoryTopic) -> None:
+    # As a service over PostgreSQL copies it, for the session of its lock.
+    copied = connection.copy().settings_dict[database.LOG_BODIES]
+    assert copied is log_bodies.bound()
 
 
 def append(number: int, account: str = "ann") -> None:

@@ -16,7 +16,6 @@ files until its next vacuum. `erasure` says what else is erased, and applies it 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +28,12 @@ import pyarrow.compute as pc
 from django.db import connection, transaction
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.io.readers import check_log
-from wavebreak.privacy.pseudonymizer import with_all_columns
+from wavebreak.io.log_rows import compress_stream as compress_stream
+from wavebreak.io.log_rows import decode_row as decode_row
+from wavebreak.io.log_rows import decode_stream as decode_stream
+from wavebreak.io.log_rows import encode_row as encode_row
+from wavebreak.io.log_rows import encode_stream as encode_stream
+from wavebreak.io.log_rows import row_digest as row_digest
 from wavebreak_server.storage import log_bodies, row_macs
 from wavebreak_server.storage.log_bodies import BodyName, NewBody, StoredBody
 from wavebreak_server.storage.models import LogBatch, LogProof, LogStart
@@ -45,10 +48,6 @@ from wavebreak_server.storage.row_macs import (
 
 LogBatchRow = tuple[int, int, int, bytes, bytes]
 """A row of the table: first position, count, time of receipt, SHA-256, and where its body is."""
-_ZSTD = pa.Codec("zstd", 1)
-# Passed to each stream: looking up the defaults in the environment takes 40 µs.
-_OPTIONS = pa.ipc.IpcWriteOptions()
-_AT_MOST = 1 << 30
 _APPEND = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUES (%s,%s,%s,%s,%s)"
 _PROOF = (
     "INSERT INTO log_proof (first, salt, leaf, chain, mac, sealed) VALUES (%s,%s,%s,%s,%s,TRUE)"
@@ -99,50 +98,6 @@ class LogRow(NamedTuple):
             return CHANGED if row_macs.key_id() else ""
         follows = chain is None or proof.chain == next_chain(chain, proof.leaf)
         return "" if follows and is_proven(proof, self.content) else CHANGED
-
-
-def encode_row(events: pa.RecordBatch) -> memoryview:
-    """Encode a batch (LOG_SCHEMA) as a row: an Arrow IPC stream compressed with zstd."""
-    return compress_stream(encode_stream(events))
-
-
-def encode_stream(events: pa.RecordBatch) -> pa.Buffer:
-    """Encode a batch as an Arrow IPC stream.
-
-    Columns without values are left out: most streams fill a dozen of 35, and compressing each
-    column costs ten times as much as compressing them together.
-    """
-    columns = zip(events.schema.names, events.columns, strict=True)
-    narrow = events.select([name for name, column in columns if column.null_count < len(column)])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, narrow.schema, options=_OPTIONS) as writer:
-        writer.write_batch(narrow)
-    return sink.getvalue()
-
-
-def compress_stream(stream: pa.Buffer) -> memoryview:
-    """Compress an encoded stream."""
-    return memoryview(_ZSTD.compress(stream))
-
-
-def decode_row(blob: bytes) -> pa.RecordBatch:
-    """Decode a row; raises FileError if it is damaged."""
-    try:
-        stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        read = with_all_columns(decode_stream(stream.read(_AT_MOST)))
-    except (pa.ArrowException, OSError, StopIteration, TypeError):
-        raise FileError("a row of the log is damaged", fix="restore a backup") from None
-    return check_log(read)
-
-
-def decode_stream(stream: bytes) -> pa.RecordBatch:
-    """Decode an encoded stream without copying or validating; absent columns stay absent."""
-    return pa.ipc.open_stream(stream).read_next_batch()
-
-
-def row_digest(blob: bytes | memoryview) -> bytes:
-    """Return the SHA-256 of a row."""
-    return hashlib.sha256(blob).digest()
 
 
 class NewRow(NamedTuple):

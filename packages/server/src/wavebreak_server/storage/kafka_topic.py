@@ -14,6 +14,7 @@ from typing import Any
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError
+from wavebreak.io.topic_url import TopicUrl, parse_topic_url
 from wavebreak_server.storage.log_bodies import (
     MAX_BODY_BYTES,
     MAX_COMPACTION_LAG_MS,
@@ -21,7 +22,6 @@ from wavebreak_server.storage.log_bodies import (
     TopicBodies,
     TopicRecord,
 )
-from wavebreak_server.topic_url import TopicUrl, parse_topic_url
 
 APPEND_S = 10.0
 """How long a broker may take to acknowledge: a leader that failed is replaced in less."""
@@ -58,7 +58,7 @@ class KafkaTopic:
 
         Raises ServiceError, and LogBodiesError where no broker answers.
         """
-        admin = self._admin.AdminClient(self._common())
+        admin = self._admin.AdminClient(self._url.client_options())
         there = self._metadata(admin)
         if self._url.topic not in there.topics or there.topics[self._url.topic].error:
             if not create:
@@ -125,7 +125,7 @@ class KafkaTopic:
 
     def _new_producer(self) -> Any:
         return self._client.Producer(
-            self._common()
+            self._url.client_options()
             | {
                 "acks": "all",
                 "enable.idempotence": True,
@@ -167,7 +167,7 @@ class KafkaTopic:
 
     def _new_consumer(self) -> Any:
         return self._client.Consumer(
-            self._common()
+            self._url.client_options()
             | {
                 "group.id": "wavebreak-log",
                 "enable.auto.commit": False,
@@ -192,7 +192,7 @@ class KafkaTopic:
 
     def check(self) -> None:
         """Raise LogBodiesError where no broker answers, or the topic has no leader."""
-        partition = self._metadata(self._admin.AdminClient(self._common())).topics.get(
+        partition = self._metadata(self._admin.AdminClient(self._url.client_options())).topics.get(
             self._url.topic
         )
         if partition is None or partition.error or partition.partitions[0].leader < 0:
@@ -212,22 +212,6 @@ class KafkaTopic:
     def _metadata(self, admin: Any) -> Any:
         with self._answer():
             return admin.list_topics(self._url.topic, timeout=ANSWER_S)
-
-    def _common(self) -> dict[str, Any]:
-        url = self._url
-        # Errors of connections come with what is asked, not as lines of their own.
-        options: dict[str, Any] = {"bootstrap.servers": url.brokers, "log_level": 0}
-        options["allow.auto.create.topics"] = False
-        options["security.protocol"] = ("SASL_" if url.user else "") + (
-            "SSL" if url.tls else "PLAINTEXT"
-        )
-        if url.user:
-            options |= {
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": url.user,
-                "sasl.password": url.password,
-            }
-        return options
 
     def _answer(self) -> _Answer:
         return _Answer(self._client.KafkaException)

@@ -21,12 +21,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from django.db import OperationalError, connections, transaction
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import ServiceError
+from wavebreak.io.log_rows import body_cell, body_key, body_offset
 from wavebreak_server.storage.database import LOG_BODIES
 from wavebreak_server.storage.models import AppliedPosition, LogBatch, LogStart
 
@@ -36,7 +37,6 @@ MAX_BODY_BYTES = 96 << 20
 """A broker takes requests of at most 100 MiB, unless it is set to."""
 STRAY_AGE_S = 120.0
 """A body of this age belongs to no transaction that is open, in whichever process."""
-_POINTER = b"kafka:"
 _HEARTBEAT = b"heartbeat"
 _LOOKED_UP = 500
 """Records whose rows are looked up in one query."""
@@ -70,9 +70,7 @@ class StoredBody(NamedTuple):
         >>> StoredBody(0, b"", b"kafka:17").offset, StoredBody(0, b"", b"(").offset
         (17, None)
         """
-        if not self.cell.startswith(_POINTER):
-            return None
-        return int(self.cell.removeprefix(_POINTER))
+        return body_offset(self.cell)
 
 
 class NewBody(NamedTuple):
@@ -196,6 +194,10 @@ class TopicBodies:
         self._appended_s = -heartbeat_s
         self._rewriting = threading.RLock()
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: settings of a connection are copied, and connections are not."""
+        return self
+
     def check_start(self) -> None:
         """Make the topic of a new log; raise ServiceError for one that cannot be this log's."""
         cells = LogBatch.objects.order_by("-first").values_list("first", "sha256", "blob")
@@ -226,7 +228,7 @@ class TopicBodies:
         """Append the bodies, and wait until the broker has them; return pointers to them."""
         if not bodies:
             return []
-        records = [(_key(body.first, body.sha256), bytes(body.blob)) for body in bodies]
+        records = [(body_key(body.first, body.sha256), bytes(body.blob)) for body in bodies]
         for (_, value), body in zip(records, bodies, strict=True):
             if len(value) > MAX_BODY_BYTES:
                 raise LogBodiesError(
@@ -234,7 +236,7 @@ class TopicBodies:
                     f"{MAX_BODY_BYTES:,}",
                     fix="send fewer events in one request",
                 )
-        return [_POINTER + b"%d" % offset for offset in self._append(records)]
+        return [body_cell(offset) for offset in self._append(records)]
 
     def load(self, stored: Sequence[StoredBody]) -> list[bytes]:
         """Return the bodies of rows, wherever they are; empty for one that is not there."""
@@ -243,7 +245,7 @@ class TopicBodies:
         if wanted:
             for record in self._topic.read(min(wanted), max(wanted) + 1):
                 row = wanted.get(record.offset)
-                if row is not None and record.key == _key(row.first, row.sha256):
+                if row is not None and record.key == body_key(row.first, row.sha256):
                     bodies[record.offset] = record.value or b""
         return [
             each.cell if each.offset is None else bodies.get(each.offset, b"") for each in stored
@@ -252,7 +254,7 @@ class TopicBodies:
     def remove(self, names: Sequence[BodyName]) -> None:
         """Send the keys of bodies without a value: compaction removes what they had."""
         if names:
-            self._append([(_key(*name), None) for name in names])
+            self._append([(body_key(*name), None) for name in names])
 
     def rewriting(self) -> AbstractContextManager[object]:
         """Hold off `remove_strays`: no row names a rewritten body until its transaction ends."""
@@ -308,10 +310,6 @@ def bound() -> LogBodies:
     return bodies or RowBodies()
 
 
-def _key(first: int, sha256: bytes) -> bytes:
-    return b"%020d-%s" % (first, sha256.hex().encode())
-
-
 def _key_parts(key: bytes) -> tuple[int, bytes] | None:
     """Return the position and digest of a record's key; None for a key of another kind."""
     first, dash, digest = key.partition(b"-")
@@ -340,7 +338,7 @@ def _named(keys: Sequence[bytes]) -> set[bytes]:
     named = set[bytes]()
     for at in range(0, len(firsts), _LOOKED_UP):
         rows = LogBatch.objects.filter(first__in=firsts[at : at + _LOOKED_UP])
-        named |= {_key(first, bytes(sha)) for first, sha in rows.values_list("first", "sha256")}
+        named |= {body_key(first, bytes(sha)) for first, sha in rows.values_list("first", "sha256")}
     return named.intersection(keys)
 
 

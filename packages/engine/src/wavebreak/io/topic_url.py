@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from wavebreak.errors import UsageError
@@ -21,6 +21,22 @@ class TopicUrl(NamedTuple):
     user: str
     password: str
     tls: bool
+
+    def client_options(self) -> dict[str, Any]:
+        """Return the options by which librdkafka's clients connect."""
+        # Errors of connections come with what is asked, not as lines of their own.
+        options: dict[str, Any] = {"bootstrap.servers": self.brokers, "log_level": 0}
+        options["allow.auto.create.topics"] = False
+        options["security.protocol"] = ("SASL_" if self.user else "") + (
+            "SSL" if self.tls else "PLAINTEXT"
+        )
+        if self.user:
+            options |= {
+                "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": self.user,
+                "sasl.password": self.password,
+            }
+        return options
 
 
 def parse_topic_url(text: str) -> TopicUrl:
