@@ -15,6 +15,7 @@ from support.external_servers import answers, free_port
 from wavebreak.errors import UsageError
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address, RestApi
+from wavebreak_flink.submission import Submission
 
 PATIENCE_S = 120
 
@@ -25,6 +26,14 @@ def await_(what: Callable[[], bool], message: str) -> None:
     while not what():
         assert time.monotonic() < end, message
         time.sleep(0.2)
+
+
+def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
+    """Wait until a job that is not at its end has made checkpoints."""
+    await_(
+        lambda: made.api.overview(made.job).checkpoints >= checkpoints, "no checkpoint was made"
+    )  # fmt: skip
+    assert made.api.overview(made.job).state == "RUNNING"
 
 
 class LocalCluster:
@@ -68,7 +77,7 @@ class LocalCluster:
             "heartbeat.interval": "1 s",
             "heartbeat.timeout": "6 s",
             "restart-strategy.type": "fixed-delay",
-            "restart-strategy.fixed-delay.attempts": 5,
+            "restart-strategy.fixed-delay.attempts": 100,
             "restart-strategy.fixed-delay.delay": "1 s",
         }), "utf-8")  # fmt: skip
         (home / "tmp").mkdir()
@@ -103,6 +112,13 @@ class LocalCluster:
     def kill_manager(self, number: int) -> None:
         """Kill a TaskManager as it is."""
         self._kill(f"taskmanager{number}")
+
+    def kill_job_manager(self) -> None:
+        """Kill the JobManager as it is, and start another one, which knows of no job."""
+        self._kill("jobmanager0")
+        self._launch("jobmanager")
+        await_(lambda: answers(self._port), "the JobManager does not answer")
+        await_(lambda: self._known() == self._managers, "a TaskManager did not come back")
 
     def stop(self) -> None:
         """Kill all."""

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import msgspec
 import pyarrow.parquet as pq
 
+from support.service_process import KEY as SERVICE_KEY
 from wavebreak import model as models
 from wavebreak import rules
 from wavebreak.engine.batch_run import run
@@ -30,6 +31,8 @@ from wavebreak_lab import simulation
 
 KEY = "0123456789abcdef" * 4
 BLOCK = 200_000
+OPTIONS = {"execution.checkpointing.interval": "1000"}
+"""Flink's settings of a job that something happens to in mid-run."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,21 @@ def decided(home: Path, *, people: int = 60, days: float = 0.2, model: str = "")
     return made
 
 
+def job_over_service(home: Path, topic: str, database: str, events: list[bytes]) -> JobSettings:
+    """Settings of a job over a service's log, with a profile of the events."""
+    home.mkdir()
+    (home / "key").write_text(SERVICE_KEY, "utf-8")
+    (home / "key").chmod(0o600)
+    (home / "events.jsonl").write_bytes(b"\n".join(events) + b"\n")
+    job = JobSettings(
+        "job", str(home), str(home / "profile.json"), model="none", key=str(home / "key"),
+        topic=topic, database=database, exchange=database, mark_every=5, patience_s=60,
+    )  # fmt: skip
+    batches = read(home / "events.jsonl", job.edge())
+    coverage.save(coverage.measure(batch.log for batch in batches), home / "profile.json")
+    return job
+
+
 def final_state(job: JobSettings) -> dict[str, Any]:
     """The state of the embedded engine after a job's log, as its groups would hold it."""
     engine, edge, log = job.engine(), job.edge(), event_log.load(Path(job.home))
@@ -106,9 +124,9 @@ def open_epoch(job: JobSettings) -> list[bytes]:
 def stretch(job: JobSettings, begin: int, end: int) -> list[bytes]:
     """Take the blocks of a stretch by a fan-out and groups that begin there; return the rows."""
     log = event_log.load(Path(job.home))
-    fan_out = FanOut(job, log, len(log) - 1)
+    fan_out = FanOut(job, log)
     numbers = range(begin, min(end, len(log)))
-    return groups(job, (step.messages for n in numbers for step in fan_out.take(n, log.read(n))))
+    return groups(job, (step.messages for n in numbers for step in fan_out.take(n)))
 
 
 def groups(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]:

@@ -84,7 +84,8 @@ class KafkaBroker(Server):
 
     def start(self) -> None:
         """Format its storage, start it, and wait until it listens."""
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # Its first byte is 0: an id that begins with a dash would be read as an option.
+        cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c"]
         done = subprocess.run(
             [*command, self._options], capture_output=True, text=True, check=False

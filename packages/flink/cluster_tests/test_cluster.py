@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.flink_cluster import LocalCluster, await_
-from support.flink_jobs import Decided
+from support.flink_cluster import LocalCluster, in_mid_run
+from support.flink_jobs import OPTIONS, Decided
 from wavebreak_flink import submission
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.settings import JobSettings
@@ -16,33 +15,12 @@ from wavebreak_flink.submission import Submission, rows_of
 
 SMALL = 10_000
 """Bytes of a block where something happens in mid-run."""
-OPTIONS = {"execution.checkpointing.interval": "1000"}
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    environment: FlinkEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalCluster]:
-    made = LocalCluster(environment, tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
 
 
 def submitted(
     cluster: LocalCluster, environment: FlinkEnvironment, job: JobSettings
 ) -> Submission:  # fmt: skip
     return submission.submit(job, environment, cluster.url, options=OPTIONS)
-
-
-def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
-    """Wait until a job that is not at its end has made checkpoints."""
-    await_(
-        lambda: made.api.overview(made.job).checkpoints >= checkpoints, "no checkpoint was made"
-    )  # fmt: skip
-    assert made.api.overview(made.job).state == "RUNNING"
 
 
 def same_at_the_end(made: Submission, day: Decided, home: Path) -> None:
@@ -71,15 +49,3 @@ def test_a_killed_task_manager_changes_nothing(
     cluster.launch_manager(0)
     same_at_the_end(made, day, tmp_path / "job")
     assert made.api.overview(made.job).restarts >= 1
-
-
-def test_a_job_is_rescaled_from_savepoints(
-    cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path
-) -> None:
-    home = tmp_path / "job"
-    job = day.settings(home, block=SMALL, groups=1, mark_every=10)
-    made = submitted(cluster, environment, job)
-    for groups in (4, 2):
-        in_mid_run(made)
-        made = submission.rescale(home, groups, environment)
-    same_at_the_end(made, day, home)

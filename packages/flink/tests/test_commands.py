@@ -70,6 +70,27 @@ def test_an_exchange_that_will_not_do_is_refused(
     assert "secret" not in said
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["kafka://a:9092/log"], "the service's database says"),
+        (["kafka://a:9093/log?tls=true", "--database", "mysql://db/x"], "no URL of PostgreSQL"),
+        (["kafka://me:secret@a:9093/log?tls=true"], "the URL of the topic holds a password"),
+        (["kafka:///log"], "the URL of the log's topic is malformed"),
+        (["events.jsonl", "--database", "postgresql://db/x"], "is of the log of a service"),
+    ],
+)
+def test_a_log_that_will_not_do_is_refused(
+    day: Decided, environment: Path, tmp_path: Path, words: list[str], what: str
+) -> None:
+    said = refusal(
+        "submit", *words, "--home", tmp_path / "job", "--profile", day.home / "profile.json",
+        "--key", day.home / "key", "--environment", environment,
+    )  # fmt: skip
+    assert what in said
+    assert "secret" not in said
+
+
 def test_a_directory_that_holds_a_job_is_left_alone(
     day: Decided, environment: Path, tmp_path: Path
 ) -> None:

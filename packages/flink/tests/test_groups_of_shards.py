@@ -89,7 +89,7 @@ def test_a_group_that_begins_in_mid_log_stops_the_job(day: Decided, tmp_path: Pa
     job = day.settings(tmp_path, model="none")
     log = blocks(job)
     fan_out = FanOut(job, log)
-    messages = [step.messages for n in range(2) for step in fan_out.take(n, log.read(n))]
+    messages = [step.messages for n in range(2) for step in fan_out.take(n)]
     with pytest.raises(RuntimeError, match="the job has to restart"):
         groups(job, messages[1:])
 
@@ -103,7 +103,7 @@ def test_refused_events_are_said_once(day: Decided, tmp_path: Path) -> None:
     log = event_log.cut(source, 200_000)
 
     def said(fan_out: FanOut, number: int) -> list[str]:
-        steps = fan_out.take(number, log.read(number))
+        steps = fan_out.take(number)
         return [refusal.cause for step in steps for refusal in step.refused]
 
     before, after = FanOut(job, log), FanOut(job, log)

@@ -7,11 +7,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from wavebreak.errors import UsageError
+from wavebreak_flink import settings, submission
 from wavebreak_flink.rest_api import Address, RestApi
+from wavebreak_flink.settings import JobSettings
+from wavebreak_flink.submission import Submission
 
 JOB = "0123456789abcdef0123456789abcdef"
 STOPPED = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/savepoint"}}
@@ -28,6 +33,7 @@ class Flink:
     answers: dict[str, tuple[int, object]] = field(default_factory=dict)
     asked: list[tuple[str, str, object]] = field(default_factory=list)
     api: RestApi = field(init=False)
+    url: str = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,7 +62,8 @@ def flink() -> Iterator[Flink]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    made.api = RestApi(Address("127.0.0.1", server.server_port))
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    made.api = RestApi(Address.of(made.url))
     try:
         yield made
     finally:
@@ -94,6 +101,51 @@ def test_a_savepoint_that_fails_says_why(flink: Flink) -> None:
     }
     with pytest.raises(UsageError, match="the savepoint failed: Caused by: no room"):
         flink.api.savepoint(JOB, "file:/to", stop=False)
+
+
+def submitted(flink: Flink, home: Path, state: str) -> Path:
+    """A job's directory whose cluster says that its job is in a state."""
+    flink.answers["/jobs"] = (200, {"jobs": [{"id": JOB, "status": state}]})
+    Submission(flink.url, JOB, "file:/begun", options={"state.backend": "x"}).save(home)
+    JobSettings("job", str(home), "profile.json").save()
+    return home
+
+
+class Environment:
+    """What would submit a job to a cluster; keeps what it was given."""
+
+    def submit(self, *given: object) -> str:
+        self.given = given
+        return JOB
+
+
+def test_a_job_that_has_ended_has_no_savepoint(flink: Flink, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not run the job any more"):
+        submission.savepoint(submitted(flink, tmp_path, "FINISHED"))
+
+
+def test_a_job_that_runs_is_not_lost(flink: Flink, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the cluster still runs the job"):
+        submission.rescale(
+            submitted(flink, tmp_path, "RUNNING"), 2, cast("Any", Environment()), lost=True
+        )
+
+
+@pytest.mark.parametrize(("numbers", "begins"), [([9, 10], "chk-10"), ([], "file:/begun")])
+def test_a_lost_job_goes_on_from_its_newest_checkpoint(
+    flink: Flink, tmp_path: Path, numbers: list[int], begins: str
+) -> None:
+    home, environment = submitted(flink, tmp_path, "FAILED"), Environment()
+    for number in numbers:
+        (tmp_path / "checkpoints" / JOB / f"chk-{number}").mkdir(parents=True)
+        (tmp_path / "checkpoints" / JOB / f"chk-{number}" / "_metadata").touch()
+    # One that was killed half written is none.
+    (tmp_path / "checkpoints" / JOB / "chk-11").mkdir(parents=True)
+    submission.rescale(home, 2, cast("Any", environment), lost=True)
+    _, _, options, savepoint = environment.given
+    assert str(savepoint).endswith(begins)
+    assert cast("dict[str, str]", options)["state.backend"] == "x"
+    assert settings.load(home / settings.FILE).groups == 2
 
 
 def test_a_job_that_flink_does_not_know_is_named(flink: Flink) -> None:

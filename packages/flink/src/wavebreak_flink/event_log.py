@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import FileError
@@ -23,6 +25,10 @@ BLOCK = 4 << 20
 FILE = "blocks.json"
 _NEWLINE = 10
 _MARK = b"\xef\xbb\xbf"
+
+
+Piece: TypeAlias = LineBlock | pa.RecordBatch
+"""A block of a log: lines of JSON, or events that are validated and pseudonymized."""
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
@@ -68,7 +74,13 @@ class EventLog:
 
     def between(self, first: int, end: int) -> Iterator[tuple[int, LineBlock]]:
         """Return the blocks from a number on, up to another, each with its number."""
-        return ((number, self.read(number)) for number in range(first, end))
+        return ((number, self.read(number)) for number in range(first, min(end, len(self))))
+
+    def forget(self, number: int) -> None:
+        """Do nothing: a file stays what it is."""
+
+    def close(self) -> None:
+        """Do nothing: a file is open while it is read."""
 
     @property
     def last(self) -> int:
@@ -85,8 +97,10 @@ def load(home: Path) -> EventLog:
     return EventLog(msgspec.json.decode((home / FILE).read_bytes(), type=list[Block]))
 
 
-def decode(piece: LineBlock, edge: Pseudonymizer) -> Batch:
-    """Decode, validate and pseudonymize the events of a block."""
+def decode(piece: Piece, edge: Pseudonymizer) -> Batch:
+    """Decode, validate and pseudonymize the events of a block, unless that is done already."""
+    if isinstance(piece, pa.RecordBatch):
+        return Batch(piece, [], piece.num_rows)
     taken, count = decode_lines(piece)
     log, unparsed = edge.split(taken.wire, taken.lines)
     refused = sorted(taken.refused + unparsed, key=lambda each: each.line)

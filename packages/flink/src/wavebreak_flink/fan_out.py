@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from wavebreak.engine.exchange import group_of, shards_of
 from wavebreak.features.facts import Segment
 from wavebreak.io import Batch
-from wavebreak.io.line_splitter import LineBlock
 from wavebreak.schema.events import Refusal
-from wavebreak_flink.event_log import decode
+from wavebreak_flink.event_log import Piece, decode
+from wavebreak_flink.logs import Log
 from wavebreak_flink.marks import FAN_OUT, Marks
 from wavebreak_flink.messages import Message, Texts, part_of
 from wavebreak_flink.settings import JobSettings
-
-
-class Log(Protocol):
-    """A log of numbered blocks that can be read again."""
-
-    def between(self, first: int, end: int, /) -> Iterator[tuple[int, LineBlock]]:
-        """Return the blocks from a number on, up to another, each with its number."""
-        ...
 
 
 class Step(NamedTuple):
@@ -43,13 +35,12 @@ class FanOut:
 
     Args:
         settings: Of the job.
-        log: The blocks, for those in between.
-        last: The number of the last block (-1: the log has no end).
+        log: The blocks.
 
     """
 
-    def __init__(self, settings: JobSettings, log: Log, last: int = -1) -> None:
-        self._settings, self._log, self._last = settings, log, last
+    def __init__(self, settings: JobSettings, log: Log) -> None:
+        self._settings, self._log = settings, log
         # The policy decides nothing here; marks are of it.
         self._engine = settings.engine()
         self._fanout = self._engine.fanout
@@ -58,12 +49,13 @@ class FanOut:
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
         self._named, self._mark, self._begun = 0, 0, False
 
-    def take(self, number: int, piece: LineBlock) -> Iterator[Step]:
+    def take(self, number: int) -> Iterator[Step]:
         """Take a block; also the blocks before it where the job goes on from a mark.
+
+        Nothing comes of a block without events, which lets a checkpoint pass.
 
         Args:
             number: The block's.
-            piece: Its lines.
 
         """
         resume = -1
@@ -73,7 +65,10 @@ class FanOut:
             for before, block in self._log.between(resume, number):
                 yield self._step(before, block, resume, loud=False)
                 resume = -1
-        yield self._step(number, piece, resume, loud=True)
+        piece = self._log.read(number)
+        # What is without events is no JSON: refused lines are events as well.
+        if resume >= 0 or not (isinstance(piece, pa.RecordBatch) and piece.num_rows == 0):
+            yield self._step(number, piece, resume, loud=True)
 
     def _restore(self, number: int) -> int:
         """Go on from the newest mark; return its number (0: from nothing)."""
@@ -83,18 +78,19 @@ class FanOut:
         self._named = len(self._fanout.accounts)
         return self._mark
 
-    def _step(self, number: int, piece: LineBlock, resume: int, *, loud: bool) -> Step:
+    def _step(self, number: int, piece: Piece, resume: int, *, loud: bool) -> Step:
         every = self._settings.mark_every
         marks = number // every > self._mark // every
         if marks:
             self._mark = number
             self._marks.write(number, FAN_OUT, self._engine, self._fanout.dump())
+            self._log.forget(min(self._marks.numbers()))
         batch: Batch = decode(piece, self._edge)
         segments = [
             (segment, str(segment.ids[-1].as_py())) for segment in self._fanout.segments(batch.log)
         ]
         names = self._new_names()
-        finish = number == self._last
+        finish = number == self._log.last
         messages = [
             Message(number, loud, self._parts(segments, own), names[group], self._fanout.sources,
                     resume, marks, finish)

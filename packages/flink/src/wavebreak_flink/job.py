@@ -21,6 +21,7 @@ from wavebreak_flink.settings import REFUSED, RESULTS, JobSettings
 
 KEY_GROUPS = 128
 """Flink's maximum of parallelism; the same for ever, or a savepoint cannot be rescaled."""
+ENDLESS = 1 << 62
 BUNDLE = 4
 """Blocks in a bundle of the Python process: a checkpoint waits for the end of one."""
 
@@ -71,7 +72,7 @@ def build(
     environment.get_checkpoint_config().set_checkpointing_mode(CheckpointingMode.EXACTLY_ONCE)
     refused = OutputTag(REFUSED, Types.STRING())
     message = Types.ROW([Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
-    blocks = _numbers(environment, home)
+    blocks = _numbers(environment, job)
     routed = (
         blocks.process(FanOutFunction(job, keys, refused), output_type=message)
         .uid("fan-out").name("fan-out")
@@ -85,9 +86,10 @@ def build(
     _write(routed.get_side_output(refused), home / REFUSED)
 
 
-def _numbers(environment: StreamExecutionEnvironment, home: Path) -> DataStream:
-    """Return the numbers of the blocks of a log in files."""
-    numbers = NumberSequenceSource(0, event_log.load(home).last)
+def _numbers(environment: StreamExecutionEnvironment, job: JobSettings) -> DataStream:
+    """Return the numbers of the blocks of a log: without an end where it has none."""
+    last = ENDLESS if job.topic else event_log.load(Path(job.home)).last
+    numbers = NumberSequenceSource(0, last)
     watermarks = WatermarkStrategy.no_watermarks()
     return environment.from_source(numbers, watermarks, "blocks", type_info=Types.LONG()).uid(
         "blocks"

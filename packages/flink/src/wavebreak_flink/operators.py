@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, OutputTag, ProcessFunction, RuntimeContext
 
-from wavebreak_flink import event_log, messages
+from wavebreak_flink import messages
 from wavebreak_flink.fan_out import FanOut
+from wavebreak_flink.logs import open_log
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
 
@@ -31,14 +31,18 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start."""
-        self._log = event_log.load(Path(self._settings.home))
-        self._fan_out = FanOut(self._settings, self._log, self._log.last)
+        self._log = open_log(self._settings)
+        self._fan_out = FanOut(self._settings, self._log)
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
         self._events, self._refusals = metrics.counter("events"), metrics.counter("refused")
 
+    def close(self) -> None:
+        """End what it holds open."""
+        self._log.close()
+
     def process_element(self, value: int, ctx: ProcessFunction.Context) -> Iterator[Any]:
         """Take a block."""
-        for step in self._fan_out.take(value, self._log.read(value)):
+        for step in self._fan_out.take(value):
             self._events.inc(step.read)
             self._refusals.inc(len(step.refused))
             for refusal in step.refused:

@@ -109,6 +109,11 @@ class RestApi:
         """Return how many TaskManagers the cluster has."""
         return int(self._ask("GET", "/overview")["taskmanagers"])
 
+    def is_running(self, job: str) -> bool:
+        """Whether the cluster knows a job that has not ended."""
+        known = {each["id"]: each["status"] for each in self._ask("GET", "/jobs")["jobs"]}
+        return known.get(job, ENDED[0]) not in ENDED
+
     def cancel(self, job: str) -> None:
         """Cancel a job."""
         self._ask("PATCH", f"/jobs/{job}?mode=cancel")

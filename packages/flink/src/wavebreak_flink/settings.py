@@ -37,6 +37,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         enforce: Whether decisions drop the events that they refuse.
         lateness_s: Seconds that an event may be older than the newest one before it.
         groups: Groups of shards: the job's parallelism.
+        topic: The topic of Kafka with the bodies of a service's log ("": the log is in files).
+        database: The service's database, with the rows of that log: a PostgreSQL URL.
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
         mark_every: Blocks of the log between two marks.
         marks_kept: Newest marks that are kept.
@@ -54,6 +56,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enforce: bool = False
     lateness_s: Annotated[int, msgspec.Meta(ge=0)] = 60
     groups: Annotated[int, msgspec.Meta(ge=1, le=SHARDS)] = 1
+    topic: str = ""
+    database: str = ""
     exchange: str = ""
     mark_every: Count = 64
     marks_kept: Count = 24

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,27 +11,31 @@ import msgspec
 
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import FileError, UsageError
-from wavebreak_flink import event_log, settings
+from wavebreak_flink import settings
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.event_log import decode
+from wavebreak_flink.logs import open_log
 from wavebreak_flink.rest_api import Address, RestApi
 from wavebreak_flink.rows import Kind, merged
 from wavebreak_flink.settings import RESULTS, JobSettings
 
 FILE = "submission.json"
 _CHECKPOINT_MS = "10000"
+_EVER = (1 << 63) - 1
 
 
 class Submission(msgspec.Struct, frozen=True):
     """Where a job runs: the cluster's address, its id there, its last savepoint.
 
-    `stopped`: whether it was stopped with that savepoint.
+    `stopped`: whether it was stopped with that savepoint. `options`: Flink's settings that were
+    given for it, with which it goes on elsewhere.
     """
 
     flink: str
     job: str
     savepoint: str = ""
     stopped: bool = False
+    options: dict[str, str] = {}
 
     @property
     def api(self) -> RestApi:
@@ -82,7 +87,7 @@ def submit(
     } | dict(options or {})
     job.save()
     name = environment.submit(Address.of(flink), home, flags, savepoint)
-    made = Submission(flink, name, savepoint)
+    made = Submission(flink, name, savepoint, options=dict(options or {}))
     made.save(home)
     return made
 
@@ -90,6 +95,11 @@ def submit(
 def savepoint(home: Path, *, stop: bool = False) -> Submission:
     """Make a savepoint of a job, and stop it where it is to go on elsewhere."""
     known = load(home)
+    if not known.api.is_running(known.job):
+        raise UsageError(
+            "the cluster does not run the job any more: it has ended, or the cluster lost it",
+            fix="see `wavebreak flink status`; what was lost goes on by `flink rescale --lost`",
+        )
     place = known.api.savepoint(known.job, (home / "savepoints").as_uri(), stop=stop)
     if stop:
         known.api.wait_for(known.job)
@@ -99,8 +109,8 @@ def savepoint(home: Path, *, stop: bool = False) -> Submission:
 
 
 def rescale(
-    home: Path, groups: int, environment: FlinkEnvironment, flink: str = ""
-) -> Submission:  # fmt: skip
+    home: Path, groups: int, environment: FlinkEnvironment, flink: str = "", *, lost: bool = False
+) -> Submission:
     """Let a job go on with a number of groups, from a savepoint.
 
     Args:
@@ -108,13 +118,27 @@ def rescale(
         groups: How many.
         environment: With Flink's programs.
         flink: The cluster on which it goes on ("": where it ran).
+        lost: Whether no cluster has the job any more: it goes on from its newest checkpoint.
 
     """
     job, known = settings.load(home / settings.FILE), load(home)
-    if not known.stopped:
+    if lost:
+        if not flink and known.api.is_running(known.job):
+            raise UsageError("the cluster still runs the job", fix="leave out --lost")
+        known = msgspec.structs.replace(known, savepoint=_newest_checkpoint(home, known))
+    elif not known.stopped:
         known = savepoint(home, stop=True)
     job = msgspec.structs.replace(job, groups=groups)
-    return submit(job, environment, flink or known.flink, savepoint=known.savepoint)
+    return submit(
+        job, environment, flink or known.flink, savepoint=known.savepoint, options=known.options
+    )
+
+
+def _newest_checkpoint(home: Path, known: Submission) -> str:
+    """Return where the newest whole checkpoint of a job lies, else from what it went on."""
+    found = (home / "checkpoints" / known.job).glob("chk-*/_metadata")
+    numbered = {int(path.parent.name.removeprefix("chk-")): path.parent for path in found}
+    return numbered[max(numbered)].as_uri() if numbered else known.savepoint
 
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:
@@ -160,10 +184,12 @@ def compare(home: Path) -> Comparison:
 
 
 def _engine_decisions(home: Path) -> Iterator[bytes]:
-    job, log = settings.load(home / settings.FILE), event_log.load(home)
+    job = settings.load(home / settings.FILE)
     engine, edge = job.engine(), job.edge()
-    for number in range(len(log)):
-        for made in engine.take(decode(log.read(number), edge).log):
+    with closing(open_log(job)) as log:
+        for _, piece in log.between(0, _EVER):
+            for made in engine.take(decode(piece, edge).log):
+                yield msgspec.json.encode(made)
+        # A log that grows has an open epoch, as it has in the job.
+        for made in engine.finish() if log.last >= 0 else ():
             yield msgspec.json.encode(made)
-    for made in engine.finish():
-        yield msgspec.json.encode(made)

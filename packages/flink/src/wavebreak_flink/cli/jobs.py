@@ -12,6 +12,7 @@ from wavebreak.cli.console import command, out, print_json, print_next_steps
 from wavebreak.cli.options import Enforce, IpDatabase, Json, Key, Lateness, ModelDir, PolicyDir
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import SHARDS
+from wavebreak.io.topic_url import parse_topic_url
 from wavebreak_flink.cli import flink
 from wavebreak_flink.rest_api import DEFAULT
 
@@ -25,21 +26,42 @@ Parallelism = Annotated[
 ]
 
 
-def _exchange(url: str) -> str:
-    """Check the URL of the exchange; its password would lie in the job's settings."""
+def _postgresql(option: str, url: str) -> str:
+    """Check the URL of a database; its password would lie in the job's settings."""
     if not url:
         return url
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
         raise UsageError(
-            "--exchange is no URL of PostgreSQL", fix="write it as postgresql://user@host/database"
+            f"{option} is no URL of PostgreSQL", fix="write it as postgresql://user@host/database"
         )
     if parts.password:
         raise UsageError(
-            "--exchange holds a password",
+            f"{option} holds a password",
             fix="put it into ~/.pgpass (or PGPASSFILE) of whoever runs the TaskManagers",
         )
     return url
+
+
+def _topic(log: str, database: str) -> str:
+    """Return the topic that a log names ("": it names files)."""
+    if not log.startswith("kafka:"):
+        if database:
+            raise UsageError(
+                "--database is of the log of a service", fix="give its topic: kafka://HOST:PORT/LOG"
+            )
+        return ""
+    if parse_topic_url(log).password:
+        raise UsageError(
+            "the URL of the topic holds a password",
+            fix="put it into WAVEBREAK_LOG_PASSWORD of the TaskManagers, and leave it out here",
+        )
+    if not database:
+        raise UsageError(
+            "which records of a topic are in the log, the service's database says",
+            fix="give it: --database postgresql://user@host/database",
+        )
+    return log
 
 
 @flink.command(
@@ -48,7 +70,9 @@ def _exchange(url: str) -> str:
     "--exchange postgresql://flink@db/wavebreak`"
 )
 def submit(
-    log: Annotated[Path, typer.Argument(help="Events: a .jsonl file, or a directory of them.")],
+    log: Annotated[
+        str, typer.Argument(help="Events: a .jsonl file, a directory of them, or kafka://….")
+    ],
     home: Annotated[
         Path,
         typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
@@ -63,6 +87,9 @@ def submit(
     enforce: Enforce = False,
     lateness: Lateness = 60,
     parallelism: Parallelism = 1,
+    database: Annotated[
+        str, typer.Option(help="PostgreSQL of the service whose log is in kafka://….")
+    ] = "",
     exchange: Annotated[
         str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
     ] = "",
@@ -86,13 +113,15 @@ def submit(
         name=place.name, home=str(place), profile=_path(profile), policy=_path(policy),
         model="none" if model_dir == "none" else _path(Path(model_dir) if model_dir else None),
         key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
-        groups=parallelism, exchange=_exchange(exchange),
+        groups=parallelism, exchange=_postgresql("--exchange", exchange),
+        topic=_topic(log, database), database=_postgresql("--database", database),
     )  # fmt: skip
     # What the job would find wrong on a TaskManager is found here.
     job.engine()
     job.edge()
     job.save()
-    event_log.cut(log).save(place)
+    if not job.topic:
+        event_log.cut(Path(log)).save(place)
     made = submission.submit(job, found, flink_url)
     if as_json:
         print_json({"job": made.job, "flink": made.flink, "home": job.home})
@@ -154,14 +183,20 @@ def rescale(
         str, typer.Option("--flink", help="Cluster on which it goes on (default: where it ran).")
     ] = "",
     environment: Environment = None,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="The cluster lost it: go on from its last checkpoint.")
+    ] = False,
 ) -> None:
     """Let a job go on with a parallelism, from where it was stopped or a savepoint made now."""
     from wavebreak_flink import submission
     from wavebreak_flink.environment import find_environment
 
     found = find_environment(environment)
-    made = submission.rescale(home.absolute(), parallelism, found, flink_url)
-    out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {made.savepoint}")
+    made = submission.rescale(
+        home.absolute(), parallelism, found, flink_url, lost=lost
+    )  # fmt: skip
+    where = made.savepoint or "the log's beginning"
+    out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {where}")
 
 
 @flink.command(epilog="Example: `wavebreak flink replay job`")
