@@ -301,6 +301,12 @@ def note_changed(before: str, after: str) -> Callable[[Path], None]:
         json.loads(raw).replace(before, after, 1)).encode() + b"\n")  # fmt: skip
 
 
+def linked(bag: Path) -> None:
+    readme = bag / "data/README.txt"
+    readme.unlink()
+    readme.symlink_to(bag / "data/made.json")
+
+
 E1 = "data/exhibits/E1"
 FURTHER: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "the case's title": (value(CASE_FILE, lambda v: v["steps"][0]["did"].update(title="Other")),
@@ -336,8 +342,7 @@ FURTHER: dict[str, tuple[Callable[[Path], object], int, str]] = {
                                       "exhibit_files"),
     "custody of another exhibit": (edit(f"{E1}/custody.jsonl", lambda b: b.replace(
         b'"previous":"0', b'"previous":"1')), FAILS, "custody"),
-    "a link in the place of a file": (lambda bag: [(bag / "data/README.txt").unlink(),
-        (bag / "data/README.txt").symlink_to(bag / "data/made.json")], FAILS, "bundle_link"),
+    "a link in the place of a file": (linked, FAILS, "bundle_link"),
     "a checkpoint of more entries": (note_changed("\n", "\n1"), FAILS, "signature_wrong"),
     "a checkpoint of another log": (note_changed("example.org", "example.com"), FAILS,
                                     "origin_wrong"),
