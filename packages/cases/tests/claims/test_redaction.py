@@ -260,7 +260,7 @@ def test_picture_of_a_copy_that_holds_more_is_found(tmp_path: Path, kind: str) -
     chunk = kind.encode() + body
     more = len(body).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
     (place / redaction.PICTURE).write_bytes(raw[:-12] + more + raw[-12:])
-    assert check_copy(place, {}, ()) == [f"redacted.png holds more than pixels: {kind.encode()}"]
+    assert check_copy(place, {}, ()) == [f"redacted.png holds more than pixels: {kind.encode()!r}"]
 
 
 def test_suggestions_are_mails_phones_and_given_names() -> None:

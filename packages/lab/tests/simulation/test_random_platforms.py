@@ -11,7 +11,7 @@ import pytest
 
 from support.message_envelope import envelope
 from wavebreak_lab.simulation import EVERY_CAMPAIGN, EVERY_PERSONA, PERSONAS, random_platform
-from wavebreak_lab.simulation.attackers import Sender
+from wavebreak_lab.simulation.attackers import Campaign, Sender
 from wavebreak_lab.simulation.attackers.infrastructure import Enrolment
 from wavebreak_lab.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
 from wavebreak_lab.simulation.contact_requests import RequestHabits, RequestReception
@@ -86,7 +86,9 @@ def test_random_platforms_have_all_personas_and_families() -> None:
 def test_no_random_platform_draws_what_a_red_team_does_about_reactions() -> None:
     plans = [draw_plan(seed, tuple(EVERY_CAMPAIGN)) for seed in range(101, 141)]
     plain = {name: getattr(Sender(), name) for name in ABOUT_REACTIONS}
-    drawn = [o.campaign.sender for plan in plans for o in plan.operations]
+    campaigns = [o.campaign for plan in plans for o in plan.operations]
+    drawn = [each.sender for each in campaigns if isinstance(each, Campaign)]
+    assert len(drawn) == len(campaigns)
     assert all({name: getattr(of, name) for name in plain} == plain for of in drawn)
 
 

@@ -328,7 +328,8 @@ def _is_business(sh: Any, row: Any) -> bool:
     """
     if row.channel == PLATFORM:
         return True
-    return row.rare > 0 and rares_of(sh)[int64(row.rare) - 1].lane > 0
+    declared: bool = row.rare > 0 and rares_of(sh)[int64(row.rare) - 1].lane > 0
+    return declared
 
 
 @compiled()

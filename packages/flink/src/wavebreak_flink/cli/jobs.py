@@ -71,7 +71,7 @@ def _topic(log: str, database: str) -> str:
 )
 def submit(
     log: Annotated[
-        str, typer.Argument(help="Events: a .jsonl file, a directory of them, or kafka://….")
+        str, typer.Argument(help="Events: a .jsonl file, a directory, or kafka://HOST/TOPIC.")
     ],
     home: Annotated[
         Path,
@@ -88,7 +88,7 @@ def submit(
     lateness: Lateness = 60,
     parallelism: Parallelism = 1,
     database: Annotated[
-        str, typer.Option(help="PostgreSQL of the service whose log is in kafka://….")
+        str, typer.Option(help="PostgreSQL of the service whose log is in Kafka.")
     ] = "",
     exchange: Annotated[
         str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")

@@ -132,7 +132,7 @@ def _conditions(when: When | AnyOf) -> Iterator[str]:
 def thresholds_around(number: float, most: int) -> list[float]:
     """Return up to `most` thresholds from a third of a number to three times of it, and itself.
 
-    >>> thresholds_around(2, 21), thresholds_around(60, 5)
+    >>> thresholds_around(2.0, 21), thresholds_around(60.0, 5)
     ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [20.0, 35.0, 60.0, 104.0, 180.0])
     >>> thresholds_around(0.25, 5)
     [0.083, 0.14, 0.25, 0.43, 0.75]
