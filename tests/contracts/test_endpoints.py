@@ -28,7 +28,9 @@ SHAPED = HOT_PATHS | {
     "/v1/business/decide",
     "/v1/business/events",
     "/v1/business/{portfolio}",
+    "/v1/business/{portfolio}/appeal",
     "/v1/business/{portfolio}/consents",
+    "/v1/business/{portfolio}/standing",
 }
 REASON = "because a test asks for it"
 OPERATION_COUNT = 62

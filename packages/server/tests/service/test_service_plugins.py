@@ -48,9 +48,9 @@ def test_the_platform_for_businesses_is_a_plugin() -> None:
     tables = {model._meta.db_table for model in plugin_models()}
     assert tables == {
         "business_row", "business_standing", "business_erasure", "business_taken_id",
-        "business_key",
+        "business_key", "business_state", "business_followed",
     }  # fmt: skip
-    assert len(plugin_tasks(service_harness.context(), None)) == 1
+    assert len(plugin_tasks(service_harness.context(), None)) == 2
 
 
 def test_a_plugin_adds_nothing_by_itself() -> None:
