@@ -622,10 +622,15 @@ def check_redactions(case: dict[str, Any]) -> str:
     )
 
 
-def check_payload_names(data: Path) -> str:
-    """Nothing lies beside what belongs in a bundle."""
+def check_surplus(data: Path) -> None:
+    """Nothing lies beside what belongs in a bundle, of whichever version."""
     if more := sorted(path.name for path in data.iterdir() if path.name not in _PAYLOAD):
         raise VerifierError("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
+
+
+def check_payload_names(data: Path) -> str:
+    """What belongs in a bundle of this version is there, and nothing lies beside it."""
+    check_surplus(data)
     if missing := sorted(name for name in _PAYLOAD - {GROUNDS, EXHIBITS}
                          if not (data / name).exists()):  # fmt: skip
         raise VerifierError("file", f"{missing[0]} is not there")

@@ -347,7 +347,7 @@ def check_report_pages(data: Path, case: Case) -> str:
 
 def check_verifier(data: Path) -> str:
     """The verifier that lies in the bundle is ours, and nothing lies beside what belongs there."""
-    bundle_checks.check_payload_names(data)
+    bundle_checks.check_surplus(data)
     if (data / VERIFIER).read_bytes() != verifier_program():
         recorded = _read_json(data / MADE, dict[str, str])
         if recorded.get("wavebreak") == report.versions()["wavebreak"]:

@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
@@ -73,6 +73,11 @@ def add_user(acting: ActingUser, name: str, role: str, reason: str) -> str:
             write_audit_entry(acting.now_ms, acting.user.actor, "add_user", name, reason)
     except ValidationError as error:
         raise ApiError(422, "; ".join(error.messages), fix=translate("change the form")) from None
+    except IntegrityError:
+        # Two at once: PostgreSQL shows neither what the other has not committed.
+        raise ApiError(
+            422, translate("the name is taken"), fix=translate("change the form")
+        ) from None
     return password
 
 
