@@ -117,6 +117,9 @@ def basis_clause(decision: dict[str, Any]) -> str:
     return f"{clause}; an answer or a passed challenge frees places" if slowed else clause
 
 
+_BILLION = 1e9
+
+
 def format_value(name: str, value: float | None, *, named: bool = True) -> str:
     """Format a feature's value with its unit; a code by its name, or as the number it is.
 
@@ -126,6 +129,8 @@ def format_value(name: str, value: float | None, *, named: bool = True) -> str:
     ('1 account', '0.970')
     >>> format_value("channel", 1.0), format_value("channel", 1.0, named=False)
     ('business app', '1')
+    >>> format_value("complaint_evidence", 64.0), format_value("complaint_evidence", 2.0**53)
+    ('64 times', 'more than a billion times')
     >>> format_value("account_age", None), format_value("not_a_feature", 0.12345)
     ('missing', '0.123')
     """
@@ -144,6 +149,8 @@ def format_value(name: str, value: float | None, *, named: bool = True) -> str:
         return "yes" if value else "no"
     if unit in ("", "code", "ratio", "correlation", "probability"):
         return number(value, 3)
+    if unit == "times" and value > _BILLION:
+        return "more than a billion times"
     return f"{number(value, 2)} {_one(unit) if value == 1 else unit}"
 
 
