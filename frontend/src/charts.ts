@@ -309,14 +309,8 @@ class Chart {
 
 function tell(story: string[]): void {
   const place = document.querySelector("[data-story]");
-  const former = place?.querySelector("p");
   place?.replaceChildren(
-    ...story.map((paragraph, index) => {
-      const made = element("p", index ? "" : "lead", paragraph);
-      // It is in the language of what stood there, whatever the page's.
-      if (former) [made.lang, made.dir] = [former.lang, former.dir];
-      return made;
-    }),
+    ...story.map((paragraph, index) => element("p", index ? "" : "lead", paragraph)),
   );
 }
 
