@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from wavebreak_server.cli.service_home import (
     service_engine,
 )
 from wavebreak_server.config_sources import Effective
+
+if TYPE_CHECKING:
+    from wavebreak.model import Model
 
 
 @rules.command(
@@ -38,17 +41,11 @@ def replay_rules(
     as_json: Json = False,
 ) -> None:
     """Replay a service's log under the live policy and a draft; list the accounts that differ."""
-    import os
-
-    from wavebreak import model
     from wavebreak_server.pipeline import live_policy
     from wavebreak_server.slices.versions import policy_replay
 
-    # The service goes on beside it.
-    os.nice(10)
     asked = options.configuration.decisions
-    connect(options, home, reading=True)
-    loaded = model.load_selected(asked.model)
+    loaded = _beside_the_service(home, options)
     engines = [
         service_engine(asked, directory, loaded) for directory in (live or asked.policy, policy)
     ]
@@ -91,17 +88,11 @@ def measure_thresholds(
     as_json: Json = False,
 ) -> None:
     """Replay a service's log with one number of a rule moved; count whom each threshold meets."""
-    import os
-
-    from wavebreak import model
     from wavebreak.rules import load_policy
     from wavebreak_server.slices.versions import policy_replay, thresholds
 
-    # The service goes on beside it.
-    os.nice(10)
     asked = options.configuration.decisions
-    connect(options, home, reading=True)
-    loaded, live = model.load_selected(asked.model), load_policy(policy or asked.policy)
+    loaded, live = _beside_the_service(home, options), load_policy(policy or asked.policy)
     measured = thresholds.run(
         lambda trial: engine_of_policy(asked, trial, loaded),
         live,
@@ -120,3 +111,14 @@ def measure_thresholds(
         judged = known * bool(step.benign or step.abusive)
         echo(f"  {step.number:g}: {step.accounts:,}{judged}{here}")
     print_next_steps([f"the counts: {out_path}/{policy_replay.RESULT}"])
+
+
+def _beside_the_service(home: Path, options: Effective) -> Model | None:
+    """Read a service's database while it goes on, at its leisure; return the model of `options`."""
+    import os
+
+    from wavebreak import model
+
+    os.nice(10)
+    connect(options, home, reading=True)
+    return model.load_selected(options.configuration.decisions.model)
