@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.schema.events import CHANNELS
@@ -60,9 +59,7 @@ async def register_numbers(
 
 def channels_of(engine: Engine, accounts: Sequence[str]) -> dict[str, int]:
     """Return the channels (code in CHANNELS) of the accounts that the engine knows."""
-    slots = engine.fanout.accounts.find(pa.array(accounts, pa.string())).tolist()
     return {
         account: int(engine.core.row_of(slot)["channel"])
-        for account, slot in zip(accounts, slots, strict=True)
-        if 0 <= slot < engine.core.accounts
+        for account, slot in engine.slots_of(accounts).items()
     }

@@ -78,26 +78,29 @@ def followed() -> int | None:
 def pending(platform: Platform, live: LivePlatform, since: int, end: int) -> LoggedActs:
     """Return what the log says of businesses from a position on; a part of it, if it is long."""
     begin = max(since, event_log.log_start().position)
+    registry = platform.registry
     found = LoggedActs(since, begin, [], {}, [], begin - since)
-    if not platform.registry.portfolios:
+    if not registry.portfolios:
         return found._replace(until=end)
+    numbers = pa.array(list(registry.numbers), pa.string())
+    portfolios = pa.array(list(registry.portfolios), pa.string())
     at = begin
     for segment in event_log.read_log(begin, rows=1):
         if segment.events is None:
             raise event_log.damage_error(segment)
-        _read(platform, live, segment.events, segment.first, found)
+        rows = _rows_of_businesses(segment.events, numbers, portfolios)
+        if rows:
+            _add(platform, live, rows, segment.first, found)
         at = segment.end
         if at - begin >= AT_ONCE or at >= end:
             break
     return found._replace(until=at)
 
 
-def _read(
-    platform: Platform, live: LivePlatform, events: pa.RecordBatch, first: int, found: LoggedActs
-) -> None:  # fmt: skip
-    """Add what a row of the log says of businesses."""
-    numbers = pa.array(list(platform.registry.numbers), pa.string())
-    portfolios = pa.array(list(platform.registry.portfolios), pa.string())
+def _rows_of_businesses(
+    events: pa.RecordBatch, numbers: pa.StringArray, portfolios: pa.StringArray
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the events that concern a business, each with its place in the batch."""
 
     def is_of(names: Sequence[str]) -> Any:
         codes = pa.array([TYPES.index(name) for name in names], pa.uint8())
@@ -111,11 +114,17 @@ def _read(
     concerned = pc.or_(concerned, pc.and_(is_of(list(_WORDS)), by_name))
     concerned = pc.or_(concerned, pc.and_not(is_of(sends.ALONE), by_number))
     at = pc.indices_nonzero(pc.fill_null(concerned, False))
-    if not len(at):
-        return
     rows = events.select(list(_COLUMNS)).take(at).to_pylist()
-    erased = _erased({row["account"] for row in rows} | {row["peer"] for row in rows})
-    for row, offset in zip(rows, at.to_pylist(), strict=True):
+    return list(zip(at.to_pylist(), rows, strict=True))
+
+
+def _add(
+    platform: Platform, live: LivePlatform, rows: Sequence[tuple[int, dict[str, Any]]], first: int,
+    found: LoggedActs,
+) -> None:  # fmt: skip
+    """Add what events of a row of the log, which begins at `first`, say of businesses."""
+    erased = _erased({row[name] for _, row in rows for name in ("account", "peer")})
+    for offset, row in rows:
         kind = TYPES[row["type"]]
         who = row["peer"] if kind == "message.undeliverable" else row["account"]
         if row["attempted"] or who is None or first + offset < erased.get(who, 0):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-
 from wavebreak.engine import Engine
 from wavebreak_business.platform.events import PersonWeighed
 from wavebreak_business.platform.platform import FULL_WEIGHT, Platform
@@ -25,11 +23,9 @@ def record_weights(engine: Engine, accounts: Sequence[str]) -> dict[str, int]:
 
     Who was right before weighs as much as who has no record: each person counts once at most.
     """
-    slots = engine.fanout.accounts.find(pa.array(accounts, pa.string())).tolist()
     return {
         account: min(round(FULL_WEIGHT * engine.core.credibility_of(slot)), FULL_WEIGHT)
-        for account, slot in zip(accounts, slots, strict=True)
-        if 0 <= slot < engine.core.accounts
+        for account, slot in engine.slots_of(accounts).items()
     }
 
 

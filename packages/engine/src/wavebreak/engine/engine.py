@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -185,11 +185,22 @@ class Engine:
         one = self.by_source.get(names[source - 1]) if 0 < source <= len(names) else None
         return one.challenges if one else self.challenges
 
+    def slots_of(self, accounts: Sequence[str]) -> dict[str, int]:
+        """Return the slots of accounts, by name; those that the log does not contain are left out.
+
+        One that is named in events alone has a slot that no row has yet: it is left out too.
+        """
+        slots = self.fanout.accounts.find(pa.array(accounts, pa.string())).tolist()
+        return {
+            account: slot
+            for account, slot in zip(accounts, slots, strict=True)
+            if 0 <= slot < self.core.accounts
+        }
+
     def challenges_account(self, account: str) -> bool:
         """Whether an account, by its name, can be asked for a challenge."""
-        slot = int(self.fanout.accounts.find(pa.array([account], pa.string()))[0])
-        known = 0 <= slot < self.core.accounts
-        return self.challenges_by(self.core.source_of(slot) if known else 0)
+        slot = self.slots_of([account]).get(account)
+        return self.challenges_by(0 if slot is None else self.core.source_of(slot))
 
     @property
     def rules_off(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def erase_from_batch(
 def erase_from_file(path: Path, accounts: Collection[str]) -> Counter[str]:
     """Erase accounts' pseudonyms from a log in an Arrow file; return events of each that had one.
 
-    The file is replaced by one without them. Where none has any, it stays as it is.
+    The file is written anew, also where none has any.
 
     Raises:
         FileError: The file is no log in the Arrow format.

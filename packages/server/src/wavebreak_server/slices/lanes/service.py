@@ -19,6 +19,7 @@ from django.db import connection
 
 from wavebreak.engine import snapshot
 from wavebreak.engine.declared_lanes import LaneFloor, lane_floors, stored_lanes
+from wavebreak.io import log_rows
 from wavebreak.languages import msgid
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
@@ -138,13 +139,7 @@ def declare(acting: ActingUser, account: str, lane: Lane, reason: str, seen: str
 
 def stored(home: Path) -> dict[str, Lane]:
     """Return who holds a lane by a service's newest snapshot and its log after it."""
-    held, position, _ = _stored_state(home)
-    for events in _events_since(position):
-        own = events.filter(pc.equal(events.column("type"), DECLARED))
-        for row in own.select(["account", "lane", "attempted"]).to_pylist():
-            if not row["attempted"]:
-                held[row["account"]] = cast("Lane", LANES[row["lane"] or 0])
-    return {account: lane for account, lane in held.items() if lane != "none"}
+    return _stored_state(home)[0]
 
 
 def declare_stored(
@@ -174,23 +169,33 @@ def declare_stored(
     """
     if kind := fault("account", account, allow=identifiers):
         raise ApiError(422, f"the account's id {kind.name}", fix=kind.fix)
-    if stored(home).get(account, "none") == lane:
+    held, newest_ms = _stored_state(home)
+    if held.get(account, "none") == lane:
         raise ApiError(409, "it is declared so already", fix="choose another lane")
-    _, position, newest_ms = _stored_state(home)
-    for events in _events_since(position):
-        newest_ms = max(newest_ms, pc.max(events.column("ts")).as_py())
     # The log's own time: neither late, nor what makes others late.
     at_ms = min(now_ms, newest_ms) if newest_ms >= 0 else now_ms
     name = f"declared-{secrets.token_hex(12)}"
     event = AccountDeclared(ts=at_ms, id=name, account=account, lane=lane)
-    row = event_log.encode_row(pseudonymize_event(event, edge))
+    row = log_rows.encode_row(pseudonymize_event(event, edge))
     with connection.cursor() as cursor:
         event_log.append(cursor, event_log.log_end(), 1, now_ms, row)
     write_audit_entry(now_ms, by, ACTION, account, f"{lane}: {reason}")
     return name
 
 
-def _stored_state(home: Path) -> tuple[dict[str, Lane], int, int]:
+def _stored_state(home: Path) -> tuple[dict[str, Lane], int]:
+    """Return who holds a lane, and the newest time (-1: none), by snapshot and log after it."""
+    held, position, newest_ms = _snapshot_state(home)
+    for events in _events_since(position):
+        newest_ms = max(newest_ms, pc.max(events.column("ts")).as_py())
+        own = events.filter(pc.equal(events.column("type"), DECLARED))
+        for row in own.select(["account", "lane", "attempted"]).to_pylist():
+            if not row["attempted"]:
+                held[row["account"]] = cast("Lane", LANES[row["lane"] or 0])
+    return {account: lane for account, lane in held.items() if lane != "none"}, newest_ms
+
+
+def _snapshot_state(home: Path) -> tuple[dict[str, Lane], int, int]:
     """Return lanes by the newest snapshot, its position, and the newest time until there."""
     for position, path in usable_snapshots(home):
         arrays = snapshot.read(path, bound_key("snapshot")).arrays

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
-import pyarrow as pa
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.http import QueryDict
@@ -200,13 +199,11 @@ def _read(
     engine: Engine, accounts: Sequence[str], indexes: Sequence[int]
 ) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Read outcome and measures on the engine's thread; unknown accounts are left out."""
-    slots = engine.fanout.accounts.find(pa.array(accounts, pa.string())).tolist()
     found: dict[str, tuple[str, tuple[float, ...]]] = {}
-    for account, slot in zip(accounts, slots, strict=True):
-        if 0 <= slot < engine.core.accounts:
-            values = engine.core.values_of(slot) if indexes else ()
-            outcome = OUTCOMES[int(engine.core.row_of(slot)["enforcement"])]
-            found[account] = outcome, tuple(float(values[k]) for k in indexes)
+    for account, slot in engine.slots_of(accounts).items():
+        values = engine.core.values_of(slot) if indexes else ()
+        outcome = OUTCOMES[int(engine.core.row_of(slot)["enforcement"])]
+        found[account] = outcome, tuple(float(values[k]) for k in indexes)
     return found
 
 

@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.explain import narrative
@@ -72,15 +70,8 @@ class LiveAccount(NamedTuple):
 
 def read_live_accounts(engine: Engine, accounts: Sequence[str]) -> dict[str, LiveAccount]:
     """Read accounts on the engine's thread; those that the log does not contain are left out."""
-    if not accounts:
-        return {}
-    slots = engine.fanout.accounts.find(pa.array(accounts)).tolist()
-    found = zip(accounts, slots, strict=True)
-    return {
-        name: _live_account(engine, name, slot)
-        for name, slot in found
-        if 0 <= slot < engine.core.accounts
-    }
+    slots = engine.slots_of(accounts)
+    return {name: _live_account(engine, name, slot) for name, slot in slots.items()}
 
 
 def _live_account(engine: Engine, account: str, slot: int) -> LiveAccount:
