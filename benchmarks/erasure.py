@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from benchmarks.figures import Figure, figure
 from support import service_harness
 from support.memory_topic import MemoryTopic
+from wavebreak.io import log_rows
 from wavebreak.privacy.pseudonymizer import with_all_columns
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 from wavebreak_server.storage import database, event_log
@@ -55,7 +56,7 @@ def _pass(size: int, rows: int, *, topic: bool) -> float:
         with transaction.atomic(), connection.cursor() as cursor:
             made = [
                 event_log.NewRow(
-                    at * size, size, _START, event_log.encode_row(_events(generator, size))
+                    at * size, size, _START, log_rows.encode_row(_events(generator, size))
                 )
                 for at in range(rows)
             ]

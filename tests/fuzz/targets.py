@@ -28,6 +28,7 @@ from support.shared_policy import make_engine
 from wavebreak import rules
 from wavebreak.engine import snapshot
 from wavebreak.errors import SnapshotError, WavebreakError
+from wavebreak.io import log_rows
 from wavebreak.ledger.verifier import VerifierError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles.archive_reader import Bounds, unpack
@@ -205,7 +206,7 @@ def _backup_parts() -> tuple[bytes, dict[str, bytes]]:
         log = _decoder().decode([Body(b"\n".join(_lines()), "lines")]).log
         create_key("fuzzed", ["ingest"], NOON_MS, "tests", "fuzzing")
         with transaction.atomic(), connection.cursor() as cursor:
-            event_log.append(cursor, 0, log.num_rows, NOON_MS, event_log.encode_row(log))
+            event_log.append(cursor, 0, log.num_rows, NOON_MS, log_rows.encode_row(log))
         reports = home / "reports"
         reports.mkdir()
         (reports / "report.txt").write_bytes(b"a report")

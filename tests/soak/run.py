@@ -28,7 +28,7 @@ from support import external_servers
 from support.history import History, LoggedEvent, acknowledged
 from support.service_process import Server
 from support.webhook_receiver import Answer, listening
-from wavebreak_server.storage import event_log
+from wavebreak.io import log_rows
 
 ACCOUNTS, PEERS = 5_000, 20_000
 BODY_EVENTS = 500
@@ -367,7 +367,7 @@ class Soak:
 
     def _log(self) -> Iterator[LoggedEvent]:
         for (blob,) in self.server.rows("SELECT blob FROM log_batch ORDER BY first"):
-            events: pa.RecordBatch = event_log.decode_row(blob)
+            events: pa.RecordBatch = log_rows.decode_row(blob)
             columns = (events.column(name) for name in ("id", "account", "number", "address"))
             for id_, account, number, address in zip(*columns, strict=True):
                 personal = number.is_valid or address.is_valid

@@ -26,13 +26,14 @@ from support.service_process import SIGNER, Server
 from support.webhook_receiver import Receiver, listening
 from wavebreak import rules
 from wavebreak.engine import Engine
+from wavebreak.io import log_rows
 from wavebreak.ledger import read_entry
 from wavebreak.ledger.audit import audit_directory as check_ledger
 from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows
 from wavebreak_lab import simulation
-from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage import database
 from wavebreak_server.storage.ledger_store import OpeningRows, export_ledger
 
 POLICY = rules.load_policy()
@@ -93,9 +94,9 @@ def events_in_log(server: Server) -> list[str]:
         "SELECT first, count, sha256, blob FROM log_batch ORDER BY first"
     ):
         assert first == len(found)
-        events = event_log.decode_row(blob)
+        events = log_rows.decode_row(blob)
         assert events.num_rows == count
-        assert event_log.row_digest(blob) == bytes(sha256)
+        assert log_rows.row_digest(blob) == bytes(sha256)
         found += events.column("id").to_pylist()
     return found
 
@@ -104,7 +105,7 @@ def uninterrupted(server: Server) -> list[bytes]:
     """What one engine decides on the log, in one go."""
     engine, made = Engine(POLICY, accounts=4096), []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
-        made += engine.take(event_log.decode_row(blob))
+        made += engine.take(log_rows.decode_row(blob))
     return [msgspec.json.encode(one) for one in made]
 
 

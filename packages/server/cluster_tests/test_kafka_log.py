@@ -15,6 +15,7 @@ from support import crash_test, service_harness
 from support.kafka_broker import KafkaBroker
 from support.service_process import Server
 from wavebreak.errors import ServiceError
+from wavebreak.io import log_rows
 from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -90,7 +91,7 @@ def append(number: int) -> None:
              "account": "ann", "ip": "198.51.100.7"}  # fmt: skip
     log = Pseudonymizer(service_harness.SECRET).apply(service_harness.wire([event], WIRE_SCHEMA))
     with transaction.atomic(), connection.cursor() as cursor:
-        event_log.append(cursor, event_log.log_end(), 1, 1, event_log.encode_row(log))
+        event_log.append(cursor, event_log.log_end(), 1, 1, log_rows.encode_row(log))
 
 
 def holds(broker: KafkaBroker, topic: str, body: bytes) -> bool:

@@ -31,6 +31,7 @@ from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError, ServiceError
+from wavebreak.io import log_rows
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.key_history import RETIRED, KeyChange
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -465,7 +466,7 @@ class Machine:
         if isinstance(reads[0], EventError) or not reads[0].taken:
             reply.set_result(reads[0] if isinstance(reads[0], EventError) else Accepted(0))
             return reply
-        decoded = DecodedBatch(event_log.decode_stream(stream), reads, blob)
+        decoded = DecodedBatch(log_rows.decode_stream(stream), reads, blob)
         stages.log_writer.put(([waiting], decoded))
         return reply
 

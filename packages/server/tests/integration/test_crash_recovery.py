@@ -15,7 +15,7 @@ from support import external_servers
 from support.service_harness import abuser
 from support.service_process import Server
 from support.webhook_receiver import Receiver, listening
-from wavebreak_server.storage import event_log
+from wavebreak.io import log_rows
 
 KILLS = 3
 
@@ -31,7 +31,7 @@ async def _publish(url: str, bodies: list[bytes]) -> None:
 def _logged(server: Server) -> list[str]:
     found: list[str] = []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
-        found += event_log.decode_row(bytes(blob)).column("id").to_pylist()
+        found += log_rows.decode_row(bytes(blob)).column("id").to_pylist()
     return found
 
 

@@ -16,6 +16,7 @@ from django.db import connection
 from support import service_harness
 from support.service_harness import Running
 from wavebreak.errors import ServiceError
+from wavebreak.io import log_rows
 from wavebreak.ledger.entries import read_entry
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -57,7 +58,7 @@ def append(body: list[dict[str, Any]]) -> None:
     """Append a body to the log, as a service would."""
     events = Pseudonymizer(service_harness.SECRET).apply(service_harness.wire(body, WIRE_SCHEMA))
     with connection.cursor() as cursor:
-        blob = event_log.encode_row(events)
+        blob = log_rows.encode_row(events)
         event_log.append(cursor, event_log.log_end(), events.num_rows, 1, blob)
 
 
@@ -175,7 +176,7 @@ def test_pending_erasures_of_a_start_share_one_pass(
     for account in ("ann", "ben", "ann"):
         erasure.begin(home, account, 1)
     decoded, begun = list[bytes](), list[int]()
-    decode = event_log.decode_row
+    decode = log_rows.decode_row
 
     def count(blob: bytes) -> pa.RecordBatch:
         decoded.append(blob)
@@ -241,7 +242,7 @@ def test_file_that_is_no_list_of_erasures_is_refused(tmp_path: Path) -> None:
 
 def test_row_changed_meanwhile_is_read_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append(bodies(1, 30)[0])
-    encode, once = event_log.encode_row, ["ben"]
+    encode, once = log_rows.encode_row, ["ben"]
 
     def encode_late(events: pa.RecordBatch) -> memoryview:
         # Another erasure changes the row between its reading and its writing.

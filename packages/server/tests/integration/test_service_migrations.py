@@ -17,11 +17,12 @@ from support.banning_policy import load_banning_policy
 from support.service_harness import Running, abuser
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
+from wavebreak.io import log_rows
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.pipeline.engine_thread import decision_row
 from wavebreak_server.pipeline.recovery import engine_versions
-from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage import database
 
 FIRST = [("service", "0003_version_0_1")]
 LATER = {"owner", "platform_message", "log_proof", "source", "state_change", "console_user"}
@@ -53,8 +54,8 @@ def _filled() -> list[Decision]:
     )
     made = engine.take(events)
     with connection.cursor() as cursor:
-        blob = bytes(event_log.encode_row(events))
-        cursor.execute(LOG_ROW, (0, events.num_rows, 1, event_log.row_digest(blob), blob))
+        blob = bytes(log_rows.encode_row(events))
+        cursor.execute(LOG_ROW, (0, events.num_rows, 1, log_rows.row_digest(blob), blob))
         reached = events.num_rows
         cursor.executemany(
             DECISION, [(*decision_row(n, one), reached) for n, one in enumerate(made, 1)]

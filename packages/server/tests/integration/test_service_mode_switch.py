@@ -16,6 +16,7 @@ from support.service_harness import abuser, migrated
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
+from wavebreak.io import log_rows
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -40,7 +41,7 @@ def store_events(items: list[Item], first: int) -> None:
     """Append events to the log, as the log writer does."""
     batch = edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA))
     with connection.cursor() as cursor:
-        event_log.append(cursor, first, batch.num_rows, TS, event_log.encode_row(batch))
+        event_log.append(cursor, first, batch.num_rows, TS, log_rows.encode_row(batch))
 
 
 def store_decisions(batches: list[DecidedBatch], made_by: str) -> None:

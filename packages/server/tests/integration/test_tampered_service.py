@@ -24,9 +24,10 @@ from support.banning_policy import load_banning_policy
 from support.service_harness import SIGNER, Running, abuser
 from wavebreak.engine import Engine, snapshot
 from wavebreak.errors import EvidenceError, SnapshotError
+from wavebreak.io import log_rows
 from wavebreak.ledger.verifier import read_checkpoint
 from wavebreak_server.http.app_context import closing_connection
-from wavebreak_server.storage import database, event_log, row_macs, state_changes
+from wavebreak_server.storage import database, row_macs, state_changes
 from wavebreak_server.storage.database_audit import audit_service
 from wavebreak_server.storage.models import AuditEntry, Decision
 
@@ -162,13 +163,13 @@ def in_blob(row: int) -> Change:
         first, blob = held.execute(
             "SELECT first, blob FROM log_batch ORDER BY first LIMIT 1 OFFSET ?", (row,)
         ).fetchone()
-        events = event_log.decode_row(blob)
+        events = log_rows.decode_row(blob)
         at = events.schema.get_field_index("account")
         other = pa.array(["eve"] * events.num_rows, events.schema.field(at).type)
-        made = bytes(event_log.encode_row(events.set_column(at, events.schema.field(at), other)))
+        made = bytes(log_rows.encode_row(events.set_column(at, events.schema.field(at), other)))
         held.execute(
             "UPDATE log_batch SET blob = ?, sha256 = ? WHERE first = ?",
-            (made, event_log.row_digest(made), first),
+            (made, log_rows.row_digest(made), first),
         )
 
     return change

@@ -21,6 +21,7 @@ from django.db import connection
 from support import service_harness
 from support.service_harness import SECRET, abuser
 from wavebreak.errors import FileError, ServiceError
+from wavebreak.io import log_rows
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.slices.appeals.models import Appeal
@@ -44,7 +45,7 @@ def fill(home: Path) -> None:
     """Fill the bound database and a directory with something of each kind."""
     events = Pseudonymizer(SECRET).apply(service_harness.wire(abuser(5), WIRE_SCHEMA))
     with connection.cursor() as cursor:
-        event_log.append(cursor, 0, events.num_rows, 1, event_log.encode_row(events))
+        event_log.append(cursor, 0, events.num_rows, 1, log_rows.encode_row(events))
     dana = User.objects.create_user("dana", password="a long secret 7", role="lead")
     dana.key_map = {"next": "j"}
     dana.last_login = datetime(2026, 5, 1, tzinfo=UTC)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from wavebreak.errors import EventError
+from wavebreak.io import log_rows
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak_server.pipeline import decoder_pool
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
@@ -29,7 +30,6 @@ from wavebreak_server.pipeline.request_decoder import (
     TooLargeError,
 )
 from wavebreak_server.settings import Limits
-from wavebreak_server.storage import event_log
 
 EDGE = Pseudonymizer(b"a key for tests only")
 POISON = Body(b"poison", "lines")
@@ -81,7 +81,7 @@ def test_process_decodes_like_a_local_decoder_and_encodes_rows(reader: DecoderPr
     made, here = reader.decode(bodies), RequestDecoder(EDGE, Limits()).decode(bodies)
     assert with_all_columns(made.log).equals(here.log)
     assert [read.taken for read in made.reads if isinstance(read, DecodeResult)] == [1, 0, 1]
-    assert bytes(made.blob) == bytes(event_log.encode_row(here.log))
+    assert bytes(made.blob) == bytes(log_rows.encode_row(here.log))
 
 
 def test_killed_process_restarts_without_loss(

@@ -12,6 +12,7 @@ from support.banning_policy import load_banning_policy
 from support.events import edge
 from support.service_harness import abuser
 from wavebreak.engine import snapshot
+from wavebreak.io import log_rows
 from wavebreak.ledger.entries import read_entry
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -39,7 +40,7 @@ def row(*accounts: str) -> pa.RecordBatch:
 
 def append(first: int, events: pa.RecordBatch) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        blob = event_log.encode_row(events)
+        blob = log_rows.encode_row(events)
         event_log.append(cursor, first, events.num_rows, NOON, blob)
 
 
@@ -56,7 +57,7 @@ def test_erasures_of_one_pass_end_each_at_its_own_position(tmp_path: Path) -> No
 def test_all_rows_of_a_large_erasure_are_sealed(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         with transaction.atomic(), connection.cursor() as cursor:
-            blob = event_log.encode_row(row("ann"))
+            blob = log_rows.encode_row(row("ann"))
             rows = [event_log.NewRow(at, 1, NOON, blob) for at in range(ROWS)]
             event_log.append_rows(cursor, rows, event_log.log_chain())
         assert event_log.erase_pseudonyms({"ann": ROWS}) == {"ann": event_log.Erasure(ROWS, ROWS)}

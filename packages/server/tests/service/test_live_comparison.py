@@ -15,6 +15,7 @@ from support.events import edge
 from support.fake_model import Learned, Synthetic
 from support.service_harness import abuser, migrated
 from wavebreak.engine import Engine
+from wavebreak.io import log_rows
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.slices.versions.live_comparison import LiveComparison, LiveFound, read_live
@@ -35,7 +36,7 @@ def log(items: list[Any]) -> None:
     """Append events to the log."""
     batch = edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA))
     with connection.cursor() as cursor:
-        end, row = event_log.log_end(), event_log.encode_row(batch)
+        end, row = event_log.log_end(), log_rows.encode_row(batch)
         event_log.append(cursor, end, batch.num_rows, TS, row)
 
 

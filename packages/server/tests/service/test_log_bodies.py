@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from support import service_harness
 from support.memory_topic import MemoryTopic
 from wavebreak.errors import ServiceError, UsageError
+from wavebreak.io import log_rows
 from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -53,7 +54,7 @@ def append(number: int, account: str = "ann") -> None:
     ]
     log = Pseudonymizer(service_harness.SECRET).apply(service_harness.wire(events, WIRE_SCHEMA))
     with transaction.atomic(), connection.cursor() as cursor:
-        event_log.append(cursor, event_log.log_end(), 2, 1, event_log.encode_row(log))
+        event_log.append(cursor, event_log.log_end(), 2, 1, log_rows.encode_row(log))
 
 
 def ids() -> list[str]:

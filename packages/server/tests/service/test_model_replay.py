@@ -16,6 +16,7 @@ from support.fake_model import Learned, Synthetic
 from support.service_harness import abuser, migrated
 from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
+from wavebreak.io import log_rows
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.slices.versions.model_replay import EDGES, first_position, run
@@ -35,7 +36,7 @@ def store(items: list[Any], first: int, received_ms: int) -> int:
     """Append events to the log; return its end."""
     batch = edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA))
     with connection.cursor() as cursor:
-        event_log.append(cursor, first, batch.num_rows, received_ms, event_log.encode_row(batch))
+        event_log.append(cursor, first, batch.num_rows, received_ms, log_rows.encode_row(batch))
     return int(first + batch.num_rows)
 
 

@@ -27,7 +27,7 @@ from multiprocessing.process import BaseProcess
 from django.db import Error, connection
 
 from wavebreak.errors import EventError, ServiceError
-from wavebreak.io import jsonl
+from wavebreak.io import jsonl, log_rows
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_server.pipeline.fair_queue import FairQueue
 from wavebreak_server.pipeline.idempotency import find_response
@@ -49,7 +49,6 @@ from wavebreak_server.pipeline.request_decoder import (
     seems_large,
 )
 from wavebreak_server.settings import Limits
-from wavebreak_server.storage import event_log
 
 _CRASHED = EventError("the body cannot be decoded", fix="encode the body again")
 _LATE = EventError("the body takes too long to decode", fix="split the batch, or encode it again")
@@ -118,7 +117,7 @@ class DecoderProcess:
         single = [self._read([body]) or _rejected(self._cause()) for body in bodies]
         events = concat_batches([one.log for one in single])
         reads = tuple(read for one in single for read in one.reads)
-        return DecodedBatch(events, reads, bytes(event_log.encode_row(events)))
+        return DecodedBatch(events, reads, bytes(log_rows.encode_row(events)))
 
     def _cause(self) -> EventError:
         return _LATE if self._late else _CRASHED
@@ -138,7 +137,7 @@ class DecoderProcess:
         if isinstance(decoded, ServiceError):
             raise decoded
         stream, blob, reads = decoded
-        return DecodedBatch(event_log.decode_stream(stream), reads, blob)
+        return DecodedBatch(log_rows.decode_stream(stream), reads, blob)
 
 
 @dataclass
@@ -160,13 +159,13 @@ def decode_and_pack(
     """Return the process's result: the events as a stream and as a row, and each body's result."""
     try:
         decoded = decoder.decode(bodies, narrow=True, small=small)
-        stream = event_log.encode_stream(decoded.log)
+        stream = log_rows.encode_stream(decoded.log)
     except MemoryError:
         # A crash makes the pool decode the bodies one by one.
         raise
     except Exception as error:
         return ServiceError(f"decoding failed: {error_location(error)}")
-    return bytes(stream), bytes(event_log.compress_stream(stream)), decoded.reads
+    return bytes(stream), bytes(log_rows.compress_stream(stream)), decoded.reads
 
 
 def _limit_memory(memory: int) -> None:

@@ -23,14 +23,13 @@ from django.db import transaction
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError, ServiceError
+from wavebreak.io.log_rows import decode_row, encode_row
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import RepairEntry
 from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.storage.event_log import (
     LogRow,
     RewrittenRow,
-    decode_row,
-    encode_row,
     is_usable,
     log_end,
     log_start,

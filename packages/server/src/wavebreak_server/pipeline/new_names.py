@@ -28,6 +28,7 @@ from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import ACCOUNT_BYTES, ENTITY_BYTES, EVENT_BYTES, state_bytes
 from wavebreak.features.facts import AROUND, EPOCH_MS, Segment, decode_events, locate_columns
 from wavebreak.features.interner import Interner, NameSpans
+from wavebreak.io import log_rows
 from wavebreak.schema.events import Refusal
 from wavebreak_server.pipeline.admission import LABELED
 from wavebreak_server.pipeline.pending_requests import (
@@ -37,7 +38,6 @@ from wavebreak_server.pipeline.pending_requests import (
     resolve_futures,
 )
 from wavebreak_server.pipeline.request_decoder import DecodedBatch, DecodeResult
-from wavebreak_server.storage import event_log
 
 Group = tuple[list[PendingRequest], DecodedBatch]
 Ask = Callable[[Callable[[Engine], Any]], Any]
@@ -304,7 +304,7 @@ class NewNames:
                 resolve_futures([(request, self._error(int(own.max()), own.size))])
         self._report_once(causes)
         log = decoded.log.filter(pa.array(causes == 0))
-        blob = bytes(event_log.encode_row(log)) if kept else b""
+        blob = bytes(log_rows.encode_row(log)) if kept else b""
         return kept, replace(decoded, log=log, reads=tuple(reads), blob=blob)
 
     def _error(self, code: int, events: int) -> NoRoomError:

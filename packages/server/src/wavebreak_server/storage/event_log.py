@@ -28,13 +28,7 @@ import pyarrow.compute as pc
 from django.db import connection, transaction
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.io.log_rows import compress_stream as compress_stream
-from wavebreak.io.log_rows import decode_row as decode_row
-from wavebreak.io.log_rows import decode_stream as decode_stream
-from wavebreak.io.log_rows import encode_row as encode_row
-from wavebreak.io.log_rows import encode_stream as encode_stream
-from wavebreak.io.log_rows import row_digest as row_digest
-from wavebreak.io.log_rows import unpack_row
+from wavebreak.io.log_rows import decode_row, encode_row, row_digest, unpack_row
 from wavebreak.privacy.erasure import erase_from_batch
 from wavebreak_server.storage import log_bodies, row_macs
 from wavebreak_server.storage.log_bodies import BodyName, NewBody, StoredBody
