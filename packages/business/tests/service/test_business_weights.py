@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,7 @@ def test_record_of_a_reporter_is_their_weight() -> None:
     credibility = {0: 2.0, 1: 0.0}
     core = SimpleNamespace(accounts=2, credibility_of=credibility.__getitem__)
     engine: Any = SimpleNamespace(fanout=SimpleNamespace(accounts=_Names()), core=core)
+    engine.slots_of = partial(Engine.slots_of, engine)
     assert record_weights(engine, ["right", "wrong", "nobody"]) == {"right": 100, "wrong": 0}
 
 
