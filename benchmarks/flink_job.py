@@ -1,11 +1,11 @@
 """What the job on Flink costs an event beside `wavebreak run`, in one run on one machine.
 
-    python -m benchmarks.flink_job [--people 1500] [--groups 1 2] [--rounds 3]
+    python -m benchmarks.flink_job [--accounts 1000000] [--groups 1 2] [--rounds 3]
 
 Processor time of all processes, user and system. Two lengths of one log, so that what a start costs
-drops out: the figure is the difference of times by the difference of events. In turns, so that what
-else the machine does falls on all alike; medians, lowest and highest. Needs the environment that
-`make scale` makes.
+drops out: the figure is the difference of times by the difference of events. Both begin with one
+message of each two accounts, which makes all known. In turns, so that what else the machine does
+falls on all alike; medians, lowest and highest. Needs the environment that `make scale` makes.
 """
 
 from __future__ import annotations
@@ -17,27 +17,33 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from benchmarks import machine
+from benchmarks import load_streams, machine
+from support.external_servers import running
 from support.flink_cluster import LocalCluster
-from support.flink_jobs import Decided, decided, in_lines
+from support.flink_jobs import Decided, decide
+from wavebreak import io
 from wavebreak.io import read
 from wavebreak.io.log_rows import decode_row, encode_row
-from wavebreak_flink import messages, submission
+from wavebreak_flink import event_log, messages, submission
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.fan_out import FanOut
+from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
 from wavebreak_flink.submission import rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCK = 1 << 20
+ROOM = 1 << 24
+"""Accounts for which address space is reserved."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -61,13 +67,64 @@ def embedded(day: Decided, log: Path, out: Path) -> Cost:
     return Cost(used, time.monotonic() - began)
 
 
-def processor_s(pids: list[int]) -> float:
-    """Processor time of processes and of those that they have waited for."""
-    used = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        used += sum(map(int, fields[11:15]))
-    return used / TICKS
+class ProcessorClock:
+    """Processor time of all processes of some sessions, ended ones too.
+
+    A Python worker outlives the shell that a TaskManager has started it by, so that nobody waits
+    for it: each is looked at every `EVERY_S`, and its last figure stays.
+    """
+
+    EVERY_S = 0.25
+
+    def __init__(self, sessions: list[int]) -> None:
+        self._sessions, self._ticks = set(sessions), dict[int, int]()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._look()
+        self._thread.start()
+
+    def read_s(self) -> float:
+        """Return it now."""
+        return sum(self._ticks.values()) / TICKS
+
+    def close(self) -> None:
+        """End looking."""
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self.EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                fields = (path / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+                if int(fields[3]) in self._sessions:
+                    self._ticks[int(path.name)] = int(fields[11]) + int(fields[12])
+
+
+def production(day: Decided, home: Path, log: Path, **changed: Any) -> JobSettings:
+    """Settings of a job with blocks and marks as a command submits it."""
+    usual = {"mark_every": JobSettings("", "", "").mark_every, "marks_kept": 2, "accounts": ROOM}
+    return day.settings(home, log=log, block=event_log.BLOCK, **(usual | changed))
+
+
+def traffic(home: Path, accounts: int, events: int) -> tuple[Decided, list[tuple[Path, int]]]:
+    """Write a log and the head of it, and decide on the log; return both with their events.
+
+    The head is what makes all accounts known, and a tenth of the traffic.
+    """
+    known = load_streams.everyone(
+        accounts, start_ms=load_streams.START_MS - accounts // 2 * 1000 // load_streams.RATE
+    )
+    parts = [known, *load_streams.stretches(events, accounts)]
+    io.write(home / "events.jsonl", map(load_streams.wire_batch, parts))
+    many = known.ts.size + events // 10
+    with (home / "events.jsonl").open("rb") as log, (home / "short.jsonl").open("wb") as short:
+        short.writelines(islice(log, many))
+    day = decide(home)
+    return day, [(day.log, sum(part.ts.size for part in parts)), (home / "short.jsonl", many)]
 
 
 def on_flink(
@@ -75,15 +132,16 @@ def on_flink(
     groups: int,
 ) -> Cost:  # fmt: skip
     """Cost of a job, of JobManager and TaskManagers, without the client that submits it."""
-    job = day.settings(home, log=log, block=BLOCK, groups=groups)
-    before, began = processor_s(cluster.pids), time.monotonic()
-    made = submission.submit(job, environment, cluster.url)
-    state = made.api.wait_for(made.job)
-    took = time.monotonic() - began
-    assert state == "FINISHED", made.api.overview(made.job).failure
-    # TaskManagers wait for their Python processes a moment later.
-    time.sleep(3)
-    return Cost(processor_s(cluster.pids) - before, took)
+    job = production(day, home, log, groups=groups)
+    with closing(ProcessorClock(cluster.pids)) as clock:
+        before, began = clock.read_s(), time.monotonic()
+        made = submission.submit(job, environment, cluster.url)
+        state = made.api.wait_for(made.job)
+        took = time.monotonic() - began
+        assert state == "FINISHED", made.api.overview(made.job).failure
+        # Python processes end a moment later.
+        time.sleep(2)
+        return Cost(clock.read_s() - before, took)
 
 
 class Stages(NamedTuple):
@@ -124,7 +182,7 @@ class RowsInMemory:
 
 def stages(day: Decided, home: Path) -> Stages:
     """Cost of the stages, one after the other in this thread, second half of the log."""
-    job = day.settings(home, mark_every=1 << 30)
+    job = production(day, home, day.log, mark_every=1 << 30)
     edge = job.edge()
     events = pa.Table.from_batches([batch.log for batch in read(day.log, edge)]).combine_chunks()
     log = RowsInMemory([bytes(encode_row(b)) for b in events.to_batches(max_chunksize=5_000)])
@@ -157,8 +215,8 @@ def spread(values: list[float]) -> str:
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="benchmarks.flink_job", description=__doc__)
-    parser.add_argument("--people", type=int, default=1500)
-    parser.add_argument("--days", type=float, default=1)
+    parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--groups", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
@@ -166,8 +224,7 @@ def main() -> None:
     print("; ".join(f"{name} {value}" for name, value in machine.described().items()))
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
-        day = decided(home, people=given.people, days=given.days)
-        logs = [in_lines(day.log), in_lines(day.log, home / "short.jsonl", share=6)]
+        day, logs = traffic(home, given.accounts, given.events)
         events = logs[0][1] - logs[1][1]
         print(f"{logs[0][1]:,} and {logs[1][1]:,} events, {len(day.decisions):,} decisions")
         for turn in range(given.rounds):
@@ -175,9 +232,7 @@ def main() -> None:
             print("stages: " + ", ".join(f"{k} {v:,.0f}" for k, v in parts._asdict().items()))
         used: dict[int, list[float]] = {groups: [] for groups in (0, *given.groups)}
         seconds: dict[int, list[float]] = {groups: [] for groups in used}
-        cluster = LocalCluster(environment, home / "cluster")
-        try:
-            cluster.start()
+        with running(LocalCluster(environment, home / "cluster")) as cluster:
             for turn in range(given.rounds):
                 for groups in used:
                     at = [home / f"job{groups}-{turn}-{number}" for number in range(2)]
@@ -193,8 +248,6 @@ def main() -> None:
                     used[groups].append(took / events * 1e9)
                     seconds[groups].append((costs[0].seconds - costs[1].seconds) / events * 1e9)
                     print(f"turn {turn}, {groups} groups: load {os.getloadavg()[0]:.1f}")
-        finally:
-            cluster.stop()
     alone = statistics.median(used[0])
     print("| what | ns of processor an event | ns of time an event | share kept |")
     for groups, values in used.items():

@@ -54,10 +54,15 @@ def world(people: int = 40) -> list[bytes]:
 
 
 class Load:
-    """Sends events in order, a few to a body, each body again until it is acknowledged."""
+    """Sends events in order, a few to a body, each body again until it is acknowledged.
 
-    def __init__(self, server: Server, events: list[bytes], seed: int, most: int = 200) -> None:
-        self.server, self.events = server, events
+    It waits `pause_s` after each, so that a load lasts as long as what happens under it.
+    """
+
+    def __init__(
+        self, server: Server, events: list[bytes], seed: int, most: int = 200, pause_s: float = 0
+    ) -> None:
+        self.server, self.events, self.pause_s = server, events, pause_s
         self.sizes = (1, 7, 40, most) if most > 40 else (1, 2, 7, most)
         self.random = random.Random(seed)
         self.acknowledged: list[bytes] = []
@@ -82,6 +87,7 @@ class Load:
                     self.acknowledged += part
                     self.at += len(part)
                     self.repeated += tries > 0
+                    self.stopped.wait(self.pause_s)
                     break
                 assert answer.status in (409, 503), answer
                 time.sleep(0.02)
@@ -111,7 +117,11 @@ def uninterrupted(server: Server) -> list[bytes]:
 
 def check(server: Server, acknowledged: list[bytes]) -> None:
     """Every acknowledged event is in the log once."""
-    ids = events_in_log(server)
+    check_ids(events_in_log(server), acknowledged)
+
+
+def check_ids(ids: list[str], acknowledged: list[bytes]) -> None:
+    """Every acknowledged event is once among the ids of a log, in order."""
     wanted = [msgspec.json.decode(event)["id"] for event in acknowledged]
     assert len(set(ids)) == len(ids), "an event is in the log twice"
     known = set(wanted)

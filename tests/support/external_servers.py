@@ -18,11 +18,12 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from wavebreak.errors import ServiceError
 
@@ -157,6 +158,16 @@ class Postgres(Server):
         """End it as a crash would; its cluster stays."""
         self._end(signal.SIGQUIT)
 
+    def kill_outright(self) -> None:
+        """Kill all its processes as they are; the next start takes the memory that they shared."""
+        if self._process is not None:
+            pid = self._process.pid
+            others = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+            self._end(signal.SIGKILL)
+            for other in others:
+                with suppress(ProcessLookupError):
+                    os.kill(int(other), signal.SIGKILL)
+
     def start_again(self) -> None:
         """Start it with the cluster that it left; it recovers first."""
         super().start()
@@ -175,6 +186,29 @@ class Postgres(Server):
         """End it without waiting for whoever is connected, and remove all that it kept."""
         self.kill()
         shutil.rmtree(self._home, ignore_errors=True)
+
+
+class Runnable(Protocol):
+    """What is started and stopped."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    def stop(self) -> None:
+        """End it, and remove what it kept."""
+
+
+AnyRunnable = TypeVar("AnyRunnable", bound=Runnable)
+
+
+@contextmanager
+def running(server: AnyRunnable) -> Iterator[AnyRunnable]:
+    """Start a server, which runs as long as the block lasts."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @cache
@@ -216,13 +250,9 @@ def broker_of_entries(home: Path) -> Server:
 
 def main() -> None:
     """Run a durable PostgreSQL for a benchmark until standard input closes."""
-    server = Postgres(durable=True)
-    try:
-        server.start()
+    with running(Postgres(durable=True)) as server:
         print(server.url, flush=True)
         sys.stdin.read()
-    finally:
-        server.stop()
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,7 +20,7 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address, RestApi
 from wavebreak_flink.submission import Submission
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def await_(what: Callable[[], bool], message: str) -> None:
@@ -53,6 +56,7 @@ class LocalCluster:
         self._environment, self._home, self._managers = environment, home, managers
         self._port = free_port()
         self._processes = dict[str, subprocess.Popen[bytes]]()
+        self._launches = 0
         conf = home / "conf"
         conf.mkdir(parents=True)
         shipped = environment.home / "conf"
@@ -107,7 +111,25 @@ class LocalCluster:
 
     def launch_manager(self, number: int) -> None:
         """Start a TaskManager."""
-        self._launch("taskmanager", number)
+        # Each start has a name of its own, by which the cluster says who runs what.
+        self._launches += 1
+        name = f"-Dtaskmanager.resource-id=manager{number}.{self._launches}"
+        self._launch("taskmanager", number, name)
+
+    def managers_of(self, job: str) -> list[int]:
+        """Return the TaskManagers that run a job's tasks."""
+        vertices = [vertex["id"] for vertex in self._said(f"/jobs/{job}")["vertices"]]
+        tasks = [
+            each["taskmanager-id"]
+            for vertex in vertices
+            for each in self._said(f"/jobs/{job}/vertices/{vertex}/taskmanagers")["taskmanagers"]
+        ]
+        names = (name.removeprefix("manager").partition(".")[0] for name in tasks)
+        return sorted({int(name) for name in names if name.isdigit()})
+
+    def _said(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_S) as answer:
+            return json.loads(answer.read())
 
     def kill_manager(self, number: int) -> None:
         """Kill a TaskManager as it is."""
@@ -125,14 +147,14 @@ class LocalCluster:
         for name in list(self._processes):
             self._kill(name)
 
-    def _launch(self, kind: str, number: int = 0) -> None:
+    def _launch(self, kind: str, number: int = 0, *options: str) -> None:
         name = f"{kind}{number}"
         variables = self._environment.variables() | {
             "FLINK_CONF_DIR": str(self._home / "conf"), "FLINK_LOG_DIR": str(self._home / "log"),
         }  # fmt: skip
         with (self._home / f"{name}.out").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                [self._environment.home / "bin" / f"{kind}.sh", "start-foreground"],
+                [self._environment.home / "bin" / f"{kind}.sh", "start-foreground", *options],
                 env=variables, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip

@@ -16,10 +16,13 @@ import msgspec
 import pyarrow.parquet as pq
 
 from support.service_process import KEY as SERVICE_KEY
+from support.shard_comparison import head_of_trace
+from support.shard_test import TRACES
 from wavebreak import model as models
 from wavebreak import rules
 from wavebreak.engine.batch_run import run
 from wavebreak.io import read, write
+from wavebreak.io.csv_import import PRESETS
 from wavebreak.schema import coverage
 from wavebreak_flink import event_log
 from wavebreak_flink.event_log import EventLog
@@ -35,14 +38,34 @@ OPTIONS = {"execution.checkpointing.interval": "1000"}
 """Flink's settings of a job that something happens to in mid-run."""
 
 
+OFTEN = """
+[[rule]]
+id = "often"
+abuse = "bulk"
+about = "Six messages of an hour, to two people of a day."
+source = "A test: a calm trace decides too."
+stage = "messaging"
+on = ["sent", "received"]
+when = ["sends_1h >= 6", "peers_1d >= 2"]
+basis = "doubt"
+outcome = "limit"
+new_chats_1d = 5
+for = "1h"
+mode = "enforce"
+fires_on = [{ sends_1h = 6, peers_1d = 2 }]
+stays_quiet_on = [{ sends_1h = 5, peers_1d = 2 }]
+"""
+
+
 @dataclass(frozen=True)
 class Decided:
-    """A log, a profile and a key, and what `wavebreak run` made of it."""
+    """A log, a profile and a key, and what `wavebreak run` made of it; `policy`: a local one's."""
 
     home: Path
     decisions: list[bytes]
     operators: list[bytes]
     refused: list[bytes]
+    policy: str = ""
 
     @property
     def log(self) -> Path:
@@ -54,7 +77,8 @@ class Decided:
         """Settings of a job of this log in a directory, where its blocks are cut."""
         given: dict[str, Any] = {
             "name": home.name, "home": str(home), "profile": str(self.home / "profile.json"),
-            "key": str(self.home / "key"), "enforce": True, "mark_every": 3, "patience_s": 60,
+            "policy": self.policy, "key": str(self.home / "key"), "enforce": True, "mark_every": 3,
+            "patience_s": 60,
         }  # fmt: skip
         job = JobSettings(**(given | changed))
         job.save()
@@ -69,18 +93,32 @@ def decided(home: Path, *, people: int = 60, days: float = 0.2, model: str = "")
         personas=["teacher", "courier", "hijack-owner"], seed=5,
     )  # fmt: skip
     simulation.write(world, home / "world")
-    made = Decided(home, [], [], [])
-    write(made.log, pq.read_table(home / "world" / "events.parquet").to_batches())
-    with made.log.open("ab") as log:
+    write(home / "events.jsonl", pq.read_table(home / "world" / "events.parquet").to_batches())
+    with (home / "events.jsonl").open("ab") as log:
         log.write(b'{"type": "message.sent"}\n')
+    return decide(home, model=model)
+
+
+def decided_trace(home: Path, name: str, rows: int) -> Decided:
+    """Let the embedded engine decide on the first events of a real trace, with one strict rule."""
+    (home / "policy" / "rules").mkdir(parents=True)
+    (home / "policy" / "rules" / "often.toml").write_text(OFTEN, "utf-8")
+    head_of_trace(TRACES / f"{name}.csv.gz", PRESETS[name].types, rows, home / "events.jsonl")
+    return decide(home, policy=str(home / "policy"))
+
+
+def decide(home: Path, *, model: str = "", policy: str = "") -> Decided:
+    """Let the embedded engine decide on the log `events.jsonl` of a directory."""
+    made = Decided(home, [], [], [], policy)
     (home / "key").write_text(KEY, "utf-8")
     (home / "key").chmod(0o600)
     edge = JobSettings("", "", "", key=str(home / "key")).edge()
     coverage.save(
         coverage.measure(batch.log for batch in read(made.log, edge)), home / "profile.json"
     )
-    run(made.log, home / "out", rules.load_policy(), edge, profile_path=home / "profile.json",
-        enforce=True, model=models.load_selected(model or None))  # fmt: skip
+    run(made.log, home / "out", rules.load_policy(Path(policy) if policy else None), edge,
+        profile_path=home / "profile.json", enforce=True,
+        model=models.load_selected(model or None))  # fmt: skip
     made.decisions.extend((home / "out" / "decisions.jsonl").read_bytes().splitlines())
     made.operators.extend((home / "out" / "operators.jsonl").read_bytes().splitlines())
     made.refused.extend((home / "out" / "refused.jsonl").read_bytes().splitlines())

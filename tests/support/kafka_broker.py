@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from support import maven_jars
-from support.external_servers import Server, answers, free_port
+from support.external_servers import Server, answers, free_port, running
 from wavebreak.errors import ServiceError
 
 JARS = Path(__file__).with_name("kafka_jars.txt")
@@ -112,13 +112,9 @@ class KafkaBroker(Server):
 
 def main() -> None:
     """Run a broker until standard input closes."""
-    broker = KafkaBroker()
-    try:
-        broker.start()
+    with running(KafkaBroker()) as broker:
         print(broker.address, flush=True)
         sys.stdin.read()
-    finally:
-        broker.stop()
 
 
 if __name__ == "__main__":

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.external_servers import Postgres
+from support.broker_fixture import broker
+from support.deployment import Parts
+from support.external_servers import Postgres, running
 from support.flink_cluster import LocalCluster
-from support.flink_jobs import Decided, decided
+from support.flink_jobs import TRACES, Decided, decided, decided_trace
 from support.kafka_broker import KafkaBroker
 from wavebreak_flink.environment import FlinkEnvironment
 
+__all__ = ["broker"]
+
 ROOT = Path(__file__).resolve().parents[3]
+DAYS = float(os.environ.get("DAYS", "0"))
+"""Days of the simulated stretch (0: some hours): `make scale DAYS=7`."""
+EVENTS_OF_TRACE = int(os.environ.get("TRACE", "3000"))
+"""Events of the real trace, which has 59,835: `make scale TRACE=59835`."""
 
 
 @pytest.fixture(scope="session")
@@ -29,36 +38,34 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Decided:
     return made
 
 
+@pytest.fixture(scope="session", params=["simulated", "real"])
+def stretch(
+    request: pytest.FixtureRequest, day: Decided, tmp_path_factory: pytest.TempPathFactory
+) -> Decided:
+    """The simulated stretch, or a week of one; and a real trace, its head or all of it."""
+    home = tmp_path_factory.mktemp("stretch")
+    if request.param == "simulated":
+        return decided(home, people=40, days=DAYS) if DAYS else day
+    if not TRACES.exists():
+        pytest.skip("../shared/data is absent")
+    made = decided_trace(home, "collegemsg", EVENTS_OF_TRACE)
+    assert len(made.decisions) > 20
+    return made
+
+
 @pytest.fixture(scope="session")
 def cluster(
     environment: FlinkEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalCluster]:
     """A JobManager and two TaskManagers."""
-    made = LocalCluster(environment, tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
+    with running(LocalCluster(environment, tmp_path_factory.mktemp("cluster"))) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    """The URL of a PostgreSQL that has no tables yet."""
-    server = Postgres()
-    try:
-        server.start()
-        yield f"{server.url}/postgres"
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def broker() -> Iterator[KafkaBroker]:
-    """A broker that runs."""
-    made = KafkaBroker()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+def parts(
+    broker: KafkaBroker, cluster: LocalCluster, environment: FlinkEnvironment
+) -> Iterator[Parts]:
+    """A broker, a cluster, and a PostgreSQL that has no tables yet."""
+    with running(Postgres()) as server:
+        yield Parts(broker, server, cluster, environment)

@@ -33,10 +33,11 @@ def same_at_the_end(made: Submission, day: Decided, home: Path) -> None:
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_cluster_decides_the_same(
-    cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path, groups: int
-) -> None:
-    job = day.settings(tmp_path / "job", groups=groups)
-    same_at_the_end(submitted(cluster, environment, job), day, tmp_path / "job")
+    cluster: LocalCluster, environment: FlinkEnvironment, stretch: Decided, tmp_path: Path,
+    groups: int,
+) -> None:  # fmt: skip
+    job = stretch.settings(tmp_path / "job", groups=groups)
+    same_at_the_end(submitted(cluster, environment, job), stretch, tmp_path / "job")
 
 
 def test_a_killed_task_manager_changes_nothing(
@@ -45,7 +46,8 @@ def test_a_killed_task_manager_changes_nothing(
     job = day.settings(tmp_path / "job", block=SMALL, groups=2, mark_every=10)
     made = submitted(cluster, environment, job)
     in_mid_run(made)
-    cluster.kill_manager(0)
-    cluster.launch_manager(0)
+    busy = cluster.managers_of(made.job)[0]
+    cluster.kill_manager(busy)
+    cluster.launch_manager(busy)
     same_at_the_end(made, day, tmp_path / "job")
     assert made.api.overview(made.job).restarts >= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,17 +25,6 @@ from wavebreak_server.storage.log_bodies import TopicBodies
 LAG_MS = 1500
 """Within this time the broker compacts what was removed."""
 CLEANED_S = 60
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[KafkaBroker]:
-    """A broker that runs."""
-    made = KafkaBroker()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
 
 
 def decided(server: Server) -> list[bytes]:
