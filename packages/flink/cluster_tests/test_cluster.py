@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.flink_cluster import LocalCluster, in_mid_run
@@ -13,6 +18,7 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.submission import Submission, rows_of
 
+HANGS_S = 8
 SMALL = 10_000
 """Bytes of a block where something happens in mid-run."""
 
@@ -51,3 +57,42 @@ def test_a_killed_task_manager_changes_nothing(
     cluster.launch_manager(busy)
     same_at_the_end(made, day, tmp_path / "job")
     assert made.api.overview(made.job).restarts >= 1
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path
+) -> None:
+    job = day.settings(tmp_path / "job", block=SMALL, groups=2, mark_every=10)
+    made = submitted(cluster, environment, job)
+    in_mid_run(made, checkpoints=4)
+    cluster.kill_job_manager()
+    checkpoints = sorted(
+        (tmp_path / "job" / "checkpoints" / made.job).glob("chk-*"), key=lambda at: int(at.name[4:])
+    )
+    newest = checkpoints[-1] / "_metadata"
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    made = submission.rescale(tmp_path / "job", 1, environment, lost=True)
+    assert made.savepoint == checkpoints[-2].as_uri()
+    same_at_the_end(made, day, tmp_path / "job")
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_worker_that_hangs_stalls_nobody_for_good(
+    cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path,
+    for_good: bool,
+) -> None:  # fmt: skip
+    patience_s = 15 if for_good else 600
+    job = day.settings(tmp_path / "job", block=SMALL, groups=2, mark_every=10)
+    made = submitted(cluster, environment, msgspec.structs.replace(job, patience_s=patience_s))
+    in_mid_run(made)
+    worker = cluster.workers()[-1]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        if not for_good:
+            time.sleep(HANGS_S)
+            os.kill(worker, signal.SIGCONT)
+        same_at_the_end(made, day, tmp_path / "job")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    assert (made.api.overview(made.job).restarts > 0) == for_good

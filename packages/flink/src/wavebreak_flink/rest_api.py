@@ -72,7 +72,7 @@ class RestApi:
         exceptions = self._ask("GET", f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
         return Overview(
             found["state"],
-            max(vertex["parallelism"] for vertex in found["vertices"]),
+            max((vertex["parallelism"] for vertex in found["vertices"]), default=0),
             checkpoints["counts"]["restored"],
             checkpoints["counts"]["completed"],
             int(latest.get("latest_ack_timestamp", 0)),

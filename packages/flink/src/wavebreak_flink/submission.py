@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from wavebreak_flink.rows import Kind, merged
 from wavebreak_flink.settings import RESULTS, JobSettings
 
 FILE = "submission.json"
-_CHECKPOINT_MS = "10000"
+_CHECKPOINT_MS, _CHECKPOINTS_KEPT = "10000", "3"
 _EVER = (1 << 63) - 1
 
 
@@ -83,6 +83,7 @@ def submit(
         "execution.checkpointing.dir": (home / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (home / "savepoints").as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.checkpointing.num-retained": _CHECKPOINTS_KEPT,
         "parallelism.default": "1",
     } | dict(options or {})
     job.save()
@@ -118,27 +119,32 @@ def rescale(
         groups: How many.
         environment: With Flink's programs.
         flink: The cluster on which it goes on ("": where it ran).
-        lost: Whether no cluster has the job any more: it goes on from its newest checkpoint.
+        lost: Whether no cluster has the job any more: it goes on from its newest checkpoint that
+            Flink can read.
 
     """
     job, known = settings.load(home / settings.FILE), load(home)
+    checkpoints = list[str]()
     if lost:
         if not flink and known.api.is_running(known.job):
             raise UsageError("the cluster still runs the job", fix="leave out --lost")
-        known = msgspec.structs.replace(known, savepoint=_newest_checkpoint(home, known))
+        checkpoints = _checkpoints(home, known.job)
     elif not known.stopped:
         known = savepoint(home, stop=True)
     job = msgspec.structs.replace(job, groups=groups)
-    return submit(
-        job, environment, flink or known.flink, savepoint=known.savepoint, options=known.options
-    )
+    to, options = flink or known.flink, known.options
+    for place in checkpoints:
+        # Flink refuses a damaged one: the one before it, at last what the job went on from.
+        with suppress(UsageError):
+            return submit(job, environment, to, savepoint=place, options=options)
+    return submit(job, environment, to, savepoint=known.savepoint, options=options)
 
 
-def _newest_checkpoint(home: Path, known: Submission) -> str:
-    """Return where the newest whole checkpoint of a job lies, else from what it went on."""
-    found = (home / "checkpoints" / known.job).glob("chk-*/_metadata")
+def _checkpoints(home: Path, job: str) -> list[str]:
+    """Return where the complete checkpoints of a job lie, the newest first."""
+    found = (home / "checkpoints" / job).glob("chk-*/_metadata")
     numbered = {int(path.parent.name.removeprefix("chk-")): path.parent for path in found}
-    return numbered[max(numbered)].as_uri() if numbered else known.savepoint
+    return [numbered[number].as_uri() for number in sorted(numbered, reverse=True)]
 
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:
