@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from support.flink_jobs import Decided, decided, stretch
 from wavebreak.cli.app import app
 from wavebreak.errors import WavebreakError
+from wavebreak_flink.dead_letters import DeadLetter, DeadLetters
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.settings import JobSettings, load
 from wavebreak_flink.submission import compare
@@ -127,3 +128,23 @@ def test_a_replay_finds_a_decision_that_differs(day: Decided, tmp_path: Path) ->
     rows = stretch(job, 0, 100_000)
     publish(job, [row.replace(b'"outcome":"', b'"outcome":"un', 1) for row in rows])
     assert "a decision that the engine does not make" in refusal("replay", tmp_path)
+
+
+def test_dead_letters_are_listed_and_given_up(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none")
+    letters = DeadLetters(tmp_path)
+    assert "There are none." in CliRunner().invoke(app, dead_letters(job)).output
+    letters.add(DeadLetter(400, 20, "missing"))
+    (tmp_path / "refused").mkdir()
+    (tmp_path / "refused/part-0").write_bytes(day.refused[0] + b"\n")
+    said = CliRunner().invoke(app, dead_letters(job)).output
+    assert "positions 400 to 419: missing; the job stops there" in said
+    assert "needs it" in said
+    assert "no dead letter is at position 401" in refusal(*dead_letters(job, "--accept", "401")[1:])
+    said = CliRunner().invoke(app, dead_letters(job, "--accept", "400")).output
+    assert "reads over the 20 events at position 400" in said
+    assert DeadLetters(tmp_path).is_lost(400)
+
+
+def dead_letters(job: JobSettings, *more: str) -> list[str]:
+    return ["flink", "dead-letters", job.home, *more]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -14,6 +16,7 @@ from wavebreak.errors import FileError
 from wavebreak.io import read
 from wavebreak.io.log_rows import body_cell, body_key, decode_row, encode_row, row_digest
 from wavebreak_flink import topic_log
+from wavebreak_flink.dead_letters import DeadLetter, DeadLetters
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.rows import merged
 from wavebreak_flink.topic_log import LogRow, TopicLog
@@ -144,13 +147,67 @@ def test_a_row_that_an_erasure_rewrote_is_read(
     assert events.column("id").to_pylist() == decode_row(rewritten).column("id").to_pylist()
 
 
-def test_a_body_that_is_missing_stops_the_job(
+def read_all(log: TopicLog) -> None:
+    """Read a log to its end."""
+    number = 0
+    while log.read(number).num_rows or number == 0:
+        number += 1
+
+
+@pytest.mark.parametrize("cause", ["damaged", "missing"])
+def test_a_body_that_cannot_be_read_stops_the_job(
+    batches: list[pa.RecordBatch], tmp_path: Path, cause: Literal["damaged", "missing"]
+) -> None:
+    service = written(batches[:1])
+    service.records[1] = (service.records[1][0], b"" if cause == "missing" else b"damaged")
+    with pytest.raises(FileError, match=f"position 0 is {cause}"):
+        TopicLog(tmp_path, service, service).read(0)
+    assert DeadLetters(tmp_path).all() == [DeadLetter(0, batches[0].num_rows, cause)]
+
+
+def test_a_body_that_is_no_events_stops_the_job(tmp_path: Path) -> None:
+    service, blob = ServiceLog(), b"of a later version"
+    service.rows.append(LogRow(0, 7, row_digest(blob), service.record(0, blob)))
+    with pytest.raises(FileError, match="position 0 is unreadable"):
+        TopicLog(tmp_path, service, service).read(0)
+
+
+def test_a_row_that_is_repaired_is_no_dead_letter_any_more(
     batches: list[pa.RecordBatch], tmp_path: Path
 ) -> None:
     service = written(batches[:1])
-    service.records[1] = (service.records[1][0], b"damaged")
-    with pytest.raises(FileError, match="position 0 is damaged, or not in its topic"):
+    sound, service.records[1] = service.records[1], (service.records[1][0], b"damaged")
+    with pytest.raises(FileError):
         TopicLog(tmp_path, service, service).read(0)
+    service.records[1] = sound
+    assert TopicLog(tmp_path, service, service).read(0).num_rows == batches[0].num_rows
+    assert DeadLetters(tmp_path).all() == []
+
+
+def test_rows_whose_loss_is_accepted_are_read_over(
+    day: Decided, batches: list[pa.RecordBatch], tmp_path: Path
+) -> None:
+    home, service, lost = tmp_path / "job", written(batches), (0, 3, 4, 8)
+    job = day.settings(home, groups=2, model="none", mark_every=2)
+    for number in lost:
+        row = service.rows[number]
+        service.records[2 * number + 1] = (body_key(row.first, row.sha256), b"damaged")
+        with pytest.raises(FileError, match="--accept"):
+            read_all(TopicLog(home, service, service))
+        DeadLetters(home).accept(row.first)
+    rows = list[bytes]()
+    # A second fan-out goes on from a mark, and reads over them alike.
+    for begin, end in ((0, 3), (3, 60)):
+        fan_out = FanOut(job, TopicLog(home, service, service))
+        rows += groups(job, (step.messages for n in range(begin, end) for step in fan_out.take(n)))
+    engine, expected = job.engine(), list[bytes]()
+    for number, events in enumerate(batches):
+        if number in lost:
+            engine.fanout.position += events.num_rows
+        else:
+            expected += map(msgspec.json.encode, engine.take(events))
+    assert expected
+    assert merged(rows, "decision") == expected
 
 
 def test_a_block_whose_note_is_gone_stops_the_job(

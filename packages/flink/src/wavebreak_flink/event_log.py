@@ -5,7 +5,7 @@ Blocks are cut once, when a job is submitted. The decisions do not depend on whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from wavebreak.io import Batch
 from wavebreak.io.jsonl import decode_lines
 from wavebreak.io.line_splitter import MAX_LINE, LineBlock
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak_flink.dead_letters import DeadLetter
 
 BLOCK = 4 << 20
 """Bytes of a block, about."""
@@ -47,6 +48,9 @@ class EventLog:
         blocks: In the order of the log.
 
     """
+
+    lost: Sequence[DeadLetter] = ()
+    """A line that cannot be read is an event that is refused."""
 
     def __init__(self, blocks: list[Block]) -> None:
         self.blocks = blocks

@@ -12,6 +12,7 @@ from wavebreak.engine.exchange import group_of, shards_of
 from wavebreak.features.facts import Segment
 from wavebreak.io import Batch
 from wavebreak.schema.events import Refusal
+from wavebreak_flink.dead_letters import around_lost
 from wavebreak_flink.event_log import Piece, decode
 from wavebreak_flink.logs import Log
 from wavebreak_flink.marks import FAN_OUT, Marks
@@ -86,9 +87,7 @@ class FanOut:
             self._marks.write(number, FAN_OUT, self._engine, self._fanout.dump())
             self._log.forget(min(self._marks.numbers()))
         batch: Batch = decode(piece, self._edge)
-        segments = [
-            (segment, str(segment.ids[-1].as_py())) for segment in self._fanout.segments(batch.log)
-        ]
+        segments = [(each, str(each.ids[-1].as_py())) for each in self._segments(batch.log)]
         names = self._new_names()
         finish = number == self._log.last
         messages = [
@@ -97,6 +96,11 @@ class FanOut:
             for group, own in enumerate(self._own)
         ]  # fmt: skip
         return Step(messages, batch.refused if loud else [], batch.read if loud else 0)
+
+    def _segments(self, events: pa.RecordBatch) -> Iterator[Segment]:
+        for position, part in around_lost(events, self._fanout.position, self._log.lost):
+            self._fanout.position = position
+            yield from self._fanout.segments(part)
 
     def _parts(self, segments: list[tuple[Segment, str]], own: Any) -> list[Any]:
         return [part_of(segment, own, last_id) for segment, last_id in segments]

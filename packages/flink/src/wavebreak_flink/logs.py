@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from wavebreak_flink import event_log
+from wavebreak_flink.dead_letters import DeadLetter
 from wavebreak_flink.event_log import Piece
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.topic_log import Records, Rows, TopicLog
@@ -18,6 +19,11 @@ class Log(Protocol):
     @property
     def last(self) -> int:
         """The number of the last block (-1: the log has no end)."""
+        ...
+
+    @property
+    def lost(self) -> Sequence[DeadLetter]:
+        """Rows over which it reads, in the order of the log: their loss was accepted."""
         ...
 
     def read(self, number: int, /) -> Piece:

@@ -12,6 +12,7 @@ import msgspec
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import FileError, UsageError
 from wavebreak_flink import settings
+from wavebreak_flink.dead_letters import around_lost
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.event_log import decode
 from wavebreak_flink.logs import open_log
@@ -194,8 +195,11 @@ def _engine_decisions(home: Path) -> Iterator[bytes]:
     engine, edge = job.engine(), job.edge()
     with closing(open_log(job)) as log:
         for _, piece in log.between(0, _EVER):
-            for made in engine.take(decode(piece, edge).log):
-                yield msgspec.json.encode(made)
+            events = decode(piece, edge).log
+            for position, part in around_lost(events, engine.fanout.position, log.lost):
+                engine.fanout.position = position
+                for made in engine.take(part):
+                    yield msgspec.json.encode(made)
         # A log that grows has an open epoch, as it has in the job.
         for made in engine.finish() if log.last >= 0 else ():
             yield msgspec.json.encode(made)

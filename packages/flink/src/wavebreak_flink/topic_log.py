@@ -29,6 +29,7 @@ from wavebreak.extras import LazyModule
 from wavebreak.io.log_rows import body_key, body_offset, decode_row, row_digest
 from wavebreak.io.topic_url import parse_topic_url
 from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak_flink.dead_letters import Cause, DeadLetter, DeadLetters
 
 psycopg: Any = LazyModule("psycopg")
 
@@ -267,6 +268,12 @@ class TopicLog:
 
     def __init__(self, home: Path, rows: RowSource, bodies: BodySource) -> None:
         self._rows, self._bodies, self._notes = rows, bodies, Notes(home)
+        self._dead = DeadLetters(home)
+
+    @property
+    def lost(self) -> list[DeadLetter]:
+        """Rows over which it reads."""
+        return self._dead.lost()
 
     def read(self, number: int) -> pa.RecordBatch:
         """Return the events of a block; none where nothing new comes within `HEARTBEAT_S`."""
@@ -326,7 +333,10 @@ class TopicLog:
         self._bodies.close()
 
     def _events(self, stretch: Stretch) -> pa.RecordBatch:
-        return pa.Table.from_batches(self._pieces(stretch)).combine_chunks().to_batches()[0]
+        pieces = [*self._pieces(stretch)]
+        if not pieces:
+            return _EMPTY
+        return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]
 
     def _pieces(self, stretch: Stretch) -> Iterator[pa.RecordBatch]:
         at = stretch.begin
@@ -338,7 +348,8 @@ class TopicLog:
                     fix="give the database of the service whose log this is",
                 )
             for row in rows:
-                yield self._body(row)
+                if not self._dead.is_lost(row.first):
+                    yield self._body(row)
                 at = row.end
 
     def _body(self, row: LogRow) -> pa.RecordBatch:
@@ -350,12 +361,28 @@ class TopicLog:
                 else self._bodies.body(offset, body_key(row.first, row.sha256))
             )  # fmt: skip
             if row_digest(blob) == row.sha256:
-                return decode_row(blob)
+                return self._decoded(row, blob)
             time.sleep(_PAUSE_S)
             row = self._rows.at(row.first) or row
-        raise FileError(
-            f"the body of the log's row at position {row.first:,} is damaged, or not in its topic",
-            fix="repair the service's log or topic; the job never reads over a row",
+        raise self._stopped(row, "damaged" if blob else "missing")
+
+    def _decoded(self, row: LogRow, blob: bytes) -> pa.RecordBatch:
+        try:
+            events = decode_row(blob)
+        except FileError:
+            raise self._stopped(row, "unreadable") from None
+        if events.num_rows != row.size:
+            raise self._stopped(row, "unreadable")
+        self._dead.repaired(row.first)
+        return events
+
+    def _stopped(self, row: LogRow, cause: Cause) -> FileError:
+        """Write a dead letter; return the error that stops the job."""
+        self._dead.add(DeadLetter(row.first, row.size, cause))
+        return FileError(
+            f"the body of the log's row at position {row.first:,} is {cause}",
+            fix="repair the service's log or topic; or give up its events: "
+            f"`wavebreak flink dead-letters HOME --accept {row.first}`",
         )
 
 

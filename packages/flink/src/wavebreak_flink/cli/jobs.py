@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import msgspec
 import typer
 
 from wavebreak.cli.console import command, out, print_json, print_next_steps
@@ -16,6 +17,7 @@ from wavebreak.io.topic_url import parse_topic_url
 from wavebreak_flink.cli import flink
 from wavebreak_flink.rest_api import DEFAULT
 
+_MOST_SHOWN = 100
 Home = Annotated[Path, typer.Argument(help="Directory of the job, as `submit --home` wrote it.")]
 Environment = Annotated[
     Path | None,
@@ -215,3 +217,41 @@ def replay(home: Home, as_json: Json = False) -> None:
         )
     if not as_json:
         out.print(f"{found.same:,} of {found.engine:,} decisions published, the same to the byte")
+
+
+@flink.command(
+    "dead-letters",
+    epilog="Examples: `wavebreak flink dead-letters job`; "
+    "`wavebreak flink dead-letters job --accept 120400`",
+)
+def dead_letters(
+    home: Home,
+    accept: Annotated[
+        int | None,
+        typer.Option(min=0, help="Give up the row of the log that begins at this position."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List what a job could not read or refused, each with its place and reason."""
+    from wavebreak_flink import settings, submission
+    from wavebreak_flink.dead_letters import DeadLetters
+
+    settings.load(home / settings.FILE)
+    letters = DeadLetters(home)
+    if accept is not None:
+        lost = letters.accept(accept)
+        out.print(f"The job reads over the {lost.events:,} events at position {lost.first:,}.")
+    rows, refused = letters.all(), list(submission.lines_of(home / settings.REFUSED))
+    if as_json:
+        print_json({"rows": [msgspec.structs.asdict(row) for row in rows],
+                    "refused": [msgspec.json.decode(line) for line in refused]})  # fmt: skip
+        return
+    for row in rows:
+        what = "given up" if row.accepted else "the job stops there"
+        out.print(f"positions {row.first:,} to {row.end - 1:,}: {row.cause}; {what}")
+    for line in refused[:_MOST_SHOWN]:
+        out.print(msgspec.json.decode(line)["message"], markup=False)
+    if len(refused) > _MOST_SHOWN:
+        out.print(f"and {len(refused) - _MOST_SHOWN:,} more: --json has all")
+    if not rows and not refused:
+        out.print("There are none.")
