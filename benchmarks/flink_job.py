@@ -2,10 +2,11 @@
 
     python -m benchmarks.flink_job [--accounts 1000000] [--groups 1 2] [--rounds 3]
 
-Processor time of all processes, user and system. Two lengths of one log, so that what a start costs
-drops out: the figure is the difference of times by the difference of events. Both begin with one
-message of each two accounts, which makes all known. In turns, so that what else the machine does
-falls on all alike; medians, lowest and highest. Needs the environment that `make scale` makes.
+Processor time of all processes, user and system. Its head alone is run first, so that what a start
+costs drops out: the figure is the difference of times by the difference of events. The head is one
+message of each two accounts, which makes all known, and a tenth of the traffic. In turns, so that
+what else the machine does falls on all alike; medians, lowest and highest. Needs the environment
+that `make scale` makes.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from wavebreak import io
 from wavebreak.io import read
 from wavebreak.io.log_rows import decode_row, encode_row
 from wavebreak_flink import event_log, messages, submission
+from wavebreak_flink.dead_letters import DeadLetter
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.settings import JobSettings
@@ -47,24 +49,16 @@ ROOM = 1 << 24
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Cost(NamedTuple):
-    """Processor time and time of a run."""
-
-    processor_s: float
-    seconds: float
-
-
-def embedded(day: Decided, log: Path, out: Path) -> Cost:
-    """Cost of `wavebreak run`."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+def embedded(day: Decided, log: Path, out: Path) -> float:
+    """Processor time of `wavebreak run` (s)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "wavebreak", "run", log, "-o", out, "--enforce", "--profile",
          day.home / "profile.json", "--key", day.home / "key"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(used, time.monotonic() - began)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 class ProcessorClock:
@@ -110,8 +104,8 @@ def production(day: Decided, home: Path, log: Path, **changed: Any) -> JobSettin
     return day.settings(home, log=log, block=event_log.BLOCK, **(usual | changed))
 
 
-def traffic(home: Path, accounts: int, events: int) -> tuple[Decided, list[tuple[Path, int]]]:
-    """Write a log and the head of it, and decide on the log; return both with their events.
+def traffic(home: Path, accounts: int, events: int) -> tuple[Decided, Path, int]:
+    """Write a log and decide on it; return it, its head, and the events beyond the head.
 
     The head is what makes all accounts known, and a tenth of the traffic.
     """
@@ -124,24 +118,52 @@ def traffic(home: Path, accounts: int, events: int) -> tuple[Decided, list[tuple
     with (home / "events.jsonl").open("rb") as log, (home / "short.jsonl").open("wb") as short:
         short.writelines(islice(log, many))
     day = decide(home)
-    return day, [(day.log, sum(part.ts.size for part in parts)), (home / "short.jsonl", many)]
+    return day, home / "short.jsonl", sum(part.ts.size for part in parts) - many
 
 
-def on_flink(
-    day: Decided, log: Path, home: Path, cluster: LocalCluster, environment: FlinkEnvironment,
-    groups: int,
-) -> Cost:  # fmt: skip
-    """Cost of a job, of JobManager and TaskManagers, without the client that submits it."""
-    job = production(day, home, log, groups=groups)
-    with closing(ProcessorClock(cluster.pids)) as clock:
-        before, began = clock.read_s(), time.monotonic()
-        made = submission.submit(job, environment, cluster.url)
-        state = made.api.wait_for(made.job)
-        took = time.monotonic() - began
-        assert state == "FINISHED", made.api.overview(made.job).failure
-        # Python processes end a moment later.
-        time.sleep(2)
-        return Cost(clock.read_s() - before, took)
+class Turns(NamedTuple):
+    """Runs of one log in turns, by `wavebreak run` (0 groups) and by jobs on a cluster."""
+
+    day: Decided
+    home: Path
+    cluster: LocalCluster
+    environment: FlinkEnvironment
+
+    def cost(self, log: Path, groups: int, name: str) -> float:
+        """Processor time of a run (s)."""
+        out = self.home / name
+        if not groups:
+            return embedded(self.day, log, out)
+        used = self._on_flink(production(self.day, out, log, groups=groups))
+        if log == self.day.log and rows_of(out, "decision") != self.day.decisions:
+            print(f"Flink, {groups} groups: decisions DIFFER")
+        return used
+
+    def _on_flink(self, job: JobSettings) -> float:
+        """Processor time of JobManager and TaskManagers, without the client that submits a job."""
+        with closing(ProcessorClock(self.cluster.pids)) as clock:
+            before = clock.read_s()
+            made = submission.submit(job, self.environment, self.cluster.url)
+            state = made.api.wait_for(made.job)
+            assert state == "FINISHED", made.api.overview(made.job).failure
+            # Python processes end a moment later.
+            time.sleep(2)
+            return clock.read_s() - before
+
+    def take(
+        self, kinds: list[int], rounds: int, short: Path, events: int
+    ) -> dict[int, list[float]]:
+        """Cost an event of each kind in each round (ns)."""
+        used: dict[int, list[float]] = {groups: [] for groups in kinds}
+        start = dict[int, float]()
+        for turn, groups in product(range(rounds), kinds):
+            if groups not in start:
+                start[groups] = self.cost(short, groups, f"short{groups}")
+            long = self.cost(self.day.log, groups, f"log{groups}-{turn}")
+            used[groups].append((long - start[groups]) / events * 1e9)
+            said = f"{used[groups][-1]:,.0f} ns; start {start[groups]:.1f} s"
+            print(f"{groups} groups: {said}; load {os.getloadavg()[0]:.1f}", flush=True)
+        return used
 
 
 class Stages(NamedTuple):
@@ -158,6 +180,7 @@ class RowsInMemory:
     """Rows of a log in memory, in place of a topic; each block is one (`logs.Log`)."""
 
     last = -1
+    lost: Sequence[DeadLetter] = ()
 
     def __init__(self, bodies: list[bytes]) -> None:
         self.bodies, self.decoding_ns = bodies, 0
@@ -216,7 +239,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="benchmarks.flink_job", description=__doc__)
     parser.add_argument("--accounts", type=int, default=1_000_000)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--groups", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
@@ -224,36 +247,20 @@ def main() -> None:
     print("; ".join(f"{name} {value}" for name, value in machine.described().items()))
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
-        day, logs = traffic(home, given.accounts, given.events)
-        events = logs[0][1] - logs[1][1]
-        print(f"{logs[0][1]:,} and {logs[1][1]:,} events, {len(day.decisions):,} decisions")
+        day, short, events = traffic(home, given.accounts, given.events)
+        print(f"{events:,} events beyond the start, {len(day.decisions):,} decisions", flush=True)
         for turn in range(given.rounds):
             parts = stages(day, home / f"stages{turn}")
-            print("stages: " + ", ".join(f"{k} {v:,.0f}" for k, v in parts._asdict().items()))
-        used: dict[int, list[float]] = {groups: [] for groups in (0, *given.groups)}
-        seconds: dict[int, list[float]] = {groups: [] for groups in used}
+            said = ", ".join(f"{name} {value:,.0f}" for name, value in parts._asdict().items())
+            print(f"stages: {said}", flush=True)
         with running(LocalCluster(environment, home / "cluster")) as cluster:
-            for turn in range(given.rounds):
-                for groups in used:
-                    at = [home / f"job{groups}-{turn}-{number}" for number in range(2)]
-                    costs = [
-                        on_flink(day, log, to, cluster, environment, groups)
-                        if groups
-                        else embedded(day, log, to)
-                        for (log, _), to in zip(logs, at, strict=True)
-                    ]
-                    if groups and rows_of(at[0], "decision") != day.decisions:
-                        print(f"Flink, {groups} groups: decisions DIFFER")
-                    took = costs[0].processor_s - costs[1].processor_s
-                    used[groups].append(took / events * 1e9)
-                    seconds[groups].append((costs[0].seconds - costs[1].seconds) / events * 1e9)
-                    print(f"turn {turn}, {groups} groups: load {os.getloadavg()[0]:.1f}")
+            turns = Turns(day, home, cluster, environment)
+            used = turns.take([0, *given.groups], given.rounds, short, events)
     alone = statistics.median(used[0])
-    print("| what | ns of processor an event | ns of time an event | share kept |")
+    print("| what | ns of processor an event | share kept |")
     for groups, values in used.items():
         name = f"Flink, {groups} groups" if groups else "`wavebreak run`"
-        kept = alone / statistics.median(values)
-        print(f"| {name} | {spread(values)} | {spread(seconds[groups])} | {kept:.2f} |")
+        print(f"| {name} | {spread(values)} | {alone / statistics.median(values):.2f} |")
 
 
 if __name__ == "__main__":

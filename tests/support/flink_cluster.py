@@ -21,7 +21,7 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address, RestApi
 from wavebreak_flink.submission import Submission
 
-PATIENCE_S = 300
+PATIENCE_S = 600
 
 
 def await_(what: Callable[[], bool], message: str) -> None:
@@ -88,7 +88,7 @@ class LocalCluster:
             "taskmanager.memory.managed.size": "256m",
             "io.tmp.dirs": str(home / "tmp"),
             "heartbeat.interval": "1 s",
-            "heartbeat.timeout": "6 s",
+            "heartbeat.timeout": "30 s",
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 100,
             "restart-strategy.fixed-delay.delay": "1 s",

@@ -78,7 +78,6 @@ class Decided:
         given: dict[str, Any] = {
             "name": home.name, "home": str(home), "profile": str(self.home / "profile.json"),
             "policy": self.policy, "key": str(self.home / "key"), "enforce": True, "mark_every": 3,
-            "patience_s": 60,
         }  # fmt: skip
         job = JobSettings(**(given | changed))
         job.save()
@@ -133,7 +132,7 @@ def job_over_service(home: Path, topic: str, database: str, events: list[bytes])
     (home / "events.jsonl").write_bytes(b"\n".join(events) + b"\n")
     job = JobSettings(
         "job", str(home), str(home / "profile.json"), model="none", key=str(home / "key"),
-        topic=topic, database=database, exchange=database, mark_every=5, patience_s=60,
+        topic=topic, database=database, exchange=database, mark_every=5,
     )  # fmt: skip
     batches = read(home / "events.jsonl", job.edge())
     coverage.save(coverage.measure(batch.log for batch in batches), home / "profile.json")

@@ -8,7 +8,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from support.flink_cluster import LocalCluster, in_mid_run
@@ -18,7 +17,7 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.submission import Submission, rows_of
 
-HANGS_S = 8
+HANGS_S, PATIENCE_S = 8, 60
 SMALL = 10_000
 """Bytes of a block where something happens in mid-run."""
 
@@ -37,6 +36,7 @@ def same_at_the_end(made: Submission, day: Decided, home: Path) -> None:
     assert rows_of(home, "operator") == day.operators
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_cluster_decides_the_same(
     cluster: LocalCluster, environment: FlinkEnvironment, stretch: Decided, tmp_path: Path,
@@ -81,9 +81,9 @@ def test_a_worker_that_hangs_stalls_nobody_for_good(
     cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path,
     for_good: bool,
 ) -> None:  # fmt: skip
-    patience_s = 15 if for_good else 600
-    job = day.settings(tmp_path / "job", block=SMALL, groups=2, mark_every=10)
-    made = submitted(cluster, environment, msgspec.structs.replace(job, patience_s=patience_s))
+    patience = {"patience_s": PATIENCE_S} if for_good else {}
+    job = day.settings(tmp_path / "job", block=SMALL, groups=2, mark_every=10, **patience)
+    made = submitted(cluster, environment, job)
     in_mid_run(made)
     worker = cluster.workers()[-1]
     os.kill(worker, signal.SIGSTOP)

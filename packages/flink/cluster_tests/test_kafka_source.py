@@ -7,6 +7,8 @@ from collections import Counter
 from itertools import cycle, islice
 from pathlib import Path
 
+import pytest
+
 from support import crash_test
 from support.deployment import VICTIMS, Parts, deployed
 from support.flink_cluster import in_mid_run
@@ -32,6 +34,7 @@ def test_a_job_over_a_service_decides_the_same_over_rescales(parts: Parts, tmp_p
     assert deployment.restarts == 1
 
 
+@pytest.mark.timeout(600 + 120 * KILLS)
 def test_kills_change_nothing(parts: Parts, tmp_path: Path) -> None:
     events = crash_test.world(40 + 6 * KILLS)
     killed = Counter[str]()

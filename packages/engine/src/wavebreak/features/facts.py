@@ -360,8 +360,11 @@ class Segment:
         """
         sizes = np.diff(self.offsets) * own
         facts = self.facts[np.repeat(own, np.diff(self.offsets))]
-        events, index = np.unique(facts["code"] >> 1, return_inverse=True)
-        facts["code"] = index.astype(np.uint32) * 2 + (facts["code"] & 1)
+        places = facts["code"] >> 1
+        held = np.zeros(self.events.size, np.bool_)
+        held[places] = True
+        events, rank = np.flatnonzero(held), np.cumsum(held, dtype=np.uint32) - np.uint32(1)
+        facts["code"] = rank[places] * np.uint32(2) + (facts["code"] & 1)
         return replace(
             self,
             events=self.events[events],
