@@ -141,11 +141,11 @@ def drawn(panel: Panel, top: int, samples: list[Sample], killed_s: float) -> lis
 
 def record(parts: Parts, home: Path, seconds: float) -> str:
     """Run a deployment, kill a TaskManager, and return the picture."""
-    events = crash_test.world(120)
+    events = crash_test.world()
     with deployed(home, "recorded", parts, events) as deployment:
         # The job's first checkpoint: what a start takes is no part of the picture.
         in_mid_run(deployment.made, checkpoints=1)
-        load = deployment.send(events, pause_s=0.01)
+        load = deployment.send(events, pause_s=0.02)
         recorder = Recorder(deployment, load)
         time.sleep(seconds / 3)
         killed_s = recorder.now_s
