@@ -12,8 +12,9 @@ from support.broker_fixture import broker
 from support.deployment import Parts
 from support.external_servers import Postgres, running
 from support.flink_cluster import LocalCluster
-from support.flink_jobs import TRACES, Decided, decided, decided_trace
+from support.flink_jobs import Decided, decided, decided_trace
 from support.kafka_broker import KafkaBroker
+from support.shard_test import TRACES
 from wavebreak_flink.environment import FlinkEnvironment
 
 __all__ = ["broker"]

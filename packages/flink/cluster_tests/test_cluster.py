@@ -81,8 +81,10 @@ def test_a_worker_that_hangs_stalls_nobody_for_good(
     cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path,
     for_good: bool,
 ) -> None:  # fmt: skip
-    patience = {"patience_s": PATIENCE_S} if for_good else {}
-    job = day.settings(tmp_path / "job", block=SMALL, groups=2, mark_every=10, **patience)
+    patience_s = PATIENCE_S if for_good else JobSettings("", "", "").patience_s
+    job = day.settings(
+        tmp_path / "job", block=SMALL, groups=2, mark_every=10, patience_s=patience_s
+    )  # fmt: skip
     made = submitted(cluster, environment, job)
     in_mid_run(made)
     worker = cluster.workers()[-1]
