@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from typer.testing import CliRunner
 
 from support.flink_jobs import Decided, decided, stretch
 from wavebreak.cli.app import app
-from wavebreak.errors import WavebreakError
+from wavebreak.errors import UsageError, WavebreakError
 from wavebreak_flink.dead_letters import DeadLetter, DeadLetters
 from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.rest_api import Address
 from wavebreak_flink.settings import JobSettings, load
-from wavebreak_flink.submission import compare
+from wavebreak_flink.submission import Submission, compare, rescale
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +150,34 @@ def test_dead_letters_are_listed_and_given_up(day: Decided, tmp_path: Path) -> N
 
 def dead_letters(job: JobSettings, *more: str) -> list[str]:
     return ["flink", "dead-letters", job.home, *more]
+
+
+class FakeEnvironment(FlinkEnvironment):
+    """Flink's programs, which refuse checkpoints that are damaged."""
+
+    def __init__(self, *damaged: str) -> None:
+        self.damaged = damaged
+
+    def submit(
+        self, address: Address, home: Path, settings: Mapping[str, str], savepoint: str = ""
+    ) -> str:
+        if savepoint.endswith(self.damaged):
+            raise UsageError("Flink did not accept the job")
+        return "f" * 32
+
+
+@pytest.mark.parametrize(
+    ("damaged", "goes_on"),
+    [((), "chk-10"), (("chk-10",), "chk-9"), (("chk-10", "chk-9"), "savepoint-1")],
+)
+def test_a_lost_job_goes_on_from_what_flink_can_read(
+    day: Decided, tmp_path: Path, damaged: tuple[str, ...], goes_on: str
+) -> None:
+    day.settings(tmp_path, model="none").save()
+    for name in ("chk-9", "chk-10", "chk-11"):
+        (tmp_path / "checkpoints" / "a" / name).mkdir(parents=True)
+    for name in ("chk-9", "chk-10"):
+        (tmp_path / "checkpoints" / "a" / name / "_metadata").touch()
+    Submission("http://127.0.0.1:1", "a", "file:///savepoint-1").save(tmp_path)
+    made = rescale(tmp_path, 2, FakeEnvironment(*damaged), "http://127.0.0.1:2", lost=True)
+    assert made.savepoint.endswith(goes_on)
