@@ -145,7 +145,7 @@ def record(parts: Parts, home: Path, seconds: float) -> str:
     with deployed(home, "recorded", parts, events) as deployment:
         # The job's first checkpoint: what a start takes is no part of the picture.
         in_mid_run(deployment.made, checkpoints=1)
-        load = deployment.send(events, pause_s=0.02)
+        load = deployment.send(events, pause_s=0.05)
         recorder = Recorder(deployment, load)
         time.sleep(seconds / 3)
         killed_s = recorder.now_s
