@@ -123,7 +123,7 @@ def drawn(panel: Panel, top: int, samples: list[Sample], killed_s: float) -> lis
         parts.append(
             f'<text x="{LEFT - 6}" y="{y(share * most) + 4:.0f}" text-anchor="end">'
             f'{share * most:,.0f}</text><text x="{x(share * last_s):.0f}" y="{bottom + 16}" '
-            f'text-anchor="middle">{share * last_s:.0f} s</text>'
+            f'text-anchor="{"end" if share == 1 else "middle"}">{share * last_s:.0f} s</text>'
         )
     for line, (name, field) in enumerate(zip(panel.names, panel.fields, strict=True)):
         points = " ".join(f"{x(each.at_s):.1f},{y(each[field]):.1f}" for each in samples)
