@@ -79,6 +79,7 @@ class LocalCluster:
             "jobmanager.rpc.address": "127.0.0.1",
             "jobmanager.rpc.port": free_port(),
             "jobmanager.memory.process.size": "1100m",
+            "execution.checkpointing.num-retained": 3,
             "rest.address": "127.0.0.1",
             "rest.bind-address": "127.0.0.1",
             "rest.port": self._port,

@@ -21,7 +21,7 @@ from wavebreak_flink.rows import Kind, merged
 from wavebreak_flink.settings import RESULTS, JobSettings
 
 FILE = "submission.json"
-_CHECKPOINT_MS, _CHECKPOINTS_KEPT = "10000", "3"
+_CHECKPOINT_MS = "10000"
 _EVER = (1 << 63) - 1
 
 
@@ -84,7 +84,6 @@ def submit(
         "execution.checkpointing.dir": (home / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (home / "savepoints").as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        "execution.checkpointing.num-retained": _CHECKPOINTS_KEPT,
         "parallelism.default": "1",
     } | dict(options or {})
     job.save()
