@@ -8,8 +8,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,6 @@ def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
         lambda: made.api.overview(made.job).checkpoints >= checkpoints, "no checkpoint was made"
     )  # fmt: skip
     assert made.api.overview(made.job).state == "RUNNING"
-
-
-def _processes() -> Iterator[tuple[int, int, bytes]]:
-    """Return the processes of this machine: number, session, command."""
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            fields = (path / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
-            yield int(path.name), int(fields[3]), (path / "cmdline").read_bytes()
 
 
 class LocalCluster:
@@ -136,13 +127,6 @@ class LocalCluster:
         ]
         names = (name.removeprefix("manager").partition(".")[0] for name in tasks)
         return sorted({int(name) for name in names if name.isdigit()})
-
-    def workers(self) -> list[int]:
-        """Return the Python processes that TaskManagers have started."""
-        return [
-            pid for pid, session, command in _processes()
-            if session in self.pids and b"beam_boot" in command and b"python" in command[:200]
-        ]  # fmt: skip
 
     def _said(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_S) as answer:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +13,6 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.submission import Submission, rows_of
 
-HANGS_S, PATIENCE_S = 8, 60
 SMALL = 10_000
 """Bytes of a block where something happens in mid-run."""
 
@@ -72,27 +67,3 @@ def test_a_damaged_checkpoint_is_passed_over(
     made = submission.rescale(tmp_path / "job", 1, environment, lost=True)
     assert made.savepoint == sound.parent.as_uri()
     same_at_the_end(made, day, tmp_path / "job")
-
-
-@pytest.mark.parametrize("for_good", [False, True])
-def test_a_worker_that_hangs_stalls_nobody_for_good(
-    cluster: LocalCluster, environment: FlinkEnvironment, day: Decided, tmp_path: Path,
-    for_good: bool,
-) -> None:  # fmt: skip
-    patience_s = PATIENCE_S if for_good else JobSettings("", "", "").patience_s
-    job = day.settings(
-        tmp_path / "job", block=SMALL, groups=2, mark_every=10, patience_s=patience_s
-    )  # fmt: skip
-    made = submitted(cluster, environment, job)
-    in_mid_run(made)
-    worker = cluster.workers()[-1]
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        if not for_good:
-            time.sleep(HANGS_S)
-            os.kill(worker, signal.SIGCONT)
-        same_at_the_end(made, day, tmp_path / "job")
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
-    assert (made.api.overview(made.job).restarts > 0) == for_good
