@@ -85,6 +85,14 @@ def test_only_the_newest_marks_are_kept(day: Decided, tmp_path: Path) -> None:
     assert sorted(Marks(tmp_path, 2).numbers()) == [6, 8]
 
 
+def test_marks_that_are_ahead_push_none_out(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, model="none", mark_every=2, marks_kept=2)
+    stretch(job, 0, 9)
+    # As from a checkpoint that is older than all marks: it would find none if it failed again.
+    stretch(job, 3, 6)
+    assert sorted(Marks(tmp_path, 2).numbers()) == [2, 4, 6, 8]
+
+
 def test_a_group_that_begins_in_mid_log_stops_the_job(day: Decided, tmp_path: Path) -> None:
     job = day.settings(tmp_path, model="none")
     log = blocks(job)

@@ -96,9 +96,13 @@ class Marks:
         """Return the numbers of all marks, sound or not."""
         return [int(path.name) for path in self._root.glob("[0-9]*")]
 
-    def forget(self) -> None:
-        """Delete the oldest marks, all but so many."""
-        for number in sorted(self.numbers())[: -self._kept]:
+    def forget(self, last: int) -> None:
+        """Delete the oldest marks, all but so many of those up to one.
+
+        Later ones are there where a job has gone on from an earlier place than it had reached: they
+        are as good as ever, and push out none that it goes on from if it fails again.
+        """
+        for number in sorted(each for each in self.numbers() if each <= last)[: -self._kept]:
             shutil.rmtree(self._root / f"{number:012d}", ignore_errors=True)
 
     def _groups(self, number: int) -> list[str]:

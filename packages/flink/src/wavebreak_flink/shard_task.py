@@ -127,7 +127,7 @@ class ShardTask:
         name = group_name(self.group, self._settings.groups)
         self._marks.write(number, name, self._engine, arrays)
         if self.group == 0:
-            self._marks.forget()
+            self._marks.forget(number)
             # All groups restart together, and say again what they need; this is for comparison.
             self._exchange.forget(self._marked)
             self._marked = self._closed
