@@ -65,8 +65,8 @@ def _is_known(low: Any, turn: int) -> bool:
 
 @compiled()
 def _repeated(
-    tables: Any, sizes: Any, filled: Any, names: Any, lengths: Any, out: Any, begin: int, key: Any,
-    counts: Any, stop: int, turn: int,
+    tables: Any, sizes: Any, filled: Any, newer: Any, names: Any, lengths: Any, out: Any,
+    begin: int, key: Any, counts: Any, stop: int, turn: int,
 ) -> int:  # fmt: skip
     """Mark duplicates from `begin`; return where a table is full or `stop` ids are reached."""
     lows, highs = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.uint64)
@@ -90,6 +90,7 @@ def _repeated(
             if not out[i]:
                 # In the place of a forgotten entry of the same hash, if it is still there.
                 filled[s] += held == _NONE
+                newer[s] += 1
                 counts[0] += 1
                 table[at].low, table[at].high = _numbered(low, turn), high
     return int64(out.size)
@@ -106,17 +107,6 @@ def _known(
         s = _number(low)
         table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
         out[i] = _is_known(table[_sought(table, low, high)].low, turn)
-
-
-@compiled()
-def _counted(table: Any, turn: int) -> tuple[int, int]:
-    """Return how many ids of the generation `turn`, and of the one before, a table has."""
-    own, older = int64(0), int64(0)
-    for i in range(table.size):
-        if _is_known(table[i].low, turn):
-            newer = _number(table[i].low) == turn & (SUBTABLES - 1)
-            own, older = own + newer, older + (not newer)
-    return own, older
 
 
 @compiled()
@@ -197,7 +187,10 @@ class DuplicateFilter:
     def _hold(self, tables: list[Any]) -> None:
         """Hold tables, all of which have been rebuilt in this generation."""
         self.tables, self.filled = tables, np.zeros(SUBTABLES, np.int64)
+        # How many of a table's entries are of this generation, and of the one before.
+        self._newer, self._older = np.zeros((2, SUBTABLES), np.int64)
         self._rebuilt = np.full(SUBTABLES, self.generation, np.int64)
+        self._pool = np.zeros((SUBTABLES, 0), _SEEN)
         self._at = np.array([table.ctypes.data for table in tables], np.int64)
         self._sizes = np.array([table.size for table in tables], np.int64)
 
@@ -223,20 +216,33 @@ class DuplicateFilter:
             for s in np.flatnonzero(self._rebuilt < self.generation).tolist():
                 self._rebuild(s)
             self.generation += 1
+            self._newer, self._older = np.zeros_like(self._newer), self._newer
             self.born[0] = now_ms
             held = 0
         self._counts[:] = held, held + max(self.least // _LOOKS, 1)
 
     def _rebuild(self, s: int) -> None:
         """Rebuild a table without forgotten ids, with room for two generations as the last one."""
-        own, older = _counted(self.tables[s], self.generation)
-        size = int((own + older) * GROWTH / FULL)
+        own, older = int(self._newer[s]), int(self._older[s])
         if self._rebuilt[s] < self.generation:
-            size = int((older + max(own, older)) * _RESERVE / FULL)
-        table = np.zeros(size + _least_size(s), _SEEN)
-        _rebuild(self.tables[s], table, self.generation)
+            size = int((older + max(own, older)) * _RESERVE / FULL) + _least_size(s)
+            table, old = self._room(s, size), self.tables[s].copy()
+            table.view(np.uint8)[:] = 0
+        else:
+            table = np.zeros(int((own + older) * GROWTH / FULL) + _least_size(s), _SEEN)
+            old = self.tables[s]
+        _rebuild(old, table, self.generation)
         self.tables[s], self.filled[s], self._rebuilt[s] = table, own + older, self.generation
         self._at[s], self._sizes[s] = table.ctypes.data, table.size
+
+    def _room(self, s: int, size: int) -> Any:
+        """Return the memory of a table of at least this size: that of all lies together.
+
+        Of one large block NumPy asks the system for large pages, where a search waits for less.
+        """
+        if not size <= self._pool.shape[1] <= 2 * size:
+            self._pool = np.zeros((SUBTABLES, int(size * _RESERVE)), _SEEN)
+        return self._pool[s]
 
     def note(self, ids: NameSpans, out: Any, begin: int) -> int:
         """Mark duplicates among the ids from `begin` in `out` (bool), and remember all.
@@ -246,8 +252,8 @@ class DuplicateFilter:
         """
         return int(
             _repeated(
-                self._at, self._sizes, self.filled, ids.at, ids.sizes, out, begin, self._key,
-                self._counts, self._stop, self.generation,
+                self._at, self._sizes, self.filled, self._newer, ids.at, ids.sizes, out, begin,
+                self._key, self._counts, self._stop, self.generation,
             )
         )  # fmt: skip
 
@@ -275,8 +281,7 @@ class DuplicateFilter:
 
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays: each generation's hashes by table, and a free entry."""
-        counts = [_counted(table, self.generation) for table in self.tables]
-        sizes = np.array(counts, np.int64).T + 1
+        sizes = np.array([self._newer, self._older]) + 1
         newer, older = (np.zeros(own.sum(), _SEEN) for own in sizes)
         begins = np.cumsum(sizes, axis=1) - sizes
         for s, table in enumerate(self.tables):
@@ -308,7 +313,7 @@ class DuplicateFilter:
         self._hold([np.zeros(size + _least_size(s), _SEEN) for s, size in enumerate(sizes)])
         _distribute(older, 0, self._at, self._sizes)
         _distribute(newer, 1, self._at, self._sizes)
-        self.filled[:] = own + others
+        self._newer[:], self._older[:], self.filled[:] = own, others, own + others
         self._key, self.born, self._counts = key.copy(), born.copy(), counts.copy()
 
 

@@ -83,13 +83,12 @@ def _sought(subs: Any, name: int, size: int, h: Any) -> tuple[int, int]:
 
 
 @compiled()
-def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> int:
-    """Return a name's slot, assigned if new; -1 when a table, an arena or `where` is full."""
+def _insert(
+    subs: Any, where: Any, name: int, size: int, counts: Any, h: Any, at: int
+) -> int:  # fmt: skip
+    """Return the slot of a name that has none, whose search ended `at`; -1 if there is no room."""
     number = np.int64(h & np.uint64(SUBTABLES - 1))
     sub = subs[number]
-    slot, at = _sought(subs, name, size, h)
-    if slot >= 0:
-        return slot
     if (
         sub.n + 1 > sub.capacity * FULL
         or sub.arena_n + _SPACE > sub.arena_size
@@ -149,7 +148,10 @@ def _intern(
         for i in range(block, end):
             out[i] = 0xFFFFFFFF
             if sizes[i] >= 0:
-                slot = _slot(subs, where, names[i], sizes[i], counts, hashes[i - block])
+                h = hashes[i - block]
+                slot, at = _sought(subs, names[i], sizes[i], h)
+                if slot < 0:
+                    slot = _insert(subs, where, names[i], sizes[i], counts, h, at)
                 if slot < 0:
                     return int64(i)
                 out[i] = slot
@@ -259,7 +261,7 @@ class Interner:
 
     @property
     def where(self) -> Any:
-        """Packed address of each slot's name, as `_slot` packs it."""
+        """Packed address of each slot's name, as `_insert` packs it."""
         return self._where.records
 
     def _grow(self) -> None:
