@@ -247,6 +247,7 @@ class Interner:
             np.zeros(int(1024 * GROWTH ** (s / SUBTABLES)), np.uint8) for s in range(SUBTABLES)
         ]
         self.subs = np.zeros(SUBTABLES, _TABLE)
+        self._block, self._taken = np.zeros(0, np.int64), 0
         self._point()
 
     def __len__(self) -> int:
@@ -272,7 +273,7 @@ class Interner:
         subs = self.subs
         full = subs["n"] + 1 > subs["capacity"] * FULL
         for s in np.flatnonzero(full):
-            table = np.zeros(int(subs["capacity"][s] * GROWTH) + 1, np.int64)
+            table = self._room(int(subs["capacity"][s] * GROWTH) + 1)
             _move(self.tables[s], table)
             self.tables[s] = table
         long = subs["arena_n"] + _SPACE > subs["arena_size"]
@@ -284,6 +285,18 @@ class Interner:
             arena[: subs["arena_n"][s]] = self.arenas[s][: subs["arena_n"][s]]
             self.arenas[s] = arena
         self._point(np.flatnonzero(full | long))
+
+    def _room(self, size: int) -> Any:
+        """Return the memory of a table: those that grow one after the other lie together.
+
+        Of one large block NumPy asks the system for large pages, where a search waits for less.
+        """
+        begin, self._taken = self._taken, self._taken + size
+        if self._taken > self._block.size:
+            # The first table that grows is the smallest.
+            self._block = np.zeros(int(size * SUBTABLES * (1 + GROWTH) / 2), np.int64)
+            begin, self._taken = 0, size
+        return self._block[begin : self._taken]
 
     def slots(self, column: pa.Array) -> Any:
         """Return the slot of each name (uint32), assigned if new; 0xFFFFFFFF for a null."""
