@@ -16,13 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 
-from benchmarks import machine, service
+from benchmarks import machine
 from benchmarks.engine_stages import Clockwork, engine, feed, warmed
 from benchmarks.figures import Figure, figure, show
 from benchmarks.load_streams import log_batch, write
@@ -95,25 +95,6 @@ class _Run:
         }
 
 
-class _Ingest:
-    """A durable service under all that it takes: processor time of its processes."""
-
-    def __init__(self, events: int, form: str) -> None:
-        self.form, self.held = form, ExitStack()
-        self.server = self.held.enter_context(service.serving("--model", "none"))
-        options = ("--events", str(events), "--seconds", "600", "--at-most", str(events))
-        self.load = self.held.enter_context(service.loading(self.server, "--form", form, *options))
-
-    def __call__(self) -> Costs:
-        before = self.server.processor_s()
-        (run,) = self.load.runs(1)
-        spent = self.server.processor_s() - before
-        return {
-            f"ingest {self.form}, processor": spent / run["events"] * 1e9,
-            f"ingest {self.form}, by the clock": 1e9 / run["rate"],
-        }
-
-
 PARTS: dict[str, Callable[[bool], Callable[[], Costs]]] = {
     "small": lambda quick: _Engine(20_000 if quick else 100_000, 200_000 if quick else 500_000),
     "engine": lambda quick: _Engine(50_000 if quick else 1_000_000, 200_000 if quick else 500_000),
@@ -121,8 +102,6 @@ PARTS: dict[str, Callable[[bool], Callable[[], Costs]]] = {
     "jsonl": lambda quick: _Reading(50_000 if quick else 500_000, 50_000, "jsonl"),
     "parquet": lambda quick: _Reading(50_000 if quick else 500_000, 50_000, "parquet"),
     "run": lambda quick: _Run(100_000 if quick else 2_000_000, 400_000),
-    "ingest": lambda quick: _Ingest(50_000 if quick else 1_000_000, "json"),
-    "ingest_arrow": lambda quick: _Ingest(50_000 if quick else 1_000_000, "arrow"),
 }
 
 
