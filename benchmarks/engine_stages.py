@@ -22,14 +22,20 @@ BATCH = 50_000
 class Cost:
     """Seconds that events took in the fan-out and in the kernel, and the hits they made.
 
-    `busy_s` is how much of that this thread was on a processor: less on a machine that is shared.
+    `…_busy_s` is how much of that this thread was on a processor: less on a machine that is shared.
     """
 
     events: int
     fanout_s: float
     kernel_s: float
     hits: int
-    busy_s: float
+    fanout_busy_s: float
+    kernel_busy_s: float
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds of processor of both."""
+        return self.fanout_busy_s + self.kernel_busy_s
 
     @property
     def kernel_rate(self) -> float:
@@ -66,17 +72,18 @@ def advance(core: ShardedKernel, segment: Segment) -> int:
 
 def feed(to: Engine, log: pa.RecordBatch, *, batch: int = BATCH) -> Cost:
     """Take a log in batches, timing the fan-out and the kernel apart."""
-    fanout = kernel = 0.0
-    hits, busy = 0, time.thread_time()
+    fanout = kernel = fanout_busy = kernel_busy = 0.0
+    hits = 0
     for begin in range(0, log.num_rows, batch):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         segments = list(to.fanout.segments(log.slice(begin, batch)))
-        read = time.perf_counter()
+        read, read_busy = time.perf_counter(), time.thread_time()
         for segment in segments:
             hits += advance(to.core, segment)
-        fanout += read - began
+        fanout, fanout_busy = fanout + read - began, fanout_busy + read_busy - busy
         kernel += time.perf_counter() - read
-    return Cost(log.num_rows, fanout, kernel, hits, time.thread_time() - busy)
+        kernel_busy += time.thread_time() - read_busy
+    return Cost(log.num_rows, fanout, kernel, hits, fanout_busy, kernel_busy)
 
 
 def held(costs: Sequence[Cost]) -> str:

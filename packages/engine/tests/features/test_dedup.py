@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from support.parity_streams import START, Row, log
+from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.facts import Fanout
+from wavebreak.features.interner import name_spans
 from wavebreak.schema.events import TYPES
 
 LATENESS_MS = 60_000
@@ -42,7 +46,7 @@ def dropped(fanout: Fanout, events: list[Row], batch: int = 10_000) -> list[int]
 
 
 def held(fanout: Fanout) -> int:
-    return sum(t.nbytes for t in [*fanout.seen.tables, *fanout.seen.older])
+    return fanout.seen.nbytes()
 
 
 @pytest.mark.parametrize("every_ms", [10, 100, 2_000])
@@ -56,7 +60,7 @@ def test_duplicate_not_late_is_recognized_after_many_ids(
     fanout = small(Fanout())
     assert dropped(fanout, events) == copies
     assert sum(copies) > 1_000
-    assert fanout.seen.older[0].size > 1, "no generation has ended: the test shows nothing"
+    assert fanout.seen.generation > 0, "no generation has ended: the test shows nothing"
 
 
 @pytest.mark.parametrize("batch", [1, 7, 333, 4_096])
@@ -99,3 +103,29 @@ def test_duplicate_filter_burst_of_ids_is_bounded() -> None:
     ids: Any = fanout.seen.filled.sum()
     assert ids < 3 * fanout.seen.most
     assert held(fanout) < 16 * 8 * fanout.seen.most
+
+
+def test_duplicate_filter_knows_what_two_sets_of_ids_would() -> None:
+    seen, rng, ids = DuplicateFilter(span_ms=50, least=64, most=200), random.Random(7), list[str]()
+    newer, older, born, next_look = set[str](), set[str](), -1, 0
+    for now in range(0, 9_000, 3):
+        old = [ids[-1 - int(rng.expovariate(1 / 150)) % len(ids)] for _ in ids[:2]]
+        batch = [*old, *(f"{now} {k}" for k in range(rng.randrange(8)))]
+        ids += batch
+        spans, out, done = name_spans(pa.array(batch, pa.string())), np.zeros(len(batch), bool), 0
+        while done < len(batch):
+            done = seen.note(spans, out, done)
+            if done < len(batch):
+                seen.grow(now)
+        for one, repeated in zip(batch, out.tolist(), strict=True):
+            if len(newer) >= next_look:
+                born = now if born < 0 else born
+                if len(newer) >= 200 or (len(newer) >= 64 and now > born + 50):
+                    newer, older, born = set(), newer, now
+                next_look = len(newer) + 4
+            assert repeated == (one in newer or one in older)
+            newer |= set() if repeated else {one}
+    recent = ids[-900:]
+    known = seen.known(name_spans(pa.array(recent))).tolist()
+    assert known == [one in newer or one in older for one in recent]
+    assert seen.generation > 65, "the number of a generation does not come again"

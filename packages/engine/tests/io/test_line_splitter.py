@@ -66,6 +66,8 @@ def test_hostile_lines_are_taken_alike_each_alone_and_in_company() -> None:
 NUMBERS = (
     "1.0", "1e3", "-0", "-1", "+1", "01", "1.", ".5", "0x1f", "1_0", "NaN", "Infinity", "-", "true",
     "null", '"1"', "[1]", "{}", "99999999999999999999", "9223372036854775807", "1 ", " 1", "",
+    "12345678", "1234567", "01234567", "1234567.8", "1234567/8", "123,4567", "1234567:", "1234+678",
+    "123456789012345678", "1234567890123456789", "12345678 ", "12345678e1", "1234567\u0661",
 )  # fmt: skip
 WORDS = (
     r'"\u0000"', r'"\ud800"', r'"\udc00"', r'"\ud83d\ude00"', r'"\x"', r'"\/"', '"\\"', "'a'", "1",
@@ -112,6 +114,14 @@ def test_repeated_and_escaped_names_are_taken_alike() -> None:
     ):  # fmt: skip
         assert scanned_as_one_by_one(line + b"\n") == 0
         assert scanned_as_one_by_one(line + b"\n" + line + b"\n") == 0
+
+
+def test_fields_in_any_order_are_taken_alike() -> None:
+    draw, text = random.Random(5), b""
+    for _ in range(200):
+        names = draw.sample(list(sent()), len(sent()))
+        text += json.dumps({name: sent()[name] for name in names}).encode() + b"\n"
+    assert scanned_as_one_by_one(text) == 200
 
 
 def test_blanks_between_tokens_are_passed_over() -> None:

@@ -193,6 +193,14 @@ def _void_pointer(_typing: Any, address: Any) -> Any:
     return types.voidptr(address), generate
 
 
+def _address_of(_typing: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.ptrtoint(held.data, _llvm.IntType(64))
+
+    return types.int64(array), generate
+
+
 def _call_int(_typing: Any, address: Any, *arguments: Any) -> Any:
     packed: Any = types.StarArgTuple
     int64 = _llvm.IntType(64)
@@ -252,6 +260,14 @@ def _eight_bytes(_typing: Any, address: Any) -> Any:
     return types.uint64(types.int64), generate
 
 
+def _one_byte(_typing: Any, address: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _llvm.IntType(8).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return types.uint8(types.int64), generate
+
+
 def _put_eight_bytes(_typing: Any, address: Any, word: Any) -> Any:
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         pointer = builder.inttoptr(args[0], _llvm.IntType(64).as_pointer())
@@ -291,6 +307,9 @@ sum_of_sixteen_u1: Callable[[int], int] = _intrinsic(_sum_of_sixteen(8))
 sum_of_sixteen_u2: Callable[[int], int] = _intrinsic(_sum_of_sixteen(16))
 """In compiled code: the sum of sixteen unsigned numbers at an address, in a few instructions."""
 
+load_u8: Callable[[int], Any] = _intrinsic(_one_byte)
+"""In compiled code: the uint8 at an address."""
+
 load_u64: Callable[[int], Any] = _intrinsic(_eight_bytes)
 """In compiled code: the uint64 at an address, which need not be aligned."""
 
@@ -299,6 +318,9 @@ store_u64: Callable[[int, Any], None] = _intrinsic(_put_eight_bytes)
 
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""
+
+address_of: Callable[[Any], int] = _intrinsic(_address_of)
+"""In compiled code: the address of an array's memory, which it does not keep alive."""
 
 call_int64: Callable[..., int] = _intrinsic(_call_int)
 """In compiled code: `call_int(address, *int64s)` calls the C function there and returns its

@@ -1,4 +1,9 @@
-"""Duplicate filter: 128-bit hashes of event ids in two generations, each of a span of log time."""
+"""Duplicate filter: 128-bit hashes of event ids in two generations, each of a span of log time.
+
+Both generations lie in the same sixty-four hash tables, so that an id costs one search. Six bits of
+a hash choose its table; an entry has the number of its generation there instead. What is forgotten
+with a generation's end is taken out of one table after the other, so that no end is noticeable.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,14 @@ from wavebreak.compiled.numba_runtime import (
     int64,
     prefetch,
 )
-from wavebreak.features.interner import BLOCK, FULL, SUBTABLES, NameSpans
+from wavebreak.features.interner import BLOCK, FULL, GROWTH, SUBTABLES, NameSpans
 from wavebreak.features.keyed_hash import HashKey, hash_bytes_128, random_secret, table_key
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
+"""A hash. Its lowest bit is set; the next six choose its table, and in the table they are its
+generation's number, modulo 64."""
+_PLACE = np.uint64((SUBTABLES - 1) << 1)
+_ONE, _NONE = np.uint64(1), np.uint64(0)
 
 
 @compiled(inline="always")
@@ -24,108 +33,123 @@ def _cell(high: Any, size: int) -> int:
     return int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
 
 
-@compiled()
-def _put(table: Any, low: Any, high: Any) -> int:
-    """Insert a hash; return 1 if it is new, 0 if it was there."""
-    at = _cell(high, table.size)
-    while table[at].low != np.uint64(0):
-        if table[at].low == low and table[at].high == high:
-            return 0
-        at = at + 1 if at + 1 < table.size else 0
-    table[at].low = low
-    table[at].high = high
-    return 1
+@compiled(inline="always")
+def _number(low: Any) -> int:
+    """Number of a hash's table, or of an entry's generation."""
+    return int64((low & _PLACE) >> _ONE)
 
 
-@compiled()
-def _contains(table: Any, low: Any, high: Any) -> bool:
+@compiled(inline="always")
+def _numbered(low: Any, number: int) -> Any:
+    """Replace the number in a hash or an entry."""
+    return (low & ~_PLACE) | (np.uint64(number & (SUBTABLES - 1)) << _ONE)
+
+
+@compiled(inline="always")
+def _sought(table: Any, low: Any, high: Any) -> int:
+    """Return the place of a hash, of whichever generation, or the free one where it belongs."""
     at = _cell(high, table.size)
-    while table[at].low != np.uint64(0):
-        if table[at].low == low and table[at].high == high:
-            return True
+    while table[at].low != _NONE:
+        if table[at].high == high and (table[at].low ^ low) & ~_PLACE == _NONE:
+            return at
         at = at + 1 if at + 1 < table.size else 0
-    return False
+    return at
+
+
+@compiled(inline="always")
+def _is_known(low: Any, turn: int) -> bool:
+    """Whether an entry (0: free) is of the generation `turn` or of the one before."""
+    age = (turn - _number(low)) & (SUBTABLES - 1)
+    return bool(low != _NONE and age <= 1)
 
 
 @compiled()
 def _repeated(
-    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, names: Any, lengths: Any,
-    out: Any, begin: int, key: Any, counts: Any,
+    tables: Any, sizes: Any, filled: Any, newer: Any, names: Any, lengths: Any, out: Any,
+    begin: int, key: Any, counts: Any, stop: int, turn: int,
 ) -> int:  # fmt: skip
-    """Mark duplicates from `begin`; return where a table is full or a generation may be over."""
+    """Mark duplicates from `begin`; return where a table is full or `stop` ids are reached."""
     lows, highs = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.uint64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
         for i in range(block, end):
-            length = max(lengths[i], 0)
-            low, high = hash_bytes_128(names[i], length, key[0], key[1])
-            low |= np.uint64(1)
+            low, high = hash_bytes_128(names[i], max(lengths[i], 0), key[0], key[1])
+            low |= _ONE
             lows[i - block], highs[i - block] = low, high
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
+            s = _number(low)
             prefetch(tables[s] + 16 * _cell(high, sizes[s]))
-            prefetch(older[s] + 16 * _cell(high, older_sizes[s]))
         for i in range(block, end):
             low, high = lows[i - block], highs[i - block]
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
-            if counts[0] >= counts[1] or filled[s] + 1 > sizes[s] * FULL:
+            s = _number(low)
+            if counts[0] >= stop or filled[s] + 1 > sizes[s] * FULL:
                 return int64(i)
             table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
-            old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
-            if older_sizes[s] > 1 and _contains(old, low, high):
-                out[i] = True
-            else:
-                new = _put(table, low, high)
-                filled[s] += new
-                counts[0] += new
-                out[i] = new == 0
+            at = _sought(table, low, high)
+            held = table[at].low
+            out[i] = _is_known(held, turn)
+            if not out[i]:
+                # In the place of a forgotten entry of the same hash, if it is still there.
+                filled[s] += held == _NONE
+                newer[s] += 1
+                counts[0] += 1
+                table[at].low, table[at].high = _numbered(low, turn), high
     return int64(out.size)
 
 
 @compiled()
 def _known(
-    tables: Any, sizes: Any, older: Any, older_sizes: Any, names: Any, lengths: Any, out: Any,
-    key: Any,
+    tables: Any, sizes: Any, names: Any, lengths: Any, out: Any, key: Any, turn: int
 ) -> None:  # fmt: skip
     """Mark ids that either generation has; none is remembered."""
     for i in range(out.size):
         low, high = hash_bytes_128(names[i], max(lengths[i], 0), key[0], key[1])
-        low |= np.uint64(1)
-        s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
+        low |= _ONE
+        s = _number(low)
         table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
-        old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
-        out[i] = _contains(table, low, high) or (older_sizes[s] > 1 and _contains(old, low, high))
+        out[i] = _is_known(table[_sought(table, low, high)].low, turn)
 
 
 @compiled()
-def _rehash(old: Any, new: Any) -> None:
+def _rebuild(old: Any, new: Any, turn: int) -> None:
+    """Copy what is remembered into an empty table."""
     for i in range(old.size):
-        if old[i].low != np.uint64(0):
-            _put(new, old[i].low, old[i].high)
+        low, high = old[i].low, old[i].high
+        if _is_known(low, turn):
+            at = _sought(new, low, high)
+            new[at].low, new[at].high = low, high
 
 
 @compiled()
-def _distribute(hashes: Any, number: Any, tables: Any, sizes: Any) -> None:
-    """Insert hashes into the tables of their numbers."""
+def _split(table: Any, number: int, turn: int, newer: Any, older: Any) -> None:
+    """Write a table's hashes by generation, each with the number of its table."""
+    n, m = 0, 0
+    for i in range(table.size):
+        low, high = table[i].low, table[i].high
+        if _is_known(low, turn):
+            if _number(low) == turn & (SUBTABLES - 1):
+                newer[n].low, newer[n].high = _numbered(low, number), high
+                n += 1
+            else:
+                older[m].low, older[m].high = _numbered(low, number), high
+                m += 1
+
+
+@compiled()
+def _distribute(hashes: Any, turn: int, tables: Any, sizes: Any) -> None:
+    """Insert hashes as of a generation into their tables."""
     for i in range(hashes.size):
-        s = number[i]
+        low, high = hashes[i].low, hashes[i].high
+        s = _number(low)
         table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
-        _put(table, hashes[i].low, hashes[i].high)
+        at = _sought(table, low, high)
+        table[at].low, table[at].high = _numbered(low, turn), high
 
 
 _LOOKS = 16
-
-
-def _empty_tables() -> list[Any]:
-    """Tables of different sizes, which fill up at different times, so that no two grow at once."""
-    return [np.zeros(64 + s, _SEEN) for s in range(SUBTABLES)]
-
-
-def _addresses(tables: list[Any]) -> Any:
-    return np.array([table.ctypes.data for table in tables], np.int64)
-
-
-def _lengths(tables: list[Any]) -> Any:
-    return np.array([table.size for table in tables], np.int64)
+_REBUILDS = 256
+"""After a generation's end a table is rebuilt each time that `least` divided by this has come."""
+_LEAST_SIZE = 64
+_RESERVE = 1.05
 
 
 class DuplicateFilter:
@@ -157,37 +181,68 @@ class DuplicateFilter:
         # Ids in the generation, and how many there are when next looking whether it is over.
         self._counts = np.zeros(2, np.int64)
         self.born = np.full(1, -1, np.int64)
-        self.filled = np.zeros(SUBTABLES, np.int64)
-        self.tables = _empty_tables()
-        self.older = [np.zeros(1, _SEEN) for _ in range(SUBTABLES)]
-        self._point()
+        self.generation, self._stop = 0, 0
+        self._hold([np.zeros(_least_size(s), _SEEN) for s in range(SUBTABLES)])
 
-    def _point(self) -> None:
-        self._at = [_addresses(self.tables), _addresses(self.older)]
-        self._sizes = [_lengths(self.tables), _lengths(self.older)]
+    def _hold(self, tables: list[Any]) -> None:
+        """Hold tables, all of which have been rebuilt in this generation."""
+        self.tables, self.filled = tables, np.zeros(SUBTABLES, np.int64)
+        # How many of a table's entries are of this generation, and of the one before.
+        self._newer, self._older = np.zeros((2, SUBTABLES), np.int64)
+        self._rebuilt = np.full(SUBTABLES, self.generation, np.int64)
+        self._pool = np.zeros((SUBTABLES, 0), _SEEN)
+        self._at = np.array([table.ctypes.data for table in tables], np.int64)
+        self._sizes = np.array([table.size for table in tables], np.int64)
 
     def grow(self, now_ms: int) -> None:
-        """Grow full tables, or begin a new generation, at the log's time."""
+        """Rebuild a table, or several full ones, or begin a new generation, at the log's time."""
         if self._counts[0] >= self._counts[1]:
             self._look_whether_over(now_ms)
-        for s in np.flatnonzero(self.filled + 1 > self._sizes[0] * FULL):
-            table = np.zeros(self.tables[s].size * 2, _SEEN)
-            _rehash(self.tables[s], table)
-            self.tables[s] = table
-            self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
+        for s in np.flatnonzero(self.filled + 1 > self._sizes * FULL).tolist():
+            self._rebuild(s)
+        behind = np.flatnonzero(self._rebuilt < self.generation)
+        if behind.size and self._counts[0] >= self._stop:
+            self._rebuild(int(behind[0]))
+        self._stop = int(self._counts[1])
+        if behind.size > 1:
+            self._stop = min(self._stop, int(self._counts[0]) + max(self.least // _REBUILDS, 1))
 
     def _look_whether_over(self, now_ms: int) -> None:
         held = int(self._counts[0])
         if self.born[0] < 0:
             self.born[0] = now_ms
         if held >= self.most or (held >= self.least and now_ms > self.born[0] + self.span_ms):
-            self.older = self.tables
-            self.tables = _empty_tables()
-            self.filled[:] = 0
+            # No entry is older than the generation that is forgotten now.
+            for s in np.flatnonzero(self._rebuilt < self.generation).tolist():
+                self._rebuild(s)
+            self.generation += 1
+            self._newer, self._older = np.zeros_like(self._newer), self._newer
             self.born[0] = now_ms
-            self._point()
             held = 0
         self._counts[:] = held, held + max(self.least // _LOOKS, 1)
+
+    def _rebuild(self, s: int) -> None:
+        """Rebuild a table without forgotten ids, with room for two generations as the last one."""
+        own, older = int(self._newer[s]), int(self._older[s])
+        if self._rebuilt[s] < self.generation:
+            size = int((older + max(own, older)) * _RESERVE / FULL) + _least_size(s)
+            table, old = self._room(s, size), self.tables[s].copy()
+            table.view(np.uint8)[:] = 0
+        else:
+            table = np.zeros(int((own + older) * GROWTH / FULL) + _least_size(s), _SEEN)
+            old = self.tables[s]
+        _rebuild(old, table, self.generation)
+        self.tables[s], self.filled[s], self._rebuilt[s] = table, own + older, self.generation
+        self._at[s], self._sizes[s] = table.ctypes.data, table.size
+
+    def _room(self, s: int, size: int) -> Any:
+        """Return the memory of a table of at least this size: that of all lies together.
+
+        Of one large block NumPy asks the system for large pages, where a search waits for less.
+        """
+        if not size <= self._pool.shape[1] <= 2 * size:
+            self._pool = np.zeros((SUBTABLES, int(size * _RESERVE)), _SEEN)
+        return self._pool[s]
 
     def note(self, ids: NameSpans, out: Any, begin: int) -> int:
         """Mark duplicates among the ids from `begin` in `out` (bool), and remember all.
@@ -197,8 +252,8 @@ class DuplicateFilter:
         """
         return int(
             _repeated(
-                self._at[0], self._sizes[0], self.filled, self._at[1], self._sizes[1], ids.at,
-                ids.sizes, out, begin, self._key, self._counts,
+                self._at, self._sizes, self.filled, self._newer, ids.at, ids.sizes, out, begin,
+                self._key, self._counts, self._stop, self.generation,
             )
         )  # fmt: skip
 
@@ -216,25 +271,30 @@ class DuplicateFilter:
         """
         out = np.zeros(len(ids.sizes), np.bool_)
         _known(
-            self._at[0], self._sizes[0], self._at[1], self._sizes[1], ids.at, ids.sizes, out,
-            self._key,
+            self._at, self._sizes, ids.at, ids.sizes, out, self._key, self.generation
         )  # fmt: skip
         return out
 
     def nbytes(self) -> int:
         """Return the bytes of both generations."""
-        return sum(table.nbytes for table in (*self.tables, *self.older))
+        return sum(table.nbytes for table in self.tables)
 
     def dump(self) -> dict[str, Any]:
-        """Return the state as named arrays."""
+        """Return the state as named arrays: each generation's hashes by table, and a free entry."""
+        sizes = np.array([self._newer, self._older]) + 1
+        newer, older = (np.zeros(own.sum(), _SEEN) for own in sizes)
+        begins = np.cumsum(sizes, axis=1) - sizes
+        for s, table in enumerate(self.tables):
+            parts = newer[begins[0, s] :], older[begins[1, s] :]
+            _split(table, s, self.generation, *parts)
         return {
             "key": self._key.copy(),
             "born": self.born.copy(),
             "counts": self._counts.copy(),
-            "sizes": self._sizes[0].copy(),
-            "tables": np.concatenate(self.tables),
-            "older_sizes": self._sizes[1].copy(),
-            "older": np.concatenate(self.older),
+            "sizes": sizes[0].copy(),
+            "tables": newer,
+            "older_sizes": sizes[1].copy(),
+            "older": older,
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
@@ -244,26 +304,32 @@ class DuplicateFilter:
             raise ValueError("hashes of ids have another type")
         if (key.shape, born.shape, counts.shape) != ((2,), (1,), (2,)):
             raise ValueError("hashes of ids have another shape")
-        self.tables, self.filled = _rebuilt(dumped["tables"], dumped["sizes"])
-        self.older, _ = _rebuilt(dumped["older"], dumped["older_sizes"])
-        if counts[0] != self.filled.sum():
+        newer, own = _hashes(dumped["tables"], dumped["sizes"])
+        older, others = _hashes(dumped["older"], dumped["older_sizes"])
+        if counts[0] != own.sum():
             raise ValueError("ids are not as many as their hashes")
+        sizes = ((others + np.maximum(own, others)) * _RESERVE / FULL).astype(np.int64)
+        self.generation, self._stop = 1, int(counts[1])
+        self._hold([np.zeros(size + _least_size(s), _SEEN) for s, size in enumerate(sizes)])
+        _distribute(older, 0, self._at, self._sizes)
+        _distribute(newer, 1, self._at, self._sizes)
+        self._newer[:], self._older[:], self.filled[:] = own, others, own + others
         self._key, self.born, self._counts = key.copy(), born.copy(), counts.copy()
-        self._point()
 
 
-def _rebuilt(dumped: Any, sizes: Any) -> tuple[list[Any], Any]:
-    """Return tables of some sizes with the hashes of a dump, and how many each holds."""
+def _least_size(number: int) -> int:
+    """Entries of an empty table: of different sizes, so that no two fill up at once."""
+    return _LEAST_SIZE + number
+
+
+def _hashes(dumped: Any, sizes: Any) -> tuple[Any, Any]:
+    """Return the hashes of a dump, and how many of them each table has."""
     if dumped.dtype != _SEEN or sizes.dtype != np.int64 or sizes.shape != (SUBTABLES,):
         raise ValueError("tables of ids have another type")
     if sizes.min() < 1 or sizes.sum() != dumped.size:
         raise ValueError("tables of ids have another size")
     hashes = dumped[dumped["low"] != 0]
-    number = ((hashes["low"] >> np.uint64(1)) & np.uint64(SUBTABLES - 1)).astype(np.int64)
-    filled = np.bincount(number, minlength=SUBTABLES)
-    # A search ends at a free entry: each table needs one.
-    if (filled >= sizes).any() and hashes.size:
-        raise ValueError("a table of ids is too full")
-    tables = [np.zeros(size, _SEEN) for size in sizes.tolist()]
-    _distribute(hashes, number, _addresses(tables), sizes)
-    return tables, filled
+    if (hashes["low"] & _ONE == 0).any():
+        raise ValueError("a hash of an id is none")
+    number = ((hashes["low"] & _PLACE) >> _ONE).astype(np.int64)
+    return hashes, np.bincount(number, minlength=SUBTABLES)

@@ -249,23 +249,16 @@ def _name_spans(columns: Any, at: Any, sizes: Any) -> None:
 
 
 @compiled()
-def _prefix_names(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
-    """Copy names with their `prefix:`, update addresses and lengths, and return the bytes."""
-    room = 0
-    for k in range(columns.size):
-        for row in range(sizes.shape[0]):
-            room += sizes[row, k] + 2 if sizes[row, k] >= 0 else 0
-    data, end = np.empty(room, np.uint8), int64(0)
-    for row in range(sizes.shape[0]):
-        for k in range(columns.size):
-            if sizes[row, k] < 0:
-                continue
-            data[end], data[end + 1] = prefixes[k], 58  # a colon
-            text = array_at(at[row, k], sizes[row, k], np.uint8)
-            for j in range(text.size):
-                data[end + 2 + j] = text[j]
-            at[row, k], sizes[row, k] = data.ctypes.data + end, text.size + 2
-            end += sizes[row, k]
+def _prefix_names(kinds: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
+    """Copy names with the `prefix:` of each one's kind, update addresses and lengths; the bytes."""
+    data, end = np.empty(sizes.sum() + 2 * sizes.size, np.uint8), int64(0)
+    for i in range(sizes.size):
+        data[end], data[end + 1] = prefixes[kinds[i]], 58  # a colon
+        text = array_at(at[i], sizes[i], np.uint8)
+        for j in range(text.size):
+            data[end + 2 + j] = text[j]
+        at[i], sizes[i] = data.ctypes.data + end, text.size + 2
+        end += sizes[i]
     return data
 
 
@@ -288,16 +281,15 @@ def decode_events(
     slots = accounts.slots_of(column_names(columns, _ACCOUNT, 2))
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     if columns.placed:
-        around = columns.at[_NETWORK : _ORIGIN + 1]
         named = column_names(columns, _NETWORK, len(AROUND))
-        shaped = columns.rows, len(AROUND)
-        data = _prefix_names(
-            around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped)
-        )
-        # Plus one: the slot of a null, the highest of all, wraps around to 0.
-        slots = entities.slots_of(named._replace(kept=data)) + np.uint32(1)
-        for k, name in enumerate(AROUND):
-            events[name] = slots[k :: len(AROUND)]
+        given = np.flatnonzero(named.sizes >= 0)
+        at, sizes, kinds = named.at[given], named.sizes[given], given % len(AROUND)
+        data = _prefix_names(kinds, _PREFIXES, at, sizes)
+        # Plus one: 0 says that nothing is given.
+        slots = np.zeros(named.sizes.size, np.uint32)
+        slots[given] = entities.slots_of(NameSpans(at, sizes, data)) + np.uint32(1)
+        for k in np.unique(kinds).tolist():
+            events[AROUND[k]] = slots[k :: len(AROUND)]
     return events
 
 

@@ -1,8 +1,10 @@
-"""String interner: exact, slots in order of first appearance, about thirty bytes per name.
+"""String interner: exact, slots in order of first appearance, about forty bytes per name.
 
-A Python dict from id to slot costs 127 bytes per id. Here names lie in arenas, and sixty-four small
-hash tables hold (tag, slot); a tag that matches is compared with the bytes. Small tables grow one
-at a time, so that no growth is noticeable. The hash is keyed (`keyed_hash`): senders choose names.
+A Python dict from id to slot costs 127 bytes per id. Here names lie in arenas, each in one record
+with its slot and its length, and sixty-four small hash tables hold (tag, place of the record); a
+tag that matches is compared with the bytes. Finding a name waits for two lines of memory, its entry
+and its record. Small tables grow one at a time, so that no growth is noticeable. The hash is keyed
+(`keyed_hash`): senders choose names.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from wavebreak.compiled.numba_runtime import (
     int64,
     load_u64,
     prefetch,
+    store_u64,
 )
 from wavebreak.features.keyed_hash import (
     HashKey,
@@ -39,6 +42,11 @@ _TABLE = np.dtype(
 FULL = 0.8
 GROWTH = 1.5
 _LONGEST = 255
+_HEAD = 5
+"""Bytes of a record before the name: its slot and its length, little-endian."""
+_SPACE = _HEAD + _LONGEST
+_ARENA_MAX = 1 << 32
+"""Maximum bytes of an arena: an entry holds a record's place in 32 bits."""
 BLOCK = 32
 
 
@@ -58,7 +66,7 @@ def _home(h: Any, capacity: int) -> int:
 
 
 @compiled()
-def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, int]:
+def _sought(subs: Any, name: int, size: int, h: Any) -> tuple[int, int]:
     """Return a name's slot (-1: none) and the index at which the search ended."""
     sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
     tag = np.int64(h >> np.uint64(34)) + 1
@@ -66,52 +74,50 @@ def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, i
     at = _home(h, sub.capacity)
     while table[at] != 0:
         if table[at] >> 32 == tag:
-            slot = int64(table[at] & 0xFFFFFFFF)
-            place = where[slot]
-            if (place >> 48) & 255 == size and equal_bytes(
-                name, sub.arena + (place & 0xFFFFFFFFFFFF), size
-            ):
-                return slot, at
+            record = sub.arena + (table[at] & 0xFFFFFFFF)
+            head = int64(load_u64(record))
+            if (head >> 32) & 255 == size and equal_bytes(name, record + _HEAD, size):
+                return head & 0xFFFFFFFF, at
         at = at + 1 if at + 1 < sub.capacity else 0
     return int64(-1), at
 
 
 @compiled()
-def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> int:
-    """Return a name's slot, assigned if new; -1 when a table, an arena or `where` is full."""
+def _insert(
+    subs: Any, where: Any, name: int, size: int, counts: Any, h: Any, at: int
+) -> int:  # fmt: skip
+    """Return the slot of a name that has none, whose search ended `at`; -1 if there is no room."""
     number = np.int64(h & np.uint64(SUBTABLES - 1))
     sub = subs[number]
-    slot, at = _sought(subs, where, name, size, h)
-    if slot >= 0:
-        return slot
     if (
         sub.n + 1 > sub.capacity * FULL
-        or sub.arena_n + size > sub.arena_size
+        or sub.arena_n + _SPACE > sub.arena_size
         or counts[0] >= where.size
     ):
         return -1
     slot = int64(counts[0])
     counts[0] += 1
+    store_u64(sub.arena + sub.arena_n, np.uint64(size << 32 | slot))
     arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
     text = carray(address_as_void_pointer(name), (size,), np.uint8)
+    begin = sub.arena_n + _HEAD
     for k in range(size):
-        arena[sub.arena_n + k] = text[k]
-    where[slot] = (number << 56) | (size << 48) | sub.arena_n
-    sub.arena_n += size
-    sub.n += 1
+        arena[begin + k] = text[k]
+    where[slot] = (number << 56) | (size << 48) | begin
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
-    table[at] = ((np.int64(h >> np.uint64(34)) + 1) << 32) | slot
+    table[at] = ((np.int64(h >> np.uint64(34)) + 1) << 32) | sub.arena_n
+    sub.arena_n = begin + size
+    sub.n += 1
     return slot
 
 
 @compiled()
 def _fetch(
-    subs: Any, where: Any, names: Any, sizes: Any, begin: int, end: int, low: Any, high: Any,
-    hashes: Any, entries: Any,
+    subs: Any, names: Any, sizes: Any, begin: int, end: int, low: Any, high: Any, hashes: Any
 ) -> None:  # fmt: skip
     """Hash a block of names and ask for all the memory that finding them will touch.
 
-    Three waits (the entry, the place, the bytes) are shared by the block, not paid by each name.
+    Two waits (the entry, the record) are shared by the block, not paid by each name.
     """
     for i in range(begin, end):
         if sizes[i] >= 0:
@@ -120,19 +126,13 @@ def _fetch(
             sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
             prefetch(sub.table + 8 * _home(h, sub.capacity))
     for i in range(begin, end):
-        entries[i - begin] = 0
         if sizes[i] >= 0:
             h = hashes[i - begin]
             sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
             table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
             entry = table[_home(h, sub.capacity)]
-            entries[i - begin] = entry
             if entry != 0:
-                prefetch(where.ctypes.data + 8 * (entry & 0xFFFFFFFF))
-    for i in range(begin, end):
-        if entries[i - begin] != 0:
-            place = where[entries[i - begin] & 0xFFFFFFFF]
-            prefetch(subs[place >> 56].arena + (place & 0xFFFFFFFFFFFF))
+                prefetch(sub.arena + (entry & 0xFFFFFFFF))
 
 
 @compiled()
@@ -141,14 +141,17 @@ def _intern(
     begin: int,
 ) -> int:  # fmt: skip
     """Assign slots to names from index `begin`; return where it stopped (the length: all done)."""
-    hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
+    hashes = np.zeros(BLOCK, np.uint64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
-        _fetch(subs, where, names, sizes, block, end, low, high, hashes, entries)
+        _fetch(subs, names, sizes, block, end, low, high, hashes)
         for i in range(block, end):
             out[i] = 0xFFFFFFFF
             if sizes[i] >= 0:
-                slot = _slot(subs, where, names[i], sizes[i], counts, hashes[i - block])
+                h = hashes[i - block]
+                slot, at = _sought(subs, names[i], sizes[i], h)
+                if slot < 0:
+                    slot = _insert(subs, where, names[i], sizes[i], counts, h, at)
                 if slot < 0:
                     return int64(i)
                 out[i] = slot
@@ -156,15 +159,28 @@ def _intern(
 
 
 @compiled()
-def _find(
-    subs: Any, where: Any, names: Any, sizes: Any, out: Any, low: Any, high: Any
-) -> None:  # fmt: skip
+def _find(subs: Any, names: Any, sizes: Any, out: Any, low: Any, high: Any) -> None:
     """Look up slots of names, -1 for a name without; assigns none."""
     for i in range(out.size):
         out[i] = -1
         if sizes[i] >= 0:
             h = hash_bytes(names[i], sizes[i], low, high)
-            out[i], _ = _sought(subs, where, names[i], sizes[i], h)
+            out[i], _ = _sought(subs, names[i], sizes[i], h)
+
+
+@compiled()
+def _pack(subs: Any, where: Any, begins: Any, places: Any, texts: Any) -> None:
+    """Copy names next to one another, those of an arena from where it `begins`, by their slots."""
+    ends = np.zeros(SUBTABLES, np.int64)
+    for slot in range(places.size):
+        number, size = where[slot] >> 56, (where[slot] >> 48) & 255
+        at = subs[number].arena + (where[slot] & 0xFFFFFFFFFFFF)
+        text = carray(address_as_void_pointer(at), (size,), np.uint8)
+        to = begins[number] + ends[number]
+        for k in range(size):
+            texts[to + k] = text[k]
+        places[slot] = (number << 56) | (size << 48) | ends[number]
+        ends[number] += size
 
 
 @compiled()
@@ -231,6 +247,7 @@ class Interner:
             np.zeros(int(1024 * GROWTH ** (s / SUBTABLES)), np.uint8) for s in range(SUBTABLES)
         ]
         self.subs = np.zeros(SUBTABLES, _TABLE)
+        self._block, self._taken = np.zeros(0, np.int64), 0
         self._point()
 
     def __len__(self) -> int:
@@ -245,7 +262,7 @@ class Interner:
 
     @property
     def where(self) -> Any:
-        """Packed address of each slot's name, as `_slot` packs it."""
+        """Packed address of each slot's name, as `_insert` packs it."""
         return self._where.records
 
     def _grow(self) -> None:
@@ -256,15 +273,30 @@ class Interner:
         subs = self.subs
         full = subs["n"] + 1 > subs["capacity"] * FULL
         for s in np.flatnonzero(full):
-            table = np.zeros(int(subs["capacity"][s] * GROWTH) + 1, np.int64)
+            table = self._room(int(subs["capacity"][s] * GROWTH) + 1)
             _move(self.tables[s], table)
             self.tables[s] = table
-        long = subs["arena_n"] + _LONGEST * 2 > subs["arena_size"]
+        long = subs["arena_n"] + _SPACE > subs["arena_size"]
         for s in np.flatnonzero(long):
-            arena = np.zeros(int(subs["arena_size"][s] * GROWTH) + _LONGEST * 4, np.uint8)
+            size = int(subs["arena_size"][s] * GROWTH) + 4 * _SPACE
+            if subs["arena_n"][s] + _SPACE > _ARENA_MAX:
+                raise MemoryError("names need more than 256 GiB")
+            arena = np.zeros(min(size, _ARENA_MAX), np.uint8)
             arena[: subs["arena_n"][s]] = self.arenas[s][: subs["arena_n"][s]]
             self.arenas[s] = arena
         self._point(np.flatnonzero(full | long))
+
+    def _room(self, size: int) -> Any:
+        """Return the memory of a table: those that grow one after the other lie together.
+
+        Of one large block NumPy asks the system for large pages, where a search waits for less.
+        """
+        begin, self._taken = self._taken, self._taken + size
+        if self._taken > self._block.size:
+            # The first table that grows is the smallest.
+            self._block = np.zeros(int(size * SUBTABLES * (1 + GROWTH) / 2), np.int64)
+            begin, self._taken = 0, size
+        return self._block[begin : self._taken]
 
     def slots(self, column: pa.Array) -> Any:
         """Return the slot of each name (uint32), assigned if new; 0xFFFFFFFF for a null."""
@@ -290,7 +322,7 @@ class Interner:
     def find_of(self, names: NameSpans) -> Any:
         """Return the slot of each name, as `find`, by address."""
         out = np.zeros(names.sizes.size, np.int64)
-        _find(self.subs, self.where, names.at, names.sizes, out, *self._key)
+        _find(self.subs, names.at, names.sizes, out, *self._key)
         return out
 
     def texts(self, slots: Any) -> pa.Array:
@@ -321,14 +353,14 @@ class Interner:
         return longest
 
     def dump(self) -> dict[str, Any]:
-        """Return the state as named arrays: the names, without the tables that find them."""
-        lengths = [int(sub["arena_n"]) for sub in self.subs]
-        arenas = [self.arenas[s][: lengths[s]] for s in range(SUBTABLES)]
-        return {
-            "where": self.where[: len(self)],
-            "arenas": np.concatenate(arenas),
-            "lengths": np.array(lengths, np.int64),
-        }
+        """Return the state as named arrays: the names, without the tables that find them.
+
+        They lie in it without slots and lengths, which `where` tells.
+        """
+        lengths = self.subs["arena_n"] - _HEAD * self.subs["n"]
+        where, arenas = np.empty(len(self), np.int64), np.empty(int(lengths.sum()), np.uint8)
+        _pack(self.subs, self.where, np.cumsum(lengths) - lengths, where, arenas)
+        return {"where": where, "arenas": arenas, "lengths": lengths}
 
     def load(self, dumped: dict[str, Any]) -> None:
         """Restore the names of a dump, into tables of this interner's own key.

@@ -6,6 +6,10 @@ against its limits as it is written, and a row with a value out of bounds is mar
 `field_limits.validate_event` to decide. `gather_batches` copies Arrow batches of the wire's own
 types into such buffers, directly from their memory: Arrow checks that buffers are as large as the
 rows need, and the compiled code checks that texts lie within them.
+
+In its loops compiled code takes no array out of a tuple and gives none to a function that is copied
+into it: each time the array's owners are counted, by an atomic instruction that costs ten times
+what a value does. It gives addresses.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from wavebreak.compiled.arrow_cdata import (
     is_given,
     struct_members,
 )
-from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.compiled.numba_runtime import compiled, int64, load_u8
 from wavebreak.io.field_limits import BY_ROW, EITHER, LIMITS, Limit, milliseconds
 from wavebreak.schema.events import (
     CODES,
@@ -49,15 +53,18 @@ from wavebreak.schema.events import (
     null_columns,
 )
 
-_PLACES = 1024
+_PLACES = 2048
 
 
 class EnumTable(NamedTuple):
-    """Perfect-hash table: the slot of a word follows from its length and four letters."""
+    """Perfect-hash table: the slot of a word follows from its length and four letters.
+
+    `spelt` has each word's letters, filled up with zeros to words of eight bytes.
+    """
 
     factors: NDArray[np.int64]
     at: NDArray[np.int16]
-    spelt: NDArray[np.uint8]
+    spelt: NDArray[np.uint64]
     sizes: NDArray[np.int64]
 
 
@@ -84,26 +91,10 @@ def build_enum_table(words: Sequence[str]) -> EnumTable:
             break
     at = np.full(_PLACES, -1, np.int16)
     at[places] = np.arange(len(words))
-    longest = max(map(len, letters))
-    spelt = np.array([list(w.ljust(longest, b"\0")) for w in letters], np.uint8)
-    return EnumTable(factors, at, spelt, np.array(list(map(len, letters)), np.int64))
-
-
-@compiled(inline="always")
-def find_word(text: Any, at: Any, size: Any, words: Any) -> Any:
-    """In compiled code: return the index of the word of `size` letters at `at`, or -1."""
-    if size < 1 or size > words.spelt.shape[1]:
-        return int64(-1)
-    hashed = words.factors[0] * size + words.factors[1] * text[at]
-    hashed += words.factors[2] * text[at + size // 3]
-    hashed += words.factors[3] * text[at + 2 * size // 3] + words.factors[4] * text[at + size - 1]
-    word = int64(words.at[hashed % _PLACES])
-    if word < 0 or words.sizes[word] != size:
-        return int64(-1)
-    for k in range(size):
-        if words.spelt[word, k] != text[at + k]:
-            return int64(-1)
-    return word
+    width = -(-max(map(len, letters)) // 8) * 8
+    spelt = np.array([list(w.ljust(width, b"\0")) for w in letters], np.uint8)
+    sizes = np.array(list(map(len, letters)), np.int64)
+    return EnumTable(factors, at, spelt.view(np.uint64), sizes)
 
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
@@ -227,7 +218,7 @@ TEXT, WORD, LONG, SHORT, FLAG = range(5)
 
 _REASONS = tuple(dict.fromkeys(word for words in REASONS.values() for word in words))
 _OF_FIELD: dict[str, tuple[str, ...]] = {"type": TYPES, "reason": _REASONS, **CODES}
-_ALL = sorted({word for words in _OF_FIELD.values() for word in words})
+_ALL = sorted({*NAMES, *(word for words in _OF_FIELD.values() for word in words)})
 NO_CODE = 255
 """The code of a word that is not in the enumeration."""
 
@@ -251,15 +242,38 @@ _CODES = np.array(
 )
 
 
-class FieldTables(NamedTuple):
-    """Field tables for compiled code: each field's kind, all words, each field's code of a word."""
-
-    kinds: NDArray[np.uint8]
-    words: EnumTable
-    codes: NDArray[np.uint8]
+_FACTORS, _PLACE_OF, _SPELT, _SIZES = build_enum_table(_ALL)
+_FIELDS_OF = np.array([NAMES.index(w) if w in NAMES else -1 for w in _ALL], np.int64)
 
 
-FIELD_TABLES = FieldTables(KINDS, build_enum_table(_ALL), _CODES)
+@compiled(inline="always")
+def _word_at(at: Any, size: Any) -> Any:
+    """Return the index in _ALL of the word of `size` letters at an address, or -1."""
+    if size < 1 or size > 8 * _SPELT.shape[1]:
+        return int64(-1)
+    hashed = _FACTORS[0] * size + _FACTORS[1] * load_u8(at) + _FACTORS[2] * load_u8(at + size // 3)
+    hashed += _FACTORS[3] * load_u8(at + 2 * size // 3) + _FACTORS[4] * load_u8(at + size - 1)
+    word = int64(_PLACE_OF[hashed & (_PLACES - 1)])
+    if word < 0 or _SIZES[word] != size:
+        return int64(-1)
+    for k in range(size):
+        if (_SPELT[word, k >> 3] >> np.uint64(8 * (k & 7))) & np.uint64(255) != load_u8(at + k):
+            return int64(-1)
+    return word
+
+
+@compiled(inline="always")
+def field_named(at: Any, size: Any) -> Any:
+    """In compiled code: the field whose name is the `size` letters at an address, or -1."""
+    word = _word_at(at, size)
+    return _FIELDS_OF[word] if word >= 0 else int64(-1)
+
+
+@compiled(inline="always")
+def enum_code(at: Any, size: Any, field: Any) -> Any:
+    """In compiled code: a field's code of the word of `size` letters at an address, or NO_CODE."""
+    word = _word_at(at, size)
+    return _CODES[field, word] if word >= 0 else np.uint8(NO_CODE)
 
 
 def _bounds(name: str) -> tuple[int, int]:
@@ -367,60 +381,39 @@ def text_offsets(sheet: Any, field: Any) -> Any:
 
 
 @compiled(inline="always")
-def enum_code(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
-    """In compiled code: a field's code of the word at `at`, or NO_CODE."""
-    word = find_word(text, at, size, known.words)
-    return known.codes[field, word] if word >= 0 else np.uint8(NO_CODE)
-
-
-@compiled(inline="always")
-def mark_field(good: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: mark a field as given in a row, or the row as doubtful."""
-    if good:
-        sheet.present[row] |= int64(1) << field
-        sheet.many[field] += 1
-    else:
-        sheet.doubt[row] = True
-
-
-@compiled(inline="always")
-def write_number(value: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: write a whole number that is within a field's bounds."""
+def number_columns(sheet: Any, field: Any) -> Any:
+    """In compiled code: a field's numbers as 64 bits and as 32; its kind says which they are."""
     begin, rows = sheet.where[field, 1], len(sheet.present)
-    if KINDS[field] == LONG:
-        sheet.memory[begin:][: 8 * rows].view(np.int64)[row] = value
-    else:
-        sheet.memory[begin:][: 4 * rows].view(np.int32)[row] = value
-
-
-@compiled(inline="always")
-def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: write true or false over an initial false."""
-    sheet.memory[sheet.where[field, 1] + (row >> 3)] |= int64(value) << (row & 7)
+    longs = sheet.memory[begin:][: 8 * (rows if KINDS[field] == LONG else 0)].view(np.int64)
+    return longs, sheet.memory[begin:][: 4 * rows].view(np.int32)
 
 
 @compiled()
 def _check_rows(sheet: Any, rules: Any) -> None:
     """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
     may, must, either, choices, allowed = rules
-    rows = len(sheet.present)
-    types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
+    where, memory, present, doubt, many = sheet
+    rows = len(present)
+    types = memory[where[_TYPE, 1] :][:rows]
     for row in range(rows):
-        fields = int64(sheet.present[row])
+        fields = int64(present[row])
         code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
         wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
         wrong |= code == NO_CODE or fields & _ROW_BY_ROW != 0
         for k in range(len(choices)):
             if fields >> choices[k] & 1:
-                word = sheet.memory[sheet.where[choices[k], 1] + row]
+                word = memory[where[choices[k], 1] + row]
                 wrong |= allowed[k, code] >> word & 1 == 0
-        sheet.doubt[row] |= wrong
-    for field in range(len(sheet.many)):
-        if 0 < sheet.many[field] < rows:
-            bits = sheet.memory[sheet.where[field, 0] :]
-            for row in range(rows):
-                bits[row >> 3] |= (sheet.present[row] >> field & 1) << (row & 7)
+        doubt[row] |= wrong
+    for field in range(len(many)):
+        if 0 < many[field] < rows:
+            bits = memory[where[field, 0] :]
+            for begin in range(0, rows, 8):
+                byte = 0
+                for row in range(begin, min(begin + 8, rows)):
+                    byte |= (present[row] >> field & 1) << (row & 7)
+                bits[begin >> 3] = byte
 
 
 def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
@@ -476,7 +469,7 @@ def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
     if rows < 0 or room.max() > _MOST:
         return None
     buffers = allocate_buffers(rows, room.tolist())
-    if not _copy_batches(parts, forms, BOUNDS, FIELD_TABLES, buffers) or not _check_texts(buffers):
+    if not _copy_batches(parts, forms, BOUNDS, buffers) or not _check_texts(buffers):
         return None
     return finish_columns(buffers)
 
@@ -597,12 +590,12 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
 
     -1 where an offset decreases or exceeds the last.
     """
-    rows, begin = column[LENGTH], column[OFFSET]
+    rows, begin, present, doubt = column[LENGTH], column[OFFSET], sheet.present, sheet.doubt
     buffers, starts, before, last = _span(column)
     at = sheet.where[field, 2] + to
     sheet.memory[at : at + last - before] = array_at(buffers[2] + before, last - before, np.uint8)
     offsets = text_offsets(sheet, field)
-    many, shift = int64(0), to - before
+    many, given, shift, bit = int64(0), int64(0), to - before, int64(1) << field
     low, high = bounds[field]
     for k in range(rows):
         after = int64(starts[k + 1])
@@ -610,42 +603,52 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
             return int64(-1)
         if is_given(buffers[0], begin + k):
             many += 1
-            mark_field(low <= after - before <= high, row + k, field, sheet)
+            if low <= after - before <= high:
+                present[row + k] |= bit
+                given += 1
+            else:
+                doubt[row + k] = True
         offsets[row + k + 1] = after + shift
         before = after
+    sheet.many[field] += given
     return many
 
 
 @compiled(inline="always")
-def _is_ascii(text: Any, at: Any, end: Any) -> Any:
+def _is_ascii(at: Any, end: Any) -> Any:
     high = np.uint8(0)
     for k in range(at, end):
-        high |= text[k]
+        high |= load_u8(k)
     return high < 128
 
 
 @compiled()
-def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
+def _words(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     """Write a column of words as codes; returns the number of words, -1 as `_texts` does.
 
     An unknown word must be ASCII, else the result is -1.
     """
-    rows, begin = column[LENGTH], column[OFFSET]
+    rows, begin, present, doubt = column[LENGTH], column[OFFSET], sheet.present, sheet.doubt
     buffers, starts, before, last = _span(column)
-    text, codes = array_at(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
-    many = int64(0)
+    codes, bit = sheet.memory[sheet.where[field, 1] :], int64(1) << field
+    many, given, text = int64(0), int64(0), buffers[2]
     for k in range(rows):
         after = int64(starts[k + 1])
         if after < before or after > last:
             return int64(-1)
         if is_given(buffers[0], begin + k):
             many += 1
-            code = enum_code(text, before, after - before, field, known)
-            if code == NO_CODE and not _is_ascii(text, before, after):
+            code = enum_code(text + before, after - before, field)
+            if code != NO_CODE:
+                codes[row + k] = code
+                present[row + k] |= bit
+                given += 1
+            elif _is_ascii(text + before, text + after):
+                doubt[row + k] = True
+            else:
                 return int64(-1)
-            mark_field(code != NO_CODE, row + k, field, sheet)
-            codes[row + k] = code if code != NO_CODE else 0
         before = after
+    sheet.many[field] += given
     return many
 
 
@@ -653,36 +656,45 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
 def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet: Any) -> Any:
     """Write a column of whole numbers, 32 or 64 bits; returns the number of values."""
     rows, begin, wide = column[LENGTH], column[OFFSET], holds == LONG
-    buffers = array_at(column[BUFFERS], 2, np.int64)
+    buffers, present, doubt = array_at(column[BUFFERS], 2, np.int64), sheet.present, sheet.doubt
+    to_longs, to_shorts = number_columns(sheet, field)
     longs = array_at(buffers[1] + 8 * begin, rows, np.int64)
     shorts = array_at(buffers[1] + 4 * begin, rows, np.int32)
-    many, (low, high) = int64(0), bounds[field]
+    many, given, (low, high), bit = int64(0), int64(0), bounds[field], int64(1) << field
     for k in range(rows):
         if is_given(buffers[0], begin + k):
             many += 1
             value = longs[k] if wide else int64(shorts[k])
-            good = low <= value <= high
-            mark_field(good, row + k, field, sheet)
-            write_number(value if good else 0, row + k, field, sheet)
+            if not low <= value <= high:
+                doubt[row + k] = True
+                continue
+            given += 1
+            present[row + k] |= bit
+            if len(to_longs):
+                to_longs[row + k] = value
+            else:
+                to_shorts[row + k] = value
+    sheet.many[field] += given
     return many
 
 
 @compiled()
 def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     """Write a column of flags; returns the number of values."""
-    begin = column[OFFSET]
-    buffers = array_at(column[BUFFERS], 2, np.int64)
+    begin, present, bit = column[OFFSET], sheet.present, int64(1) << field
+    buffers, bits = array_at(column[BUFFERS], 2, np.int64), sheet.memory[sheet.where[field, 1] :]
     many = int64(0)
     for k in range(column[LENGTH]):
         if is_given(buffers[0], begin + k):
             many += 1
-            mark_field(True, row + k, field, sheet)
-            write_flag(is_given(buffers[1], begin + k), row + k, field, sheet)
+            present[row + k] |= bit
+            bits[row + k >> 3] |= int64(is_given(buffers[1], begin + k)) << (row + k & 7)
+    sheet.many[field] += many
     return many
 
 
 @compiled()
-def _copy_batches(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bool:
+def _copy_batches(parts: Any, forms: Any, bounds: Any, sheet: Any) -> bool:
     """Copy the batches that `_measure` measured; False where a buffer is damaged."""
     row, to = int64(0), np.zeros(len(bounds), np.int64)
     for part in range(len(parts)):
@@ -693,8 +705,8 @@ def _copy_batches(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -
             column = struct_members(columns[child])
             field, holds = int64(forms[part, 0, child]), forms[part, 1, child]
             seen |= int64(1) << field
-            if known.kinds[field] == WORD:
-                many = _words(column, row, field, known, sheet)
+            if KINDS[field] == WORD:
+                many = _words(column, row, field, sheet)
             elif holds == TEXT:
                 many = _texts(column, row, field, to[field], bounds, sheet)
                 to[field] += _text_size(column)
@@ -705,7 +717,7 @@ def _copy_batches(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -
             if many < 0 or (column[NULLS] >= 0 and column[NULLS] != rows - many):
                 return False
         for field in range(len(bounds)):
-            if known.kinds[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:
+            if KINDS[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:
                 text_offsets(sheet, field)[row + 1 : row + rows + 1] = to[field]
         row += rows
     return True

@@ -3,6 +3,9 @@
 It accepts less than JSON allows: one object per line, the schema's field names, each once and
 without escapes, texts without escapes, whole numbers without a sign. Any other line, valid or not,
 is marked `odd`, and the caller has a JSON library read it.
+
+What writes a stream gives fields in the same order again and again. The scanner remembers which
+field followed each field last, and looks for that name first, eight bytes at a time.
 """
 
 from __future__ import annotations
@@ -12,10 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.compiled.numba_runtime import compiled, int64, load_u64, store_u64
+from wavebreak.compiled.numba_runtime import (
+    address_as_void_pointer,
+    address_of,
+    carray,
+    compiled,
+    int64,
+    load_u8,
+    load_u64,
+    store_u64,
+)
 from wavebreak.io.arrow_columns import (
     BOUNDS,
-    FIELD_TABLES,
     FLAG,
     KINDS,
     NAMES,
@@ -25,14 +36,11 @@ from wavebreak.io.arrow_columns import (
     DecodedColumns,
     Mask,
     allocate_buffers,
-    build_enum_table,
     enum_code,
-    find_word,
+    field_named,
     finish_columns,
-    mark_field,
+    number_columns,
     text_offsets,
-    write_flag,
-    write_number,
 )
 from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
 
@@ -45,7 +53,19 @@ MOST = (1 << 31) - 1
 """Maximum bytes per scan: positions in a text have 32 bits."""
 
 
-_NAMES = build_enum_table(NAMES)
+_QUOTED = [f'"{name}":'.encode() for name in NAMES]
+_KEY_BYTES = -(-max(map(len, _QUOTED)) // 8) * 8
+
+
+def _words(texts: list[bytes]) -> NDArray[np.uint64]:
+    """Return texts as words of eight bytes, `_KEY_BYTES` each."""
+    whole = b"".join(text.ljust(_KEY_BYTES, b"\0") for text in texts)
+    return np.frombuffer(whole, np.uint64).reshape(len(texts), -1)
+
+
+_KEYS, _KEY_SIZES = _words(_QUOTED), np.array(list(map(len, _QUOTED)), np.int64)
+"""Each field's `"name":`, and its bytes."""
+_KEY_BITS = _words([b"\xff" * len(key) for key in _QUOTED])
 
 
 class Scanned(NamedTuple):
@@ -56,170 +76,242 @@ class Scanned(NamedTuple):
 
 
 @compiled(inline="always")
-def _past_blanks(text: Any, at: Any) -> Any:
-    while text[at] == _SPACE or text[at] == _TAB or text[at] == _RETURN:
+def _past_blanks(at: Any) -> Any:
+    while load_u8(at) == _SPACE or load_u8(at) == _TAB or load_u8(at) == _RETURN:
         at += 1
     return at
 
 
 @compiled(inline="always")
-def _end_of_text(text: Any, at: Any) -> Any:
+def _end_of_text(at: Any, end: Any) -> Any:
     """Return the end of the text at `at`; -1 where an escape or control character comes first."""
-    base = text.ctypes.data
-    while at + 8 <= len(text):
-        word = load_u64(base + at)
+    while at + 8 <= end:
+        word = load_u64(at)
         bits = equal_bytes(word, _QUOTE) | equal_bytes(word, _ESCAPE) | control_bytes(word)
         if bits != 0:
             at += lowest(bits)
-            return at if text[at] == _QUOTE else int64(-1)
+            return at if load_u8(at) == _QUOTE else int64(-1)
         at += 8
-    while text[at] != _QUOTE:
-        if text[at] < _SPACE or text[at] == _ESCAPE:
+    while load_u8(at) != _QUOTE:
+        if load_u8(at) < _SPACE or load_u8(at) == _ESCAPE:
             return int64(-1)
         at += 1
     return at
 
 
 @compiled(inline="always")
-def _flag_at(text: Any, at: Any) -> Any:
+def _flag_at(at: Any) -> Any:
     """Return the length of `true` or `false` at `at`, or 0."""
-    if text[at] == _T and text[at + 1] == _R and text[at + 2] == _U and text[at + 3] == _E:
-        return 4
-    if text[at] == _F and text[at + 1] == _A and text[at + 2] == _L and text[at + 3] == _S:
-        return 5 if text[at + 4] == _E else 0
-    return 0
+    size = int64(0)
+    if load_u8(at) == _T and load_u8(at + 1) == _R and load_u8(at + 2) == _U:
+        size = int64(4)
+    elif load_u8(at) == _F and load_u8(at + 1) == _A and load_u8(at + 2) == _L:
+        size = int64(5) if load_u8(at + 3) == _S else int64(0)
+    return size if size and load_u8(at + size - 1) == _E else int64(0)
 
 
 @compiled(inline="always")
-def _value_at(text: Any, at: Any, kind: Any) -> Any:
+def _are_digits(word: Any) -> Any:
+    """Whether eight bytes are digits: their upper halves are 3, and with 6 more as well."""
+    ones = np.uint64(0x0101010101010101)
+    uppers, threes = ones * np.uint64(0xF0), ones * np.uint64(0x30)
+    return (word & uppers) == threes and ((word + ones * np.uint64(6)) & uppers) == threes
+
+
+@compiled(inline="always")
+def _eight_digits(word: Any) -> Any:
+    """Return the number of eight digits: pairs, then fours, then both, each in one product."""
+    pairs = (word & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(2561) >> np.uint64(8)
+    fours = (pairs & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601) >> np.uint64(16)
+    both = (fours & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001) >> np.uint64(32)
+    return int64(both)
+
+
+@compiled(inline="always")
+def _is_key(at: Any, field: Any) -> Any:
+    """Whether a field's name and a colon begin at `at`; at least _KEY_BYTES follow."""
+    differ = np.uint64(0)
+    for k in range(_KEY_BYTES >> 3):
+        differ |= (load_u64(at + 8 * k) ^ _KEYS[field, k]) & _KEY_BITS[field, k]
+    return differ == np.uint64(0)
+
+
+@compiled(inline="always")
+def _key_at(at: Any, end: Any, likely: Any) -> Any:
+    """Return the field whose name is at `at` (-1: none), and the position of its value."""
+    if at + _KEY_BYTES <= end and _is_key(at, likely):
+        return likely, _past_blanks(at + _KEY_SIZES[likely])
+    closing = _end_of_text(at + 1, end) if load_u8(at) == _QUOTE else int64(-1)
+    field = field_named(at + 1, closing - at - 1) if closing >= 0 else int64(-1)
+    if field < 0:
+        return int64(-1), at
+    at = _past_blanks(closing + 1)
+    return (field, _past_blanks(at + 1)) if load_u8(at) == _COLON else (int64(-1), at)
+
+
+@compiled(inline="always")
+def _value_at(at: Any, end: Any, kind: Any) -> Any:
     """Return the position after the value at `at` (-1: of another kind), and the value."""
     if kind in (TEXT, WORD):
-        end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
-        return (end + 1, end - at - 1) if end >= 0 else (int64(-1), int64(0))
+        closing = _end_of_text(at + 1, end) if load_u8(at) == _QUOTE else int64(-1)
+        return (closing + 1, closing - at - 1) if closing >= 0 else (int64(-1), int64(0))
     if kind == FLAG:
-        size = _flag_at(text, at)
+        size = _flag_at(at)
         return (at + size, int64(size == 4)) if size else (int64(-1), int64(0))
     number, first = int64(0), at
-    while _ZERO <= text[at] <= _NINE and at - first <= _DIGITS:
-        number = number * 10 + (text[at] - _ZERO)
+    if at + 8 <= end and _are_digits(load_u64(at)):
+        number, at = _eight_digits(load_u64(at)), at + 8
+    while _ZERO <= load_u8(at) <= _NINE and at - first <= _DIGITS:
+        number = number * 10 + (load_u8(at) - _ZERO)
         at += 1
-    long = at - first > _DIGITS or (at - first > 1 and text[first] == _ZERO)
+    long = at - first > _DIGITS or (at - first > 1 and load_u8(first) == _ZERO)
     return (int64(-1), int64(0)) if at == first or long else (at, number)
-
-
-@compiled(inline="always")
-def _scan_line(
-    text: Any, at: Any, row: Any, values: Any, begins: Any, kinds: Any, names: Any,
-    room: Any,
-) -> Any:  # fmt: skip
-    """Scan the line at `at`; returns its fields as bits, and the position reached.
-
-    Every step stops at a newline at the latest: nothing is read beyond the line.
-    """
-    present = int64(0)
-    at = _past_blanks(text, at)
-    separator = _OPEN
-    while text[at] == separator:
-        at = _past_blanks(text, at + 1)
-        end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
-        field = find_word(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
-        if field < 0 or (present >> field) & 1:
-            return int64(0), at
-        at = _past_blanks(text, end + 1)
-        if text[at] != _COLON:
-            return int64(0), at
-        at = _past_blanks(text, at + 1)
-        begins[field, row] = at + 1
-        end, value = _value_at(text, at, kinds[field])
-        if end < 0:
-            return int64(0), at
-        values[field, row] = value
-        room[field] += value if kinds[field] == TEXT else 0
-        present |= int64(1) << field
-        at = _past_blanks(text, end)
-        separator = _COMMA
-    if text[at] != _CLOSE:
-        return int64(0), at
-    return present, _past_blanks(text, at + 1)
 
 
 @compiled()
 def _scan(
-    text: Any, ends: Any, longest: Any, present: Any, values: Any, begins: Any, kinds: Any,
-    names: Any, room: Any,
+    text: Any, ends: Any, longest: Any, present: Any, values: Any, begins: Any
 ) -> Any:  # fmt: skip
     """Find the fields of each line (0 for odd ones); returns the fields of any line.
 
-    `room` receives the possible bytes of text by field.
+    Every step stops at a newline at the latest: nothing is taken from beyond the line.
     """
-    start, somewhere = int64(0), int64(0)
+    base = start = address_of(text)
+    end, somewhere, none = base + len(text), int64(0), len(KINDS)
+    # For each field, and last for a line's begin: the field that came after it.
+    following = np.zeros(none + 1, np.int64)
     for row in range(len(ends)):
-        fields, at = int64(0), int64(0)
-        if ends[row] - start <= longest:
-            fields, at = _scan_line(text, start, row, values, begins, kinds, names, room)
-        present[row] = fields if at == ends[row] else 0
-        somewhere |= int64(present[row])
-        start = ends[row] + 1
+        fields, before, separator, at = int64(0), none, _OPEN, start
+        present[row], start = 0, base + ends[row] + 1
+        if start - at > longest + 1:
+            continue
+        at = _past_blanks(at)
+        while at >= 0 and load_u8(at) == separator:
+            field, at = _key_at(_past_blanks(at + 1), end, following[before])
+            if field < 0 or (fields >> field) & 1:
+                at = int64(-1)
+                break
+            following[before] = before = field
+            begins[field, row] = at + 1 - base
+            at, values[field, row] = _value_at(at, end, KINDS[field])
+            fields |= int64(1) << field
+            at = _past_blanks(at) if at >= 0 else at
+            separator = _COMMA
+        if at >= 0 and load_u8(at) == _CLOSE and _past_blanks(at + 1) == start - 1:
+            present[row] = fields
+            somewhere |= fields
     return somewhere
 
 
+@compiled()
+def _measure(present: Any, values: Any, room: Any) -> None:
+    """Write the bytes of text by field to `room`, where it is 0."""
+    for field in range(len(KINDS)):
+        if room[field] == 0 and KINDS[field] == TEXT:
+            size = int64(0)
+            for row in range(len(present)):
+                size += values[field, row] if present[row] >> field & 1 else 0
+            room[field] = size
+
+
 @compiled(inline="always")
-def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
+def _copy(at: Any, end: Any, size: Any, to: Any) -> None:
     """Copy letters eight at a time where the text is long enough; the column has spare room."""
-    if at + size + 8 <= len(text):
-        source, target = text.ctypes.data + at, column.ctypes.data + to
+    if at + size + 8 <= end:
         for k in range(0, size, 8):
-            store_u64(target + k, load_u64(source + k))
+            store_u64(to + k, load_u64(at + k))
     else:
+        column = carray(address_as_void_pointer(to), (size,), np.uint8)
         for k in range(size):
-            column[to + k] = text[at + k]
+            column[k] = load_u8(at + k)
 
 
 @compiled()
-def _laid_out(
-    text: Any,
-    present: Any,
-    values: Any,
-    begins: Any,
-    field: Any,
-    bounds: Any,
-    known: Any,
-    sheet: Any,
-) -> None:
-    """Write the column of a field."""
-    kind, to, (low, high) = known.kinds[field], int64(0), bounds[field]
-    offsets, column = text_offsets(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
-    codes = sheet.memory[sheet.where[field, 1] :]
+def _lay_texts(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> Any:
+    """Write a column of texts; returns the number of rows that give one."""
+    offsets, column = text_offsets(sheet, field), address_of(sheet.memory) + sheet.where[field, 2]
+    present, doubt, (low, high) = sheet.present, sheet.doubt, BOUNDS[field]
+    base, end, to, many = address_of(text), address_of(text) + len(text), int64(0), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
-            value, at = values[field, row], int64(begins[field, row])
-            good = low <= value <= high
-            if kind == TEXT:
-                _copied(text, at, value, column, to)
-                to += value
-            elif kind == WORD:
-                code = enum_code(text, at, value, field, known)
-                good = code != NO_CODE
-                codes[row] = code if good else 0
-            elif kind == FLAG:
-                good = True
-                write_flag(value, row, field, sheet)
-            elif good:
-                write_number(value, row, field, sheet)
-            mark_field(good, row, field, sheet)
-        if kind == TEXT:
-            offsets[row + 1] = to
+            size = values[field, row]
+            _copy(base + begins[field, row], end, size, column + to)
+            to += size
+            if low <= size <= high:
+                many += 1
+            else:
+                present[row] ^= int64(1) << field
+                doubt[row] = True
+        offsets[row + 1] = to
+    return many
 
 
 @compiled()
-def _laid(
-    text: Any, present: Any, values: Any, begins: Any, bounds: Any, known: Any, sheet: Any
-) -> None:
+def _lay_words(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> Any:
+    """Write a column of words as codes; returns as `_lay_texts`."""
+    codes, present, doubt = sheet.memory[sheet.where[field, 1] :], sheet.present, sheet.doubt
+    base, many = address_of(text), int64(0)
     for row in range(len(present)):
-        sheet.doubt[row] = present[row] == 0
-    for field in range(len(bounds)):
-        if sheet.where[field, 0] >= 0:
-            _laid_out(text, present, values, begins, field, bounds, known, sheet)
+        if present[row] >> field & 1:
+            code = enum_code(base + begins[field, row], values[field, row], field)
+            if code != NO_CODE:
+                codes[row] = code
+                many += 1
+            else:
+                present[row] ^= int64(1) << field
+                doubt[row] = True
+    return many
+
+
+@compiled()
+def _lay_numbers(values: Any, field: Any, sheet: Any) -> Any:
+    """Write a column of numbers; returns as `_lay_texts`."""
+    present, doubt, (low, high) = sheet.present, sheet.doubt, BOUNDS[field]
+    (longs, shorts), many = number_columns(sheet, field), int64(0)
+    for row in range(len(present)):
+        if present[row] >> field & 1:
+            value = values[field, row]
+            if not low <= value <= high:
+                present[row] ^= int64(1) << field
+                doubt[row] = True
+                continue
+            many += 1
+            if len(longs):
+                longs[row] = value
+            else:
+                shorts[row] = value
+    return many
+
+
+@compiled()
+def _lay_flags(values: Any, field: Any, sheet: Any) -> Any:
+    """Write a column of flags; returns as `_lay_texts`."""
+    bits, present, many = sheet.memory[sheet.where[field, 1] :], sheet.present, int64(0)
+    for row in range(len(present)):
+        if present[row] >> field & 1:
+            bits[row >> 3] |= values[field, row] << (row & 7)
+            many += 1
+    return many
+
+
+@compiled()
+def _lay_out(text: Any, values: Any, begins: Any, sheet: Any) -> None:
+    """Write the columns of the fields that `sheet.present` says are given."""
+    for row in range(len(sheet.present)):
+        sheet.doubt[row] = sheet.present[row] == 0
+    for field in range(len(KINDS)):
+        if sheet.where[field, 0] < 0:
+            continue
+        kind = KINDS[field]
+        if kind == TEXT:
+            many = _lay_texts(text, values, begins, field, sheet)
+        elif kind == WORD:
+            many = _lay_words(text, values, begins, field, sheet)
+        elif kind == FLAG:
+            many = _lay_flags(values, field, sheet)
+        else:
+            many = _lay_numbers(values, field, sheet)
+        sheet.many[field] = many
 
 
 def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
@@ -237,11 +329,11 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     present = np.empty(rows, np.int64)
     values = np.empty((len(NAMES), rows), np.int64)
     begins = np.empty((len(NAMES), rows), np.int32)
-    room = np.zeros(len(NAMES), np.int64)
-    fields = _scan(letters, ends, longest, present, values, begins, KINDS, _NAMES, room)
+    fields = _scan(letters, ends, longest, present, values, begins)
     fields |= 1 << NAMES.index("type")
-    buffers = allocate_buffers(
-        rows, [n if fields >> k & 1 else -1 for k, n in enumerate(room.tolist())]
-    )
-    _laid(letters, present, values, begins, BOUNDS, FIELD_TABLES, buffers)
+    room = np.array([fields >> k & 1 for k in range(len(NAMES))], np.int64) - 1
+    _measure(present, values, room)
+    buffers = allocate_buffers(rows, room.tolist())
+    buffers.present[:] = present
+    _lay_out(letters, values, begins, buffers)
     return Scanned(finish_columns(buffers), present == 0)

@@ -1,0 +1,185 @@
+"""This checkout beside another one, in turns: `python -m benchmarks.turns OTHER [PART …]`.
+
+Both do the same work alternately, each in a process of its own, and what is measured is processor
+time: other programs on the machine then meet both alike. A ratio is that of one turn, ours by the
+other's. The benchmarks' own code is this checkout's for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.engine_stages import Clockwork, engine, feed, warmed
+from benchmarks.figures import Figure, figure, show
+from benchmarks.load_streams import log_batch, write
+from wavebreak import io
+from wavebreak.engine import Engine
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "turns"
+Costs = dict[str, float]
+"""Nanoseconds of processor an event, by what is done."""
+
+
+class _Engine:
+    """Fan-out and kernel at some number of accounts."""
+
+    def __init__(self, accounts: int, each: int) -> None:
+        self.to: Engine = engine(accounts=accounts + accounts // 20 + 10_000)
+        self.clock: Clockwork = warmed(self.to, accounts, 2 * each)
+        self.each, self.of = each, f"{accounts:,} accounts"
+
+    def __call__(self) -> Costs:
+        cost = feed(self.to, log_batch(self.clock.next(self.each)))
+        return {
+            f"fan-out, {self.of}": cost.fanout_busy_s / cost.events * 1e9,
+            f"kernel, {self.of}": cost.kernel_busy_s / cost.events * 1e9,
+        }
+
+
+class _Reading:
+    """Files of events into batches of the log."""
+
+    def __init__(self, events: int, accounts: int, suffix: str) -> None:
+        self.events, self.held = events, tempfile.TemporaryDirectory(prefix="wavebreak-turns-")
+        self.path = Path(self.held.name) / f"events.{suffix}"
+        write(self.path, events, accounts)
+        self()
+
+    def __call__(self) -> Costs:
+        edge, began = Pseudonymizer(b"a benchmark, no secret"), time.process_time()
+        for _ in io.read(self.path, edge):
+            pass
+        spent = time.process_time() - began
+        return {f"read {self.path.suffix[1:]}": spent / self.events * 1e9}
+
+
+class _Run:
+    """`wavebreak run` of JSON Lines, whole: processor time, and by the clock."""
+
+    def __init__(self, events: int, accounts: int) -> None:
+        self.events, self.held = events, tempfile.TemporaryDirectory(prefix="wavebreak-turns-")
+        self.home = Path(self.held.name)
+        write(self.home / "events.jsonl", events, accounts)
+        self()
+
+    def __call__(self) -> Costs:
+        program = "from wavebreak.cli import main; main()"
+        command = [
+            sys.executable, "-c", program, "run", str(self.home / "events.jsonl"), "--model",
+            "none", "-o", str(self.home / "out"), "--key", str(self.home / "key"),
+        ]  # fmt: skip
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        seconds = json.loads((self.home / "out" / "summary.json").read_text("utf-8"))["seconds"]
+        return {
+            "run on JSON Lines, whole, processor": spent / self.events * 1e9,
+            "run on JSON Lines, of summary.json, by the clock": seconds / self.events * 1e9,
+        }
+
+
+PARTS: dict[str, Callable[[bool], Callable[[], Costs]]] = {
+    "small": lambda quick: _Engine(20_000 if quick else 100_000, 200_000 if quick else 500_000),
+    "engine": lambda quick: _Engine(50_000 if quick else 1_000_000, 200_000 if quick else 500_000),
+    "large": lambda quick: _Engine(200_000 if quick else 10_000_000, 200_000 if quick else 500_000),
+    "jsonl": lambda quick: _Reading(50_000 if quick else 500_000, 50_000, "jsonl"),
+    "parquet": lambda quick: _Reading(50_000 if quick else 500_000, 50_000, "parquet"),
+    "run": lambda quick: _Run(100_000 if quick else 2_000_000, 400_000),
+}
+
+
+@contextmanager
+def _working(root: Path, part: str, *, quick: bool) -> Iterator[subprocess.Popen[str]]:
+    """A process with the packages of a checkout, which does its work once for each line."""
+    packages = [str(path) for path in sorted(root.glob("packages/*/src"))]
+    command = [sys.executable, "-m", "benchmarks.turns", str(root), part, "--work"]
+    with subprocess.Popen(
+        [*command, "--quick"] if quick else command, stdin=subprocess.PIPE, cwd=ROOT,
+        stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*packages, str(ROOT)])},
+    ) as process:  # fmt: skip
+        yield process
+        process.communicate()
+
+
+def _asked(process: subprocess.Popen[str]) -> Costs:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    costs: Costs = json.loads(process.stdout.readline())
+    return costs
+
+
+def _work(part: str, quick: bool, answers: IO[str]) -> None:
+    work = PARTS[part](quick)
+    for _ in sys.stdin:
+        print(json.dumps(work()), file=answers, flush=True)
+
+
+def compare(other: Path, part: str, turns: int, *, quick: bool) -> list[Figure]:
+    """Nanoseconds of processor an event in both checkouts, and ours by the other's."""
+    ours, theirs = list[Costs](), list[Costs]()
+    with (
+        _working(ROOT, part, quick=quick) as own,
+        _working(other, part, quick=quick) as beside,
+    ):
+        # Each prepares its state before its first answer, which is not counted.
+        for process in (own, beside):
+            _asked(process)
+        for turn in range(turns):
+            order = [(own, ours), (beside, theirs)]
+            for process, costs in order if turn % 2 else reversed(order):
+                costs.append(_asked(process))
+    figures = []
+    for what in ours[0]:
+        pairs = [(a[what], b[what]) for a, b in zip(ours, theirs, strict=True)]
+        figures += [
+            figure(NAME, f"{what}: other", "ns/event", [b for _, b in pairs], better="less"),
+            figure(NAME, what, "ns/event", [a for a, _ in pairs], better="less"),
+            figure(NAME, f"{what}: ÷ other", "times", [a / b for a, b in pairs], better="less"),
+        ]
+    return figures
+
+
+def main() -> None:
+    """Compare the named parts, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.turns", description=__doc__)
+    parser.add_argument("other", type=Path, help="the other checkout")
+    parser.add_argument("part", nargs="*", help=f"any of: {', '.join(PARTS)}")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if unknown := [name for name in given.part if name not in PARTS]:
+        parser.error(f"unknown part: {', '.join(unknown)}; choose from {', '.join(PARTS)}")
+    if given.work:
+        _work(given.part[0], given.quick, sys.stdout)
+        return
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for part in given.part or PARTS:
+        load = f"load {os.getloadavg()[0]:.1f}"
+        made = compare(given.other.resolve(), part, given.turns, quick=given.quick)
+        show(console, f"{part}, in turns; {load} before, {os.getloadavg()[0]:.1f} after", made)
+    console.print(machine.described()["processor"], highlight=False)
+
+
+if __name__ == "__main__":
+    main()
