@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from wavebreak.evaluation import Evaluation
     from wavebreak.linking.operators import Operator
 
-DEMO_KEY = b"wavebreak demo, no secret"
-
 
 @app.command(epilog="Example: `wavebreak demo -o demo-out`")
 def demo(
@@ -56,15 +54,24 @@ def demo(
     from wavebreak import engine, evaluation, explain, model, rules
     from wavebreak.linking import storage
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak_lab import simulation
+    from wavebreak_lab.cli.demo_world import DEMO_KEY, causal_day, simulate_day, slowed
 
     world_dir, run_dir = out_path / "world", out_path / "run"
     # Compilation is most of a first start: it runs beside the simulation and the rules' own.
     with engine.compiling_kernel() as wait_for_kernel:
-        events, accounts = _simulate_demo(people, seed, world_dir)
-        err.print(f"Compiling what decides (once, below a minute); then {events:,} events follow")
+        with progress_bar("simulate") as show:
+            world = simulate_day(people, seed, lambda share: show(share, ""))
+        err.print("Compiling what decides (once, below a minute); then the day's events follow")
         rules.compile_prefilter(rules.load_policy())
         with progress_bar("compile"):
             wait_for_kernel()
+    err.print("Leaving out what follows from refused messages: nobody reports what never came")
+    with progress_bar("replay") as show:
+        world, played = causal_day(
+            world, rules.load_policy(), model.load_selected(None), lambda share: show(share, "")
+        )
+    events, accounts = simulation.write(world, world_dir), len(world.labels)
     err.print(f"Deciding on its {events:,} events, as a service would")
     counts = run_engine(
         "run",
@@ -85,6 +92,8 @@ def demo(
     out.print(styled("\n[bold]2. Decisions[/]\n"))
     print_run_summary(counts, run_dir)
     out.print(styled("\n[bold]3. Decisions against the labels[/]"))
+    for line in slowed(played):
+        out.print(line)
     evaluation.print_overview(measured, out)
     out.print(styled("[bold]4. A campaign, an operator, a courier[/]\n"))
     for line in three_stories(measured, storage.load(run_dir), world_dir / "labels.csv"):
@@ -169,19 +178,3 @@ def serve_demo(home: Path, world_dir: Path, port: int) -> None:
     flags = {"port": port, "enforce": True, "profile": profile, "backfill": dated, "console": True}
     # The demo is the same everywhere: it reads no variable and no file of another service.
     run(home, resolve(None, flags, {}))
-
-
-def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:
-    """Simulate a day with every campaign and persona; return the counts of events and accounts."""
-    from wavebreak_lab import simulation
-
-    with progress_bar("simulate") as show:
-        world = simulation.simulate(
-            people=people,
-            days=1,
-            campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-            personas=["all"],
-            seed=seed,
-            progress=lambda share: show(share, ""),
-        )
-        return simulation.write(world, directory), len(world.labels)
