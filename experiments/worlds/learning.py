@@ -41,8 +41,8 @@ from wavebreak_lab.causal_replay import CausalReplay
 from wavebreak_lab.training.home import fit_home
 
 SHARED = frozenset(
-    {"engine", "log", "labels", "persistent", "ts", "types", "names", "numbers", "account", "peer",
-     "pair", "opener", "opened", "written", "opening", "opens"}
+    {"engine", "log", "labels", "ts", "types", "names", "numbers", "account", "peer",
+     "pair", "opener", "opened", "of", "persists", "written", "opening", "opens"}
 )  # fmt: skip
 """What a replay that goes on does not copy: its log and what follows from it; its engine is new."""
 

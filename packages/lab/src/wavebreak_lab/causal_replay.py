@@ -14,8 +14,11 @@ seed. In the chat of one that is not, nothing of the other happens. Of those loo
 the log does not answer, some are declined ("I don't know this person") or reported, of abusive
 senders more than of honest ones.
 
+A receipt or report of a message that was refused does not happen, in an open chat either.
+
 The log is given to the engine in slices of a minute. What answers a chat's first message within its
-slice comes with the next one, when it is known whether that message arrived.
+slice comes with the next one, when it is known whether that message arrived; so do receipts of what
+somebody sends who is limited or worse.
 """
 
 from __future__ import annotations
@@ -158,7 +161,7 @@ class CausalReplay:
         self.waits = dict[str, int]()
         self.again = list[tuple[int, int, int]]()
         self.next: Ints = np.zeros(0, np.int64)
-        self.release = dict[int, int]()
+        self.held, self.release = dict[int, int](), dict[int, int]()
         self.following = defaultdict[int, list[int]](list)
         self.tries = Counter[int]()
         self.delayed = dict[Pair, int]()
@@ -193,6 +196,11 @@ class CausalReplay:
         answering = np.isin(self.types, [*ANSWERING]) & (self.peer >= 0)
         self.written = set((self.account[answering] << 32 | self.peer[answering]).tolist())
         self.opening, self.opens = opening, opening | (self.types == TYPING)
+        self.of = np.full(size, -1)
+        if "message" in self.log.column_names:
+            ids, messages = (self.log.column(name).cast(pa.string()) for name in ("id", "message"))
+            self.of = pc.index_in(messages, ids, skip_nulls=True).fill_null(-1).to_numpy()
+        self.judged = np.zeros(len(self.names), np.bool_)
 
     def run(
         self,
@@ -242,15 +250,20 @@ class CausalReplay:
 
     def _happening(self, rows: Ints, low: int) -> tuple[Bools, Ints]:
         """Return which rows happen as they are, and those that wait until this slice is decided."""
-        pair = self.pair[rows]
+        pair, of = self.pair[rows], self.of[rows]
         state = np.where(pair >= 0, self.state[pair], MET)
-        own = self.account[rows] == self.opener[pair]
+        own = (self.account[rows] == self.opener[pair]) & self.opens[rows]
         opened = self.opened[pair]
         pending = (state == NEW) & ~own & (rows > opened) & (opened >= low)
+        pending |= (state <= MET) & (of >= low) & self.judged[self.account[of]]
         stuck = state >= REFUSED
-        keep = ~(pending | stuck)
+        keep = ~(pending | stuck | self._lost(rows))
         # Of what was refused, only what its sender does and answers matter in their order.
-        matters = own | np.isin(self.types[rows], [*ANSWERING]) | (state == DELAYED)
+        matters = (
+            (self.account[rows] == self.opener[pair])
+            | np.isin(self.types[rows], [*ANSWERING])
+            | (state == DELAYED)
+        )
         for at in np.flatnonzero(stuck & matters).tolist():
             keep[at] = self._happens(int(rows[at]))
         return keep, rows[pending]
@@ -270,10 +283,18 @@ class CausalReplay:
 
     def _settle(self, pending: Ints, end: int) -> None:
         """Settle what waited in this slice for its chat's first message."""
-        state = self.state[self.pair[pending]]
+        pending = pending[~self._lost(pending)]
+        state = np.where(self.pair[pending] >= 0, self.state[self.pair[pending]], MET)
         self.next = pending[state <= MET]
         for row in pending[state > MET].tolist():
             self._happens(row)
+
+    def _lost(self, rows: Ints) -> Bools:
+        """Return which events are of a message that did not arrive."""
+        of = self.of[rows]
+        lost = (of >= 0) & (self.refused[of] | self.gone[of])
+        # What waits with the message that it is of comes after it.
+        return lost & (self.state[self.pair[rows]] != DELAYED)
 
     def _note_arrivals(self, rows: Ints, times: Ints, end: int) -> None:
         """Note what may open a chat and arrived; what waited for it in that chat follows."""
@@ -407,9 +428,10 @@ class CausalReplay:
         """Hold a chat's first message that was refused, until its sender's limit ends."""
         pair, sent = int(self.pair[row]), int(self.ts[row])
         until = self.waits.get(self.names[self.account[row]], 0)
-        held = self.state[pair] in (NEW, DELAYED) and until - sent <= HELD_MS
-        if held and until > self.release.get(pair, sent):
-            self.state[pair] = DELAYED
+        if self.held.get(pair, row) != row and self.state[pair] == DELAYED:
+            self.following[pair].append(row)
+        elif until - sent <= HELD_MS and until > self.release.get(pair, sent):
+            self.state[pair], self.held[pair] = DELAYED, row
             self.delayed[self._pair(row)] = pair
             self.release[pair] = until + 1_000 * (1 + len(self.again) % 60)
             self._send_at(self.release[pair], row)
@@ -424,6 +446,7 @@ class CausalReplay:
         else:
             self.waits.pop(decision.account, None)
         number = self.numbers[decision.account]
+        self.judged[number] = decision.outcome != "allow"
         if decision.outcome == "request":
             self.requests_until[number] = decision.until or TS_END
         else:
@@ -433,6 +456,12 @@ class CausalReplay:
     def waits_still(self, pair: Pair) -> bool:
         """Whether the first message of a pair was delayed, and waits yet."""
         return pair in self.delayed and bool(self.state[self.delayed[pair]] == DELAYED)
+
+    def never_arrived(self, label: str) -> int:
+        """Return how many chats of accounts with a label were refused, and are refused yet."""
+        ended = np.flatnonzero(np.isin(self.state, (REFUSED, DELAYED)))
+        openers = (self.names[number] for number in self.opener[ended].tolist())
+        return sum(self.labels.get(name, "benign") == label for name in openers)
 
     def first_contacts(self, since_ms: int = 0) -> list[tuple[str, str, bool]]:
         """Return sender, recipient and whether it was stopped, of each first contact since a time.

@@ -9,6 +9,7 @@ from statistics import median
 import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.tables import count_of, span
@@ -25,13 +26,15 @@ def simulate_day(
 ) -> simulation.World:
     """Simulate a day with every campaign and every persona; nobody refuses anything yet.
 
+    Its events are made at once and held.
+
     Args:
         people: Number of ordinary people.
         seed: Of the simulation.
         progress: Called with the share that is done.
 
     """
-    return simulation.simulate(
+    world = simulation.simulate(
         people=people,
         days=1,
         campaigns=[(name, None) for name in simulation.CAMPAIGNS],
@@ -39,6 +42,11 @@ def simulate_day(
         seed=seed,
         progress=progress,
     )
+    return _holding(world, pa.Table.from_batches(world.batches()))
+
+
+def _holding(world: simulation.World, events: pa.Table) -> simulation.World:
+    return replace(world, events=lambda size: iter(events.to_batches(size)))
 
 
 def causal_day(
@@ -46,6 +54,7 @@ def causal_day(
     policy: Policy,
     model: Model | None,
     progress: Callable[[float], None] = lambda _: None,
+    first: Callable[[Decision], None] = lambda _: None,
 ) -> tuple[simulation.World, CausalReplay]:
     """Return a day without what follows from messages that an engine refuses, and its replay.
 
@@ -56,6 +65,7 @@ def causal_day(
         policy: Decides, and is enforced.
         model: Scores accounts (None: rules only).
         progress: Called with the share that is done.
+        first: Called with the first decision, once it is made.
 
     """
     batches = list(world.batches())
@@ -65,9 +75,17 @@ def causal_day(
     labels = {account: label for account, label, *_ in world.labels}
     engine = Engine(policy, profile, enforce=True, model=model)
     played = CausalReplay(log, labels, engine, persistent=("benign",))
-    played.run(progress)
+    told = list[Decision]()
+
+    def report(share: float) -> None:
+        if played.decisions and not told:
+            told.append(played.decisions[0])
+            first(told[0])
+        progress(share)
+
+    played.run(report)
     happened = played.events(pa.Table.from_batches(batches)).combine_chunks()
-    return replace(world, events=lambda size: iter(happened.to_batches(size))), played
+    return _holding(world, happened), played
 
 
 def slowed(played: CausalReplay) -> Iterator[str]:
@@ -77,20 +95,14 @@ def slowed(played: CausalReplay) -> Iterator[str]:
         played: The day's replay.
 
     """
-    honest = [
-        (tuple(sorted((sender, recipient))), stopped)
-        for sender, recipient, stopped in played.first_contacts()
-        if played.labels.get(sender, "benign") == "benign"
-    ]
-    waited = [played.wait_ms[pair] for pair, _ in honest if pair in played.wait_ms]
-    missing = sum(stopped for _, stopped in honest)
+    waited, missing = [*played.wait_ms.values()], played.never_arrived("benign")
     if not waited and not missing:
         return
-    came = ""
+    came = "none came later"
     if waited:
         half, last = span(median(waited)), span(max(waited))
-        came = f"{len(waited):,} came later, half of them within {half}, the last after {last}; "
+        came = f"{len(waited):,} came later, half of them within {half}, the last after {last}"
     yield (
-        f"Of {count_of(len(honest), 'first message')} of honest people, {came}{missing:,} did not "
-        "arrive that day."
+        f"Of what honest people were refused, {count_of(len(waited) + missing, 'first message')}, "
+        f"{came}; {missing:,} did not arrive that day."
     )
