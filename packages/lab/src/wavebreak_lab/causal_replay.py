@@ -457,11 +457,19 @@ class CausalReplay:
         """Whether the first message of a pair was delayed, and waits yet."""
         return pair in self.delayed and bool(self.state[self.delayed[pair]] == DELAYED)
 
-    def never_arrived(self, label: str) -> int:
-        """Return how many chats of accounts with a label were refused, and are refused yet."""
-        ended = np.flatnonzero(np.isin(self.state, (REFUSED, DELAYED)))
-        openers = (self.names[number] for number in self.opener[ended].tolist())
-        return sum(self.labels.get(name, "benign") == label for name in openers)
+    def held_back(self, label: str, kinds: Collection[str]) -> tuple[list[int], int]:
+        """Return how long refused first messages waited that arrived, and how many never did.
+
+        Args:
+            label: Of their senders.
+            kinds: Types of events that open a chat.
+
+        """
+        opened = np.minimum(self.opened, len(self.log) - 1)
+        chosen = np.isin(self.types[opened], [TYPES.index(kind) for kind in kinds])
+        chosen &= [self.labels.get(self.names[n], "benign") == label for n in self.opener.tolist()]
+        waited = [ms for pair, ms in self.wait_ms.items() if chosen[self.delayed[pair]]]
+        return waited, int((chosen & np.isin(self.state, (REFUSED, DELAYED))).sum())
 
     def first_contacts(self, since_ms: int = 0) -> list[tuple[str, str, bool]]:
         """Return sender, recipient and whether it was stopped, of each first contact since a time.

@@ -12,7 +12,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.reports.tables import count_of, span
+from wavebreak.reports.tables import span
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak_lab import simulation
@@ -95,14 +95,11 @@ def slowed(played: CausalReplay) -> Iterator[str]:
         played: The day's replay.
 
     """
-    waited, missing = [*played.wait_ms.values()], played.never_arrived("benign")
+    waited, missing = played.held_back("benign", ("message.sent", "contact.requested"))
     if not waited and not missing:
         return
     came = "none came later"
     if waited:
         half, last = span(median(waited)), span(max(waited))
         came = f"{len(waited):,} came later, half of them within {half}, the last after {last}"
-    yield (
-        f"Of what honest people were refused, {count_of(len(waited) + missing, 'first message')}, "
-        f"{came}; {missing:,} did not arrive that day."
-    )
+    yield f"Of the refused ones, {came}; {missing:,} did not arrive that day."
