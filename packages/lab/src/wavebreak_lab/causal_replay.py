@@ -292,9 +292,10 @@ class CausalReplay:
     def _lost(self, rows: Ints) -> Bools:
         """Return which events are of a message that did not arrive."""
         of = self.of[rows]
-        lost = (of >= 0) & (self.refused[of] | self.gone[of])
         # What waits with the message that it is of comes after it.
-        return lost & (self.state[self.pair[rows]] != DELAYED)
+        waits = self.state[self.pair[rows]] == DELAYED
+        lost: Bools = (of >= 0) & (self.refused[of] | self.gone[of]) & ~waits
+        return lost
 
     def _note_arrivals(self, rows: Ints, times: Ints, end: int) -> None:
         """Note what may open a chat and arrived; what waited for it in that chat follows."""
