@@ -12,6 +12,7 @@ MINUTES ?= 60
 BIN := .venv/bin
 # Two steps make .venv: what the demo and the service need, then what tests and development add.
 MADE_BY := .venv/.made-by
+INSTALLED := .venv/.installed
 CORE_READY := .venv/.ready-core
 READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
@@ -51,13 +52,14 @@ help: ## list the targets (this text)
 	@echo "TESTS=packages/server/tests/integration (only these, of make test)."
 
 # Built by Node from a wheel: nobody has to install one.
-assets: $(CORE_READY) ## the scripts, styles and fonts of the console, where a source changed
+assets: $(INSTALLED) ## the scripts, styles and fonts of the console, where a source changed
 	@$(BIN)/python frontend/build.py
 
+# It compiles what decides beside the simulation, and the rest behind it.
 demo: assets ## a simulated day of campaigns and benign personas: run, evaluate, explain
 	@$(BIN)/wavebreak demo
 
-serve: assets ## the service on a simulated live stream, and where to click; Ctrl-C ends it
+serve: assets $(CORE_READY) ## the service on a simulated live stream, and where to click; Ctrl-C ends it
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
@@ -173,7 +175,7 @@ $(MADE_BY): FORCE
 	for python in $(or $(PYTHON),python3.11 python3); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    [ ! -e .venv/pyvenv.cfg ] || echo ".venv is of another Python ($${was:-it is gone}): it is made anew"; \
-	    echo "1 of 3: preparing .venv with $$($$python --version) ($$python)"; \
+	    echo "1 of 2: preparing .venv with $$($$python --version) ($$python)"; \
 	    $$python -m venv --clear .venv && $$python -c "$$build" >$@ && exit 0; \
 	    echo "Fix: install what $$python -m venv needs (Debian: apt-get install python3-venv)" >&2; \
 	    exit 1; \
@@ -183,13 +185,16 @@ $(MADE_BY): FORCE
 	echo "Fix: install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 1
 
-$(CORE_READY): $(MADE_BY) requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
-	@echo "2 of 3: installing what requirements-core.lock pins (once; seconds, and the download)"
+$(INSTALLED): $(MADE_BY) requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
+	@echo "2 of 2: installing what requirements-core.lock pins (once; seconds, and the download)"
 	@awk '/^uv==/ { own = 1 } own { print; if (!/\\$$/) exit }' requirements-core.lock >.venv/uv.lock
 	@$(PIP_INSTALL) --require-hashes -r .venv/uv.lock
 	$(call install_lock,requirements-core.lock)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation $(PACKAGES:%=--editable %)
-	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in the user cache directory)"
+	@touch $@
+
+$(CORE_READY): $(INSTALLED)
+	@echo "Compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in the user cache directory)"
 	@$(BIN)/wavebreak precompile
 	@touch $@
 

@@ -2,7 +2,7 @@
 
 A million accounts write; 100,000 decisions and 5,000 open cases are written beside them as the
 service would have. Every page is opened many times, in one process and without a network, beside
-the service that it asks.
+the service that it asks; processor time is what a loaded machine leaves comparable.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ OUTCOMES = ("limit", "limit", "limit", "challenge", "restrict", "ban")
 PAGES = (
     "", "queue", "queue?page=40", "queue?outcome=limit", "queue/17", "queue/batches", "accounts",
     "accounts?outcome=ban", "accounts/a77", "account-neighbours/a77", "account-timelines/a77",
-    "operators", "settings/audit", "profile", "appeals", "policy", "reports",
+    "query", "query?outcome=limit", "query?rule=hourly_allowance&days=366",
+    "query?outcome=limit&measure=sends_1d&op=>%3D&value=1", "query?outcome=ban&format=csv",
+    "operators", "settings/audit", "profile", "appeals", "policy",
+    "policy/rules/hourly_allowance", "policy/rules/hourly_allowance/thresholds", "reports",
 )  # fmt: skip
 
 
@@ -64,17 +67,19 @@ async def _measure(
             if first_answer.status_code == 404:
                 continue
             assert first_answer.status_code == 200, (path, first_answer.status_code)
-            took = []
+            took, worked = [], []
             for _ in range(times):
-                began = time.perf_counter()
+                began, before = time.perf_counter(), time.process_time()
                 answer = await visitor.get(f"/console/{path}")
                 took.append(1000 * (time.perf_counter() - began))
+                worked.append(1000 * (time.process_time() - before))
                 assert answer.status_code == 200
-            p95 = float(np.percentile(took, 95))
+            (p50, p95), cpu = np.percentile(took, (50, 95)), np.percentile(worked, 95)
             figures.append(
                 figure(
-                    NAME, f"/console/{path}: p95 of {times}", "ms", [p95],
+                    NAME, f"/console/{path}: p95 of {times}", "ms", [float(p95)],
                     target=TARGET_MS, better="less",
+                    note=f"median {p50:.0f}; processor time of the process, p95: {cpu:.0f}",
                 )
             )  # fmt: skip
     return figures

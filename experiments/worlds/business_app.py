@@ -28,17 +28,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from experiments.worlds.headline import (
-    DELAY_MS,
-    DELAYED,
-    CausalReplay,
-    World,
-    load_world,
-    replayed,
-)
+from experiments.worlds.headline import World, load_world, replayed
 from wavebreak.engine.decision import Decision
 from wavebreak.outcomes import SILENCING
 from wavebreak.rules import Policy, load_policy
+from wavebreak_lab.causal_replay import DELAY_MS, CausalReplay
 from wavebreak_lab.simulation import APP_CAMPAIGNS, APP_FIRMS, EVERY_CAMPAIGN, write
 from wavebreak_lab.simulation.random_platforms import draw_plan, with_business_app
 from wavebreak_lab.simulation.world import simulate_plan
@@ -86,7 +80,7 @@ def count(replay: CausalReplay, world: World, groups: dict[str, Counts]) -> None
         if label == "abusive" and world.labels.get(recipient, unknown)[0] != "benign":
             continue
         pair = (min(sender, recipient), max(sender, recipient))
-        waits = replay.state.get(pair) == DELAYED
+        waits = replay.waits_still(pair)
         late, stopped = pair in replay.delayed and (waits or not stopped), stopped and not waits
         group = groups[_group(label, family)]
         group.first_messages += 1

@@ -21,7 +21,14 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from experiments.worlds.headline import CausalReplay, Headline, World, load_world, measure, show
+from experiments.worlds.headline import (
+    Headline,
+    World,
+    causal_replay_of,
+    load_world,
+    measure,
+    show,
+)
 from experiments.worlds.replay import options_of, write_results
 from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine, snapshot
@@ -30,9 +37,13 @@ from wavebreak.evaluation.home_learning import HomeDays, learn, load_terms, reco
 from wavebreak.model import Model
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
+from wavebreak_lab.causal_replay import CausalReplay
 from wavebreak_lab.training.home import fit_home
 
-SHARED = frozenset({"engine", "log", "ids", "accounts", "peers", "types", "ts", "row", "written"})
+SHARED = frozenset(
+    {"engine", "log", "labels", "ts", "types", "names", "numbers", "account", "peer",
+     "pair", "opener", "opened", "of", "persists", "written", "opening", "opens"}
+)  # fmt: skip
 """What a replay that goes on does not copy: its log and what follows from it; its engine is new."""
 
 
@@ -44,9 +55,8 @@ def first_week_ends(world: World) -> int:
 def days_before(replay: CausalReplay, end_ms: int, policy: Path | None, profile: Any) -> HomeDays:
     """Replay what happened until a time, as `wavebreak learn` does with a log."""
     engine = Engine(load_policy(policy), profile, enforce=False, record=True)
-    ended = replay.gone | replay.refused
-    rows = [r for r in range(int(np.searchsorted(replay.ts, end_ms))) if r not in ended]
-    return record_days(engine, replay.log.take(pa.array(rows)).combine_chunks().to_batches())
+    happened = ~(replay.gone | replay.refused) & (replay.ts < end_ms)
+    return record_days(engine, replay.log.filter(pa.array(happened)).combine_chunks().to_batches())
 
 
 def continued(
@@ -73,7 +83,7 @@ def compare(
         terms = msgspec.structs.replace(
             terms, fewest_accounts=fewest, fewest_operators=min(fewest, terms.fewest_operators)
         )
-    replay = CausalReplay(world, Engine(load_policy(policy), profile, enforce=True))
+    replay = causal_replay_of(world, Engine(load_policy(policy), profile, enforce=True))
     replay.run(end_ms=cut)
     lesson, model, _ = learn(
         days_before(replay, cut, policy, profile), terms, fit_home, name="week-1"

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import heapq
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -40,11 +39,11 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES
+from wavebreak_lab.causal_replay import Challenges
 
 SLICE_MS = 600_000
 """The log is given to the engine in slices of ten minutes, so that a pass takes effect in time."""
 SENT, ADDED = TYPES.index("message.sent"), TYPES.index("group.member_added")
-PASSED = TYPES.index("challenge.passed")
 
 
 @dataclass
@@ -115,57 +114,6 @@ def read_labels(directory: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-class Challenges:
-    """What holders are asked to pass: a challenge, or one under a limit that refused them.
-
-    Args:
-        delays_ms: Of each account whose holder would pass, after how long.
-        schema: Schema of the log.
-
-    """
-
-    def __init__(self, delays_ms: Mapping[str, float], schema: pa.Schema) -> None:
-        self.delays_ms, self.schema = delays_ms, schema
-        self.passed = 0
-        self._due: list[tuple[float, int, str]] = []
-        self._asked = set[str]()
-        self._limited = set[str]()
-
-    def __bool__(self) -> bool:
-        """Whether somebody will pass."""
-        return bool(self._due)
-
-    def note_decision(self, decision: Decision) -> None:
-        """Note who is limited, and ask who is challenged."""
-        if decision.outcome == "limit":
-            self._limited.add(decision.account)
-        else:
-            self._limited.discard(decision.account)
-        if decision.outcome == "challenge":
-            self._ask(decision.account, decision.ts)
-
-    def note_refusal(self, account: str, ts: int) -> None:
-        """Ask, once, whom a limit refuses an act."""
-        if account in self._limited and account not in self._asked:
-            self._asked.add(account)
-            self._ask(account, ts)
-
-    def _ask(self, account: str, ts: int) -> None:
-        if account in self.delays_ms:
-            heapq.heappush(self._due, (ts + self.delays_ms[account], len(self._due), account))
-
-    def pass_until(self, end: int, start: int = 0) -> pa.Table | None:
-        """Return the challenges passed before `end` (None: none), none dated before `start`."""
-        rows = []
-        while self._due and self._due[0][0] < end:
-            at, _, account = heapq.heappop(self._due)
-            self._asked.discard(account)
-            self.passed += 1
-            rows.append({"id": f"pass-{self.passed}", "ts": int(max(at, start)),
-                         "account": account, "type": PASSED})  # fmt: skip
-        return pa.Table.from_pylist(rows, schema=self.schema) if rows else None
-
-
 def load_world(directory: Path) -> World:
     """Read a world."""
     log, rows = read_log(directory), read_labels(directory)
@@ -192,7 +140,7 @@ class Replay:
         self.gone: set[str] = set()
         self.refused: set[str] = set()
         delays_ms = {account: 1000 * delay_s for account, delay_s in world.passes.items()}
-        self.challenges = Challenges(delays_ms, world.log.schema)
+        self.challenges = Challenges(delays_ms)
         self.outcomes: dict[str, set[str]] = defaultdict(set)
         self.rules: dict[str, Counter[str]] = defaultdict(Counter)
         self.state: dict[str, str] = {}
@@ -215,8 +163,9 @@ class Replay:
         keep = [self._happens(i) for i in ids]
         rows = part.filter(pa.array(keep)) if not all(keep) else part
         passed = self.challenges.pass_until(end)
-        if passed is not None:
-            rows = pa.concat_tables([rows, passed]).sort_by("ts")
+        if passed:
+            more = pa.Table.from_pylist(passed, schema=rows.schema)
+            rows = pa.concat_tables([rows, more]).sort_by("ts")
         if not rows.num_rows:
             return
         for batch in rows.combine_chunks().to_batches():

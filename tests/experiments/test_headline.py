@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from experiments.worlds import headline
-from experiments.worlds.headline import CausalReplay, World, hours_to_conviction
+from experiments.worlds.headline import World, causal_replay_of, hours_to_conviction
 from wavebreak.features.layout import BARRED
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
+from wavebreak_lab import causal_replay
+from wavebreak_lab.causal_replay import CausalReplay
 
 MINUTE = 60_000
 
@@ -47,7 +48,7 @@ def replayed(gate: Gate, *events: tuple[str, int, str, str, str]) -> CausalRepla
     ]  # fmt: skip
     log = pa.Table.from_pylist(rows, schema=LOG_SCHEMA)
     labels = {"a": ("abusive", "bulk", "")} | dict.fromkeys("bc", ("benign", "people", ""))
-    replay = CausalReplay(World("w", log, labels), gate)  # type: ignore[arg-type]
+    replay = causal_replay_of(World("w", log, labels), gate)  # type: ignore[arg-type]
     replay.run()
     return replay
 
@@ -118,8 +119,8 @@ REQUEST = SimpleNamespace(account="a", ts=0, outcome="request", until=None, rule
 def test_nobody_answers_a_request_that_is_not_looked_at(
     looked_at: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(headline, "LOOKED_AT", looked_at)
-    monkeypatch.setattr(headline, "REACTS", {"abusive": (0.0, 0.0)})
+    monkeypatch.setattr(causal_replay, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(causal_replay, "REACTS", {"abusive": (0.0, 0.0)})
     gate = Gate(set(), {"early": REQUEST})
     replay = replayed(gate, EARLY, *LATER)
     arrived = ["early", *(name for name, *_ in LATER)]
@@ -131,8 +132,8 @@ def test_nobody_answers_a_request_that_is_not_looked_at(
 
 
 def test_some_decline_a_request_that_they_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headline, "LOOKED_AT", 1.0)
-    monkeypatch.setattr(headline, "REACTS", {"abusive": (1.0, 0.0)})
+    monkeypatch.setattr(causal_replay, "LOOKED_AT", 1.0)
+    monkeypatch.setattr(causal_replay, "REACTS", {"abusive": (1.0, 0.0)})
     gate = Gate(set(), {"early": REQUEST})
     replayed(gate, EARLY, *LATER, ("end", 9_000, "c", "b", "message.sent"))
     reactions = [name for name, _ in gate.seen if name.endswith("-reaction")]

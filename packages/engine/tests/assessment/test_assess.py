@@ -220,6 +220,32 @@ def test_what_cannot_be_assessed_is_an_error_with_a_fix(
     assert error.value.fix
 
 
+@pytest.mark.parametrize(
+    ("first", "said", "fix"),
+    [
+        ("Sender Name,Receiver,Sent At", "it has Sender Name, Receiver, Sent At",
+         "ts=Sent At,account=Sender Name,peer=Receiver"),
+        ("when,colour", "it has when, colour", "account=HEADING"),
+        ("who;when", "divided by semicolons", "save it with commas"),
+    ],
+)  # fmt: skip
+def test_file_with_other_headings_is_told_with_what_to_say(
+    tmp_path: Path, first: str, said: str, fix: str
+) -> None:
+    (tmp_path / "chats.csv").write_text(f"{first}\n1,2,3\n")
+    with pytest.raises(UsageError) as error:
+        assess(tmp_path / "chats.csv", options())
+    assert said in error.value.what
+    assert fix in error.value.fix
+
+
+def test_file_without_a_header_shows_nobody(tmp_path: Path) -> None:
+    (tmp_path / "chats.csv").write_text("+14155550100,1767222000\n+14155550101,1767222001\n")
+    with pytest.raises(UsageError) as error:
+        assess(tmp_path / "chats.csv", options())
+    assert "4155550100" not in str(error.value)
+
+
 def test_rows_of_a_page_are_bounded() -> None:
     many = [
         MetAccount(account=f"a-{n}", outcome="limit", rules=("r",), why="w", first_ms=NOON * 1000,

@@ -59,7 +59,9 @@ def precompile(
 
 @contextmanager
 def compiling_kernel() -> Iterator[Callable[[], float]]:
-    """Compile the kernel in two processes, while this one does something else.
+    """Compile the kernel in two processes, and behind it the event reader, beside this one.
+
+    At its end it waits for the reader, which a later command needs.
 
     Yields:
         A function that waits for the kernel, which is then in the cache of machine code, and
@@ -69,6 +71,7 @@ def compiling_kernel() -> Iterator[Callable[[], float]]:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(KERNEL), mp_context=spawn) as pool:
         compiled = [pool.submit(_timed, part) for part in KERNEL]
+        pool.submit(_timed, READER)
         yield lambda: max(part.result()[1] for part in compiled)
 
 
@@ -133,10 +136,11 @@ def _run_rules() -> None:
 
 
 KERNEL = ("events", "epochs")
+READER = "reading JSON Lines"
 PARTS: dict[str, Callable[[], None]] = {
     "events": _run_events,
     "epochs": _run_epochs,
-    "reading JSON Lines": jsonl.warm,
+    READER: jsonl.warm,
     "the shipped rules": _run_rules,
 }
 """The parts that are compiled apart, the longest first; `KERNEL` names those of the kernel.

@@ -239,16 +239,19 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         print_table(_refused_table(evaluation), console)
 
 
-def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> None:
+def print_overview(
+    evaluation: Evaluation, console: Console, limit: int = 8, more: Sequence[str] = ()
+) -> None:
     """Print the result on one screen: four sentences, and the worst families and personas.
 
     Args:
         evaluation: What was measured.
         console: Where to print.
         limit: Rows of each table; the others are counted together in one row.
+        more: Further sentences.
 
     """
-    print_lines(headline(evaluation), console)
+    print_lines([*headline(evaluation), *more], console)
     if evaluation.families:
         print_table(_worst_families(evaluation, limit), console)
     if any(persona.met or persona.refused for _, persona in _benign(evaluation)):

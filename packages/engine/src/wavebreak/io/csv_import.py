@@ -7,7 +7,7 @@ memory per row.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,16 @@ COLUMNS = (
 
 PUBLIC = "public"
 """Group of a `post` without peer and group."""
+
+USUAL = {
+    "ts": ("time", "timestamp", "date", "datetime", "sent at", "created at", "when"),
+    "account": ("from", "sender", "sender id", "sender name", "source", "user", "user id", "who"),
+    "peer": ("to", "receiver", "recipient", "recipient id", "receiver id", "target", "destination"),
+    "group": ("room", "room id", "chat", "chat id", "channel", "group id"),
+}
+"""Headings by which files often call a field, without case and underscores."""
+DIVIDERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+LONGEST_HEADING, MOST_HEADINGS = 32, 24
 
 UNITS = {"s": 1000, "ms": 1}
 
@@ -211,6 +221,34 @@ def _headings(
     return headings
 
 
+def _without(path: Path, missing: Sequence[str], names: Sequence[str]) -> UsageError:
+    """Return the error for a file that lacks columns: what it has, and what to say instead.
+
+    A first line that may be people's data, and no header, is not shown.
+    """
+    lacks = f"{path} has no column {', '.join(missing)}"
+    divider = next((d for d in DIVIDERS if d in names[0]), "") if len(names) == 1 else ""
+    if divider:
+        return UsageError(
+            f"{lacks}: its columns are divided by {DIVIDERS[divider]}",
+            fix="save it with commas between its columns",
+        )
+    texts = [name.encode(_ANY, "replace").decode("utf-8", "replace") for name in names]
+    letters = all(len(t) <= LONGEST_HEADING and not set(t) & set("0123456789@") for t in texts)
+    if not letters or len(texts) > MOST_HEADINGS or not all(map(str.isprintable, texts)):
+        return UsageError(lacks, fix="give a file with a header, and --columns with its headings")
+    known = {
+        field: text
+        for field, words in USUAL.items()
+        for text in texts
+        if text.lower().replace("_", " ").strip() in words
+    }
+    given = ",".join(f"{field}={heading}" for field, heading in known.items())
+    if not {"ts", "account"} <= known.keys():
+        given = "ts=HEADING,account=HEADING,peer=HEADING"
+    return UsageError(f"{lacks}; it has {', '.join(texts)}", fix=f'say --columns "{given}"')
+
+
 def _table(
     path: Path, headings: Mapping[str, str], needed: set[str], counts: Counts
 ) -> dict[str, pa.Array]:
@@ -239,8 +277,7 @@ def _table(
     headings = {name: _as_read(heading) for name, heading in headings.items()}
     missing = sorted(h for h in needed if _as_read(h) not in table.column_names)
     if missing:
-        fix = "give --columns with the headings of the file"
-        raise UsageError(f"{path} has no column {', '.join(missing)}", fix=fix)
+        raise _without(path, missing, table.column_names)
     good = np.ones(table.num_rows, np.bool_)
     texts = {}
     for name, heading in headings.items():

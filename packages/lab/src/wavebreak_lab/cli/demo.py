@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,10 +27,10 @@ from wavebreak.errors import UsageError
 from wavebreak.extras import SERVER
 
 if TYPE_CHECKING:
+    from wavebreak.engine.decision import Decision
     from wavebreak.evaluation import Evaluation
     from wavebreak.linking.operators import Operator
-
-DEMO_KEY = b"wavebreak demo, no secret"
+    from wavebreak_lab.causal_replay import CausalReplay
 
 
 @app.command(epilog="Example: `wavebreak demo -o demo-out`")
@@ -53,41 +54,88 @@ def demo(
         raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
     # Before what takes seconds to import: somebody waits for the first line.
     err.print(f"Simulating a day of {people:,} people, with campaigns of abuse")
-    from wavebreak import engine, evaluation, explain, model, rules
-    from wavebreak.linking import storage
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    day = _decide_day(people, seed, out_path)
+    if as_json:
+        print_json({"summary": day.counts, "evaluation": day.measured.as_json()})
+        return
+    _print_day(day, out_path)
+    if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
+        serve_demo(out_path / "service", out_path / "world", port)
 
-    world_dir, run_dir = out_path / "world", out_path / "run"
+
+class _Day(NamedTuple):
+    """A day: its accounts, its replay, what a run over it counted, and how that compares."""
+
+    accounts: int
+    played: CausalReplay
+    counts: dict[str, Any]
+    measured: Evaluation
+
+
+def _decide_day(people: int, seed: int, directory: Path) -> _Day:
+    """Simulate a day, leave out what refused messages would have caused, decide, and measure."""
+    began = time.monotonic()
+    from wavebreak import engine, evaluation, model, rules
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak_lab import simulation
+    from wavebreak_lab.cli.demo_world import DEMO_KEY, causal_day, simulate_day
+
+    world_dir, run_dir = directory / "world", directory / "run"
     # Compilation is most of a first start: it runs beside the simulation and the rules' own.
     with engine.compiling_kernel() as wait_for_kernel:
-        events, accounts = _simulate_demo(people, seed, world_dir)
-        err.print(f"Compiling what decides (once, below a minute); then {events:,} events follow")
-        rules.compile_prefilter(rules.load_policy())
+        with progress_bar("simulate") as show:
+            world = simulate_day(people, seed, lambda share: show(share, ""))
+        err.print("Compiling what decides (once, below a minute)")
+        policy, scores = rules.load_policy(), model.load_selected(None)
+        rules.compile_prefilter(policy)
         with progress_bar("compile"):
             wait_for_kernel()
-    err.print(f"Deciding on its {events:,} events, as a service would")
-    counts = run_engine(
-        "run",
-        world_dir,
-        run_dir,
-        policy=rules.load_policy(),
-        edge=Pseudonymizer(DEMO_KEY),
-        enforce=True,
-        model=model.load_selected(None),
-    )
+        err.print("Playing the day: nobody answers or reports what was refused")
+        with progress_bar("play") as show:
+            world, played = causal_day(
+                world, policy, scores, lambda share: show(share, ""),
+                lambda first: err.print(_first_decision(first, time.monotonic() - began)),
+            )  # fmt: skip
+        events = simulation.write(world, world_dir)
+        err.print(f"Deciding on its {events:,} events once more, as a service would")
+        counts = run_engine(
+            "run", world_dir, run_dir, policy=policy, edge=Pseudonymizer(DEMO_KEY), enforce=True,
+            model=scores,
+        )  # fmt: skip
     err.print("Comparing the decisions with what the simulation knows")
     measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
-    evaluation.write_html(measured, out_path / "evaluation.html")
-    if as_json:
-        print_json({"summary": counts, "evaluation": measured.as_json()})
-        return
-    out.print(styled("[bold]1. A simulated day[/]: {:,} events of {:,} accounts", events, accounts))
+    evaluation.write_html(measured, directory / "evaluation.html")
+    return _Day(len(world.labels), played, counts, measured)
+
+
+def _first_decision(made: Decision, seconds: float) -> str:
+    at = datetime.fromtimestamp(made.ts / 1000, UTC)
+    by = f" by {made.rules[0]}" if made.rules else ""
+    return (
+        f"First decision, after {seconds:.0f} s: {made.outcome} of {made.account}{by}, at "
+        f"{at:%H:%M:%S} of the day"
+    )
+
+
+def _print_day(day: _Day, directory: Path) -> None:
+    """Print the decisions, how they compare with the labels, three stories and one account."""
+    from wavebreak import evaluation, explain
+    from wavebreak.linking import storage
+    from wavebreak_lab.cli.demo_world import slowed
+
+    world_dir, run_dir = directory / "world", directory / "run"
+    out.print(
+        styled(
+            "[bold]1. A simulated day[/]: {:,} events of {:,} accounts",
+            day.counts["events"], day.accounts,
+        )
+    )  # fmt: skip
     out.print(styled("\n[bold]2. Decisions[/]\n"))
-    print_run_summary(counts, run_dir)
+    print_run_summary(day.counts, run_dir)
     out.print(styled("\n[bold]3. Decisions against the labels[/]"))
-    evaluation.print_overview(measured, out)
+    evaluation.print_overview(day.measured, out, more=[*slowed(day.played)])
     out.print(styled("[bold]4. A campaign, an operator, a courier[/]\n"))
-    for line in three_stories(measured, storage.load(run_dir), world_dir / "labels.csv"):
+    for line in three_stories(day.measured, storage.load(run_dir), world_dir / "labels.csv"):
         out.print(line, soft_wrap=False)
     out.print()
     account = example_account(run_dir)
@@ -95,17 +143,15 @@ def demo(
         out.print(styled("[bold]5. The explanation of one account[/]"))
         explanation = explain.explain(run_dir, account)
         explain.print_summary(explanation, out)
-        explain.write_html(explanation, out_path / "explain.html")
+        explain.write_html(explanation, directory / "explain.html")
     print_next_steps(
         [
-            f"every family and persona: {out_path}/evaluation.html",
-            *([f"the account's timeline:   {out_path}/explain.html"] if account else []),
+            f"every family and persona: {directory}/evaluation.html",
+            *([f"the account's timeline:   {directory}/explain.html"] if account else []),
             f"every decision:           {run_dir}/decisions.jsonl",
             "next: wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
         ]
     )
-    if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
-        serve_demo(out_path / "service", world_dir, port)
 
 
 def three_stories(
@@ -169,19 +215,3 @@ def serve_demo(home: Path, world_dir: Path, port: int) -> None:
     flags = {"port": port, "enforce": True, "profile": profile, "backfill": dated, "console": True}
     # The demo is the same everywhere: it reads no variable and no file of another service.
     run(home, resolve(None, flags, {}))
-
-
-def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:
-    """Simulate a day with every campaign and persona; return the counts of events and accounts."""
-    from wavebreak_lab import simulation
-
-    with progress_bar("simulate") as show:
-        world = simulation.simulate(
-            people=people,
-            days=1,
-            campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-            personas=["all"],
-            seed=seed,
-            progress=lambda share: show(share, ""),
-        )
-        return simulation.write(world, directory), len(world.labels)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import json_rows
-from wavebreak_lab import simulation
+from wavebreak_lab.cli.demo_world import simulate_day
 from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Service
@@ -41,14 +41,11 @@ async def send_day(service: Service) -> None:
 
 
 def _simulated_day() -> pa.RecordBatch:
-    """Simulate a day of 500 people and every campaign, in the wire schema."""
-    world = simulation.simulate(
-        people=500,
-        days=1,
-        campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-        personas=["all"],
-        seed=1,
-    )
+    """Simulate a day of 500 people and every campaign, in the wire schema.
+
+    It was simulated before: a service that enforces refuses what its people react to all the same.
+    """
+    world = simulate_day(500, seed=1)
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
 

@@ -1,0 +1,533 @@
+"""A causal replay of a log through an engine: what was refused has no consequences.
+
+The engine enforces. In a chat whose first message was refused nothing of the other happens (no
+receipt, answer, block or report), and of the sender only what opens a chat again. Of honest holders
+92 in a hundred pass a challenge, of abusive ones 60, after a time of log-normal length (median 15
+minutes), drawn by a fixed seed. Senders do not adapt.
+
+A limit that ends within the hour delays: what it refuses is sent again when it ends, a second
+apart (again if it is refused again, for a day at most), by those who persist; and what the other
+would have done in that chat meanwhile happens after it, a minute apart.
+
+What the outcome request lets through arrives as a request: half of these are looked at, by a fixed
+seed. In the chat of one that is not, nothing of the other happens. Of those looked at whose sender
+the log does not answer, some are declined ("I don't know this person") or reported, of abusive
+senders more than of honest ones.
+
+A receipt or report of a message that was refused does not happen, in an open chat either.
+
+The log is given to the engine in slices of a minute. What answers a chat's first message within its
+slice comes with the next one, when it is known whether that message arrived; so do receipts of what
+somebody sends who is limited or worse.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.features.layout import BARRED
+from wavebreak.schema.events import CHALLENGES, REASONS, TS_END, TYPES
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Pair = tuple[str, str]
+"""Two accounts' names, in order."""
+
+SLICE_MS = MINUTE_MS
+PASSES = {"benign": 0.92, "abusive": 0.6}
+OPENING = frozenset(
+    TYPES.index(t)
+    for t in ("message.sent", "contact.requested", "group.member_added", "call.started")
+)
+TYPING = TYPES.index("typing.started")
+ANSWERING = frozenset(TYPES.index(t) for t in ("message.sent", "contact.accepted"))
+DECLINED, REPORTED = TYPES.index("contact.refused"), TYPES.index("user.reported")
+PASSED = TYPES.index("challenge.passed")
+ADDED = frozenset({"peer", "reason", "kind"})
+"""Columns of events that a replay adds."""
+NEW, MET, REFUSED, DELAYED, UNSEEN = range(5)
+"""What became of a chat's first message."""
+LOOKED_AT = 0.5
+"""Share of requests that are looked at."""
+REACTS = {"benign": (0.1, 0.002), "abusive": (0.3, 0.05)}
+"""Of those whose sender is not answered, by the sender's label: who declines, who reports."""
+DELAY_MS = HOUR_MS
+"""A limit that ends so soon delays; a longer one refuses."""
+HELD_MS = DAY_MS
+"""What is held again and again for longer than this counts as refused."""
+
+
+class Challenges:
+    """What holders are asked to pass: a challenge, or one under a limit that refused them.
+
+    Args:
+        delays_ms: Of each account whose holder would pass, after how long.
+
+    """
+
+    def __init__(self, delays_ms: Mapping[str, float]) -> None:
+        self.delays_ms = delays_ms
+        self.passed = 0
+        self._due: list[tuple[float, int, str]] = []
+        self._asked = set[str]()
+        self._limited = set[str]()
+
+    def __bool__(self) -> bool:
+        """Whether somebody will pass."""
+        return bool(self._due)
+
+    def note_decision(self, decision: Decision) -> None:
+        """Note who is limited, and ask who is challenged."""
+        if decision.outcome == "limit":
+            self._limited.add(decision.account)
+        else:
+            self._limited.discard(decision.account)
+        if decision.outcome == "challenge":
+            self._ask(decision.account, decision.ts)
+
+    def note_refusal(self, account: str, ts: int) -> None:
+        """Ask, once, whom a limit refuses an act."""
+        if account in self._limited and account not in self._asked:
+            self._asked.add(account)
+            self._ask(account, ts)
+
+    def _ask(self, account: str, ts: int) -> None:
+        if account in self.delays_ms:
+            heapq.heappush(self._due, (ts + self.delays_ms[account], len(self._due), account))
+
+    def pass_until(self, end: int, start: int = 0) -> list[dict[str, Any]]:
+        """Return rows of the log: challenges passed before `end`, none dated before `start`."""
+        rows = []
+        while self._due and self._due[0][0] < end:
+            at, _, account = heapq.heappop(self._due)
+            self._asked.discard(account)
+            self.passed += 1
+            rows.append({"id": f"pass-{self.passed}", "ts": int(max(at, start)), "type": PASSED,
+                         "account": account, "kind": CHALLENGES.index("code")})  # fmt: skip
+        return rows
+
+
+class CausalReplay:
+    """One replay of a log through an engine: what was refused, and what therefore never was.
+
+    Args:
+        log: Events in order of time (LOG_SCHEMA).
+        labels: The label of each account; who has none is benign.
+        engine: Decides; it enforces.
+        persistent: Labels of those who send again what a brief limit refused.
+
+    """
+
+    def __init__(
+        self,
+        log: pa.Table,
+        labels: Mapping[str, str],
+        engine: Engine,
+        persistent: Collection[str] = tuple(PASSES),
+    ) -> None:
+        # In one piece, without empty columns: each look-up in the table copies what it takes.
+        present = [c for c in log.column_names if c in ADDED or log.column(c).null_count < len(log)]
+        self.engine, self.labels = engine, labels
+        self.log = log.select(present).combine_chunks()
+        self.ts: Ints = log.column("ts").to_numpy()
+        self.types: Ints = log.column("type").to_numpy().astype(np.int64)
+        self._index_pairs()
+        self.persists = np.array(
+            [labels.get(name, "benign") in persistent for name in self.names], np.bool_
+        )
+        rng = random.Random(5)
+        self.challenges = Challenges(
+            {
+                account: 1000 * rng.lognormvariate(6.8, 1)
+                for account, label in labels.items()
+                if rng.random() < PASSES[label]
+            }
+        )
+        self.gone, self.refused = np.zeros(len(log), np.bool_), np.zeros(len(log), np.bool_)
+        self.decisions = list[Decision]()
+        self.waits = dict[str, int]()
+        self.again = list[tuple[int, int, int]]()
+        self.next: Ints = np.zeros(0, np.int64)
+        self.held, self.release = dict[int, int](), dict[int, int]()
+        self.following = defaultdict[int, list[int]](list)
+        self.tries = Counter[int]()
+        self.delayed = dict[Pair, int]()
+        self.quiet, self.unseen = set[Pair](), set[Pair]()
+        self.wait_ms = dict[Pair, int]()
+        self.requests_until = dict[int, int]()
+        self.reactions = list[tuple[int, int, int]]()
+        self.rng = random.Random(6)
+        self.extra = list[dict[str, Any]]()
+        self.played = list[tuple[Ints, Ints, dict[int, str]]]()
+
+    def _index_pairs(self) -> None:
+        """Number accounts and pairs; note of each pair who opens it, and with which row."""
+        size = len(self.log)
+        both = [self.log.column(name).cast(pa.string()) for name in ("account", "peer")]
+        codes = pa.chunked_array([c for column in both for c in column.chunks], pa.string())
+        coded = codes.combine_chunks().dictionary_encode()
+        self.names: list[str] = coded.dictionary.to_pylist()
+        self.numbers = {name: number for number, name in enumerate(self.names)}
+        numbers = coded.indices.fill_null(-1).to_numpy().astype(np.int64)
+        self.account, self.peer = numbers[:size], numbers[size:]
+        low, high = np.minimum(self.account, self.peer), np.maximum(self.account, self.peer)
+        keys, numbered = np.unique(np.where(low < 0, -1, low << 32 | high), return_inverse=True)
+        self.pair = np.where(low < 0, -1, numbered)
+        opening = np.isin(self.types, [*OPENING])
+        opener = _first_rows(self.pair, opening | (self.types == TYPING), len(keys), size)
+        self.opener = np.where(opener < size, self.account[np.minimum(opener, size - 1)], -1)
+        own = opening & (self.account == self.opener[self.pair])
+        self.opened = _first_rows(self.pair, own, len(keys), size)
+        self.state = np.full(len(keys), NEW, np.int8)
+        self.answered = np.zeros(len(keys), np.bool_)
+        answering = np.isin(self.types, [*ANSWERING]) & (self.peer >= 0)
+        self.written = set((self.account[answering] << 32 | self.peer[answering]).tolist())
+        self.opening, self.opens = opening, opening | (self.types == TYPING)
+        self.of = np.full(size, -1)
+        if "message" in self.log.column_names:
+            ids, messages = (self.log.column(name).cast(pa.string()) for name in ("id", "message"))
+            self.of = pc.index_in(messages, ids, skip_nulls=True).fill_null(-1).to_numpy()
+        self.judged = np.zeros(len(self.names), np.bool_)
+
+    def run(
+        self,
+        progress: Callable[[float], None] = lambda _: None,
+        *,
+        begin_ms: int = 0,
+        end_ms: int | None = None,
+    ) -> None:
+        """Give the log to the engine: the slices that begin in a span (None: to its end).
+
+        Args:
+            progress: Called with the share of the log that is done.
+            begin_ms: The span's beginning.
+            end_ms: Its end.
+
+        """
+        edges = np.arange(self.ts[0], self.ts[-1] + 2 * SLICE_MS, SLICE_MS)
+        cuts = np.searchsorted(self.ts, edges)
+        for number, (low, high) in enumerate(pairwise(cuts.tolist())):
+            begin, end = int(edges[number]), int(edges[number + 1])
+            if begin_ms <= begin and (end_ms is None or begin < end_ms):
+                self._slice(low, high, begin, end)
+                progress((number + 1) / (len(cuts) - 1))
+        for decision in self.engine.finish() if end_ms is None else ():
+            self._note(decision)
+
+    def _slice(self, low: int, high: int, start: int, end: int) -> None:
+        rows = np.arange(low, high)
+        keep, pending = self._happening(rows, low)
+        self.gone[rows[~keep]] = True
+        late = self._late(start, end)
+        rows = np.concatenate([rows[keep], self.next, np.array([r for _, r in late], np.int64)])
+        times = self.ts[rows]
+        times[keep.sum() :] = [*np.full(len(self.next), start), *(when for when, _ in late)]
+        self.gone[self.next], self.next = False, np.zeros(0, np.int64)
+        extra = [*self.challenges.pass_until(end, start), *self._reacted(start, end)]
+        if not len(rows) and not extra:
+            return
+        barred, rows, times = self._advance(
+            rows, times, {r: self._again(r) for _, r in late}, extra
+        )
+        logged = rows < len(self.log)
+        self._refuse(rows[barred & logged])
+        arrived = ~barred & logged
+        self._note_arrivals(rows[arrived], times[arrived], end)
+        self._settle(pending, end)
+
+    def _happening(self, rows: Ints, low: int) -> tuple[Bools, Ints]:
+        """Return which rows happen as they are, and those that wait until this slice is decided."""
+        pair, of = self.pair[rows], self.of[rows]
+        state = np.where(pair >= 0, self.state[pair], MET)
+        own = (self.account[rows] == self.opener[pair]) & self.opens[rows]
+        opened = self.opened[pair]
+        pending = (state == NEW) & ~own & (rows > opened) & (opened >= low)
+        pending |= (state <= MET) & (of >= low) & self.judged[self.account[of]]
+        stuck = state >= REFUSED
+        keep = ~(pending | stuck | self._lost(rows))
+        # Of what was refused, only what its sender does and answers matter in their order.
+        matters = (
+            (self.account[rows] == self.opener[pair])
+            | np.isin(self.types[rows], [*ANSWERING])
+            | (state == DELAYED)
+        )
+        for at in np.flatnonzero(stuck & matters).tolist():
+            keep[at] = self._happens(int(rows[at]))
+        return keep, rows[pending]
+
+    def _happens(self, row: int) -> bool:
+        """Whether an event of a chat that was not let through happens."""
+        pair = self.pair[row]
+        if self.state[pair] == DELAYED:
+            # It waits as well: what the chat's first message has not reached is not there yet.
+            self.following[pair].append(row)
+            return False
+        if self.account[row] == self.opener[pair]:
+            return bool(self.opens[row] and not self.answered[pair])
+        # The log knows that this one would have answered: what follows would not be.
+        self.answered[pair] |= int(self.types[row]) in ANSWERING
+        return False
+
+    def _settle(self, pending: Ints, end: int) -> None:
+        """Settle what waited in this slice for its chat's first message."""
+        pending = pending[~self._lost(pending)]
+        state = np.where(self.pair[pending] >= 0, self.state[self.pair[pending]], MET)
+        self.next = pending[state <= MET]
+        for row in pending[state > MET].tolist():
+            self._happens(row)
+
+    def _lost(self, rows: Ints) -> Bools:
+        """Return which events are of a message that did not arrive."""
+        of = self.of[rows]
+        # What waits with the message that it is of comes after it.
+        waits = self.state[self.pair[rows]] == DELAYED
+        lost: Bools = (of >= 0) & (self.refused[of] | self.gone[of]) & ~waits
+        return lost
+
+    def _note_arrivals(self, rows: Ints, times: Ints, end: int) -> None:
+        """Note what may open a chat and arrived; what waited for it in that chat follows."""
+        pair = self.pair[rows]
+        news = self.opening[rows] & (pair >= 0) & (self.state[pair] != MET)
+        asks = np.isin(self.account[rows], [*self.requests_until])
+        singly = news & (asks | (self.state[pair] == DELAYED))
+        own = self.account[rows] == self.opener[pair]
+        self.state[pair[news & ~singly & ~(own & (self.state[pair] == UNSEEN))]] = MET
+        for row, ts in zip(rows[singly].tolist(), times[singly].tolist(), strict=True):
+            self._note_arrival(row, ts, end)
+
+    def _note_arrival(self, row: int, ts: int, end: int) -> None:
+        pair = int(self.pair[row])
+        if self.account[row] != self.opener[pair]:
+            self.state[pair] = MET
+        elif self.state[pair] not in (MET, UNSEEN):
+            if self.state[pair] == DELAYED:
+                self.wait_ms[self._pair(row)] = ts - int(self.ts[row])
+            self.state[pair] = self._arrive(row)
+        following = self.following.pop(pair, [])
+        for number, later in enumerate(following if self.state[pair] == MET else (), 1):
+            self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
+
+    def _arrive(self, row: int) -> int:
+        """Return the state of a chat whose first contact arrived: a request may stay unseen."""
+        account, peer = int(self.account[row]), int(self.peer[row])
+        sent = self.release.get(int(self.pair[row]), int(self.ts[row]))
+        if self.requests_until.get(account, 0) <= sent:
+            return MET
+        self.quiet.add(self._pair(row))
+        if self.rng.random() >= LOOKED_AT:
+            self.unseen.add(self._pair(row))
+            return UNSEEN
+        draw = self.rng.random()
+        declines, reports = REACTS[self.labels.get(self.names[account], "benign")]
+        if (peer << 32 | account) not in self.written and draw < declines + reports:
+            at = int(self.ts[row]) + int(1000 * self.rng.lognormvariate(8.2, 1))
+            kind = DECLINED if draw < declines else REPORTED
+            heapq.heappush(self.reactions, (at, row, kind))
+        return MET
+
+    def _reacted(self, start: int, end: int) -> list[dict[str, Any]]:
+        """Return rows of the log: who declines or reports a request before `end`.
+
+        Both are the first word of their enumeration: "stranger", and "spam".
+        """
+        rows = list[dict[str, Any]]()
+        while self.reactions and self.reactions[0][0] < end:
+            at, row, kind = heapq.heappop(self.reactions)
+            sender, recipient = self.names[self.account[row]], self.names[self.peer[row]]
+            rows.append({"id": f"{self._id(row)}-reaction", "ts": max(at, start), "type": kind,
+                         "account": recipient, "peer": sender, "reason": 0})  # fmt: skip
+        return rows
+
+    def _advance(
+        self, rows: Ints, times: Ints, ids: dict[int, str], extra: list[dict[str, Any]]
+    ) -> tuple[Bools, Ints, Ints]:
+        """Give events to the engine; return which it refused, and the events in order of time.
+
+        Args:
+            rows: Rows of the log.
+            times: When they happen.
+            ids: New names of events that are sent again.
+            extra: Further events; their rows count from the log's end.
+
+        """
+        first = len(self.log) + len(self.extra)
+        every = np.concatenate([rows, np.arange(first, first + len(extra))])
+        times = np.concatenate([times, np.array([row["ts"] for row in extra], np.int64)])
+        order = np.argsort(times, kind="stable")
+        if extra:
+            more = pa.Table.from_pylist(extra, schema=self.log.schema)
+            table = pa.concat_tables([self.log.take(pa.array(rows)), more]).take(pa.array(order))
+        else:
+            table = self.log.take(pa.array(rows[order]))
+        self.extra += extra
+        rows, times = every[order], times[order]
+        again = np.flatnonzero(np.isin(rows, [*ids])) if ids else rows[:0]
+        names = dict(zip(again.tolist(), [ids[row] for row in rows[again].tolist()], strict=True))
+        table = _renamed(table, times, names)
+        self.played.append((rows, times, names))
+        barred, at = np.zeros(len(rows), np.bool_), 0
+        for batch in table.combine_chunks().to_batches():
+            for segment in self.engine.fanout.segments(batch):
+                for decision in self.engine.advance(segment):
+                    self._note(decision)
+                barred[at : at + len(segment.results)] = segment.results & BARRED != 0
+                at += len(segment.results)
+        return barred, rows, times
+
+    def _send_at(self, when: int, row: int) -> None:
+        heapq.heappush(self.again, (max(when, int(self.ts[row])), len(self.again), row))
+
+    def _late(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return what is sent again before `end`: when, and its row."""
+        late = []
+        while self.again and self.again[0][0] < end:
+            when, _, row = heapq.heappop(self.again)
+            late.append((max(when, start), row))
+            self.gone[row] = self.refused[row] = False
+        return late
+
+    def _again(self, row: int) -> str:
+        """Return the name of an event that is sent again."""
+        self.tries[row] += 1
+        return f"{self._id(row)}-late{self.tries[row]}"
+
+    def _id(self, row: int) -> str:
+        return str(self.log.column("id")[row].as_py())
+
+    def _pair(self, row: int) -> Pair:
+        first, second = sorted((self.names[self.account[row]], self.names[self.peer[row]]))
+        return first, second
+
+    def _refuse(self, rows: Ints) -> None:
+        """Note what was refused: it waits, or nothing follows from it."""
+        self.refused[rows] = True
+        pair, account = self.pair[rows], self.account[rows]
+        state = np.where(pair >= 0, self.state[pair], MET)
+        own = (state != MET) & (self.opener[pair] == account)
+        singly = own & self.persists[account] & np.isin(state, (NEW, DELAYED))
+        self.state[pair[own & ~singly]] = REFUSED
+        for row in rows[singly].tolist():
+            self._hold(row)
+        senders, firsts = np.unique(account, return_index=True)
+        for sender, first in zip(senders.tolist(), self.ts[rows[firsts]].tolist(), strict=True):
+            self.challenges.note_refusal(self.names[sender], first)
+
+    def _hold(self, row: int) -> None:
+        """Hold a chat's first message that was refused, until its sender's limit ends."""
+        pair, sent = int(self.pair[row]), int(self.ts[row])
+        until = self.waits.get(self.names[self.account[row]], 0)
+        if self.held.get(pair, row) != row and self.state[pair] == DELAYED:
+            self.following[pair].append(row)
+        elif until - sent <= HELD_MS and until > self.release.get(pair, sent):
+            self.state[pair], self.held[pair] = DELAYED, row
+            self.delayed[self._pair(row)] = pair
+            self.release[pair] = until + 1_000 * (1 + len(self.again) % 60)
+            self._send_at(self.release[pair], row)
+        else:
+            self.state[pair] = REFUSED
+
+    def _note(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+        brief = decision.until is not None and decision.until - decision.ts <= DELAY_MS
+        if decision.outcome == "limit" and brief:
+            self.waits[decision.account] = int(decision.until or 0)
+        else:
+            self.waits.pop(decision.account, None)
+        number = self.numbers[decision.account]
+        self.judged[number] = decision.outcome != "allow"
+        if decision.outcome == "request":
+            self.requests_until[number] = decision.until or TS_END
+        else:
+            self.requests_until.pop(number, None)
+        self.challenges.note_decision(decision)
+
+    def waits_still(self, pair: Pair) -> bool:
+        """Whether the first message of a pair was delayed, and waits yet."""
+        return pair in self.delayed and bool(self.state[self.delayed[pair]] == DELAYED)
+
+    def held_back(self, label: str, kinds: Collection[str]) -> tuple[list[int], int]:
+        """Return how long refused first messages waited that arrived, and how many never did.
+
+        Args:
+            label: Of their senders.
+            kinds: Types of events that open a chat.
+
+        """
+        opened = np.minimum(self.opened, len(self.log) - 1)
+        chosen = np.isin(self.types[opened], [TYPES.index(kind) for kind in kinds])
+        chosen &= [self.labels.get(self.names[n], "benign") == label for n in self.opener.tolist()]
+        waited = [ms for pair, ms in self.wait_ms.items() if chosen[self.delayed[pair]]]
+        return waited, int((chosen & np.isin(self.state, (REFUSED, DELAYED))).sum())
+
+    def first_contacts(self, since_ms: int = 0) -> list[tuple[str, str, bool]]:
+        """Return sender, recipient and whether it was stopped, of each first contact since a time.
+
+        A contact that never was, since what led to it was refused, is stopped.
+        """
+        own = self.account == self.opener[self.pair]
+        rows = np.flatnonzero(self.opening & (self.pair >= 0) & (own | ~self.gone))
+        rows = rows[np.sort(np.unique(self.pair[rows], return_index=True)[1])]
+        rows = rows[self.ts[rows] >= since_ms]
+        stopped = self.refused[rows] | self.gone[rows]
+        return [
+            (self.names[self.account[row]], self.names[self.peer[row]], bool(ended))
+            for row, ended in zip(rows.tolist(), stopped.tolist(), strict=True)
+        ]
+
+    def events(self, wire: pa.Table) -> pa.Table:
+        """Return the events that happened, refused attempts among them, in order of time.
+
+        Args:
+            wire: The log's events before the privacy edge: the same rows (WIRE_SCHEMA).
+
+        """
+        words = [
+            row
+            | {"type": TYPES[row["type"]]}
+            | ({"reason": REASONS[TYPES[row["type"]]][0]} if "reason" in row else {})
+            | ({"kind": CHALLENGES[row["kind"]]} if "kind" in row else {})
+            for row in self.extra
+        ]
+        every = pa.concat_tables([wire, pa.Table.from_pylist(words, schema=wire.schema)])
+        names, size = dict[int, str](), 0
+        for rows, _, ids in self.played:
+            names |= {size + at: name for at, name in ids.items()}
+            size += len(rows)
+        order = np.concatenate([rows for rows, _, _ in self.played])
+        times = np.concatenate([times for _, times, _ in self.played])
+        return _renamed(every.combine_chunks().take(pa.array(order)), times, names)
+
+
+def _first_rows(pair: Ints, chosen: Bools, pairs: int, size: int) -> Ints:
+    """Return of each pair its first row of those chosen (`size`: none)."""
+    first = np.full(pairs, size, np.int64)
+    rows = np.flatnonzero(chosen & (pair >= 0))
+    np.minimum.at(first, pair[rows], rows)
+    return first
+
+
+def _renamed(table: pa.Table, times: Ints, names: Mapping[int, str]) -> pa.Table:
+    """Return events at other times, and those of some rows under other names."""
+    columns = {"ts": pa.array(times)}
+    if names:
+        again = np.zeros(len(table), np.bool_)
+        again[[*names]] = True
+        ids = table.column("id").combine_chunks().cast(pa.string())
+        columns["id"] = pc.replace_with_mask(ids, pa.array(again), pa.array([*names.values()]))
+    for name, values in columns.items():
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, values.cast(field.type))
+    return table
