@@ -130,7 +130,7 @@ def test_report_names_stamp_and_witness_or_says_what_rests_on_the_maker(witness:
     words = ReportText("en")
     named = load_settings("en", policy=witness / "policy")
     for settings, asked in ((named, True), (load_settings("en"), False)):
-        said = seal_sentences(words, settings)
+        said = " ".join(seal_sentences(words, settings))
         assert ("witness.example" in said) == asked
         assert ("No witness signs the ledger." in said) != asked
         assert "No authority stamps the ledger." in said

@@ -611,17 +611,17 @@ def _custody(source: ReportSource) -> Block:
 
 def limits(source: ReportSource) -> Block:
     """What the report does not show."""
-    said = [*source.words.lines("limits"), seal_sentences(source.words, source.settings)]
+    said = [*source.words.lines("limits"), *seal_sentences(source.words, source.settings)]
     return section(source.words("limits_title"), [bullets(said)])
 
 
-def seal_sentences(words: ReportText, settings: ReportSettings) -> str:
+def seal_sentences(words: ReportText, settings: ReportSettings) -> list[str]:
     """Return who stamps and signs the ledger, and what rests on the operator alone without them."""
     sentences = [words("seal_clock")]
     for key, name in (("stamp", settings.stamped_by), ("witness", settings.witnessed_by)):
         named = words.isolated(name)
         sentences.append(words(f"seal_{key}", name=named) if name else words(f"seal_no_{key}"))
-    return " ".join([*sentences, words("seal_alone")])
+    return [*sentences, words("seal_alone")]
 
 
 def signatures(source: ReportSource) -> Block:
