@@ -17,7 +17,7 @@ from wavebreak_cases.cli.claims import print_evaluation
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
 Split = StrEnum("Split", ["development", "heldout"])
-RealSplit = StrEnum("RealSplit", ["learning", "held"])
+RealSplit = StrEnum("RealSplit", ["learning", "held", "fresh"])
 
 
 @app.command(epilog="Example: `python -m experiments.claims_corpus evaluate --split heldout`")

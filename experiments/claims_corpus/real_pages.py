@@ -2,8 +2,9 @@
 
 `real_pages.csv` has for each page its address, the SHA-256 of its text as it was kept, language,
 label, split and source. Pages of one source (a site, the owner of a repository) are in one split:
-`learning` is what weights and vocabulary may be changed with, `held` is only evaluated. No text is
-kept in the repository; a page is found in the folder by its digest, whatever its file's name.
+`learning` is what weights and vocabulary may be changed with, `held` and `fresh` (owners that no
+list had on 2026-11-30) are only evaluated. No text is kept in the repository; a page is found in
+the folder by its digest, whatever its file's name.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class RealPage:
         sha256: Digest of its text as it was kept.
         language: Its language.
         label: `claim` or `benign`.
-        split: `learning` or `held`.
+        split: `learning`, `held` or `fresh`.
         source: Its site, or the owner of its repository.
         text: Its text.
 
@@ -47,11 +48,11 @@ class RealPage:
 
 
 def load_pages(directory: Path, split: str = "") -> list[RealPage]:
-    """Read the listed pages that a folder has, of one split or of both.
+    """Read the listed pages that a folder has, of one split or of all.
 
     Args:
         directory: The folder; its files are recognized by their digests.
-        split: `learning`, `held`, or empty for both.
+        split: `learning`, `held`, `fresh`, or empty for all.
 
     Raises:
         UsageError: The folder has none of the listed pages.

@@ -33,7 +33,7 @@ def test_pages_of_a_source_are_in_one_split() -> None:
     for row in rows():
         splits.setdefault(row["source"], set()).add(row["split"])
     assert all(len(names) == 1 for names in splits.values())
-    assert set().union(*splits.values()) == {"learning", "held"}
+    assert set().union(*splits.values()) == {"learning", "held", "fresh"}
 
 
 def test_letters_are_learned_from_pages_of_other_sources() -> None:

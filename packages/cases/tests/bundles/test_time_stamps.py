@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,20 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 from typer.testing import CliRunner, Result
 
+from support.ledger_fixtures import SIGNER, some
 from support.rfc3161_authority import Authority, answering_authority
 from wavebreak.cli.app import app
 from wavebreak.errors import UsageError
-from wavebreak.ledger.checkpoints import check_time_stamp, load_certificates
+from wavebreak.ledger import Ledger, MemoryStorage, new_signer
+from wavebreak.ledger.checkpoints import (
+    check_time_stamp,
+    encode_verifier_key,
+    load_certificates,
+    load_or_create_signer,
+)
 from wavebreak.ledger.storage import LEDGER, DirectoryStorage
+from wavebreak.ledger.verifier import WITNESS, read_key
+from wavebreak.ledger.witnesses import Witness, witness_server
 from wavebreak_cases.bundles.bundle_checks import (
     FAILS,
     KEY_UNKNOWN,
@@ -24,7 +34,9 @@ from wavebreak_cases.bundles.bundle_checks import (
     Finding,
     exit_code,
 )
-from wavebreak_cases.bundles.report_settings import load_sealing
+from wavebreak_cases.bundles.report_sections import seal_sentences
+from wavebreak_cases.bundles.report_settings import load_sealing, load_settings
+from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.time_stamps import stamp_beside
 from wavebreak_cases.bundles.verify import Stamp, verify_bundle
 
@@ -73,6 +85,74 @@ def test_bundle_is_stamped_where_an_authority_is_configured(
     assert note is not None
     stamp = (opened / "C-7.zip.tsr").read_bytes()
     assert check_time_stamp(note, stamp, load_certificates(roots)).year == 2026
+
+
+@pytest.fixture
+def witness(opened: Path) -> Iterator[Path]:
+    """The policy of a case whose ledger a witness signs; the directory where it remembers."""
+    (opened / "seen").mkdir()
+    own = new_signer("witness.example", WITNESS)
+    log = load_or_create_signer(opened / "key").key
+    signs = Witness(opened / "seen", own, [log], lambda: 1_800_000_000)
+    server = witness_server(signs, "127.0.0.1", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (opened / "policy/cases").mkdir(parents=True)
+    (opened / "policy/cases/sealing.toml").write_text(
+        f'witness_url = "http://127.0.0.1:{server.server_port}/{{case}}"\n'
+        f'witness_key = "{encode_verifier_key(own.key)}"\n',
+        "utf-8",
+    )
+    yield opened
+    server.shutdown()
+    server.server_close()
+
+
+def test_bundle_is_signed_by_the_witness_that_is_configured(witness: Path) -> None:
+    asked = ["--policy", str(witness / "policy")]
+    for _ in range(2):
+        done = packed(witness, *asked)
+        assert done.exit_code == 0
+        assert "witnessed by witness.example" in " ".join(done.output.split())
+        run(witness, "case", "task", str(witness / "C-7"), "Call", "--by", "Noa")
+    assert [path.name for path in (witness / "seen").iterdir()] == ["C-7.txt"]
+    key = load_sealing(witness / "policy").witness_key
+    own = encode_verifier_key(load_or_create_signer(witness / "key").key)
+    for keys, said in (
+        ([own, key], "and seen by witness.example at 2027-01-15T08:00:00Z"),
+        ([own], "witness.example signed it too, says the bundle: give that key"),
+    ):
+        findings = verify_bundle(witness / "C-7.zip", [read_key(each) for each in keys])
+        assert exit_code(findings) == 0
+        assert said in next(each.said for each in findings if each.what == "sealed entries")
+
+
+def test_report_names_stamp_and_witness_or_says_what_rests_on_the_maker(witness: Path) -> None:
+    words = ReportText("en")
+    named = load_settings("en", policy=witness / "policy")
+    for settings, asked in ((named, True), (load_settings("en"), False)):
+        said = " ".join(seal_sentences(words, settings))
+        assert ("witness.example" in said) == asked
+        assert ("No witness signs the ledger." in said) != asked
+        assert "No authority stamps the ledger." in said
+        assert "rests on the operator alone" in said
+
+
+def test_witness_that_does_not_sign_leaves_the_bundle_and_is_said(witness: Path) -> None:
+    other = Ledger(MemoryStorage(), SIGNER)
+    other.seal(some(0, 9))
+    (witness / "seen/C-7.txt").write_bytes(other.note)
+    done = packed(witness, "--policy", str(witness / "policy"))
+    assert done.exit_code == 1
+    assert "not witnessed" in " ".join(done.output.split())
+    assert (witness / "C-7.zip").exists()
+
+
+def test_name_of_somebody_signed_in_cannot_be_typed(opened: Path) -> None:
+    for place, words in (("C-8", ["--title", "x"]), ("C-7", [])):
+        verb = "open" if words else "task"
+        more = words or ["Call"]
+        done = run(opened, "case", verb, str(opened / place), *more, "--by", "user:noa")
+        assert "signed in to the console" in str(done.exception)
 
 
 def test_bundle_without_a_stamp_says_what_rests_on_its_maker(opened: Path) -> None:
@@ -166,8 +246,9 @@ def stamp_finding(bundle: Path, stamp: Stamp) -> Finding:
     return finding
 
 
-def test_authority_that_is_named_by_half_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", ["time_stamp_url", "witness_url", "witness_key"])
+def test_who_is_named_by_half_is_refused(tmp_path: Path, half: str) -> None:
     (tmp_path / "cases").mkdir()
-    (tmp_path / "cases" / "sealing.toml").write_text('time_stamp_url = "http://a/"\n', "utf-8")
+    (tmp_path / "cases" / "sealing.toml").write_text(f'{half} = "http://a/"\n', "utf-8")
     with pytest.raises(UsageError, match="by half"):
         load_sealing(tmp_path)

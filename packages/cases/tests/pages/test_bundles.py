@@ -22,6 +22,7 @@ from support.legal_cases import (
     store_of,
     text_of,
 )
+from wavebreak_cases.bundles.report_settings import Sealing
 from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 from wavebreak_cases.pages import bundles
 from wavebreak_cases.pages.apps import CaseStore
@@ -112,7 +113,7 @@ async def test_bundle_is_stamped_by_the_configured_authority(console: RunningCon
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bundles, "_run", run)
         patched.setattr(
-            bundles, "load_sealing", lambda _policy: ("http://a.example/", Path("r.pem"))
+            bundles, "load_sealing", lambda _policy: Sealing("http://a.example/", "r.pem")
         )
         await build(console)
         assert list(asked[1][-2:]) == ["--stamp-authority", "r.pem"]

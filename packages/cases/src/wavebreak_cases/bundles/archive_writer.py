@@ -20,6 +20,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import bagit
@@ -28,7 +29,7 @@ import msgspec
 from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.ledger import proof_bundle
+from wavebreak.ledger import Ledger, proof_bundle
 from wavebreak.ledger.storage import LEDGER
 from wavebreak_cases.bundles import report
 from wavebreak_cases.bundles.archive_reader import (
@@ -91,6 +92,7 @@ def write_bundle(
     settings: ReportSettings | None = None,
     *,
     with_names: bool = False,
+    cosign: Callable[[Ledger], None] | None = None,
 ) -> dict[str, int]:
     """Pack an open case into the file `out`; the file appears whole or not at all.
 
@@ -99,6 +101,7 @@ def write_bundle(
         out: The file to write.
         settings: What report and forms say beside the case (None: English, of nobody).
         with_names: A person saw that it still names what was removed from an exhibit.
+        cosign: Has a witness sign the ledger once it is sealed.
 
     Returns:
         Counts of files, bytes and sealed entries.
@@ -116,6 +119,9 @@ def write_bundle(
         bag = Path(place) / case.id
         (bag / "data").mkdir(parents=True)
         _write_payload(workspace, bag / "data", settings or load_settings(), with_names=with_names)
+        if cosign is not None:
+            cosign(workspace.ledger)
+        _write_ledger(workspace, bag / "data")
         for name, content in tag_files(bag, case.id, case.steps[-1].at, __version__).items():
             (bag / name).write_bytes(content)
         try:
@@ -154,6 +160,9 @@ def _write_payload(
             code="names-left",
         )
     seal_payload(workspace, data)
+
+
+def _write_ledger(workspace: CaseWorkspace, data: Path) -> None:
     (data / LEDGER).mkdir()
     for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
         (data / LEDGER / name).write_bytes(content)

@@ -329,6 +329,9 @@ def check_ledger(data: Path, known: Sequence[KnownKey]) -> str:
     ]
     if seen:
         return f"{signed}, and seen by {', '.join(seen)}"
+    others = [name for name, _ in note.by if name != own.name]
+    if others:
+        signed += f"; {', '.join(others)[:200]} signed it too, says the bundle: give that key"
     return f"{signed}; when they were made rests on its maker's clock and key alone"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -256,7 +256,6 @@ def names_in_payload(data: Path, marks: Marks) -> list[NamedPlace]:
     return found
 
 
-_WORDED = {".txt", ".html", ".json", ".jsonl", ".csv", ".md"}
 _MAX_READ = 64 << 20
 
 
@@ -265,14 +264,14 @@ def _naming(path: Path, name: str, marks: Marks) -> Iterator[str]:
         yield "file name"
     if path.stat().st_size > _MAX_READ:
         return
-    if path.suffix in _WORDED:
-        text = path.read_bytes().decode("utf-8", "replace")
-        if redaction.names_mark(marks.texts, text):
+    raw = path.read_bytes()
+    if raw.startswith(b"%PDF"):
+        if redaction.names_mark(marks.texts, redaction.pdf_text(raw)):
+            yield "words or metadata"
+        return
+    with suppress(UnicodeDecodeError):  # what is no text is not read
+        if redaction.names_mark(marks.texts, raw.decode("utf-8")):
             yield "words"
-    elif path.suffix == ".pdf" and redaction.names_mark(
-        marks.texts, redaction.pdf_text(path.read_bytes())
-    ):
-        yield "words or metadata"
 
 
 def keep_marks(workspace: CaseWorkspace, exhibit: str, marks: Marks) -> None:

@@ -26,7 +26,7 @@ from wavebreak_cases.cases.date_ranges import parse_date
 TEMPLATE = Path(__file__).with_name("report.typ")
 FORMS_TEMPLATE = Path(__file__).with_name("certificate.typ")
 MADE_WITH = ("wavebreak", "typst", "matplotlib")
-LAYOUT = "6"
+LAYOUT = "7"
 """Version of the report's layout: a report of another one is not compared."""
 
 
@@ -129,6 +129,7 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "kind": words("form_kind"),
         "paper": settings.operator.paper,
         "stale": [f"{label}: {said}" for label, said in report_sections.stale_facts(case, words)],
+        "seals": report_sections.seal_sentences(words, settings),
         "labels": [words(f"sign_{field}") for field in ("name", "place", "date", "signature")],
         "forms": [
             msgspec.to_builtins(form) | {"review": _review(form, words)} for form in settings.forms

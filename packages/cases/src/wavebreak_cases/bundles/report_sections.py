@@ -34,6 +34,7 @@ from wavebreak_cases.cases.case import (
     AccountErased,
     AccountLinked,
     Case,
+    DeterminationSigned,
     Exhibit,
     PreparedDetermination,
     Step,
@@ -42,6 +43,7 @@ from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.cases.parties import Evidence, HeldTie, Link, Party, TieDates
 from wavebreak_cases.cases.reasons import person
+from wavebreak_cases.cases.signatures import KeySignature
 from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import action_subject, is_current, stale_determinations
 from wavebreak_cases.claims.exhibits import CUSTODY, CustodyRecord
@@ -609,7 +611,17 @@ def _custody(source: ReportSource) -> Block:
 
 def limits(source: ReportSource) -> Block:
     """What the report does not show."""
-    return section(source.words("limits_title"), [bullets(source.words.lines("limits"))])
+    said = [*source.words.lines("limits"), *seal_sentences(source.words, source.settings)]
+    return section(source.words("limits_title"), [bullets(said)])
+
+
+def seal_sentences(words: ReportText, settings: ReportSettings) -> list[str]:
+    """Return who stamps and signs the ledger, and what rests on the operator alone without them."""
+    sentences = [words("seal_clock")]
+    for key, name in (("stamp", settings.stamped_by), ("witness", settings.witnessed_by)):
+        named = words.isolated(name)
+        sentences.append(words(f"seal_{key}", name=named) if name else words(f"seal_no_{key}"))
+    return [*sentences, words("seal_alone")]
 
 
 def signatures(source: ReportSource) -> Block:
@@ -636,7 +648,7 @@ def steps(source: ReportSource) -> Block:
     for step in source.case.steps:
         tag = str(type(step.did).__struct_config__.tag)
         what = f"{words.of('steps_done', tag)}: {_subject(source, tag, action_subject(step.did))}"
-        by = f"{person(step.by)} ({source.role(step.role)})"
+        by = f"{_acting(source, step)} ({source.role(step.role)})"
         rows.append(
             (step.n, words.instant(step.at), by, f"{what} — {step.why}" if step.why else what)
         )
@@ -645,6 +657,19 @@ def steps(source: ReportSource) -> Block:
         words("steps"),
         [note(words("steps_note")), table(head, rows, [0, 0, 0.9, 2.2], right=[True])],
     )
+
+
+def _acting(source: ReportSource, step: Step) -> str:
+    """Who took a step, and how that person was authenticated, if at all."""
+    name = source.words.isolated(person(step.by))
+    how = ""
+    if isinstance(step.did, DeterminationSigned) and isinstance(step.did.signature, KeySignature):
+        how = step.did.signature.key
+    elif step.by.startswith("user:"):
+        how = "console"
+    if not how:
+        return name
+    return source.words("prepared_authenticated", name=name, how=_authentication(source, how))
 
 
 def _subject(source: ReportSource, tag: str, subject: str) -> str:

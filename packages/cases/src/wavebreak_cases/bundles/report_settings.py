@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -78,31 +79,56 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who stamps the ledger of a case when it is packed, from `cases/sealing.toml` ("": nobody)."""
+    """Who stamps and who signs the ledger of a packed case, from `cases/sealing.toml` ("": nobody).
+
+    In `witness_url` {case} stands for the case, whose ledger is a log of its own.
+    """
 
     time_stamp_url: Line = ""
     time_stamp_authority: Line = ""
+    witness_url: Line = ""
+    witness_key: Line = ""
+
+    @property
+    def stamped_by(self) -> str:
+        """The host of the authority ("": none)."""
+        return urlsplit(self.time_stamp_url).netloc
+
+    @property
+    def witnessed_by(self) -> str:
+        """The name of the witness ("": none)."""
+        return self.witness_key.partition("+")[0]
 
 
-def load_sealing(policy: Path | None = None) -> tuple[str, Path] | None:
-    """Return where the authority of time stamps answers, and its certificate; None: there is none.
+def load_sealing(policy: Path | None = None) -> Sealing:
+    """Return who stamps and signs; the authority's certificate as a path that can be read.
 
     Raises:
-        UsageError: Only one of the two is given.
+        UsageError: One of the two is named by half.
 
-    >>> load_sealing() is None
-    True
+    >>> load_sealing()
+    Sealing(time_stamp_url='', time_stamp_authority='', witness_url='', witness_key='')
     """
     path = config.resolve_path("cases/sealing.toml", policy)
     given = config.load_config(path, Sealing)
-    if bool(given.time_stamp_url) != bool(given.time_stamp_authority):
-        raise UsageError(
-            f"{path.name} names an authority of time stamps by half",
-            fix="give both: where it answers, and the file of its certificate",
-        )
-    if not given.time_stamp_url:
-        return None
-    return given.time_stamp_url, path.parent / given.time_stamp_authority
+    for what, parts, both in (
+        (
+            "an authority of time stamps",
+            (given.time_stamp_url, given.time_stamp_authority),
+            "where it answers, and the file of its certificate",
+        ),
+        (
+            "a witness",
+            (given.witness_url, given.witness_key),
+            "where it answers, and its verifier key",
+        ),
+    ):
+        if any(parts) and not all(parts):
+            raise UsageError(f"{path.name} names {what} by half", fix=f"give both: {both}")
+    if not given.time_stamp_authority:
+        return given
+    certificate = str(path.parent / given.time_stamp_authority)
+    return msgspec.structs.replace(given, time_stamp_authority=certificate)
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +142,8 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             the case names (its fingerprint), or "": the name was typed.
         issued: The date of issue, 2026-03-02 ("": that of the case's last step).
         forms: The certificate forms in that language.
+        stamped_by: Who is asked for a time stamp when the case is packed ("": nobody).
+        witnessed_by: Which witness is asked to sign its ledger then ("": none).
 
     """
 
@@ -125,6 +153,8 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authenticated: Line = ""
     issued: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
     forms: tuple[CertificateForm, ...] = ()
+    stamped_by: Line = ""
+    witnessed_by: Line = ""
 
     def __post_init__(self) -> None:
         """Refuse a language that there are no texts in."""
@@ -173,7 +203,11 @@ def load_settings(
             f"{path.name} has no form in {language}",
             fix=f'add a [[form]] with language = "{language}"',
         )
-    made = ReportSettings(language, load_operator(policy), prepared_by, authenticated, issued, own)
+    sealing = load_sealing(policy)
+    made = ReportSettings(
+        language, load_operator(policy), prepared_by, authenticated, issued, own,
+        sealing.stamped_by, sealing.witnessed_by,
+    )  # fmt: skip
     try:
         return msgspec.convert(msgspec.to_builtins(made), ReportSettings)
     except msgspec.ValidationError as error:

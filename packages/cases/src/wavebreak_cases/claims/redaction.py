@@ -16,8 +16,10 @@ import io
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import unquote
 
 import msgspec
 from PIL import Image, ImageDraw
@@ -140,6 +142,9 @@ class RedactedCopy(NamedTuple):
     covered: tuple[int, ...] = ()
 
 
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
 def mark_pattern(mark: TextMark) -> re.Pattern[str]:
     r"""Return what finds a mark in a text.
 
@@ -188,9 +193,22 @@ def _is_number(mark: TextMark) -> bool:
 
 
 def names_mark(marks: Iterable[TextMark], text: str) -> bool:
-    """Whether a text holds one of the marks."""
-    folded = FoldedText.of(text)
-    return any(find_mark(mark, text, folded) for mark in marks)
+    """Whether a text holds one of the marks, also as addresses, HTML and JSON encode characters.
+
+    >>> mark = TextMark("mail", "dana@home.example")
+    >>> names_mark([mark], "?to=dana%40home.example"), names_mark([mark], "dana&#64;home.example")
+    (True, True)
+    """
+    known = tuple(marks)
+    for form in dict.fromkeys((text, unquote(text), unescape(text), _ESCAPE.sub(_unescaped, text))):
+        folded = FoldedText.of(form)
+        if any(find_mark(mark, form, folded) for mark in known):
+            return True
+    return False
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16))
 
 
 def suggest(text: str, names: Iterable[str] = ()) -> list[Suggestion]:

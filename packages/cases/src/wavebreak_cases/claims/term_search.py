@@ -1,8 +1,9 @@
 """Search of names, numbers and other words in a text, however they are written there.
 
 A term is found whatever its spaces, case, accents, Hebrew points, final letters, compatibility
-forms and marks of direction, with its words in either order, and written backwards: the text of a
-PDF often has Hebrew glued together, letter by letter from left to right, or line by line reversed.
+forms and marks of direction, with its family name first or last, and written backwards; a telephone
+number with or without its country. The text of a PDF often has Hebrew glued together, letter by
+letter from left to right, or line by line reversed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,22 @@ from wavebreak.languages import is_right_to_left
 
 Span = tuple[int, int]
 
-_FINALS = str.maketrans("ךםןףץ", "כמנפצ")
+_ALIKE = str.maketrans(
+    {
+        **dict(zip("ךםןףץ", "כמנפצ", strict=True)),
+        # Arabic as keyboards of other languages, and writers without the last dots, have it.
+        **dict(zip("یىئکةہھؤ", "يييكهههو", strict=True)),
+        "ـ": "",
+        # Latin letters that have no accent to leave out, as an English keyboard writes them.
+        **dict(zip("ıłđðø", "ilddo", strict=True)),
+        **{"æ": "ae", "œ": "oe", "þ": "th"},
+    }
+)
 _INVISIBLE = ("Mn", "Me", "Cf", "Cc", "Co", "Cn", "Cs")
 _NUMBER_GAP = re.compile(r"[\s()+.\-‐‑‒–—−/]*")
-_MIN_DIGITS = 5
+_MIN_DIGITS, _MIN_NATIONAL = 5, 8
+_PREFIX = re.compile(r"(?<!\d)(?:(?:\+|00)?\d{1,3}[\s().-]*)?\(?0?\)?[\s().-]*$")
+"""What stands before a national number: the country's, a zero or both."""
 _LONE, _TOGETHER = 5, 6
 """Letters from which a single word is found backwards, and several words run together."""
 _MIN_HIDDEN = 4
@@ -53,7 +66,7 @@ def fold_letters(text: str) -> FoldedLetters:
 def _fold(char: str) -> str:
     """The letters of a character: `ﬁ` has two, a space none."""
     apart = unicodedata.normalize("NFKD", char)
-    kept = "".join(c for c in apart if c.isalnum()).casefold().translate(_FINALS)
+    kept = "".join(c for c in apart if c.isalnum()).casefold().translate(_ALIKE)
     return "".join(str(unicodedata.digit(c, c)) for c in kept)
 
 
@@ -77,7 +90,7 @@ def find_term(text: str | FoldedText, term: str, *, number: bool = False) -> lis
     """
     folded = text if isinstance(text, FoldedText) else FoldedText.of(text)
     if number:
-        return sorted(_numbers(folded, term))
+        return sorted(set(_numbers(folded, term)))
     found = {span for shape in _shapes(term) for span in _occurrences(folded, shape)}
     return sorted(found)
 
@@ -91,7 +104,7 @@ def hides_term(text: str, term: str, *, number: bool = False) -> bool:
     letters = fold_letters(text).letters
     if number:
         plain = re.sub(r"\D", "", letters)
-        return any(digits in plain for digits in _digit_orders(term))
+        return any(digits in plain for digits in _digit_orders(term) | _national_numbers(term))
     wanted = [shape.letters for shape in _shapes(term, least=_MIN_HIDDEN)]
     return any(len(each) >= _MIN_HIDDEN and each in letters for each in wanted)
 
@@ -123,12 +136,14 @@ def _shapes(term: str, least: int = _LONE) -> Iterator[_Shape]:
         return
     together = len(words) > 1 and len(whole) >= _TOGETHER
     joined = is_right_to_left(term[:1]) or is_right_to_left(whole[:1])
-    yield _Shape(whole, joined or together, together)
+    orders = [words]
     if together:
-        yield _Shape("".join(reversed(words)), joined or together, together)
-        yield _Shape("".join(word[::-1] for word in words), together, together)
-    if together or len(whole) >= least:
-        yield _Shape(whole[::-1], together, together)
+        orders += [words[::-1], *(words[n:] + words[:n] for n in range(1, len(words)))]
+    for order in orders:
+        written = "".join(order)
+        yield _Shape(written, joined or together, together)
+        if together or len(whole) >= least:
+            yield _Shape(written[::-1], together, together)
 
 
 def _occurrences(text: FoldedText, shape: _Shape) -> Iterator[Span]:
@@ -162,6 +177,21 @@ def _numbers(text: FoldedText, term: str) -> Iterator[Span]:
         }
         for digits in orders:
             yield from _digits_at(text, digits, ignored)
+        for digits in _national_numbers(term):
+            yield from _digits_at(text, digits, ignored, prefixed=True)
+
+
+def _national_numbers(term: str) -> set[str]:
+    """A number without its country's, of which nobody knows how many digits it has, and its zero.
+
+    >>> sorted(_national_numbers("050-1234567")), sorted(_national_numbers("+972 50-123-4567"))
+    (['501234567'], ['2501234567', '501234567', '72501234567', '972501234567'])
+    """
+    digits = re.sub(r"\D", "", fold_letters(term).letters)
+    plain = digits.lstrip("0")
+    abroad = term.strip().startswith("+") or digits.startswith("00")
+    cut = (plain[n:].lstrip("0") for n in range(4 if abroad else 1))
+    return {each for each in cut if len(each) >= _MIN_NATIONAL}
 
 
 def _digit_orders(term: str) -> set[str]:
@@ -176,17 +206,24 @@ def _digit_orders(term: str) -> set[str]:
     return {each for each in digits if len(each) >= _MIN_DIGITS}
 
 
-def _digits_at(text: FoldedText, digits: str, ignored: dict[int, None]) -> Iterator[Span]:
+def _digits_at(
+    text: FoldedText, digits: str, ignored: dict[int, None], *, prefixed: bool = False
+) -> Iterator[Span]:
+    """Where digits are, no others before or after them; or, `prefixed`, after a country or zero."""
     letters, origins = text.folded
     at = letters.find(digits)
     while at >= 0:
         end = at + len(digits)
         gaps = (text.text[origins[n] + 1 : origins[n + 1]] for n in range(at, end - 1))
         whole = all(_NUMBER_GAP.fullmatch(gap.translate(ignored)) for gap in gaps)
+        start = origins[at]
         before = at == 0 or not letters[at - 1].isdigit() or _far(text, at - 1)
+        if prefixed:
+            prefix = _PREFIX.search(text.text, max(0, start - 16), start)
+            before = prefix is not None and any(map(str.isdigit, prefix[0]))
+            start = prefix.start() if prefix is not None else start
         after = end == len(letters) or not letters[end].isdigit() or _far(text, end - 1)
         if whole and before and after:
-            start = origins[at]
             while start and text.text[start - 1] in "+(":
                 start -= 1
             yield start, origins[end - 1] + 1

@@ -28,9 +28,16 @@ from wavebreak_cases.acts.declaration import REQUIRED, Act, Field, Option, Work
 from wavebreak_cases.bundles.workspace import CaseWorkspace, open_workspace
 from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cli import cases
+from wavebreak_cases.cli.fixes import typed_name
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]
-By = Annotated[str, typer.Option(envvar="WAVEBREAK_BY", help="Who does this: a person's name.")]
+
+By = Annotated[
+    str,
+    typer.Option(
+        envvar="WAVEBREAK_BY", help="Who does this: a person's name.", callback=typed_name
+    ),
+]
 Role = Annotated[str, typer.Option(help="In which role; who signs is counsel.")]
 Authority = Annotated[str, typer.Option(help="By what authority.")]
 SealKey = Annotated[

@@ -20,11 +20,11 @@ from rich.table import Table
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
-from wavebreak.cli.ledger import read_authorities, stamp_ledger
+from wavebreak.cli.ledger import read_authorities, stamp_ledger, witness_ledger
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE
-from wavebreak.ledger import checkpoints
+from wavebreak.ledger import Ledger, checkpoints
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.privacy import secret_key
 from wavebreak.reports import tables
@@ -523,7 +523,8 @@ def bundle(
     with open_case_at(place, seal_key) as at:
         said = _settings(at.case, language, policy, prepared_by, signing_key, issued, settings)
         print_lines(case_tables.stale_lines(at.case), out)
-        counts = write_bundle(at, out_path, said, with_names=with_names)
+        witness = _Witness(at.case.id, policy)
+        counts = write_bundle(at, out_path, said, with_names=with_names, cosign=witness.cosign)
     signer = checkpoints.load_or_create_signer(seal_key)
     out.print(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
@@ -531,6 +532,7 @@ def bundle(
     )
     key = checkpoints.fingerprint(signer.key)
     out.print(f"key: {signer.name} {key} (give it to the reader by another way)")
+    out.print(witness.said)
     stamped = _stamp(place, out_path, policy)
     print_next_steps(
         [
@@ -543,19 +545,42 @@ def bundle(
             )
         ]
     )
-    if not stamped:
+    if witness.failed or not stamped:
         raise typer.Exit(1)
+
+
+class _Witness:
+    """The witness that a policy names signs a packed ledger, or it is said why none did."""
+
+    def __init__(self, case: str, policy: Path | None) -> None:
+        self.case, self.policy, self.failed = case, policy, False
+        self.said = "no witness is named: that there is no other ledger rests on the maker alone"
+
+    def cosign(self, ledger: Ledger) -> None:
+        """Have it sign, where one is named."""
+        try:
+            sealing = report_settings.load_sealing(self.policy)
+            if not sealing.witness_key:
+                return
+            key = checkpoints.load_verifier_key(sealing.witness_key)
+            witness_ledger(ledger, sealing.witness_url.replace("{case}", self.case), key)
+        except WavebreakError as error:
+            self.failed = True
+            self.said = f"not witnessed: {error.what}; that rests on the maker alone"
+        else:
+            self.said = f"witnessed by {key.name}: give its key to the reader too, by another way"
 
 
 def _stamp(place: Path, bundle: Path, policy: Path | None) -> bool:
     """Have the packed checkpoint stamped where an authority is configured; False: it failed."""
     alone = "when its entries were made rests on the maker's clock and key alone"
     try:
-        authority = report_settings.load_sealing(policy)
-        if authority is None:
+        sealing = report_settings.load_sealing(policy)
+        if not sealing.time_stamp_url:
             out.print(f"no authority stamped it: {alone}, unless a witness signed it")
             return True
-        kept = stamp_ledger(place / LEDGER, *authority)
+        authority = Path(sealing.time_stamp_authority)
+        kept = stamp_ledger(place / LEDGER, sealing.time_stamp_url, authority)
     except WavebreakError as error:
         out.print(f"not stamped: {error.what}; {alone}, unless a witness signed it")
         return False

@@ -22,7 +22,7 @@ from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 from wavebreak_cases import claims
 from wavebreak_cases.claims.evaluation import SPLITS, Interval
-from wavebreak_cases.cli.fixes import CaseCommand
+from wavebreak_cases.cli.fixes import CaseCommand, typed_name
 
 claim = command_group(
     "claim",
@@ -32,7 +32,9 @@ claim = command_group(
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
 Of = Annotated[Path, typer.Argument(help="Directory of an exhibit.")]
-By = Annotated[str, typer.Option("--by", help="Who does it (default: your login).")]
+By = Annotated[
+    str, typer.Option("--by", help="Who does it (default: your login).", callback=typed_name)
+]
 Authority = Annotated[str, typer.Option(help="By what right: mandate, order, ticket.")]
 Purpose = Annotated[str, typer.Option(help="Why it is done.")]
 

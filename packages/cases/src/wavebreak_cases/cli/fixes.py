@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wavebreak.cli.help_pages import CommandHelp
-from wavebreak.errors import WavebreakError
+from wavebreak.errors import UsageError, WavebreakError
 
 FIXES: Mapping[str, str] = {
     "other-rules": "determine again: `wavebreak case determine CASE PARTY`",
@@ -118,3 +118,13 @@ class CaseCommand(CommandHelp):
         except WavebreakError as error:
             error.fix = command_fix(error)
             raise
+
+
+def typed_name(name: str) -> str:
+    """Return a name as typed; who is signed in to the console alone has one that says so."""
+    if name.startswith("user:"):
+        raise UsageError(
+            "`user:` begins the names of people who are signed in to the console",
+            fix="give the person's name",
+        )
+    return name

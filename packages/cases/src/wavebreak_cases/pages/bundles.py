@@ -203,8 +203,11 @@ def _build(
             left.unlink(missing_ok=True)  # of a service that ended while it packed
         sealing = load_sealing(store.policy)
         said = ["--settings", str(copy / SETTINGS), *options]
-        said += ["--policy", str(store.policy)] if sealing and store.policy else []
-        missing = _pack(store, ["bundle", str(copy / case_id), "-o", str(fresh), *said], fresh)
+        said += ["--policy", str(store.policy)] if store.policy else []
+        # What a witness signs has to stay: it would sign no ledger that goes on otherwise than the
+        # one of a copy. Nobody else can write to the case meanwhile.
+        source = (store.directory if sealing.witness_key else copy) / case_id
+        missing = _pack(store, ["bundle", str(source), "-o", str(fresh), *said], fresh)
         size = fresh.stat().st_size
         fresh.replace(out)
         stamp_file(store, case_id).unlink(missing_ok=True)
@@ -213,7 +216,10 @@ def _build(
         job = msgspec.structs.replace(job, state="verifying", size=size)
         _write(place, job)
         asked = ["verify", str(out), "--key", verifier_key(store), "--json"]
-        asked += ["--stamp-authority", str(sealing[1])] if sealing else []
+        if sealing.time_stamp_authority:
+            asked += ["--stamp-authority", sealing.time_stamp_authority]
+        if sealing.witness_key and not missing:
+            asked += ["--key", sealing.witness_key]
         found = _run(store, asked, EXIT_CODES)
         findings = (*(Finding(**each) for each in json.loads(found)), *missing)
         _write(place, msgspec.structs.replace(job, state="ready", findings=findings))
@@ -226,7 +232,7 @@ def _build(
 
 
 def _pack(store: CaseStore, arguments: Sequence[str], fresh: Path) -> list[Finding]:
-    """Pack a bundle; return what is missing where it was packed and the authority did not stamp it.
+    """Pack a bundle; return what is missing where it was packed without its stamp or witness.
 
     Raises RuntimeError where it was not packed.
     """
@@ -235,7 +241,8 @@ def _pack(store: CaseStore, arguments: Sequence[str], fresh: Path) -> list[Findi
     except RuntimeError as error:
         if not fresh.exists():
             raise
-        return [Finding("time stamp", None, f"asked for, and not given: {error}", "unchecked")]
+        what = "time stamp, witness"
+        return [Finding(what, None, f"asked for, and not given: {error}", "unchecked")]
     return []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,8 @@ from wavebreak.ledger.key_history import (
 from wavebreak.ledger.key_history import rotate as rotate_key
 from wavebreak.ledger.sources import StoredOpenings, is_service, open_source
 from wavebreak.ledger.storage import LEDGER
-from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
+from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, Key, read_checkpoint
+from wavebreak.ledger.witnesses import ADD, Witness, ask_witness, witness_server
 from wavebreak.privacy.secret_key import load_key
 
 Place = Annotated[
@@ -390,21 +392,12 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
         EvidenceError: Its answer is no stamp of this checkpoint.
 
     """
-    # Stamps alone go over the network.
-    import httpx
-
     latest = DirectoryStorage(place).latest()
     if latest is None:
         raise UsageError("the ledger has no checkpoint", fix="run with --ledger first")
 
     def ask(request: bytes) -> bytes:
-        kind = {"content-type": "application/timestamp-query"}
-        try:
-            return httpx.post(url, content=request, headers=kind, timeout=30).content
-        except httpx.HTTPError:
-            raise FileError(
-                "the authority did not answer", fix="try again, or give another --url"
-            ) from None
+        return _post(url, request, "application/timestamp-query", "the authority")[1]
 
     answer = request_time_stamp(latest, ask, read_authorities(authority))
     with convert_verifier_errors():
@@ -414,6 +407,63 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
     kept = place / STAMPS / f"{size}.tsr"
     kept.write_bytes(answer)
     return kept
+
+
+def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
+    """Post to an authority or a witness; return status and body. Raises FileError."""
+    # Stamps and witnesses alone go over the network.
+    import httpx
+
+    try:
+        answer = httpx.post(url, content=content, headers={"content-type": kind}, timeout=30)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise FileError(
+            f"{whom} did not answer", fix="try again, or give another address"
+        ) from None
+    return answer.status_code, answer.content
+
+
+def witness_ledger(ledger: Ledger, url: str, key: Key) -> None:
+    """Have a witness sign the last checkpoint of a ledger, and keep its signature with it.
+
+    Args:
+        ledger: The ledger.
+        url: Where the witness answers for this log, without `add-checkpoint`.
+        key: Its verifier key.
+
+    Raises:
+        FileError: The witness did not answer.
+        EvidenceError: It did not sign, or its answer is not its signature.
+
+    """
+
+    def ask(request: bytes) -> tuple[int, bytes]:
+        return _post(f"{url.rstrip('/')}/{ADD}", request, "text/plain", "the witness")
+
+    ask_witness(ledger, key, ask)
+
+
+@ledgers.command(
+    "serve-witness",
+    epilog="Example: `wavebreak ledger serve-witness remembered --key witness.key --log-key KEY`",
+)
+def serve_witness(
+    place: Annotated[Path, typer.Argument(help="Where it remembers the last checkpoint of each.")],
+    key: Annotated[Path, typer.Option(help="The witness's key file.")],
+    log_key: Annotated[list[str], typer.Option(help="Verifier key of a log, or its file.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8095,
+    host: Annotated[str, typer.Option(help="The address it listens at.")] = "127.0.0.1",
+) -> None:
+    """Sign checkpoints of logs by HTTP, each where it continues the one signed last."""
+    place.mkdir(parents=True, exist_ok=True)
+    logs = [load_verifier_key(text) for text in log_key]
+    signer = load_signer(key)
+    answering = Witness(place, signer, logs, lambda: int(time.time()))
+    with witness_server(answering, host, port) as server:
+        out.print(f"witness {signer.name} at http://{host}:{port}/CASE/{ADD}")
+        out.print(f"its key: {encode_verifier_key(signer.key)}")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @ledgers.command(
