@@ -645,12 +645,18 @@ class Machine:
 
     clock, lateness_s = now_ms, LATENESS_S
 
+    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
+        """Ask the engine, as `Service.ask` does."""
+        assert self.stages is not None
+        return ask(self.stages.engine_thread.engine)
+
     async def replace_engine(self, prepare: Callable[[], Replacement], _why: str) -> float:
         """Go on with other engines, as `Service.replace_engine` does."""
         wanted, former = prepare(), self.stages
         assert former is not None
         self.stages, self._work, self._keys = None, [], {}
-        make, undo = partial(make_engine, self._live_version()), lambda: None
+        make = partial(make_engine, self._live_version())
+        undo: Callable[[], None] = list
         try:
             undo = wanted.carry(cast(Any, former))
             self.stages = self._recovered(self._owner, wanted.make_engine)
