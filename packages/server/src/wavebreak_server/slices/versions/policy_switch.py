@@ -175,7 +175,6 @@ class PolicySwitch:
             ServiceError: The new engine could not start; the former one decides on.
 
         """
-
         scores = wanted.get("approved_model", "")
         if wanted.get("model") is None:
             # What scores goes on, and not what its directory holds by now.
