@@ -396,7 +396,7 @@ class Machine:
 
     def former_turns(self) -> None:
         """Let an overtaken process write and decide what it has; it ends once it knows."""
-        if self.former is None:
+        if self.former is None or self.disk.dead:
             return
         before = self._written_rows()
         current, self._owner = self._owner, self.former.owner
