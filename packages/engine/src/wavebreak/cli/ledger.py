@@ -72,6 +72,8 @@ ServiceConfig = Annotated[
         help="File of a service's options (default: wavebreak.toml in its directory).",
     ),
 ]
+MAX_STAMP, STAMP_S = 1 << 20, 60.0
+"""Bytes of an authority's answer, and how long one is waited for."""
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
 if TYPE_CHECKING:
@@ -398,13 +400,20 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
         raise UsageError("the ledger has no checkpoint", fix="run with --ledger first")
 
     def ask(request: bytes) -> bytes:
-        kind = {"content-type": "application/timestamp-query"}
+        kind, fix = (
+            {"content-type": "application/timestamp-query"},
+            "try again, or give another --url",
+        )
+        answer, end = bytearray(), time.monotonic() + STAMP_S
         try:
-            return httpx.post(url, content=request, headers=kind, timeout=30).content
+            with httpx.stream("POST", url, content=request, headers=kind, timeout=30) as response:
+                for part in response.iter_raw():
+                    answer += part
+                    if len(answer) > MAX_STAMP or time.monotonic() > end:
+                        raise FileError("the authority's answer has no end", fix=fix)
         except httpx.HTTPError:
-            raise FileError(
-                "the authority did not answer", fix="try again, or give another --url"
-            ) from None
+            raise FileError("the authority did not answer", fix=fix) from None
+        return bytes(answer)
 
     answer = request_time_stamp(latest, ask, read_authorities(authority))
     with convert_verifier_errors():
