@@ -276,6 +276,24 @@ def test_restart_goes_on_from_the_switch(home: Path) -> None:
     asyncio.run(run())
 
 
+def test_switch_leaves_the_snapshot_of_what_decided(home: Path) -> None:
+    async def first() -> None:
+        async with running(home) as one:
+            await one.send(sends("bob", 2))
+
+    async def second() -> None:
+        async with running(home) as one:
+            ((_, _, path),) = list_snapshots(home)
+            before = path.read_bytes()
+            await switch(home)(one.service, version(home, "v1"))
+            # A trimmed log rests on it, should the process die before the other policy decides.
+            assert path.read_bytes() == before
+            assert len(list_snapshots(home)) == 2
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
 def test_switch_that_cannot_start_leaves_the_former_policy(home: Path) -> None:
     async def run() -> None:
         made: list[int] = []

@@ -38,7 +38,7 @@ from wavebreak_server.pipeline.live_policy import (
     version_directory,
 )
 from wavebreak_server.pipeline.pipeline import Pipeline
-from wavebreak_server.pipeline.recovery import engine_versions, snapshot_path
+from wavebreak_server.pipeline.recovery import engine_versions, new_snapshot_path
 from wavebreak_server.pipeline.service import Replacement, Service
 from wavebreak_server.slices.sources.service import Coverage
 from wavebreak_server.storage import state_changes
@@ -242,7 +242,7 @@ class PolicySwitch:
                 )
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             changes = state_changes.newest()
-            path = snapshot_path(self.home, position, decisions)
+            path = new_snapshot_path(self.home, position, decisions)
             snapshot.write(_carried(thread, fresh), path, bound_key("snapshot"))
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
@@ -269,9 +269,9 @@ class PolicySwitch:
                 # The mode may have been switched already.
                 AppliedPosition.objects.filter(id=1).update(made_by=made_by)
                 state_changes.undo(changes)
-                thread.ask_between_turns(
-                    lambda old: snapshot.save(old, path, bound_key("snapshot"))
-                )
+                path.unlink()
+                own = new_snapshot_path(self.home, position, decisions)
+                thread.ask_between_turns(lambda old: snapshot.save(old, own, bound_key("snapshot")))
 
             return undo
 
