@@ -135,3 +135,14 @@ def test_checkpoint_is_stamped_by_an_authority(
     assert "give the authority's certificates" in say("verify", log, "--key", key)
     with pytest.raises(FileError, match="did not answer"):
         say("stamp", log, "--url", "http://127.0.0.1:1/", "--authority", roots)
+
+
+def test_answer_of_an_authority_is_read_up_to_its_bound(
+    log: Path, tmp_path: Path, authority: tuple[str, Authority], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, made = authority
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(made.certificate.public_bytes(Encoding.PEM))
+    monkeypatch.setattr(made, "answer", lambda _: bytes(2 << 20))
+    with pytest.raises(FileError, match="has no end"):
+        say("stamp", log, "--url", url, "--authority", roots)

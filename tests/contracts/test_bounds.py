@@ -10,6 +10,7 @@ import pytest
 from msgspec import Meta
 
 from mutation.bugs import ROOT, missing_test
+from wavebreak.cli.ledger import MAX_STAMP, STAMP_S
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.rules import conditions, expressions
 from wavebreak.schema.events import Id
@@ -25,7 +26,7 @@ from wavebreak_server.pipeline.decide import MAX_EVENTS
 from wavebreak_server.pipeline.holder_notices import MAX_TOKEN
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.appeals.service import MAX_STATEMENT
-from wavebreak_server.slices.versions import policy_checks
+from wavebreak_server.slices.versions import policy_checks, policy_versions
 
 LIMITS, ZIP, UPLOAD = Limits(), Bounds(), load_limits().upload
 MIB = 1 << 20
@@ -58,6 +59,11 @@ BOUNDS: dict[str, str] = {
     "exhibit (PDF, WARC, WACZ)": f"{UPLOAD.bytes:,} bytes, unpacked {UPLOAD.unpacked:,}, "
     f"{UPLOAD.members:,} records, {UPLOAD.pages:,} pages",
     "page of an exhibit": f"{MAX_NODES:,} elements, depth {MAX_DEPTH}",
+    "columns of a body (Arrow)": f"{LIMITS.unpacked // MIB} MiB, before they are read",
+    "unfinished bodies of a key": f"a half of {LIMITS.queue_bytes // MIB} MiB",
+    "files of a policy (TOML)": f"{policy_versions.MAX_TEXT:,} characters, "
+    f"together {policy_versions.MAX_ALL:,}, {policy_versions.MAX_FILES} files",
+    "answer of a time-stamp authority": f"{MAX_STAMP // MIB} MiB, {STAMP_S:g} s",
     "SVG": "text, never drawn",
     "pages of a redacted file": f"{MAX_PAGES}",
     "pixels of a picture": f"{MAX_PIXELS:,}",
@@ -80,3 +86,9 @@ def test_table_of_bounds_is_that_of_the_code() -> None:
 def test_bound_is_tried(name: str) -> None:
     (test,) = [test for row, _, test in _rows() if row == name]
     assert missing_test(ROOT, test) == ""
+
+
+def test_whatever_the_page_promises_is_tried() -> None:
+    named = re.findall(r"\| `([^`|]+\.py(?:::\w+)?)` \|$", PAGE, re.M)
+    assert len(named) > len(BOUNDS)
+    assert [fault for test in named if (fault := missing_test(ROOT, test))] == []

@@ -10,26 +10,30 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 from unittest.mock import patch
 
 import pyarrow as pa
 from django.db import Error, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from msgspec import structs
 
 from support import shared_policy
 from support.banning_policy import load_banning_policy
 from support.fault_simulation.disk import SimulatedDisk, SimulatedVfs
 from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
-from wavebreak.engine import Engine
+from wavebreak.engine import Engine, snapshot
+from wavebreak.engine.decision import Decision
+from wavebreak.engine.policy_change import carried_state
 from wavebreak.errors import EventError, ServiceError
 from wavebreak.io import log_rows
 from wavebreak.ledger import new_signer
@@ -40,6 +44,7 @@ from wavebreak_server.pipeline.admission import Admission
 from wavebreak_server.pipeline.decoder_pool import decode_and_pack
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.idempotency import find_response
+from wavebreak_server.pipeline.live_policy import live_directory, live_policy, store_files
 from wavebreak_server.pipeline.pending_requests import (
     Accepted,
     BusyError,
@@ -49,10 +54,12 @@ from wavebreak_server.pipeline.pending_requests import (
 from wavebreak_server.pipeline.pipeline import Host, Listener, Runtime, Stages, recover_stages
 from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.pipeline.request_decoder import Body, DecodedBatch, RequestDecoder
+from wavebreak_server.pipeline.service import Replacement
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.slices.log import trim as log_trim
+from wavebreak_server.slices.versions import policy_switch
 from wavebreak_server.slices.webhooks import service as webhooks
 from wavebreak_server.storage import database, event_log
 from wavebreak_server.storage.ledger_store import LedgerStore, rotate_service_key
@@ -63,6 +70,7 @@ from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 NOON_MS = 1_772_366_400_000
 FILE = "/wavebreak.sqlite3"
 WEBHOOK = "webhook-1"
+LATENESS_S = 60
 _WRITTEN = (
     "SELECT (SELECT COUNT(*) FROM log_batch), (SELECT COUNT(*) FROM decision), "
     "(SELECT COUNT(*) FROM ledger_entry), (SELECT position FROM log_applied)"
@@ -135,17 +143,41 @@ RULES = (
 """Rules that the load meets. All thirty would make an engine take longer than a run."""
 
 
+class Switch(NamedTuple):
+    """A position of the log from which another version of the policy decides."""
+
+    position: int
+    version: str
+
+
 @cache
-def policy() -> rules.Policy:
-    """The policy of simulated services."""
+def policy(version: str = "") -> rules.Policy:
+    """The policy of simulated services, or the version that `Machine.switch` brings live.
+
+    In that one a rule is gone, the others stand at other places, and one bans earlier.
+    """
     shipped = load_banning_policy()
     chosen = tuple(rule for rule in shipped.rules if rule.id in RULES)
+    if version:
+        sooner = structs.replace(chosen[-1], when=("age_s <= 300", "sends_15s >= 50"))
+        chosen = (sooner, *chosen[-2:0:-1])
     return replace(shipped, rules=chosen)
 
 
-def make_engine() -> Engine:
+def make_engine(version: str = "") -> Engine:
     """Return an engine without state."""
-    return shared_policy.make_engine(policy())
+    return shared_policy.make_engine(policy(version))
+
+
+def decided(log: pa.RecordBatch, switches: Sequence[Switch]) -> tuple[Engine, list[Decision]]:
+    """Return what one engine after another makes of a log, each from its switch on."""
+    engine, begin = make_engine(), 0
+    decisions = list[Decision]()
+    for position, version in switches:
+        decisions += engine.take(log.slice(begin, position - begin))
+        former, engine, begin = engine, make_engine(version), position
+        snapshot.load(engine, carried_state(former, engine))
+    return engine, decisions + engine.take(log.slice(begin))
 
 
 def counted(engine: Engine) -> dict[str, tuple[int, ...]]:
@@ -236,6 +268,7 @@ class Machine:
         former: A process that was overtaken and does not know it yet, if there is one.
         signers: The keys that have signed the ledger, the current one last.
         changes: What leads from one of them to the next.
+        switches: From where on which version of the policy decides, in order.
         starts: How many processes were started.
         said: What the processes reported.
         received: Messages that the webhook's receiver has taken, by id: how often.
@@ -265,6 +298,7 @@ class Machine:
         self._written: set[Path] = set()
         self._before_trims: pa.RecordBatch | None = None
         self._rests_on_snapshots = False
+        self.switches = list[Switch]()
         # What waits for SQLite does not make a run wait.
         self._time = patch.object(database, "time", SimulatedTime())
         self._time.start()
@@ -305,23 +339,10 @@ class Machine:
             listed = erasure.read_list(self.home / erasure.LIST_FILE)
             erasure.apply_again(self.home, listed, self.clock_ms)
             erasure.seal_pending(self.ledger_store, self.clock_ms)
-            self.stages = recover_stages(
-                Host(
-                    self.settings,
-                    make_engine,
-                    self.ledger_store,
-                    60,
-                    EnforcementCache(self.now_ms),
-                    Runtime(
-                        self.now_ms,
-                        lambda: 0.0,
-                        self._start_work,
-                        lambda: owner.lost if owner else "",
-                    ),
-                    Listener(self._on_stored, self.said.append, lambda _at, _end: None),
-                )
-            )
-        except Error as error:
+            self.stages = self._recovered(owner, partial(make_engine, self._live_version()))
+        except (Error, ServiceError) as error:
+            if isinstance(error, ServiceError) and not self.disk.dead:
+                raise
             self.said.append(f"the start failed: {error}")
             self._owner = None
             connection.close()
@@ -329,6 +350,31 @@ class Machine:
         # As `start_pipeline` does: what was decided before the start is stored first.
         self.write()
         return True
+
+    def _recovered(self, owner: Owner | None, make: Callable[[], Engine]) -> Stages:
+        lost = (lambda: owner.lost) if owner else str
+        return recover_stages(
+            Host(
+                self.settings,
+                make,
+                self.ledger_store,
+                LATENESS_S,
+                EnforcementCache(self.now_ms),
+                Runtime(self.now_ms, lambda: 0.0, self._start_work, lost),
+                Listener(self._on_stored, self.said.append, lambda _at, _end: None),
+            )
+        )
+
+    def _live_version(self) -> str:
+        """Return which version decides, as a start reads it; note from where on it does."""
+        live, directory = live_policy(self.home), live_directory(self.home)
+        version = directory.name if directory else ""
+        count = len(live.earlier or ()) if live else 0
+        # A switch that was undone, or that a restored backup does not have, never was.
+        del self.switches[max(0, count - 1) :]
+        if live and count:
+            self.switches.append(Switch(live.position, version))
+        return version
 
     def _owned(self) -> Owner:
         """Raise the epoch, as a server that starts does; return what the process then owns."""
@@ -350,7 +396,7 @@ class Machine:
 
     def former_turns(self) -> None:
         """Let an overtaken process write and decide what it has; it ends once it knows."""
-        if self.former is None:
+        if self.former is None or self.disk.dead:
             return
         before = self._written_rows()
         current, self._owner = self._owner, self.former.owner
@@ -562,15 +608,80 @@ class Machine:
             return False
         return not self.disk.dead
 
+    def switch(self) -> bool:
+        """Let the other version of the policy decide from the log's end on; whether it does.
+
+        The process ends where neither that one nor the former can start.
+        """
+        if self.stages is None:
+            return False
+        for step in (self.write, self.decide) * 4 + (self.write, self.write_snapshots):
+            step()
+        live, version = live_policy(self.home), "" if self._live_version() else "sooner"
+        digest = store_files(self.home, version, {"empty.toml": ""}).parent.name if version else ""
+
+        def load(directory: Path | None) -> rules.Policy:
+            return policy(directory.name if directory else "")
+
+        switcher = policy_switch.PolicySwitch(
+            self.home,
+            None,
+            lambda chosen, _model, _enforce: shared_policy.make_engine(chosen),
+            lambda _policy, _directory: SimpleNamespace(),  # type: ignore[arg-type, return-value]
+            base_model="none",
+            base_enforce=True,
+            deciding=policy_switch.Deciding(live.version if live else "", enforce=True),
+        )
+        try:
+            # Nothing is waited for: the database is used by threads without an event loop.
+            with patch.object(policy_switch, "load_policy", load), suppress(StopIteration):
+                switcher(cast(Any, self), version, digest=digest).send(None)
+        except (Error, ServiceError) as error:
+            self.said.append(f"the switch failed: {error}")
+            connection.close()
+            return False
+        self._rests_on_snapshots = True
+        return True
+
+    clock, lateness_s = now_ms, LATENESS_S
+
+    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
+        """Ask the engine, as `Service.ask` does."""
+        assert self.stages is not None
+        return ask(self.stages.engine_thread.engine)
+
+    async def replace_engine(self, prepare: Callable[[], Replacement], _why: str) -> float:
+        """Go on with other engines, as `Service.replace_engine` does."""
+        wanted, former = prepare(), self.stages
+        assert former is not None
+        self.stages, self._work, self._keys = None, [], {}
+        make = partial(make_engine, self._live_version())
+        undo: Callable[[], None] = list
+        try:
+            undo = wanted.carry(cast(Any, former))
+            self.stages = self._recovered(self._owner, wanted.make_engine)
+        except (Error, ServiceError):
+            undo()
+            self.stages = self._recovered(self._owner, make)
+            raise
+        finally:
+            self._live_version()
+            self.write()
+        return 0.0
+
     def rotate(self) -> bool:
         """Have another key sign the ledger, between two processes; whether it does."""
         self.kill(power=False)
         after = new_signer(SIGNER.name, secret=len(self.signers).to_bytes(32, "big"))
+        # Whether a commit that failed is in the database is for its operator to look at.
+        odds, self.disk.fault_rate = self.disk.fault_rate, 0.0
         try:
             rotate_service_key(self.signers[-1], after, self.clock_ms)
         except Error:
             connection.close()
             return False
+        finally:
+            self.disk.fault_rate = odds
         if self.disk.dead:
             return False
         self.changes.append(KeyChange(self.signers[-1].key, after.key, RETIRED, self.clock_ms))

@@ -18,7 +18,7 @@ from support.fault_simulation.machine import (
     Machine,
     Reply,
     counted,
-    make_engine,
+    decided,
 )
 from wavebreak.errors import WavebreakError
 from wavebreak.ledger import read_entry
@@ -46,7 +46,7 @@ class Odds:
         kills: The weight of a process death among the steps.
         steps: How many steps there are.
         upkeep: The weight of each act of an operator's among the steps: another server takes over,
-            the ledger's key is rotated, a backup is written, or restored.
+            the ledger's key is rotated, a backup is written, or restored, another policy decides.
     """
 
     faults: float
@@ -201,6 +201,7 @@ class Run:
             self._rotate: odds.upkeep,
             self._save_backup: odds.upkeep,
             self._restore: odds.upkeep,
+            self._switch: odds.upkeep,
         }
         names = {step: step.__name__.strip("_") for step in steps}
         for _ in range(odds.steps):
@@ -322,6 +323,18 @@ class Run:
         for call in self.sent:
             call.reply = None
 
+    def _switch(self) -> None:
+        """Let another policy decide, while the service runs."""
+        if self.machine.stages is None:
+            return
+        self.summary.counts["switches"] += self.machine.switch()
+        self._read_replies()
+        # What the former pipeline could not write is not answered.
+        for call in self.sent:
+            call.reply = None
+        if self.machine.stages is None:
+            self._died()
+
     def _save_backup(self) -> None:
         self.summary.counts["backups"] += self.machine.save_backup()
 
@@ -442,8 +455,7 @@ class Run:
         """The engine has counted what one engine counts that reads the whole log."""
         if self.machine.stages is None or not self.sent:
             return
-        whole = make_engine()
-        whole.take(self.machine.log())
+        whole, _ = decided(self.machine.log(), self.machine.switches)
         require(self.machine.state() == counted(whole), "the state is not that of the log")
 
     def _check(self) -> None:
@@ -459,8 +471,8 @@ class Run:
         self.summary.counts["snapshots"] += self.machine.snapshots()
 
     def _check_decisions(self, stored: list[bytes]) -> None:
-        """Decided as one uninterrupted engine decides; the state in force is the newest's."""
-        made = make_engine().take(self.machine.log())
+        """Decided as uninterrupted engines decide; the state in force is the newest's."""
+        _, made = decided(self.machine.log(), self.machine.switches)
         require([msgspec.json.encode(one) for one in made] == stored, "decisions differ")
         newest = {one.account: one.outcome for one in made}
         in_force = dict(self.machine.tables("SELECT account, outcome FROM standing"))

@@ -289,6 +289,17 @@ def test_key_of_a_business_sees_its_own_portfolio_alone(served: Live) -> None:
     served(test)
 
 
+def test_key_of_a_business_without_portfolios_sees_none(served: Live) -> None:
+    async def test(made: Running) -> None:
+        await register(made)
+        body = {"name": "of nobody", "scopes": ["business"], "reason": BECAUSE}
+        key = (await made.ask("POST", "/v1/keys", json=body)).json()["text"]
+        assert (await ok(made, "GET", "/v1/business", key))["portfolios"] == []
+        assert (await made.ask("GET", "/v1/business/shop", key)).status_code == 404
+
+    served(test)
+
+
 def test_business_neither_approves_nor_decides_nor_speaks_as_a_person(served: Live) -> None:
     async def test(made: Running) -> None:
         await register(made)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from support.business_service import (
     BECAUSE,
@@ -153,6 +157,30 @@ def test_service_without_businesses_writes_nothing_for_them(served: Live) -> Non
         assert await in_thread(logged_acts.followed) == before
 
     served(test)
+
+
+def test_database_is_asked_seldom_while_the_log_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept_s, asked = 0.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal slept_s
+        slept_s += seconds
+        if slept_s > 20:
+            raise asyncio.CancelledError
+
+    async def follow_to(*_: Any) -> bool:
+        asked.append(slept_s)
+        return False
+
+    # An event is decided after eleven seconds.
+    service: Any = SimpleNamespace(progress=lambda: SimpleNamespace(applied=int(slept_s >= 11)))
+    monkeypatch.setattr(logged_acts, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(logged_acts, "follow_to", follow_to)
+    monkeypatch.setattr(logged_acts, "live_platform", lambda *_: None)
+    context: Any = None
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(logged_acts.following(context)(service))
+    assert asked == [0, 2, 4, 6, 8, 10, 11, 13, 15, 17, 19]
 
 
 async def channel(made: Running, number: str) -> str | None:

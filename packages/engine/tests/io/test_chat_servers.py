@@ -56,6 +56,7 @@ def synapse(directory: Path, *, reports: bool = True) -> Path:
             ("$1", "m.room.member", "!dm", "", "@ann:here", AT + 1000),
             ("$2", "m.room.member", "!dm", "", "@bob:here", AT + 2000),
             ("$3", "m.room.encrypted", "!dm", "secret", "@ann:here", AT + 3000),
+            ("$9", "m.room.encrypted", "!dm", "secret", "@bob:here", AT + 3500),
             ("$4", "m.room.member", "!group", "", "@ann:here", AT + 4000),
             ("$5", "m.room.member", "!group", "", "@ann:here", AT + 4001),
             ("$6", "m.room.member", "!group", "", "@eve:far", AT + 4002),
@@ -95,6 +96,7 @@ def test_synapse_tells_chats_groups_invitations_and_reports(tmp_path: Path) -> N
         ("contact.requested", ann, bob, None, None),
         ("contact.accepted", bob, ann, None, None),
         ("message.sent", ann, bob, None, None),
+        ("message.sent", bob, ann, None, None),
         ("group.member_added", ann, bob, "!group", None),
         ("group.joined", ann, None, "!group", None),
         ("group.joined", eve, None, "!group", "far"),
@@ -102,7 +104,7 @@ def test_synapse_tells_chats_groups_invitations_and_reports(tmp_path: Path) -> N
         ("user.reported", bob, eve, None, None),
         ("user.reported", ann, eve, None, None),
     ]
-    assert [e["ts"] - AT for e in events(path)][2:6] == [1000, 2000, 3000, 4000]
+    assert [e["ts"] - AT for e in events(path)][2:7] == [1000, 2000, 3000, 3500, 4000]
 
 
 def test_synapse_before_user_reports_is_read_without_them(tmp_path: Path) -> None:

@@ -207,6 +207,7 @@ def make_policy_switch(
         (*_words({"--profile": asked.profile}), "--lateness", str(parts.lateness)),
         asked.model,
         choice.asked,
+        live_policy.files_digest(choice.base) if choice.base else "",
         policy_switch.Deciding(
             version, live.model if live else "", choice.enforce, parts.live_coverage(), digest
         ),

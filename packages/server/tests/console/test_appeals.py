@@ -18,6 +18,7 @@ from support.service_harness import SIGNER
 from wavebreak.notices import load_platform
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console.server import ConsoleOptions, configure
+from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.platform_messages import enqueue_message, message_body, one_time_code
 from wavebreak_server.slices.appeals import service as appeals
@@ -128,6 +129,18 @@ def test_codes_are_limited_and_stored_nowhere() -> None:
     assert msgspec.json.decode(message_body(message, key, "hook_1"))["data"]["code"] == code
     assert not appeals.check_code(appeal, code, key, NOW + appeals.CODE_MS)
     assert appeals.check_code(appeal, f"{code}", key, NOW)
+
+
+def test_text_that_waits_for_its_code_stays_as_it_was_sent() -> None:
+    made = decision(id="f" * 32) | {"number": 9}
+    with transaction.atomic():
+        appeals.submit(made, "what the holder wrote", "en", NOW)
+    with pytest.raises(ApiError, match="another text waits"), transaction.atomic():
+        appeals.submit(made, "what another wrote", "en", NOW + 1)
+    assert appeals.read_statement(Appeal.objects.get()) == "what the holder wrote"
+    with transaction.atomic():
+        appeals.submit(made, "what they wrote later", "en", NOW + appeals.CODE_MS)
+    assert appeals.read_statement(Appeal.objects.get()) == "what they wrote later"
 
 
 def test_guesses_at_the_same_time_do_not_pass_the_limit_together() -> None:

@@ -18,6 +18,7 @@ from wavebreak_server.slices import config as settings
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLES, may
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.storage.models import AuditEntry, LedgerEntry
@@ -474,10 +475,11 @@ async def test_own_role_is_not_changed(console: RunningConsole) -> None:
     person = await console.person("admin")
     page = await person.get("/console/settings")
     assert "Settings" in page.text
-    own = re.search(r"<td>admin", page.text) or page
-    answer = await person.post("/console/settings/users/1", role="lead", active="yes", reason="x")
-    assert own
+    own = await stored(lambda: User.objects.get(role="admin"))
+    form = {"role": "lead", "active": "yes", "reason": "x", "version": own.version}
+    answer = await person.post(f"/console/settings/users/{own.id}", **form)
     assert answer.status_code == 409
+    assert await stored(lambda: User.objects.get(id=own.id).role) == "admin"
 
 
 @visits

@@ -11,13 +11,16 @@ import pytest
 from support.fault_simulation import machine
 from support.fault_simulation.disk import IOERR_FSYNC, OK, SimulatedDisk
 from support.fault_simulation.run import Odds, Run, run_seed
+from wavebreak.engine import Engine, snapshot
 from wavebreak_server.slices.backup import service as backups
+from wavebreak_server.slices.versions import policy_switch
 from wavebreak_server.storage import ownership
 
 SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "28"))
 PARTS, UPKEEP = 2, 2
-BROUGHT_BACK = 5
-"""A seed in which an account is erased between a backup and its restoring."""
+EVERYTHING, SWITCHED = 1, 7
+"""A seed with a takeover, a rotation, and an erasure between a backup and its restoring; and one in
+which a rule that has fired stands elsewhere after a switch."""
 
 FOUND: dict[int, str] = {
     105: "a webhook waited for a time that only a clock which was ahead had named",
@@ -43,7 +46,8 @@ def test_seeds_hold_every_invariant(part: int) -> None:
     assert counts["starts"] > len(results)
     assert counts["disk faults"] > 0
     assert counts["power loss"] > 0
-    assert min(counts[act] for act in ("takeovers", "rotations", "backups", "restores")) > 0
+    acts = ("takeovers", "rotations", "backups", "restores", "switches")
+    assert min(counts[act] for act in acts) > 0
 
 
 @pytest.mark.parametrize("seed", FOUND)
@@ -59,17 +63,28 @@ def test_same_seed_takes_the_same_steps() -> None:
 
 def test_overtaken_owner_that_is_not_fenced_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership.Owner, "check", lambda *_: None)
-    assert "an overtaken owner wrote" in str(run_seed(0, UPKEEP))
+    assert "an overtaken owner wrote" in str(run_seed(EVERYTHING, UPKEEP))
 
 
 def test_restore_that_brings_erased_rows_back_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backups, "apply_again", lambda *_: 0)
-    assert "is back" in str(run_seed(BROUGHT_BACK, UPKEEP))
+    assert "is back" in str(run_seed(EVERYTHING, UPKEEP))
 
 
 def test_key_that_is_not_rotated_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "rotate_service_key", lambda *_: None)
-    assert "signature_missing" in str(run_seed(0, UPKEEP))
+    assert "signature_missing" in str(run_seed(EVERYTHING, UPKEEP))
+
+
+def test_switch_that_mixes_up_which_rules_have_fired_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def as_it_was(old: Engine, new: Engine, copied: snapshot.EngineState) -> snapshot.EngineState:
+        about = snapshot.manifest_of(new) | {"enforce": old.enforce}
+        return snapshot.EngineState(about, dict(copied.arrays))
+
+    monkeypatch.setattr(policy_switch, "carried_state", as_it_was)
+    assert "decisions differ" in str(run_seed(SWITCHED, UPKEEP))
 
 
 def test_calm_run_needs_one_process() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +16,7 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.http import HttpRequest
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console
 from support.openid_provider import OpenIdProvider
@@ -22,6 +24,7 @@ from support.service_harness import migrated
 from support.webhook_receiver import listening
 from wavebreak.errors import UsageError
 from wavebreak_server.console import server
+from wavebreak_server.console.adapters import SocialAccountAdapter
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry
@@ -318,6 +321,24 @@ def test_sign_ins_by_the_provider_are_audited(tmp_path: Path, provider: OpenIdPr
         ]
 
     visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_role_by_the_provider_switches_no_account_on(tmp_path: Path) -> None:
+    with migrated("sqlite", tmp_path):
+        user = User.objects.create(username="noa", role="analyst")
+        # An administrator switches the account off while the provider answers.
+        User.objects.filter(id=user.id).update(is_active=False)
+        claims = {"nonce": "n", "sub": "7", "groups": ["t-and-s-leads"]}
+        app = SimpleNamespace(settings={"role_claim": "groups", "roles": ROLES})
+        login: Any = SimpleNamespace(
+            account=SimpleNamespace(extra_data={"id_token": claims}),
+            state={"nonce": "n", "process": "login"},
+            provider=SimpleNamespace(app=app),
+            is_existing=True,
+            user=user,
+        )
+        SocialAccountAdapter().pre_social_login(HttpRequest(), login)
+        assert list(User.objects.values_list("role", "is_active")) == [("lead", False)]
 
 
 def test_form_may_lead_to_the_provider(tmp_path: Path, provider: OpenIdProvider) -> None:

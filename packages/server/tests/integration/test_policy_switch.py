@@ -31,6 +31,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, load_policy
 from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.live_policy import (
+    files_digest,
     live_directory,
     live_model,
     live_policy,
@@ -275,6 +276,24 @@ def test_restart_goes_on_from_the_switch(home: Path) -> None:
     asyncio.run(run())
 
 
+def test_switch_leaves_the_snapshot_of_what_decided(home: Path) -> None:
+    async def first() -> None:
+        async with running(home) as one:
+            await one.send(sends("bob", 2))
+
+    async def second() -> None:
+        async with running(home) as one:
+            ((_, _, path),) = list_snapshots(home)
+            before = path.read_bytes()
+            await switch(home)(one.service, version(home, "v1"))
+            # A trimmed log rests on it, should the process die before the other policy decides.
+            assert path.read_bytes() == before
+            assert len(list_snapshots(home)) == 2
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
 def test_switch_that_cannot_start_leaves_the_former_policy(home: Path) -> None:
     async def run() -> None:
         made: list[int] = []
@@ -382,6 +401,28 @@ def test_switch_takes_only_what_was_approved(home: Path) -> None:
             rules.write_text(RULE.replace("= 2", "= 3").replace("= 1", "= 2"), "utf-8")
             with pytest.raises(ChangedFilesError):
                 await make(one.service, "v1")
+
+    asyncio.run(run())
+
+
+def test_switch_of_something_else_brings_no_changed_files_live(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            make = switch(home)
+            await make(one.service, model=registered(home, "m1", scorer("one")))
+            # A whole model, but not the one that was promoted.
+            save(scorer("other"), models_directory(home) / "m1")
+            with pytest.raises(ChangedFilesError, match="m1 are not those"):
+                await make(one.service, enforce=True)
+            registered(home, "m1", scorer("one"))
+            before = await policy_of(one)
+            make.base = policies_directory(home) / version(home, "base")
+            make.base_digest = files_digest(make.base)
+            (make.base / "rules" / "tested.toml").write_text(RULE.replace("2", "3"), "utf-8")
+            with pytest.raises(ChangedFilesError, match="after the service had read it"):
+                await make(one.service, coverage=None)
+            assert await model_of(one) == scorer("one").version
+            assert await policy_of(one) == before
 
     asyncio.run(run())
 
@@ -499,7 +540,7 @@ def test_approved_calibration_is_enforced_and_withdrawn(home: Path) -> None:
             assert await asyncio.to_thread(states) == ["ann"]
             await approve(home, one.service.clock())
             async with asyncio.timeout(60):
-                while not make.deciding.enforce:
+                while not (make.deciding.enforce and one.service.progress().ready):
                     await asyncio.sleep(0.1)
             assert await one.service.ask(lambda engine: engine.enforce)
             # What was found in shadow is cleared; the next event decides.

@@ -225,6 +225,15 @@ def test_list_of_erasures_holds_no_pseudonym(home: Path) -> None:
     assert (home / erasure.LIST_FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_erasures_of_one_account_are_told_apart(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        # At once, and after the clock was set back.
+        for now in (5000, 5000, 4000):
+            erasure.begin(tmp_path, "ann", now)
+        listed = [each.at_ms for each in erasure.read_list(tmp_path / erasure.LIST_FILE)]
+        assert listed == [5000, 5001, 5002]
+
+
 def test_torn_line_of_the_list_is_cut(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         path = tmp_path / erasure.LIST_FILE

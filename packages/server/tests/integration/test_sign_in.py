@@ -12,6 +12,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.mail.backends.dummy import EmailBackend
@@ -340,6 +341,62 @@ def _user_addresses() -> set[str]:
 
     every = walk(get_resolver("wavebreak_server.console.urls").url_patterns, "")
     return {path for path in every if path.startswith("console/user")}
+
+
+@visits
+async def test_person_is_told_that_their_account_was_changed(console: RunningConsole) -> None:
+    changed = "account was changed since"
+    person = console.anybody()
+    await _sign_in(person, "dana")
+    await person.post(CHANGE, page=CHANGE, oldpassword=PASSWORD, password1=NEW, password2=NEW)
+    again = console.anybody()
+    await _sign_in(again, "dana", NEW)
+    assert changed in (await again.get("/console/")).text
+    assert "change_password" in (await again.get("/console/profile")).text
+    # Told once, and to nobody else.
+    for name, password in (("dana", NEW), ("omer", PASSWORD), ("omer", PASSWORD)):
+        other = console.anybody()
+        await _sign_in(other, name, password)
+        assert changed not in (await other.get("/console/")).text
+    assert "change_password" not in (await other.get("/console/profile")).text
+
+
+@visits
+async def test_shown_name_is_nobody_elses_and_audited(console: RunningConsole) -> None:
+    person = await console.person("analyst", "gal")
+    for name in ("Dana", "D\u00e1na", "omer", "gal\u202eanad"):
+        answer = await person.post("/console/profile", display_name=name)
+        assert answer.status_code == 422, name
+    assert await stored(lambda: _audited("change_name")) == []
+    for name in ("Gal  Levi", "Gal Levi"):
+        assert (await person.post("/console/profile", display_name=name)).status_code == 302
+    assert await stored(lambda: _audited("change_name")) == [
+        ("change_name", "user:gal", "gal", '["", "Gal Levi"]', "done"),
+    ]  # fmt: skip
+
+
+@visits
+async def test_reset_takes_what_may_be_somebody_elses(console: RunningConsole) -> None:
+    admin = await console.person("admin")
+
+    def stolen() -> str:
+        user = User.objects.get(username="dana")
+        _add_totp("dana")
+        SocialAccount.objects.create(user=user, provider="company", uid="7")
+        User.objects.filter(id=user.id).update(display_name="Admin")
+        return f"/console/settings/users/{user.id}/reset"
+
+    path = await stored(stolen)
+    version = await stored(lambda: User.objects.get(username="dana").version)
+    answer = await admin.post(path, version=version, reason="a stolen session")
+    assert answer.status_code == 200
+
+    def held() -> tuple[int, int, str]:
+        models = (Authenticator, SocialAccount)
+        name = User.objects.get(username="dana").display_name
+        return *(model.objects.count() for model in models), name
+
+    assert await stored(held) == (0, 0, "")
 
 
 def test_addresses_of_people_are_these_alone() -> None:

@@ -60,6 +60,15 @@ def test_policy_changed_after_its_approval_is_refused(home: Path) -> None:
         schedule.approved_policy(home)
 
 
+def test_sheet_changed_after_the_approval_is_refused(home: Path) -> None:
+    directory = propose(home)
+    schedule.approve(home, NOW, "Noa", "read it")
+    # It decides nothing in a log: the policy's version is the same.
+    (directory / "service.toml").write_text("", "utf-8")
+    with pytest.raises(DomainError, match="changed after its approval"):
+        schedule.store_approved(home)
+
+
 def test_nothing_proposed_cannot_be_approved(home: Path) -> None:
     with pytest.raises(DomainError, match="no calibration proposal"):
         schedule.approve(home, NOW, "Noa", "read it")

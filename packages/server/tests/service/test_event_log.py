@@ -5,23 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from django.db import connection, transaction
 
 from support import service_harness, shared_policy
 from support.banning_policy import load_banning_policy
 from support.events import edge
 from support.service_harness import abuser
-from wavebreak.engine import snapshot
+from wavebreak.engine import Engine, snapshot
+from wavebreak.errors import ServiceError
 from wavebreak.io import log_rows
 from wavebreak.ledger.entries import read_entry
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.pending_requests import DecidedBatch
-from wavebreak_server.pipeline.recovery import recover, snapshot_path
+from wavebreak_server.pipeline.recovery import RecoveryReport, recover, snapshot_path
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log
 from wavebreak_server.storage.ledger_store import LedgerStore
-from wavebreak_server.storage.models import LedgerEntry, LogBatch, LogProof
+from wavebreak_server.storage.models import AppliedPosition, LedgerEntry, LogBatch, LogProof
 from wavebreak_server.storage.row_macs import bound_key
 
 NOON = 1_772_366_400_000
@@ -94,25 +96,59 @@ def test_row_that_cannot_be_decoded_stops_no_erasure(tmp_path: Path) -> None:
         assert event_log.erase_pseudonyms({"ann": 3})["ann"].batches == 2
 
 
-def test_snapshot_ahead_of_the_stored_decisions_is_not_used(tmp_path: Path) -> None:
-    policy = load_banning_policy()
+def test_row_with_the_body_of_another_is_damaged(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
-        log = edge().apply(service_harness.wire(abuser(), WIRE_SCHEMA))
-        append(0, log)
-        ahead = shared_policy.make_engine(policy)
+        append(0, row("ann"))
+        LogBatch.objects.filter(first=0).update(blob=log_rows.encode_row(row("bob")))
+        assert [segment.fault for segment in event_log.read_log(0)] == [event_log.DAMAGED]
+
+
+def log_of_an_abuser() -> pa.RecordBatch:
+    """Append the log of an account that is banned, and return it."""
+    log = edge().apply(service_harness.wire(abuser(), WIRE_SCHEMA))
+    append(0, log)
+    return log
+
+
+def made_engine() -> Engine:
+    return shared_policy.make_engine(load_banning_policy())
+
+
+def recovered(home: Path) -> tuple[RecoveryReport, list[DecidedBatch]]:
+    """Recover an engine; return the report, and what is to be stored."""
+    stored = list[DecidedBatch]()
+    _, report = recover(
+        made_engine,
+        Settings(home),
+        60,
+        write=stored.append,
+        progress=lambda _at, _end: None,
+        states=EnforcementCache(lambda: NOON),
+    )
+    return report, stored
+
+
+def test_snapshot_ahead_of_the_stored_decisions_is_not_used(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        log = log_of_an_abuser()
+        ahead = made_engine()
         made = ahead.take(log)
         assert made
         path = snapshot_path(tmp_path, log.num_rows, len(made))
         snapshot.save(ahead, path, bound_key("snapshot"))
-        stored = list[DecidedBatch]()
-        _, report = recover(
-            lambda: shared_policy.make_engine(policy),
-            Settings(tmp_path),
-            60,
-            write=stored.append,
-            progress=lambda _at, _end: None,
-            states=EnforcementCache(lambda: NOON),
-        )
+        report, stored = recovered(tmp_path)
         # Nothing was decided by what the database knows: it is decided anew, and stored.
         assert report.snapshot == ""
         assert sum(len(batch.rows) for batch in stored) == len(made)
+
+
+def test_decision_that_is_stored_no_more_is_named(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        log = log_of_an_abuser()
+        report, stored = recovered(tmp_path)
+        decisions = sum(len(batch.rows) for batch in stored)
+        AppliedPosition.objects.update(
+            position=log.num_rows, decisions=decisions, made_by=report.made_by
+        )
+        with pytest.raises(ServiceError, match="stored decision 1 "):
+            recovered(tmp_path)

@@ -8,14 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
+from django.http import HttpRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracer
 
 from support import service_harness
 from wavebreak_server import bootstrap
+from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES, KeyEntry, generate_key
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
-from wavebreak_server.http.operations import MAX_BODY, SMALL_BODY
+from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY
 from wavebreak_server.pipeline.observability import Metrics, service_gauges
 from wavebreak_server.slices.routes import OPERATIONS
 
@@ -62,6 +64,16 @@ async def unreadable() -> Any:
 async def parts(size: int) -> Any:
     for _ in range(size // 65_536):
         yield b"x" * 65_536
+
+
+def test_request_that_was_let_into_another_operation_shows_its_key_anew() -> None:
+    (operation,) = [each for each in OPERATIONS if each.name == "keys"]
+    request: Any = HttpRequest()
+    request.scope = {"wavebreak": None, "wavebreak.context": service_harness.context()}
+    request.scope[CALLER] = (("read",), KEY.prefix)
+    with pytest.raises(ApiError) as raised:
+        asyncio.run(operation.respond(request, {}))
+    assert raised.value.status == 401
 
 
 def test_small_body_is_passed_on() -> None:

@@ -32,8 +32,8 @@ from wavebreak_server.storage import event_log
 from wavebreak_server.storage.authentic_rows import checked
 from wavebreak_server.storage.models import Erasure
 
-FOLLOWED_S, RETRY_S = 0.25, 5.0
-"""How often the log's end is looked at, and how long a fault is waited for."""
+FOLLOWED_S, IDLE_S, RETRY_S = 0.25, 2.0, 5.0
+"""How often the log's end is looked at, and the database while it stays; how long a fault waits."""
 AT_ONCE = 20_000
 """Events of the log that one turn passes, but for a row that has more."""
 NOTED_EVERY = 100_000
@@ -205,16 +205,25 @@ def following(context: AppContext) -> Background:
     async def run(service: Service) -> None:
         live, reported = live_platform(context, service), ""
         while True:
-            moved, wait_s = False, FOLLOWED_S
+            end = service.progress().applied
             try:
-                moved = await follow_to(service, live, service.progress().applied)
+                moved = await follow_to(service, live, end)
                 reported = ""
             except (WavebreakError, DatabaseError) as error:
-                wait_s = RETRY_S
+                moved = True
                 if str(error) != reported and not isinstance(error, BusyError):
                     reported = str(error)
                     service.report(f"the platform for businesses cannot follow the log: {error}")
+                await asyncio.sleep(RETRY_S)
             if not moved:
-                await asyncio.sleep(wait_s)
+                await _log_goes_on(service, end)
 
     return run
+
+
+async def _log_goes_on(service: Service, end: int) -> None:
+    """Wait until this process has decided more of the log, at most for `IDLE_S`."""
+    waited_s = 0.0
+    while waited_s < IDLE_S and service.progress().applied == end:
+        await asyncio.sleep(FOLLOWED_S)
+        waited_s += FOLLOWED_S

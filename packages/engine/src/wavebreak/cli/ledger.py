@@ -74,6 +74,8 @@ ServiceConfig = Annotated[
         help="File of a service's options (default: wavebreak.toml in its directory).",
     ),
 ]
+MAX_ANSWER, ANSWER_S = 1 << 20, 60.0
+"""Bytes of an authority's or a witness's answer, and how long one is waited for."""
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
 if TYPE_CHECKING:
@@ -414,13 +416,18 @@ def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
     # Stamps and witnesses alone go over the network.
     import httpx
 
+    fix = "try again, or give another address"
+    body, end = bytearray(), time.monotonic() + ANSWER_S
+    headers = {"content-type": kind}
     try:
-        answer = httpx.post(url, content=content, headers={"content-type": kind}, timeout=30)
+        with httpx.stream("POST", url, content=content, headers=headers, timeout=30) as answer:
+            for part in answer.iter_raw():
+                body += part
+                if len(body) > MAX_ANSWER or time.monotonic() > end:
+                    raise FileError(f"the answer of {whom} has no end", fix=fix)
     except (httpx.HTTPError, httpx.InvalidURL):
-        raise FileError(
-            f"{whom} did not answer", fix="try again, or give another address"
-        ) from None
-    return answer.status_code, answer.content
+        raise FileError(f"{whom} did not answer", fix=fix) from None
+    return answer.status_code, bytes(body)
 
 
 def witness_ledger(ledger: Ledger, url: str, key: Key) -> None:

@@ -19,12 +19,13 @@ from django.http import HttpRequest, HttpResponse
 from wavebreak.languages import msgid
 from wavebreak_server.console import sign_in_audit
 from wavebreak_server.console.openid_connect import check_id_token, end_session_url
-from wavebreak_server.console.pages import error_page
+from wavebreak_server.console.pages import error_page, warn
 from wavebreak_server.console.sign_in import Guess, remember_device
 from wavebreak_server.console.sign_in_audit import means_of
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.service import changed_since_sign_in
 from wavebreak_server.texts import translate
 
 _SIGN_IN_ANEW = (
@@ -74,6 +75,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: User, **details: Any) -> HttpResponse:
         """Audit a sign-in, and know the browser from now on."""
         response: HttpResponse = super().post_login(request, user, **details)
+        if changed_since_sign_in(user):
+            warn(request, translate("Your account was changed since you last signed in."))
         sign_in_audit.audit(request, "sign_in", user, f"by {means_of(request, user)}")
         remember_device(request, response, user)
         return response
@@ -158,12 +161,11 @@ def _role(oidc: dict[str, Any], claims: dict[str, Any]) -> str:
 
 
 def _change_role(user: User, role: str) -> None:
-    if user.role == role:
-        return
+    former, user.role = user.role, role
     with transaction.atomic():
-        former, user.role = user.role, role
-        user.save()
-        _audit("change_user", user, f"{former} is {role} now, by OpenID Connect")
+        # Nothing else of the account, which an administrator may have switched off meanwhile.
+        if former != role and User.objects.filter(pk=user.pk, role=former).update(role=role):
+            _audit("change_user", user, f"{former} is {role} now, by OpenID Connect")
 
 
 def _audit(act: str, user: User, reason: str) -> None:

@@ -123,6 +123,19 @@ def snapshot_path(home: Path, position: int, decisions: int) -> Path:
     return home / f"state-{position}-{decisions}.snapshot"
 
 
+def new_snapshot_path(home: Path, position: int, decisions: int) -> Path:
+    """Return a path at which there is no snapshot: zeros before a number change nothing.
+
+    A trimmed log rests on the snapshot of what decides. One of another policy at the same position
+    must not replace it before that policy decides: the process may die between.
+    """
+    path, zeros = snapshot_path(home, position, decisions), ""
+    while path.exists():
+        zeros += "0"
+        path = home / f"state-{position}-{zeros}{decisions}.snapshot"
+    return path
+
+
 def list_snapshots(home: Path) -> list[tuple[int, int, Path]]:
     """Return snapshots as (position, decisions, path), newest first."""
     matches = [(m, p) for p in home.iterdir() if (m := _NAME.fullmatch(p.name))]

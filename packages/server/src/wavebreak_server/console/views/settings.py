@@ -257,16 +257,16 @@ def audit(request: HttpRequest) -> HttpResponse:
 
 @page("use_console", "GET", "POST")
 def profile(request: HttpRequest) -> HttpResponse:
-    """Show and change one's own preferences: name, shortcuts."""
+    """Show and change one's own preferences; show who changed one's account."""
     console = console_of(request)
     user = console.user
     if request.method == "POST":
-        user.display_name = " ".join(request.POST.get("display_name", "").split())[:80]
+        users.rename(console, request.POST.get("display_name", ""))
         user.keys_off = request.POST.get("keys_off") == "yes"
         user.key_map = _key_map(request.POST.get("key_map", ""))
         policy = console.service.responder.policy
         user.kinds = routing.read_kinds(request.POST.getlist("kinds"), policy)
-        user.save(update_fields=["display_name", "keys_off", "key_map", "kinds"])
+        user.save(update_fields=["keys_off", "key_map", "kinds"])
         say(request, translate("Saved."))
         return redirect("profile")
     pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
@@ -275,6 +275,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         "console/profile.html",
         pairs=pairs,
         duties=ROLE_DUTIES[user.role],
+        changes=users.account_changes(user).filter(action__in=users.CHANGES)[:10],
         kinds=routing.kinds_of_policy(console.service.responder.policy),
     )
 

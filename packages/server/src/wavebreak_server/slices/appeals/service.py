@@ -211,7 +211,8 @@ def submit(
 
     Where the page shows codes, no webhook has to bring them.
 
-    Runs in the open transaction. Raises ApiError (409) if the appeal is confirmed already, (410)
+    Runs in the open transaction. Raises ApiError (409) if the appeal is confirmed already, or
+    another text waits for a code that can still be entered, (410)
     if the account was erased, (429) if too many codes were sent, (503) if no webhook would bring
     the code.
     """
@@ -227,6 +228,13 @@ def submit(
             fix=translate("see its status"),
         )
     if not new:
+        # Who has the code that was sent confirms the text for which it was sent.
+        if code_usable(appeal, now_ms) and read_statement(appeal) != statement:
+            raise ApiError(
+                409,
+                translate("another text waits for its code"),
+                fix=translate("enter the code, or write anew when it has ended"),
+            )
         for name, value in values.items():
             setattr(appeal, name, value)
         appeal.save()

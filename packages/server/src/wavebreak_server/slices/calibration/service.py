@@ -70,11 +70,11 @@ def approve(home: Path, now_ms: int, by: str, reason: str, seen: str = "") -> st
     if not is_proposed(home):
         raise DomainError("no-proposal", home=home)
     directory = proposal_directory(home)
-    version = load_policy(directory).version
-    if seen and version != seen:
+    digest, version = files_digest(directory), load_policy(directory).version
+    if (seen and version != seen) or files_digest(directory) != digest:
         raise UsageError("the proposal changed while you read it", fix="read it again")
     write_audit_entry(now_ms, BY, "approve_calibration", version, f"{by}: {reason}"[:1100])
-    record = {"policy": version, "by": by, "reason": reason, "at_ms": now_ms}
+    record = {"policy": version, "files": digest, "by": by, "reason": reason, "at_ms": now_ms}
     (directory / _APPROVAL).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return version
 
@@ -89,12 +89,18 @@ def approved_policy(home: Path) -> tuple[Policy, Path] | None:
     directory = proposal_directory(home)
     if not (directory / _APPROVAL).is_file():
         return None
-    approved = json.loads((directory / _APPROVAL).read_text("utf-8"))["policy"]
-    policy = load_policy(directory)
-    if policy.version != approved:
-        raise DomainError(
-            "changed-after-approval", directory=directory, found=policy.version, approved=approved
-        )
+    record = json.loads((directory / _APPROVAL).read_text("utf-8"))
+    policy, digest = load_policy(directory), files_digest(directory)
+    # A policy's version leaves out what decides nothing in a log, such as the answers of `decide`
+    # on failure. What was approved before 0.3 names no files.
+    for found, approved in (
+        (policy.version, record["policy"]),
+        (digest, record.get("files", digest)),
+    ):
+        if found != approved:
+            raise DomainError(
+                "changed-after-approval", directory=directory, found=found, approved=approved
+            )
     return policy, directory
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 from django.db import transaction
-from django.db.models import F, Subquery
+from django.db.models import F, Max, Subquery
 
 from wavebreak.durable_files import sync_directory, sync_file
 from wavebreak.errors import ServiceError
@@ -67,11 +67,16 @@ class Erased(NamedTuple):
 
 
 def begin(home: Path, account: str, now_ms: int) -> int:
-    """Put an account on the list, durably, before anything is erased; return the erasure's id."""
+    """Put an account on the list, durably, before anything is erased; return the erasure's id.
+
+    Its time tells it from others of the account: a clock that was set back changes nothing.
+    """
     with transaction.atomic():
-        upto = event_log.log_end()
-        row = Erasure.objects.create(account=account, at_ms=now_ms, upto=upto)
-    _append(home, [ListedErasure(account, now_ms, upto)])
+        upto, earlier = event_log.log_end(), Erasure.objects.filter(account=account)
+        newest = earlier.aggregate(Max("at_ms"))["at_ms__max"]
+        at_ms = now_ms if newest is None else max(now_ms, newest + 1)
+        row = Erasure.objects.create(account=account, at_ms=at_ms, upto=upto)
+    _append(home, [ListedErasure(account, at_ms, upto)])
     return int(row.id)
 
 

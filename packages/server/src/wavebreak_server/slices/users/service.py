@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import unicodedata
 from hmac import compare_digest
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Max, Q, QuerySet
 
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.storage.models import AuditEntry
 from wavebreak_server.texts import translate
 
 _WHOSE = ("_auth_user_id", "account_authentication_methods_user")
 """Where a session says whose it is: once signed in, and once the password was right."""
+CHANGES = (
+    "add_user", "change_user", "reset_user", "change_name", "change_password", "add_factor",
+    "remove_factor", "renew_factor", "add_provider", "remove_provider",
+)  # fmt: skip
+"""Entries of the audit log that change who somebody is here, or by what they show it."""
+LOOKED_AT = 20_000
+"""Newest entries of the audit log among which a person's own are looked for."""
 
 
 class StaleUserError(ApiError):
@@ -122,7 +134,10 @@ def change_user(
 
 
 def reset_user(acting: ActingUser, user_id: int, version: str, reason: str) -> tuple[User, str]:
-    """Give a person a new password, remove their second factors, and end their sessions.
+    """Give a person a new password, and take what else might be somebody else's.
+
+    Their second factors, the accounts of providers by which they sign in, the name that others see
+    and their sessions end.
 
     Args:
         acting: Who acts.
@@ -147,11 +162,64 @@ def reset_user(acting: ActingUser, user_id: int, version: str, reason: str) -> t
         )
     password = new_password()
     with transaction.atomic():
-        _change(user, version, password=make_password(password))
-        Authenticator.objects.filter(user=user).delete()
+        _change(user, version, password=make_password(password), display_name="")
+        for model in (Authenticator, SocialAccount):
+            model.objects.filter(user=user).delete()
         end_sessions(user)
         write_audit_entry(acting.now_ms, acting.user.actor, "reset_user", user.username, reason)
     return user, password
+
+
+def rename(acting: ActingUser, display_name: str) -> None:
+    """Change the name under which others see the person who acts, and audit it.
+
+    Raises ApiError (422) for a name that is somebody else's, or that shows otherwise than it is
+    written.
+    """
+    user, name = acting.user, " ".join(display_name.split())[:80]
+    if name == user.display_name:
+        return
+    held = User.objects.exclude(id=user.id).values_list("username", "display_name")
+    others = {_folded(each) for names in held for each in names}
+    if name and (not name.isprintable() or _folded(name) in others):
+        raise ApiError(
+            422,
+            translate("this name cannot be told from another one"),
+            fix=translate("choose another name"),
+        )
+    with transaction.atomic():
+        said = json.dumps([user.display_name, name], ensure_ascii=False)
+        user.display_name = name
+        user.save(update_fields=["display_name"])
+        write_audit_entry(acting.now_ms, user.actor, "change_name", user.username, said)
+
+
+def _folded(name: str) -> str:
+    """Return a name without what hardly shows: case, accents, width.
+
+    >>> _folded("D\u00e1na") == _folded("DANA")
+    True
+    """
+    apart = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(c for c in apart if unicodedata.category(c) not in ("Mn", "Cf"))
+
+
+def account_changes(user: User) -> QuerySet[AuditEntry]:
+    """Return who changed a person's account, newest first, as far as the audit log is looked at."""
+    about = Q(object=user.username) | Q(
+        action="change_user", object__startswith=user.username + ":"
+    )
+    newest = AuditEntry.objects.aggregate(Max("number"))["number__max"] or 0
+    recent = AuditEntry.objects.filter(about, number__gt=newest - LOOKED_AT, outcome="done")
+    return recent.order_by("-number")
+
+
+def changed_since_sign_in(user: User) -> bool:
+    """Whether a person's account was changed since they signed in before."""
+    entries = account_changes(user)
+    before = entries.filter(action="sign_in").first()
+    changes = entries.filter(action__in=CHANGES)
+    return before is not None and changes.filter(number__gt=before.number).exists()
 
 
 def _change(user: User, version: str, **fields: Any) -> None:

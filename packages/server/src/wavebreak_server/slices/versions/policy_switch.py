@@ -38,7 +38,7 @@ from wavebreak_server.pipeline.live_policy import (
     version_directory,
 )
 from wavebreak_server.pipeline.pipeline import Pipeline
-from wavebreak_server.pipeline.recovery import engine_versions, snapshot_path
+from wavebreak_server.pipeline.recovery import engine_versions, new_snapshot_path
 from wavebreak_server.pipeline.service import Replacement, Service
 from wavebreak_server.slices.sources.service import Coverage
 from wavebreak_server.storage import state_changes
@@ -107,6 +107,7 @@ class PolicySwitch:
         base_model: The model that `serve` was started with: a directory, "none", or None for the
             shipped one.
         base_enforce: Whether `serve` was started with enforcement.
+        base_digest: Of the files of `base` when it was read ("": they are not compared).
         deciding: What decides now.
     """
 
@@ -118,6 +119,7 @@ class PolicySwitch:
     replay_options: tuple[str, ...] = ()
     base_model: str | None = None
     base_enforce: bool = False
+    base_digest: str = ""
     deciding: Deciding = field(default_factory=Deciding)
 
     def directory(self, version: str, digest: str = "") -> Path | None:
@@ -173,6 +175,10 @@ class PolicySwitch:
             ServiceError: The new engine could not start; the former one decides on.
 
         """
+        scores = wanted.get("approved_model", "")
+        if wanted.get("model") is None:
+            # What scores goes on, and not what its directory holds by now.
+            scores = await service.ask(model_version)
 
         def prepared() -> Replacement:
             # Another switch may have ended between the request and now.
@@ -190,7 +196,7 @@ class PolicySwitch:
                 wanted.get("coverage", now.coverage),
                 now.digest if policy is None else digest or self._noted_digest(policy),
             )
-            return self._prepared(service, then, back, wanted.get("approved_model", ""))
+            return self._prepared(service, then, back, scores)
 
         return await service.replace_engine(prepared, WHY)
 
@@ -210,8 +216,14 @@ class PolicySwitch:
         responder = self.responder(policy, directory)
         if directory and wanted.policy:
             _check_approved(wanted.policy, wanted.digest or digest, digest, files_digest(directory))
+        elif directory and self.base_digest and files_digest(directory) != self.base_digest:
+            raise ChangedFilesError(
+                f"{directory} was changed after the service had read it",
+                fix="restore its files, or start the service anew to decide by them",
+            )
         if approved_model:
-            _check_approved(wanted.model, approved_model, loaded.version if loaded else "none")
+            name = wanted.model or "the model that the service was started with"
+            _check_approved(name, approved_model, loaded.version if loaded else "none")
         wanted = replace(wanted, digest=digest)
         make = partial(self.engine, policy, loaded, wanted.enforce)
         coverage = wanted.coverage
@@ -230,7 +242,7 @@ class PolicySwitch:
                 )
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             changes = state_changes.newest()
-            path = snapshot_path(self.home, position, decisions)
+            path = new_snapshot_path(self.home, position, decisions)
             snapshot.write(_carried(thread, fresh), path, bound_key("snapshot"))
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
@@ -257,9 +269,9 @@ class PolicySwitch:
                 # The mode may have been switched already.
                 AppliedPosition.objects.filter(id=1).update(made_by=made_by)
                 state_changes.undo(changes)
-                thread.ask_between_turns(
-                    lambda old: snapshot.save(old, path, bound_key("snapshot"))
-                )
+                path.unlink()
+                own = new_snapshot_path(self.home, position, decisions)
+                thread.ask_between_turns(lambda old: snapshot.save(old, own, bound_key("snapshot")))
 
             return undo
 
