@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from wavebreak.engine.exchange import group_of, shards_of
+from wavebreak.engine.published import LogTime
 from wavebreak.features.facts import Segment
 from wavebreak.io import Batch
 from wavebreak.schema.events import Refusal
@@ -86,6 +87,7 @@ class FanOut:
             self._marks.write(number, FAN_OUT, self._engine, self._fanout.dump())
             self._log.forget(min(self._marks.numbers()))
         batch: Batch = decode(piece, self._edge)
+        first = self._fanout.position
         segments = [
             (segment, str(segment.ids[-1].as_py())) for segment in self._fanout.segments(batch.log)
         ]
@@ -93,10 +95,14 @@ class FanOut:
         finish = number == self._log.last
         messages = [
             Message(number, loud, self._parts(segments, own), names[group], self._fanout.sources,
-                    resume, marks, finish)
+                    resume, marks, finish, first, self._fanout.position, self._time())
             for group, own in enumerate(self._own)
         ]  # fmt: skip
         return Step(messages, batch.refused if loud else [], batch.read if loud else 0)
+
+    def _time(self) -> LogTime:
+        read = self._fanout
+        return LogTime(int(read.clock[0]["newest"]), read.late, read.ahead, read.duplicates)
 
     def _parts(self, segments: list[tuple[Segment, str]], own: Any) -> list[Any]:
         return [part_of(segment, own, last_id) for segment, last_id in segments]

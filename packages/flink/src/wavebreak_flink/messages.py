@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.engine.published import LogTime
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import EVENT, FACT
 
@@ -75,6 +76,9 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         resume: The mark from which the group has to begin (0: from nothing; -1: it goes on).
         mark: Whether the group has to write a mark before this block.
         finish: Whether the log ends with this block.
+        first: The position of the block's first event.
+        reached: The position after its last one.
+        time: The log's time after it.
     """
 
     number: int
@@ -85,6 +89,9 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     resume: int = -1
     mark: bool = False
     finish: bool = False
+    first: int = 0
+    reached: int = 0
+    time: LogTime = LogTime()
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -39,6 +39,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         groups: Groups of shards: the job's parallelism.
         topic: The topic of Kafka with the bodies of a service's log ("": the log is in files).
         database: The service's database, with the rows of that log: a PostgreSQL URL.
+        publish: Whether the service of that database answers from what the job decides.
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
         mark_every: Blocks of the log between two marks.
         marks_kept: Newest marks that are kept.
@@ -58,6 +59,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: Annotated[int, msgspec.Meta(ge=1, le=SHARDS)] = 1
     topic: str = ""
     database: str = ""
+    publish: bool = False
     exchange: str = ""
     mark_every: Count = 64
     marks_kept: Count = 24

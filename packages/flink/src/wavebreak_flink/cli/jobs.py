@@ -64,6 +64,16 @@ def _topic(log: str, database: str) -> str:
     return log
 
 
+def _published(publish: bool, database: str) -> bool:
+    """Check that what is published has a service that reads it."""
+    if publish and not database:
+        raise UsageError(
+            "--publish is for the service whose log the job reads",
+            fix="give its topic and its database: kafka://HOST/TOPIC --database postgresql://…",
+        )
+    return publish
+
+
 @flink.command(
     epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
     "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
@@ -90,6 +100,9 @@ def submit(
     database: Annotated[
         str, typer.Option(help="PostgreSQL of the service whose log is in Kafka.")
     ] = "",
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Let that service answer from what the job decides.")
+    ] = False,
     exchange: Annotated[
         str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
     ] = "",
@@ -115,6 +128,7 @@ def submit(
         key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
         groups=parallelism, exchange=_postgresql("--exchange", exchange),
         topic=_topic(log, database), database=_postgresql("--database", database),
+        publish=_published(publish, database),
     )  # fmt: skip
     # What the job would find wrong on a TaskManager is found here.
     job.engine()

@@ -62,6 +62,7 @@ from wavebreak.schema.events import (
 )
 from wavebreak_server.errors import ApiError, rejection
 from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState
+from wavebreak_server.pipeline.engine_view import AsOf
 from wavebreak_server.pipeline.request_decoder import concat_batches, date_event, with_sources
 
 BUCKET_S = 5_760
@@ -214,6 +215,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     `listed_by` are outside lists for whose word a first message is refused (`by_list`: nothing else
     refuses it) or arrives as a request. No decision is made of it, and a refused act is not logged.
 
+    `as_of` is there where a job on Flink decides: how far it had decided that the answer is from.
+
     The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
     short text for the holder by language, and `statement_url` where the statement of reasons is.
     """
@@ -238,6 +241,7 @@ class DecideResponse(msgspec.Struct, frozen=True):
     near_limit: bool = False
     listed_by: tuple[str, ...] | UnsetType = UNSET
     by_list: bool | UnsetType = UNSET
+    as_of: AsOf | UnsetType = UNSET
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -485,7 +489,7 @@ class DecideResponder:
         return max(0, min(left, duration_ms(self.decide_policy.retry_after.at_most)))
 
     def fallback(
-        self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0
+        self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0, mode: str = "on_failure"
     ) -> DecideResponse:
         """Respond without the engine.
 
@@ -497,8 +501,10 @@ class DecideResponder:
             event: The event.
             known: The last known outcome of its account.
             now_ms: The service's clock.
+            mode: What is answered; in other modes than on_failure what is known is fresh enough,
+                and nobody else waits.
         """
-        closed = EVENTS.index(type(event)) in self._closed
+        closed = mode == "on_failure" and EVENTS.index(type(event)) in self._closed
         refused, depends = _known_refusal(event, known)
         wait = duration_ms(self.decide_policy.retry_after.closed)
         if refused:
@@ -515,7 +521,7 @@ class DecideResponder:
             until=known.until_ms,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=left,
-            mode="on_failure",
+            mode=mode,
         )
 
 
