@@ -1,8 +1,9 @@
-"""A service without an engine answers from what a job on Flink publishes, and says how old it is."""
+"""A service without an engine answers from what a job publishes, and says how old that is."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
@@ -105,3 +106,52 @@ def test_states_are_those_of_an_engine(job: JobSettings, tmp_path: Path) -> None
     assert published == decisions
     assert len(decisions) > 3
     assert as_of == {"position": 363, "time_ms": START + 800_000 + 12_900, "age_s": 0.0}
+
+
+def test_webhooks_send_what_a_job_decides_once(bound: JobSettings, tmp_path: Path) -> None:
+    async def live() -> None:
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
+        more: dict[str, Any] = {"held": held, "background": [dispatcher]}
+        with listening(Receiver()) as heard:
+            async with service(tmp_path, bound, flink_job=bound.name, **more) as made:
+                hook = {"url": heard.url, "reason": "because a test asks for it"}
+                await made.ask("POST", "/v1/webhooks", json=hook | {"min_outcome": "limit"})
+                for n in range(2):
+                    await put(made, sent(n))
+                    await asyncio.to_thread(decides, bound, [n])
+                # A job that restarts from its beginning publishes all again.
+                shutil.rmtree(Path(bound.home) / "marks")
+                await asyncio.to_thread(decides, bound, range(2))
+                await made.wait_until_applied()
+                made_ = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
+                wanted = [one["number"] for one in made_ if one["decision"]["outcome"] == "limit"]
+                async with asyncio.timeout(20):
+                    while len(heard.requests) < len(wanted) or dispatcher.in_flight:
+                        await asyncio.sleep(0.02)
+        numbers = [msgspec.json.decode(body)["number"] for _, body in heard.requests]
+        assert sorted(numbers) == wanted
+        assert wanted
+
+    asyncio.run(live())
+
+
+def test_a_job_goes_on_where_an_engine_stopped(bound: JobSettings, tmp_path: Path) -> None:
+    async def live() -> tuple[list[bytes], Any]:
+        async with service(tmp_path, bound) as made:
+            for n in range(2):
+                await made.send(sent(n))
+        async with service(tmp_path, bound, flink_job=bound.name) as made:
+            await put(made, sent(2))
+            # One block, of which the engine has decided a part.
+            await asyncio.to_thread(decides, bound, [0])
+            await made.wait_until_applied()
+            decisions = await asyncio.to_thread(service_harness.decided)
+        async with service(tmp_path, bound) as made:
+            # It reads the whole log again, and compares what it decides with what is stored.
+            assert (await made.ask("GET", "/readyz")).text == "ready\n"
+        return decisions, await asyncio.to_thread(service_harness.decided)
+
+    before, after = asyncio.run(live())
+    assert before == after
+    assert len(before) > 3

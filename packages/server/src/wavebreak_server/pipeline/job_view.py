@@ -131,7 +131,7 @@ class JobView:
         self._now, self._report = clock, report
         self._time = LogTime()
         self._wrong: _WrongError | None = None
-        self._deleted = 0
+        self._deleted = stored.position
         # When the first event came that is not decided on.
         self._unread_ms: int | None = None
         self._stopping = threading.Event()
