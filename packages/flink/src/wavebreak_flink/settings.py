@@ -29,7 +29,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: Of the job; rows of its exchange are under it.
         home: Its directory, which every TaskManager sees: settings, marks, results.
-        profile: The file with the stream's field coverage.
+        profile: The file with the stream's field coverage ("": every event and field, as of a
+            service without one).
         policy: A local policy's directory ("": the shipped policy).
         model: A model's directory, or "none" ("": the shipped model).
         key: The file with the key of pseudonyms ("": as `wavebreak run` finds it).
@@ -70,7 +71,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the engine of these settings; with an exchange, that of one group of shards."""
         return Engine(
             rules.load_policy(Path(self.policy) if self.policy else None),
-            coverage.load(Path(self.profile)),
+            coverage.load(Path(self.profile)) if self.profile else None,
             enforce=self.enforce,
             lateness_s=self.lateness_s,
             accounts=self.accounts,

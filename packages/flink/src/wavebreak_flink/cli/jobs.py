@@ -88,8 +88,9 @@ def submit(
         typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
     ],
     profile: Annotated[
-        Path, typer.Option(help="Coverage profile of the stream (`wavebreak profile` learns it).")
-    ],
+        Path | None,
+        typer.Option(help="Coverage profile of the stream (`wavebreak profile` learns it)."),
+    ] = None,
     policy: PolicyDir = None,
     model_dir: ModelDir = None,
     key: Key = None,
@@ -117,6 +118,11 @@ def submit(
 
     found = find_environment(environment)
     place = home.absolute()
+    topic = _topic(log, database)
+    if profile is None and not topic:
+        raise UsageError(
+            "--profile is missing", fix="learn one: wavebreak profile FILE -o profile.json"
+        )
     if (place / submission.FILE).exists():
         raise UsageError(
             f"{home} holds a job already",
@@ -127,7 +133,7 @@ def submit(
         model="none" if model_dir == "none" else _path(Path(model_dir) if model_dir else None),
         key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
         groups=parallelism, exchange=_postgresql("--exchange", exchange),
-        topic=_topic(log, database), database=_postgresql("--database", database),
+        topic=topic, database=_postgresql("--database", database),
         publish=_published(publish, database),
     )  # fmt: skip
     # What the job would find wrong on a TaskManager is found here.

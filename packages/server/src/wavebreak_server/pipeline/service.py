@@ -26,6 +26,7 @@ The SQLite write-ahead log is checkpointed by one more thread (`log_writer.WalCh
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
@@ -461,6 +462,14 @@ class Service:
                 "the log is being recovered", retry_after_s=self.settings.limits.retry_after_s
             )
         return self._pipeline.view.as_of
+
+    def age_s(self) -> float:
+        """Return how old answers are (s): 0 with an engine, NaN where none may be given."""
+        try:
+            as_of = self.as_of()
+        except BusyError:
+            return math.nan
+        return as_of.age_s if as_of else 0.0
 
     def clock_fault(self) -> str:
         """Return what is wrong where the log's time is too far ahead of the clock; else empty."""
