@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.engine.owner_answers import Asked
 from wavebreak.engine.published import LogTime
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import EVENT, FACT
@@ -79,6 +80,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         first: The position of the block's first event.
         reached: The position after its last one.
         time: The log's time after it.
+        asked: Questions of a service, to whichever group holds the account; their message holds
+            nothing else.
     """
 
     number: int
@@ -92,6 +95,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     first: int = 0
     reached: int = 0
     time: LogTime = LogTime()
+    asked: list[Asked] = []
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -6,16 +6,16 @@ restart it is the same bytes, unless the service has taken and deleted it meanwh
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import ExchangeConflictError
-from wavebreak.engine.published import TABLE, Block, BlockName, encode_block, publishing_key
+from wavebreak.engine.owner_answers import Asked, owner_answer
+from wavebreak.engine.published import TABLE, Block, BlockName, LogTime, encode_block
 from wavebreak.engine.versions import engine_versions
 from wavebreak.extras import LazyModule
-from wavebreak.privacy.secret_key import load_key
 from wavebreak_flink.messages import Message
+from wavebreak_flink.questions import answer
 from wavebreak_flink.settings import JobSettings
 
 psycopg: Any = LazyModule("psycopg")
@@ -37,8 +37,7 @@ class Publication:
     def __init__(self, settings: JobSettings, group: int, engine: Engine) -> None:
         self._settings, self._group = settings, group
         self._versions = engine_versions(engine, settings.lateness_s)
-        key = Path(settings.key) if settings.key else None
-        self._key = publishing_key(load_key(key, create=False))
+        self._key = settings.publishing_key()
         self._connection = psycopg.connect(settings.database, autocommit=True)
 
     def write(self, message: Message, rows: list[str]) -> None:
@@ -57,6 +56,11 @@ class Publication:
         known = self._connection.execute(_SELECT, row[:4]).fetchone()
         if known is not None and bytes(known[0]) != row[5]:
             raise ExchangeConflictError(f"what was decided on position {name.first} differs")
+
+    def answer(self, engine: Engine, asked: Asked, time: LogTime) -> None:
+        """Judge a question to this group, and write the answer."""
+        found = owner_answer(engine, asked, time.newest_ms // 1000)
+        answer(self._connection, self._settings, asked, found)
 
     def close(self) -> None:
         """Close the connection."""

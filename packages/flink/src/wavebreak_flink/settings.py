@@ -11,6 +11,7 @@ from wavebreak import model, rules
 from wavebreak.durable_files import replace_file
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import Exchange
+from wavebreak.engine.published import publishing_key
 from wavebreak.errors import FileError
 from wavebreak.features.layout import SHARDS
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -83,6 +84,10 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the pseudonymizer of the events."""
         database = Path(self.ip_database) if self.ip_database else None
         return Pseudonymizer(load_key(Path(self.key) if self.key else None), database)
+
+    def publishing_key(self) -> bytes:
+        """Return the key of what the job publishes; it is the service's as well."""
+        return publishing_key(load_key(Path(self.key) if self.key else None, create=False))
 
     def save(self) -> Path:
         """Write the settings into the job's directory; return the file."""

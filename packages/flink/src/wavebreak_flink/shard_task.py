@@ -78,8 +78,15 @@ class ShardTask:
         self._engine.fanout.number_sources(message.sources)
         for part in message.parts:
             yield from self._rows(part, loud=message.loud)
+        self._answer(message)
         if message.finish:
             yield from self._finish(message)
+
+    def _answer(self, message: Message) -> None:
+        """Answer the questions about accounts of this group."""
+        for asked in message.asked:
+            if self._publication and group_of(asked.account, self._settings.groups) == self.group:
+                self._publication.answer(self._engine, asked, message.time)
 
     def _rows(self, part: Part, *, loud: bool) -> Iterator[str]:
         shards = self._engine.shards

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count, takewhile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +24,7 @@ from support.webhook_receiver import Receiver, listening
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak_flink.settings import JobSettings
+from wavebreak_server.settings import Limits
 from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher
 
 START = 1_767_222_000_000
@@ -62,6 +66,21 @@ def over(job: JobSettings) -> JobSettings:
 def decides(job: JobSettings, numbers: Iterable[int]) -> None:
     """Let the job take blocks of the log, in threads of its own."""
     over_rows(job, numbers)
+
+
+@contextmanager
+def at_work(job: JobSettings) -> Iterator[None]:
+    """The job takes the log as it grows, in threads, until the block ends."""
+    stopping = threading.Event()
+    worker = threading.Thread(
+        target=lambda: over_rows(job, takewhile(lambda _: not stopping.is_set(), count()))
+    )
+    worker.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        worker.join()
 
 
 def service(home: Path, job: JobSettings, **more: Any) -> Any:
@@ -155,3 +174,48 @@ def test_a_job_goes_on_where_an_engine_stopped(bound: JobSettings, tmp_path: Pat
     before, after = asyncio.run(live())
     assert before == after
     assert len(before) > 3
+
+
+def attempts() -> Iterator[dict[str, Any]]:
+    """Acts towards a stranger and a contact, of known accounts and of a new one."""
+    for n, account in enumerate((*ACCOUNTS, "zoe")):
+        for friend in (False, True):
+            made = {"id": f"try-{account}-{friend}", "ts": START + 900_000 + n, "account": account}
+            yield made | {"type": "message.sent", "peer": "zed", "in_contacts": friend}
+
+
+def test_the_owner_of_the_shard_answers_attempts_as_an_engine(
+    job: JobSettings, tmp_path: Path
+) -> None:
+    async def asked(made: Running) -> list[Any]:
+        answers = [
+            (await made.ask("POST", "/v1/decide?mode=attempt", json=one)).json()
+            for one in attempts()
+        ]
+        return answers
+
+    async def embedded() -> list[Any]:
+        async with service(tmp_path / "a", job) as made:
+            for n in range(3):
+                await made.send(sent(n))
+            return await asked(made)
+
+    async def followed(bound: JobSettings) -> list[Any]:
+        limits = Limits(owner_s=20)
+        async with service(tmp_path / "b", job, flink_job=job.name, limits=limits) as made:
+            with at_work(bound):
+                for n in range(3):
+                    await made.send(sent(n))
+                answers = await asked(made)
+                assert made.service.counts["owner_away"] == 0
+                return answers
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with migrated("postgresql", tmp_path / "a"):
+        expected = asyncio.run(embedded())
+    with migrated("postgresql", tmp_path / "b"):
+        found = asyncio.run(followed(over(job)))
+    assert all(one.pop("as_of")["position"] >= 363 for one in found)
+    assert found == expected
+    assert {one["allowed"] for one in found} == {True, False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +19,9 @@ from wavebreak_server.pipeline.job_view import JobTerms, JobView, Reached
 from wavebreak_server.pipeline.pending_requests import DecidedBatch
 from wavebreak_server.storage import models
 
+PROGRAM: Any = None
+"""The rules, which are not asked here."""
+
 
 class Stored:
     """What a log writer would store of a view's blocks, and a clock that stands."""
@@ -28,7 +32,7 @@ class Stored:
         self.applied = position
         self.now = NOW
         self.view = JobView(
-            JobTerms("job", VERSIONS, 60.0),
+            JobTerms("job", VERSIONS, 60.0, PROGRAM),
             Reached(position, decisions),
             self.take,
             lambda: self.applied,

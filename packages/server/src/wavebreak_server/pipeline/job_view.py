@@ -11,19 +11,32 @@ is stored, and dropped.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import groupby
+from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import pyarrow as pa
 from django.db import Error, connection
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.owner_answers import (
+    CREATE_QUESTIONS,
+    QUESTIONS,
+    OwnerAnswer,
+    question_mac,
+)
 from wavebreak.engine.published import (
     CREATE,
     TABLE,
@@ -34,10 +47,18 @@ from wavebreak.engine.published import (
     merged,
 )
 from wavebreak.errors import FileError
+from wavebreak.io.log_rows import encode_row
+from wavebreak.rules import Program
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_view import AsOf, NoEngineError, StaleError
 from wavebreak_server.pipeline.log_clock import LogClock
-from wavebreak_server.pipeline.pending_requests import DecidedBatch, LoggedBatch, decision_row
+from wavebreak_server.pipeline.pending_requests import (
+    BusyError,
+    DecidedBatch,
+    LoggedBatch,
+    decision_row,
+    resolve_futures,
+)
 from wavebreak_server.pipeline.recovery import SnapshotScheduler
 from wavebreak_server.storage import models
 from wavebreak_server.storage.row_macs import bound_key
@@ -48,6 +69,10 @@ _LOOK = (
 )
 POLL_S: Final = 0.05
 """Seconds between two looks at the table."""
+ANSWER_POLL_S: Final = 0.01
+"""Seconds between two looks for an answer, while one is waited for."""
+MAX_OPEN: Final = 256
+"""Questions that wait at once."""
 PARTS_AT_ONCE: Final = 512
 """Parts that are read at once: more than the groups of a job, which are 64 at most."""
 _SELECT = (
@@ -55,6 +80,10 @@ _SELECT = (
     "ORDER BY first, groups, part LIMIT %s"
 )
 _DELETE = f"DELETE FROM {TABLE} WHERE job = %s AND reached <= %s"  # noqa: S608
+_ASK = f"INSERT INTO {QUESTIONS} (id, job, content, mac) VALUES (%s, %s, %s, %s)"  # noqa: S608
+_ANSWERS = f"SELECT id, answer, answer_mac FROM {QUESTIONS} WHERE job = %s AND answer IS NOT NULL"  # noqa: S608
+_FORGET = f"DELETE FROM {QUESTIONS} WHERE id = %s"  # noqa: S608
+_FORGET_ALL = f"DELETE FROM {QUESTIONS} WHERE job = %s"  # noqa: S608
 _UNREAD = "SELECT received_ms FROM log_batch WHERE first >= %s ORDER BY first LIMIT 1"
 
 
@@ -65,6 +94,8 @@ class JobTerms(NamedTuple):
         job: The job's name, which is that of its directory.
         versions: What decides, as the service is configured.
         max_age_s: How old an answer may be (s).
+        program: The compiled rules.
+        enforce: Whether the job drops the events that its decisions refuse.
         rules_off: The rules that cannot hold for any account.
         rules_off_by_source: Those that cannot hold for the accounts of each source.
     """
@@ -72,6 +103,8 @@ class JobTerms(NamedTuple):
     job: str
     versions: str
     max_age_s: float
+    program: Program
+    enforce: bool = False
     rules_off: tuple[str, ...] = ()
     rules_off_by_source: Mapping[str, tuple[str, ...]] = {}
 
@@ -81,6 +114,16 @@ class Reached(NamedTuple):
 
     position: int
     decisions: int
+
+
+@dataclass(eq=False)
+class OwnerQuestion:
+    """A question to the group that holds an account: a batch of the log, encoded."""
+
+    id: str
+    content: bytes
+    future: asyncio.Future[OwnerAnswer]
+    loop: asyncio.AbstractEventLoop
 
 
 class _WrongError(Exception):
@@ -134,19 +177,25 @@ class JobView:
         self._deleted = stored.position
         # When the first event came that is not decided on.
         self._unread_ms: int | None = None
-        self._stopping = threading.Event()
+        self._asked: SimpleQueue[OwnerQuestion] = SimpleQueue()
+        self._open = dict[str, OwnerQuestion]()
+        self._wake, self._stopping = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="wavebreak-job", daemon=True)
 
     def start(self) -> None:
         """Make the table, and start to read."""
         with connection.cursor() as cursor:
             cursor.execute(CREATE)
+            cursor.execute(CREATE_QUESTIONS)
+            # Of a service that ended: nobody waits for them.
+            cursor.execute(_FORGET_ALL, (self.terms.job,))
         self._note_unread()
         self._thread.start()
 
     def stop(self) -> None:
         """End: what is not taken stays in the table."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         self._thread.join()
 
     def put(self, item: LoggedBatch) -> None:
@@ -241,13 +290,58 @@ class JobView:
         return taken
 
     def _work(self) -> None:
-        while not self._stopping.wait(POLL_S):
+        due = 0.0
+        while not self._stopping:
+            self._wake.wait(ANSWER_POLL_S if self._open else POLL_S)
+            self._wake.clear()
             try:
-                self.turn()
+                self.ask_groups()
+                if time.monotonic() >= due:
+                    self.turn()
+                    due = time.monotonic() + POLL_S
             except Error:
                 # The log writer says so: it writes to the same database.
                 connection.close()
         connection.close()
+
+    def ask_owner(self, events: pa.RecordBatch) -> asyncio.Future[OwnerAnswer]:
+        """Ask the group that holds the account of events; call on an event loop.
+
+        Raises:
+            BusyError: Too many wait for answers.
+        """
+        if len(self._open) + self._asked.qsize() >= MAX_OPEN:
+            raise BusyError("too many questions to the job wait", retry_after_s=1.0)
+        loop = asyncio.get_running_loop()
+        content = bytes(encode_row(events))
+        question = OwnerQuestion(secrets.token_hex(16), content, loop.create_future(), loop)
+        self._asked.put(question)
+        self._wake.set()
+        return question.future
+
+    def ask_groups(self) -> None:
+        """Write new questions, take answers, and delete those that nobody waits for."""
+        key, job = bound_key(TABLE) or b"", self.terms.job
+        with suppress(Empty):
+            while True:
+                asked = self._asked.get_nowait()
+                self._open[asked.id] = asked
+                mac = question_mac(key, "asked", asked.id, job, asked.content)
+                with connection.cursor() as cursor:
+                    cursor.execute(_ASK, (asked.id, job, asked.content, mac))
+        if not self._open:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(_ANSWERS, (job,))
+            for id_, answer, mac in cursor.fetchall():
+                made = question_mac(key, "found", id_, job, bytes(answer))
+                if id_ in self._open and hmac.compare_digest(made, bytes(mac)):
+                    found = msgspec.msgpack.decode(bytes(answer), type=OwnerAnswer)
+                    resolve_futures([(self._open.pop(id_), found)])
+                    cursor.execute(_FORGET, (id_,))
+            for id_ in [id_ for id_, one in self._open.items() if one.future.done()]:
+                del self._open[id_]
+                cursor.execute(_FORGET, (id_,))
 
     def _delete(self) -> None:
         """Delete what is stored as decisions."""

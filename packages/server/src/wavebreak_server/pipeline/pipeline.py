@@ -214,6 +214,8 @@ def _stages_of_job(host: Host) -> Stages:
         settings.flink_job,
         versions,
         settings.limits.max_age_s,
+        engine.program,
+        engine.enforce,
         engine.rules_off,
         engine.rules_off_by_source,
     )

@@ -36,6 +36,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import pyarrow as pa
 import structlog
 from django.db import Error, connection
 
@@ -50,6 +51,7 @@ from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_de
 from wavebreak_server.pipeline.decide import (
     DecideResponder,
     DecideResponse,
+    OwnerJudge,
     ParsedEvents,
     enforcement_state,
     parse_events,
@@ -66,6 +68,7 @@ from wavebreak_server.pipeline.idempotency import (
     attempted,
     encode_lines,
 )
+from wavebreak_server.pipeline.job_view import JobView
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak_server.pipeline.log_writer import LogWriter, refusal_of
 from wavebreak_server.pipeline.new_names import NoRoomError
@@ -79,7 +82,7 @@ from wavebreak_server.pipeline.pending_requests import (
     error_location,
 )
 from wavebreak_server.pipeline.pipeline import Host, Listener, Pipeline, Runtime, start_pipeline
-from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.pipeline.request_decoder import Body, concat_batches
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import database
 from wavebreak_server.storage.ledger_store import LedgerStore, count_differing_decisions
@@ -721,11 +724,11 @@ class Service:
     ) -> list[DecideResponse]:
         """Respond to events of one account by dry runs, or by its last known outcome.
 
-        Where a job on Flink decides, by the outcome that it has published.
+        Where a job on Flink decides, by what it has published, and attempts by a dry run there.
         """
-        if self.settings.flink_job:
-            return self._published(events, mode)
         logs = [pseudonymize_event(event, self.pseudonymizer, source) for event in events]
+        if self.settings.flink_job:
+            return await self._asked_of_job(events, logs, mode)
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
                 responses: list[DecideResponse] = await self.ask(
@@ -736,6 +739,26 @@ class Service:
         except (BusyError, TimeoutError):
             return list(map(self._last_known, events))
         return responses
+
+    async def _asked_of_job(
+        self, events: Sequence[Event], logs: Sequence[pa.RecordBatch], mode: str
+    ) -> list[DecideResponse]:
+        """Respond to attempts by the group that holds the account, else by what is published."""
+        published, pipeline = self._published(events, mode), self._pipeline
+        view = pipeline.view if pipeline is not None else None
+        late = published[0].mode == "on_failure"
+        if mode != "attempt" or late or not isinstance(view, JobView):
+            return published
+        try:
+            async with asyncio.timeout(self.settings.limits.owner_s):
+                answer = await view.ask_owner(concat_batches(logs))
+        except (BusyError, TimeoutError):
+            self.counts["owner_away"] += 1
+            return published
+        judge = OwnerJudge(view.terms.program, view.terms.enforce, answer)
+        made = self.responder.respond_by(judge, answer.trials, events, logs, mode)
+        as_of = published[0].as_of
+        return [msgspec.structs.replace(one, as_of=as_of) for one in made]
 
     def _published(self, events: Sequence[Event], mode: str) -> list[DecideResponse]:
         """Respond by what a job has published; where that is too old, as the engine's last word."""
