@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import ExchangeConflictError
-from wavebreak.engine.owner_answers import Asked, owner_answer
+from wavebreak.engine.owner_answers import QUESTIONS, Asked, owner_answer, question_mac
 from wavebreak.engine.published import TABLE, Block, BlockName, LogTime, encode_block
 from wavebreak.engine.versions import engine_versions
 from wavebreak.extras import LazyModule
 from wavebreak_flink.messages import Message
-from wavebreak_flink.questions import answer
 from wavebreak_flink.settings import JobSettings
 
 psycopg: Any = LazyModule("psycopg")
 
 _INSERT = f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"  # noqa: S608
 _SELECT = f"SELECT content FROM {TABLE} WHERE job = %s AND first = %s AND groups = %s AND part = %s"  # noqa: S608
+_ANSWER = f"UPDATE {QUESTIONS} SET answer = %s, answer_mac = %s WHERE id = %s AND job = %s"  # noqa: S608
 
 
 class Publication:
@@ -59,8 +61,9 @@ class Publication:
 
     def answer(self, engine: Engine, asked: Asked, time: LogTime) -> None:
         """Judge a question to this group, and write the answer."""
-        found = owner_answer(engine, asked, time.newest_ms // 1000)
-        answer(self._connection, self._settings, asked, found)
+        content = msgspec.msgpack.encode(owner_answer(engine, asked, time.newest_ms // 1000))
+        mac = question_mac(self._key, "found", asked.id, self._settings.name, content)
+        self._connection.execute(_ANSWER, (content, mac, asked.id, self._settings.name))
 
     def close(self) -> None:
         """Close the connection."""

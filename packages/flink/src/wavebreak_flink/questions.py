@@ -10,9 +10,7 @@ import hmac
 from collections import deque
 from typing import Any
 
-import msgspec
-
-from wavebreak.engine.owner_answers import QUESTIONS, Asked, OwnerAnswer, question_mac
+from wavebreak.engine.owner_answers import QUESTIONS, Asked, question_mac
 from wavebreak.errors import WavebreakError
 from wavebreak.extras import LazyModule
 from wavebreak.features.dry_run import question_of
@@ -30,7 +28,6 @@ _SELECT = (
     f"SELECT id, content, mac FROM {QUESTIONS} WHERE job = %s AND answer IS NULL "  # noqa: S608
     f"AND id <> ALL(%s) LIMIT {AT_ONCE}"
 )
-_UPDATE = f"UPDATE {QUESTIONS} SET answer = %s, answer_mac = %s WHERE id = %s AND job = %s"  # noqa: S608
 
 
 class Questions:
@@ -72,10 +69,3 @@ class Questions:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-
-def answer(connection: Any, settings: JobSettings, asked: Asked, found: OwnerAnswer) -> None:
-    """Write an answer beside its question, where it still waits."""
-    content = msgspec.msgpack.encode(found)
-    mac = question_mac(settings.publishing_key(), "found", asked.id, settings.name, content)
-    connection.execute(_UPDATE, (content, mac, asked.id, settings.name))

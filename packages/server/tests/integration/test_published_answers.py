@@ -16,8 +16,11 @@ from support.published_blocks import publish
 from support.service_harness import Running, migrated, running
 from wavebreak.engine import Engine
 from wavebreak.engine.versions import engine_versions
+from wavebreak_server.settings import Limits
 
 JOB = "deciding"
+QUICK = Limits(owner_s=0.05)
+"""No job is there to answer questions."""
 
 
 class Hours:
@@ -38,7 +41,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def run(home: Path, test: Callable[[Running], Awaitable[None]], clock: Any = None) -> None:
     async def whole() -> None:
-        async with running(home, flink_job=JOB, clock=clock) as made:
+        async with running(home, flink_job=JOB, clock=clock, limits=QUICK) as made:
             await test(made)
 
     asyncio.run(whole())
@@ -87,6 +90,16 @@ def test_a_recorded_act_does_not_wait_for_the_job(home: Path) -> None:
         assert (answer["allowed"], answer["mode"]) == (True, "record")
         logged = await asyncio.to_thread(service_harness.logged)
         assert [one["id"] for one in logged] == ["first", "act"]
+
+    run(home, test)
+
+
+def test_an_attempt_whose_owner_is_silent_goes_by_what_is_known(home: Path) -> None:
+    async def test(made: Running) -> None:
+        await publishes(made)
+        opened = await decide(made, event("bob"), "attempt")
+        assert (opened["allowed"], opened["outcome"]) == (False, "limit")
+        assert made.service.counts["owner_away"] == 1
 
     run(home, test)
 

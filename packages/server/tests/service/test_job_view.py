@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from django.db import connection
 
-from support.published_blocks import NOW, VERSIONS, made, publish
+from support.published_blocks import KEY, NOW, VERSIONS, made, publish
 from support.service_harness import migrated
+from wavebreak.engine.chat_counts import ChatCounts
+from wavebreak.engine.owner_answers import QUESTIONS, OwnerAnswer, question_mac
 from wavebreak.engine.published import TABLE
 from wavebreak_server.pipeline.engine_thread import EngineQuery
 from wavebreak_server.pipeline.engine_view import NoEngineError, StaleError
-from wavebreak_server.pipeline.job_view import JobTerms, JobView, Reached
-from wavebreak_server.pipeline.pending_requests import DecidedBatch
+from wavebreak_server.pipeline.job_view import MAX_OPEN, JobTerms, JobView, Reached
+from wavebreak_server.pipeline.pending_requests import BusyError, DecidedBatch
 from wavebreak_server.storage import models
 
 PROGRAM: Any = None
@@ -218,3 +222,76 @@ def test_there_is_no_engine_to_ask() -> None:
         view.try_ask_now(lambda engine: engine)
     with pytest.raises(NoEngineError):
         view.ask_later(EngineQuery)
+
+
+FOUND = OwnerAnswer([], [], ChatCounts(0, 0, None), 7)
+
+
+def write_answer(found: OwnerAnswer, kind: str = "found") -> None:
+    """Answer the open question, as the group that holds the account."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id FROM {QUESTIONS}")
+        (id_,) = cursor.fetchone()
+        content = msgspec.msgpack.encode(found)
+        mac = question_mac(KEY, kind, id_, "job", content)
+        cursor.execute(f"UPDATE {QUESTIONS} SET answer = %s, answer_mac = %s", (content, mac))
+
+
+def open_questions() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {QUESTIONS}")
+        return int(cursor.fetchone()[0])
+
+
+EVENTS = pa.RecordBatch.from_pydict({"id": ["a"], "account": ["ann"]})
+
+
+def test_an_answer_of_the_owner_is_given_once_and_deleted() -> None:
+    async def ask() -> None:
+        view = Stored().view
+        future = view.ask_owner(EVENTS)
+        await asyncio.to_thread(view.ask_groups)
+        await asyncio.to_thread(write_answer, FOUND)
+        await asyncio.to_thread(view.ask_groups)
+        assert await future == FOUND
+        assert await asyncio.to_thread(open_questions) == 0
+
+    asyncio.run(ask())
+
+
+def test_an_answer_without_the_key_is_none() -> None:
+    async def ask() -> None:
+        view = Stored().view
+        future = view.ask_owner(EVENTS)
+        await asyncio.to_thread(view.ask_groups)
+        # A question's MAC is no answer's.
+        await asyncio.to_thread(write_answer, FOUND, "asked")
+        await asyncio.to_thread(view.ask_groups)
+        await asyncio.sleep(0)
+        assert not future.done()
+
+    asyncio.run(ask())
+
+
+def test_a_question_that_nobody_waits_for_is_deleted() -> None:
+    async def ask() -> None:
+        view = Stored().view
+        future = view.ask_owner(EVENTS)
+        await asyncio.to_thread(view.ask_groups)
+        assert await asyncio.to_thread(open_questions) == 1
+        future.cancel()
+        await asyncio.to_thread(view.ask_groups)
+        assert await asyncio.to_thread(open_questions) == 0
+
+    asyncio.run(ask())
+
+
+def test_questions_that_wait_are_bounded() -> None:
+    async def ask() -> None:
+        view = Stored().view
+        for _ in range(MAX_OPEN):
+            view.ask_owner(EVENTS)
+        with pytest.raises(BusyError, match="too many questions"):
+            view.ask_owner(EVENTS)
+
+    asyncio.run(ask())
