@@ -30,6 +30,7 @@ from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.messages import Message
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
+from wavebreak_flink.topic_log import Rows, TopicLog
 from wavebreak_lab import simulation
 
 KEY = "0123456789abcdef" * 4
@@ -137,6 +138,28 @@ def job_over_service(home: Path, topic: str, database: str, events: list[bytes])
     batches = read(home / "events.jsonl", job.edge())
     coverage.save(coverage.measure(batch.log for batch in batches), home / "profile.json")
     return job
+
+
+class NoRecords:
+    """The topic of a log whose rows hold their bodies."""
+
+    def body(self, offset: int, key: bytes, /) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def over_rows(job: JobSettings, numbers: Iterable[int]) -> list[bytes]:
+    """Take blocks of a service's log whose rows hold the bodies; return the rows of all groups.
+
+    Fan-out and groups are new ones: they go on from the newest mark before the first block.
+    """
+    with (
+        closing(TopicLog(Path(job.home), Rows(job.database), NoRecords())) as log,
+        closing(FanOut(job, log)) as fan_out,
+    ):
+        return groups(job, (step.messages for n in numbers for step in fan_out.take(n)))
 
 
 def final_state(job: JobSettings) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from wavebreak.engine.exchange import group_of, shards_of
+from wavebreak.engine.owner_answers import Asked
+from wavebreak.engine.published import LogTime
 from wavebreak.features.facts import Segment
 from wavebreak.io import Batch
 from wavebreak.schema.events import Refusal
@@ -17,7 +19,12 @@ from wavebreak_flink.event_log import Piece, decode
 from wavebreak_flink.logs import Log
 from wavebreak_flink.marks import FAN_OUT, Marks
 from wavebreak_flink.messages import Message, Texts, part_of
+from wavebreak_flink.questions import Questions
 from wavebreak_flink.settings import JobSettings
+from wavebreak_flink.topic_log import TopicLog
+
+HURRIED = 4
+"""Blocks after a question for which the log is not waited: a bundle goes on when it is full."""
 
 
 class Step(NamedTuple):
@@ -49,6 +56,10 @@ class FanOut:
         self._marks = Marks(Path(settings.home), settings.marks_kept)
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
         self._named, self._mark, self._begun = 0, 0, False
+        self._questions = Questions(settings) if settings.publish else None
+        self._hurried = 0
+        if isinstance(log, TopicLog):
+            log.hurry = self._hurry
 
     def take(self, number: int) -> Iterator[Step]:
         """Take a block; also the blocks before it where the job goes on from a mark.
@@ -70,6 +81,27 @@ class FanOut:
         # What is without events is no JSON: refused lines are events as well.
         if resume >= 0 or not (isinstance(piece, pa.RecordBatch) and piece.num_rows == 0):
             yield self._step(number, piece, resume, loud=True)
+        if self._questions is not None and (asked := self._questions.asked(self._fanout)):
+            self._hurried = HURRIED
+            yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
+
+    def close(self) -> None:
+        """End what it holds open."""
+        if self._questions is not None:
+            self._questions.close()
+
+    def _hurry(self) -> bool:
+        """Whether the reader is not to wait for events: questions wait here, or in a bundle."""
+        if self._hurried:
+            self._hurried -= 1
+            return True
+        return self._questions is not None and self._questions.come()
+
+    def _to_answer(self, number: int, asked: list[Asked]) -> Message:
+        return Message(
+            number, True, [], Texts.of(pa.array([], pa.string())), self._fanout.sources,
+            time=self._time(), asked=asked,
+        )  # fmt: skip
 
     def _restore(self, number: int) -> int:
         """Go on from the newest mark; return its number (0: from nothing)."""
@@ -87,12 +119,13 @@ class FanOut:
             self._marks.write(number, FAN_OUT, self._engine, self._fanout.dump())
             self._log.forget(min(self._marks.numbers()))
         batch: Batch = decode(piece, self._edge)
+        first = self._fanout.position
         segments = [(each, str(each.ids[-1].as_py())) for each in self._segments(batch.log)]
         names = self._new_names()
         finish = number == self._log.last
         messages = [
             Message(number, loud, self._parts(segments, own), names[group], self._fanout.sources,
-                    resume, marks, finish)
+                    resume, marks, finish, first, self._fanout.position, self._time())
             for group, own in enumerate(self._own)
         ]  # fmt: skip
         return Step(messages, batch.refused if loud else [], batch.read if loud else 0)
@@ -101,6 +134,10 @@ class FanOut:
         for position, part in around_lost(events, self._fanout.position, self._log.lost):
             self._fanout.position = position
             yield from self._fanout.segments(part)
+
+    def _time(self) -> LogTime:
+        read = self._fanout
+        return LogTime(int(read.clock[0]["newest"]), read.late, read.ahead, read.duplicates)
 
     def _parts(self, segments: list[tuple[Segment, str]], own: Any) -> list[Any]:
         return [part_of(segment, own, last_id) for segment, last_id in segments]

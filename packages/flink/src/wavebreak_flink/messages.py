@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.engine.owner_answers import Asked
+from wavebreak.engine.published import LogTime
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import EVENT, FACT
 
@@ -75,6 +77,11 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         resume: The mark from which the group has to begin (0: from nothing; -1: it goes on).
         mark: Whether the group has to write a mark before this block.
         finish: Whether the log ends with this block.
+        first: The position of the block's first event.
+        reached: The position after its last one.
+        time: The log's time after it.
+        asked: Questions of a service, to whichever group holds the account; their message holds
+            nothing else.
     """
 
     number: int
@@ -85,6 +92,10 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     resume: int = -1
     mark: bool = False
     finish: bool = False
+    first: int = 0
+    reached: int = 0
+    time: LogTime = LogTime()
+    asked: list[Asked] = []
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -38,6 +38,7 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
 
     def close(self) -> None:
         """End what it holds open."""
+        self._fan_out.close()
         self._log.close()
 
     def process_element(self, value: int, ctx: ProcessFunction.Context) -> Iterator[Any]:

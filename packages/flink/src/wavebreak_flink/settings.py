@@ -11,6 +11,7 @@ from wavebreak import model, rules
 from wavebreak.durable_files import replace_file
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import Exchange
+from wavebreak.engine.published import publishing_key
 from wavebreak.errors import FileError
 from wavebreak.features.layout import SHARDS
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -29,7 +30,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: Of the job; rows of its exchange are under it.
         home: Its directory, which every TaskManager sees: settings, marks, results.
-        profile: The file with the stream's field coverage.
+        profile: The file with the stream's field coverage ("": every event and field, as of a
+            service without one).
         policy: A local policy's directory ("": the shipped policy).
         model: A model's directory, or "none" ("": the shipped model).
         key: The file with the key of pseudonyms ("": as `wavebreak run` finds it).
@@ -39,6 +41,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         groups: Groups of shards: the job's parallelism.
         topic: The topic of Kafka with the bodies of a service's log ("": the log is in files).
         database: The service's database, with the rows of that log: a PostgreSQL URL.
+        publish: Whether the service of that database answers from what the job decides.
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
         mark_every: Blocks of the log between two marks.
         marks_kept: Newest marks that are kept.
@@ -58,6 +61,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: Annotated[int, msgspec.Meta(ge=1, le=SHARDS)] = 1
     topic: str = ""
     database: str = ""
+    publish: bool = False
     exchange: str = ""
     mark_every: Count = 64
     marks_kept: Count = 24
@@ -68,7 +72,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the engine of these settings; with an exchange, that of one group of shards."""
         return Engine(
             rules.load_policy(Path(self.policy) if self.policy else None),
-            coverage.load(Path(self.profile)),
+            coverage.load(Path(self.profile)) if self.profile else None,
             enforce=self.enforce,
             lateness_s=self.lateness_s,
             accounts=self.accounts,
@@ -80,6 +84,10 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the pseudonymizer of the events."""
         database = Path(self.ip_database) if self.ip_database else None
         return Pseudonymizer(load_key(Path(self.key) if self.key else None), database)
+
+    def publishing_key(self) -> bytes:
+        """Return the key of what the job publishes; it is the service's as well."""
+        return publishing_key(load_key(Path(self.key) if self.key else None, create=False))
 
     def save(self) -> Path:
         """Write the settings into the job's directory; return the file."""

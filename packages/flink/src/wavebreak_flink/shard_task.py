@@ -19,6 +19,7 @@ from wavebreak.features.layout import SHARDS
 from wavebreak_flink.exchange import open_exchange
 from wavebreak_flink.marks import Marks, each_shard, group_name, packed, shard_of, unpacked
 from wavebreak_flink.messages import Message, Part, Triggers, segment_of
+from wavebreak_flink.publication import Publication
 from wavebreak_flink.rows import decision_row, operator_row
 from wavebreak_flink.settings import JobSettings
 
@@ -40,17 +41,33 @@ class ShardTask:
     def close(self) -> None:
         """End what it holds open."""
         self._exchange.close()
+        if self._publication is not None:
+            self._publication.close()
 
     def _begin(self) -> None:
         self._exchange = open_exchange(self._settings, self.group)
         self._engine = self._settings.engine(self._exchange)
+        self._publication = (
+            Publication(self._settings, self.group, self._engine)
+            if self._settings.publish
+            else None
+        )
         self._triggers, self._names = Triggers(), list[str]()
         self._begun = False
         # The last epoch that was closed, and the one at the last mark.
         self._closed = self._marked = -1
 
     def take(self, message: Message) -> Iterator[str]:
-        """Take a message; return its rows, in order, unless they were emitted before."""
+        """Take a message; return its rows, in order, unless they were emitted before.
+
+        They are published before they are returned.
+        """
+        rows = list(self._taken(message))
+        if self._publication is not None and message.loud and message.reached > message.first:
+            self._publication.write(message, rows)
+        yield from rows
+
+    def _taken(self, message: Message) -> Iterator[str]:
         if message.resume >= 0:
             self._resume(message.resume)
         elif not self._begun:
@@ -61,8 +78,15 @@ class ShardTask:
         self._engine.fanout.number_sources(message.sources)
         for part in message.parts:
             yield from self._rows(part, loud=message.loud)
+        self._answer(message)
         if message.finish:
             yield from self._finish(message)
+
+    def _answer(self, message: Message) -> None:
+        """Answer the questions about accounts of this group."""
+        for asked in message.asked:
+            if self._publication and group_of(asked.account, self._settings.groups) == self.group:
+                self._publication.answer(self._engine, asked, message.time)
 
     def _rows(self, part: Part, *, loud: bool) -> Iterator[str]:
         shards = self._engine.shards

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -261,6 +261,9 @@ class TopicLog:
         home: The job's directory.
         rows: What is in the log.
         bodies: Where the bodies are.
+
+    Attributes:
+        hurry: Whether something else waits for the reader, so that it waits for no event.
     """
 
     last = -1
@@ -269,6 +272,7 @@ class TopicLog:
     def __init__(self, home: Path, rows: RowSource, bodies: BodySource) -> None:
         self._rows, self._bodies, self._notes = rows, bodies, Notes(home)
         self._dead = DeadLetters(home)
+        self.hurry: Callable[[], bool] = lambda: False
 
     @property
     def lost(self) -> list[DeadLetter]:
@@ -290,7 +294,7 @@ class TopicLog:
             return _EMPTY
         begin, end = self._notes.end, time.monotonic() + HEARTBEAT_S
         while not (rows := self._new_rows(begin)):
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or self.hurry():
                 return _EMPTY
             time.sleep(_PAUSE_S)
         many = 0

@@ -148,7 +148,9 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
 
     # API keys, webhooks, and notices to account holders.
     baseline = baseline_directory(used_model)
-    options = replace(_delivery_options(home, asked, consumed, baseline), policy=choice.directory)
+    # Scores are where the state is.
+    drift = None if settings.flink_job else baseline
+    options = replace(_delivery_options(home, asked, consumed, drift), policy=choice.directory)
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(
@@ -209,6 +211,7 @@ def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> 
         header_s=asked.limits.header_timeout,
         body_s=asked.limits.body_timeout,
         connections=asked.limits.connections,
+        max_age_s=asked.limits.max_age,
         key_events=asked.limits.key_events,
         key_bytes=asked.limits.key_megabytes * MEBIBYTE,
         # Behind a proxy, everybody has its address.
@@ -228,6 +231,7 @@ def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> 
         limits=limits,
         allow_identifiers=asked.decisions.allow_identifiers,
         ceiling=_ceiling(asked.limits.max_memory, asked.decisions.decoders),
+        flink_job=asked.decisions.flink_job,
         new_names_per_hour=asked.limits.new_names_per_hour,
     )
 

@@ -30,6 +30,7 @@ from wavebreak.privacy.secret_key import read_secret_file
 from wavebreak_server import settings
 
 MEBIBYTE = 1 << 20
+JOB_NAME = r"[A-Za-z0-9._-]{1,100}"
 LIST_NAME = r"[a-z0-9._-]{1,64}"
 
 
@@ -157,6 +158,17 @@ class Decisions(Group, frozen=True, kw_only=True):
             unset="they are refused",
         ),
     ] = settings.Settings.allow_identifiers
+    flink_job: Annotated[
+        str,
+        Meta(pattern=f"^({JOB_NAME})?$"),
+        Option(
+            "Job on Flink that decides over this service's log, by the name of its directory. The "
+            "service then holds no engine, and answers from what the job publishes.",
+            metavar="NAME",
+            unset="the service's own engine decides",
+            example="job",
+        ),
+    ] = settings.Settings.flink_job
     shards: Annotated[int, Meta(ge=1, le=64), Option("Worker threads of the engine.")] = (
         settings.Settings.workers
     )
@@ -441,6 +453,15 @@ class LimitOptions(Group, frozen=True, kw_only=True):
     body_timeout: Annotated[
         float, Meta(ge=0.1), Option("Time for the body of a request (else 408).", metavar="SECONDS")
     ] = settings.Limits.body_s
+    max_age: Annotated[
+        float,
+        Meta(ge=1),
+        Option(
+            "How far a job on Flink may be behind the log for answers from it (else 503, or the "
+            "policy's on_failure).",
+            metavar="SECONDS",
+        ),
+    ] = settings.Limits.max_age_s
     connections: Annotated[
         int,
         Meta(ge=1),

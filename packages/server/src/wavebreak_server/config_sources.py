@@ -300,6 +300,8 @@ def _variable_value(declared: DeclaredOption, text: str) -> Any:
 def check_combinations(configuration: Configuration) -> None:
     """Raise UsageError for options that contradict each other."""
     decisions = configuration.decisions
+    if decisions.flink_job:
+        _check_job(configuration)
     if not decisions.calibrate_after:
         return
     if not re.fullmatch(DURATION_PATTERN, decisions.calibrate_after):
@@ -307,6 +309,21 @@ def check_combinations(configuration: Configuration) -> None:
     if decisions.enforce:
         raise UsageError(
             "--calibrate-after begins in shadow, and --enforce does not", fix="give one of them"
+        )
+
+
+def _check_job(configuration: Configuration) -> None:
+    """Raise UsageError for options that a service without an engine of its own cannot have."""
+    storage = configuration.storage
+    if not (storage.database and storage.log):
+        raise UsageError(
+            "--flink-job needs a log that the job can read",
+            fix="give --database postgresql://… and --log kafka://…",
+        )
+    if configuration.decisions.calibrate_after:
+        raise UsageError(
+            "--calibrate-after needs an engine in the service, and a job on Flink decides",
+            fix="calibrate by `wavebreak calibrate`, and give the job the policy",
         )
 
 

@@ -23,6 +23,8 @@ class Limits:
         bodies: Bodies that wait for the log.
         reader: Memory of a decoder process (compression within Arrow is only seen there).
         decode_s: Until the body that a decoder process works on is rejected.
+        owner_s: After this time, an attempt is answered by what a job on Flink has published.
+        max_age_s: How old an answer may be that is taken from what a job on Flink publishes.
         behind_events: Events in the log that the engine may lag behind.
         stall_s: While one transaction lasts longer, requests are refused, and the service is not
             ready.
@@ -48,6 +50,8 @@ class Limits:
     bodies: int = 2_000
     reader: int = 4 << 30
     decode_s: float = 30.0
+    owner_s: float = 1.0
+    max_age_s: float = 60.0
     behind_events: int = 1_000_000
     stall_s: float = 3.0
     answer_s: float = 0.25
@@ -83,6 +87,8 @@ class Settings:
         snapshot_events: Events between snapshots.
         snapshots: How many snapshots are kept.
         ceiling: How many bytes the state of accounts may have (None: no ceiling).
+        flink_job: The job on Flink from whose decisions the service answers (empty: its own engine
+            decides).
         new_names_per_hour: Names of accounts, networks, devices and clients that an API key may
             bring for the first time in an hour.
     """
@@ -101,6 +107,7 @@ class Settings:
     snapshot_events: int = 50_000_000
     snapshots: int = 2
     ceiling: StateCeiling | None = None
+    flink_job: str = ""
     new_names_per_hour: int = 10_000_000
     limits: Limits = field(default_factory=Limits)
 

@@ -17,11 +17,11 @@ from support.banning_policy import load_banning_policy
 from support.service_harness import Running, abuser
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
+from wavebreak.engine.versions import engine_versions
 from wavebreak.io import log_rows
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.pipeline.engine_thread import decision_row
-from wavebreak_server.pipeline.recovery import engine_versions
+from wavebreak_server.pipeline.pending_requests import decision_row
 from wavebreak_server.storage import database
 
 FIRST = [("service", "0003_version_0_1")]

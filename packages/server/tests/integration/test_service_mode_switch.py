@@ -15,13 +15,14 @@ from support.events import Item, edge
 from support.service_harness import abuser, migrated
 from wavebreak import rules
 from wavebreak.engine import Engine
+from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak.io import log_rows
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.pending_requests import DecidedBatch
-from wavebreak_server.pipeline.recovery import engine_versions, list_snapshots, recover
+from wavebreak_server.pipeline.recovery import list_snapshots, recover
 from wavebreak_server.pipeline.states import State, StateTerms, StreamPosition, states_after
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log, state_changes

@@ -211,6 +211,15 @@ class Engine:
         return off
 
     @property
+    def rules_off_by_source(self) -> dict[str, tuple[str, ...]]:
+        """The rules that cannot hold for the accounts of each source, and do for others'."""
+        off = frozenset(self.rules_off)
+        return {
+            name: tuple(rule for rule in one.program.not_covered if rule not in off)
+            for name, one in self.by_source.items()
+        }
+
+    @property
     def off(self) -> frozenset[str]:
         """Ids of the rules that are evaluated for no account."""
         programs = [self.program, *(one.program for one in self.by_source.values())]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import string_at
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,30 @@ class DryRunResult:
     taken: int = 0
 
 
+class Question(NamedTuple):
+    """Events of one account, with the slots that their names have, or would have.
+
+    Attributes:
+        events: The events (dtype EVENT).
+        times: Their dates by the log's time (ms; negative: late).
+        logged: Whether the log has an event of this id.
+        accounts: Accounts that have slots.
+        entities: Entities that have slots.
+
+    """
+
+    events: Any
+    times: Any
+    logged: Any
+    accounts: int
+    entities: int
+
+    @property
+    def account(self) -> int:
+        """The slot of the account (0: there are no events)."""
+        return int(self.events["account"][0]) if self.events.size else 0
+
+
 class _TemporarySlots:
     """Temporary slots for new names, which the interner does not keep."""
 
@@ -95,12 +119,12 @@ class _TemporarySlots:
 
 
 def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[DryRunResult]:
-    """Process events of one account (rows of LOG_SCHEMA or some of its columns), changing no state.
+    """Judge events of one account, changing no state; see `question_of` and `judged`."""
+    return judged(core, question_of(fanout, log))
 
-    Each is judged as if those before it had been sent: one that is refused as an attempt, the
-    others as having happened. Of those before the last, one whose id the log has is there already,
-    and changes nothing. Not to be called while the kernel processes a segment. Shared state
-    is read as of the last closed epoch, though an event might open a new one.
+
+def question_of(fanout: Fanout, log: pa.RecordBatch) -> Question:
+    """Return events of one account (rows of LOG_SCHEMA or some of its columns) as a question.
 
     Raises:
         UsageError: More than MOST_EVENTS events, or of more than one account.
@@ -122,11 +146,23 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[Dr
     if events.size > MOST_EVENTS or len(set(events["account"].tolist())) > 1:
         fix = "ask for each account, and for so many at a time"
         raise UsageError(f"a dry run is of one account and {MOST_EVENTS} events at most", fix=fix)
+    return Question(events, times, logged, len(fanout.accounts), len(fanout.entities))
+
+
+def judged(core: ShardedKernel, question: Question) -> list[DryRunResult]:
+    """Process the events of a question in the shard that holds the account, changing no state.
+
+    Each is judged as if those before it had been sent: one that is refused as an attempt, the
+    others as having happened. Of those before the last, one whose id the log has is there already,
+    and changes nothing. Not to be called while the kernel processes a segment. Shared state
+    is read as of the last closed epoch, though an event might open a new one.
+    """
+    events, times, logged, accounts, entities = question
     # Room for new accounts and new entities; none of it is kept.
     more = 1 + events.size
     core.fit(
-        max(core.accounts, len(fanout.accounts)) + more,
-        len(fanout.entities) + len(AROUND) * events.size,
+        max(core.accounts, accounts) + more,
+        entities + len(AROUND) * events.size,
     )
     results = []
     with _Sandbox(core, events) as sandbox:

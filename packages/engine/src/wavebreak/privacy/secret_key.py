@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 import stat
@@ -14,6 +15,7 @@ KEY_BYTES = 16
 """Minimum length of a key; a generated key has twice as many bytes."""
 MAX_SECRET = 64 << 10
 """Bytes of a secret file that are read."""
+_CONTEXT = b"wavebreak record authentication v1\0"
 _MAKE = "generate one: python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
@@ -64,6 +66,11 @@ def _load(path: Path | None, variable: str, option: str, default: Path, *, creat
                 fix=f"give {option} or {variable} with a file that can be written",
             ) from None
     return _parse_key(read_secret_file(path, "key file"), f"the key file {path}")
+
+
+def derived_key(secret: bytes, purpose: str) -> bytes:
+    """Derive a key of its own for a purpose from the deployment's key."""
+    return hmac.digest(secret, _CONTEXT + purpose.encode(), "sha256")
 
 
 def read_secret_file(path: Path, what: str) -> str:

@@ -66,6 +66,16 @@ def _topic(log: str, database: str) -> str:
     return log
 
 
+def _published(publish: bool, database: str) -> bool:
+    """Check that what is published has a service that reads it."""
+    if publish and not database:
+        raise UsageError(
+            "--publish is for the service whose log the job reads",
+            fix="give its topic and its database: kafka://HOST/TOPIC --database postgresql://…",
+        )
+    return publish
+
+
 @flink.command(
     epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
     "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
@@ -80,8 +90,9 @@ def submit(
         typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
     ],
     profile: Annotated[
-        Path, typer.Option(help="Coverage profile of the stream (`wavebreak profile` learns it).")
-    ],
+        Path | None,
+        typer.Option(help="Coverage profile of the stream (`wavebreak profile` learns it)."),
+    ] = None,
     policy: PolicyDir = None,
     model_dir: ModelDir = None,
     key: Key = None,
@@ -92,6 +103,9 @@ def submit(
     database: Annotated[
         str, typer.Option(help="PostgreSQL of the service whose log is in Kafka.")
     ] = "",
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Let that service answer from what the job decides.")
+    ] = False,
     exchange: Annotated[
         str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
     ] = "",
@@ -106,6 +120,11 @@ def submit(
 
     found = find_environment(environment)
     place = home.absolute()
+    topic = _topic(log, database)
+    if profile is None and not topic:
+        raise UsageError(
+            "--profile is missing", fix="learn one: wavebreak profile FILE -o profile.json"
+        )
     if (place / submission.FILE).exists():
         raise UsageError(
             f"{home} holds a job already",
@@ -116,7 +135,8 @@ def submit(
         model="none" if model_dir == "none" else _path(Path(model_dir) if model_dir else None),
         key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
         groups=parallelism, exchange=_postgresql("--exchange", exchange),
-        topic=_topic(log, database), database=_postgresql("--database", database),
+        topic=topic, database=_postgresql("--database", database),
+        publish=_published(publish, database),
     )  # fmt: skip
     # What the job would find wrong on a TaskManager is found here.
     job.engine()

@@ -14,10 +14,11 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.db import Error, connection, transaction
 
+from wavebreak.engine.chat_counts import CYCLE_S
 from wavebreak.ssrf_guard import Resolver, resolve_host
 from wavebreak_server.http.auth import KeyEntry, KeyRing
 from wavebreak_server.http.rate_limit import TokenBucket
-from wavebreak_server.pipeline.decide import CYCLE_S, QuotaConfig
+from wavebreak_server.pipeline.decide import QuotaConfig
 from wavebreak_server.pipeline.executors import Executors
 from wavebreak_server.pipeline.holder_notices import HolderNotices, Notice, notice_of
 from wavebreak_server.pipeline.observability import Metrics

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -25,15 +25,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wavebreak import config
 from wavebreak.durations import Duration, duration_ms
 from wavebreak.engine import Engine
+from wavebreak.engine.chat_counts import BUCKET_S, CYCLE_S, ChatCounts, count_chats
 from wavebreak.engine.enforcement import SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.outside_lists import UNNAMED, Named, is_answered
+from wavebreak.engine.owner_answers import OwnerAnswer
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.features.layout import BUCKETS, BY_SCORE, HELD, NO_RULE, REPLIED, SHARDS, STRANGER
-from wavebreak.features.pair_table import pairs_of_owner
-from wavebreak.features.shards import ShardedKernel
+from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE
 from wavebreak.io.arrow_columns import wire_batch_of_one
 from wavebreak.io.jsonl import decode_event
 from wavebreak.io.line_splitter import MAX_LINE
@@ -62,10 +62,8 @@ from wavebreak.schema.events import (
 )
 from wavebreak_server.errors import ApiError, rejection
 from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState
+from wavebreak_server.pipeline.engine_view import AsOf
 from wavebreak_server.pipeline.request_decoder import concat_batches, date_event, with_sources
-
-BUCKET_S = 5_760
-CYCLE_S = BUCKETS * BUCKET_S
 
 MAX_EVENTS = 50
 """Events of one question."""
@@ -101,14 +99,6 @@ class Quota(Struct, frozen=True, kw_only=True):
     extension: Literal["none", "available", "used"]
 
 
-class ChatCounts(NamedTuple):
-    """Strangers written to first in a cycle: all, those who answered, the oldest who did not."""
-
-    opened: int
-    answered: int
-    oldest_s: int | None
-
-
 def load_quota_config(local: Path | None = None) -> QuotaConfig:
     """Load `quota.toml` of a local policy, or the shipped one; raises PolicyError if invalid.
 
@@ -118,25 +108,107 @@ def load_quota_config(local: Path | None = None) -> QuotaConfig:
     return config.load_config(config.resolve_path("quota.toml", local), _QuotaFile).quota
 
 
-def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
-    """Count strangers whom account `slot` wrote to in the cycle that ends at `now_s` (log time)."""
-    flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
-    opened = ((flags & STRANGER) > 0) & (first > now_s // BUCKET_S - BUCKETS)
-    waits = opened & ((flags & REPLIED) == 0)
-    oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
-    return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)
-
-
 def _log_time_s(engine: Engine) -> int:
     return int(engine.fanout.clock[0]["newest"]) // 1000
 
 
-def _chats_of(engine: Engine, log: pa.RecordBatch) -> ChatCounts:
-    """Count the strangers of an event's account; none of one that the engine does not know."""
-    slot = int(engine.fanout.accounts.find(log.column("account"))[0])
-    if not 0 <= slot < engine.core.accounts:
-        return ChatCounts(0, 0, None)
-    return count_chats(engine.core, slot, _log_time_s(engine))
+class Judge(Protocol):
+    """What has judged events of an account: an engine, or the group of a job that holds it."""
+
+    @property
+    def program(self) -> Program:
+        """The compiled rules."""
+        ...
+
+    @property
+    def enforce(self) -> bool:
+        """Whether it drops the events that its decisions refuse."""
+        ...
+
+    @property
+    def log_time_s(self) -> int:
+        """The log's time."""
+        ...
+
+    def challenges(self, number: int, tried: DryRunResult, /) -> bool:
+        """Whether the account can be asked for a challenge, at one of the events."""
+        ...
+
+    def chats(self) -> ChatCounts:
+        """Count the strangers of the account."""
+        ...
+
+    def named(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms], /) -> Named:
+        """Return what outside lists do to an act of an event towards a stranger."""
+        ...
+
+
+class EngineJudge:
+    """An engine, of an account.
+
+    Args:
+        engine: The engine.
+        account: The account.
+    """
+
+    def __init__(self, engine: Engine, account: str) -> None:
+        self._engine, self._account = engine, account
+        self.program, self.enforce = engine.program, engine.enforce
+        self.log_time_s = _log_time_s(engine)
+        self._slot = engine.slots_of([account]).get(account)
+
+    def challenges(self, number: int, tried: DryRunResult) -> bool:
+        """Whether the account can be asked for a challenge."""
+        return self._engine.challenges_by(tried.source)
+
+    def chats(self) -> ChatCounts:
+        """Count the strangers of the account; none of one that the engine does not know."""
+        slot = -1 if self._slot is None else self._slot
+        return count_chats(self._engine.core, slot, self.log_time_s)
+
+    def named(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> Named:
+        """Return what outside lists do to an act towards a stranger."""
+        engine = self._engine
+        if not terms or not engine.lists.lists:
+            return UNNAMED
+        origins, answered = set[str](), False
+        if log.schema.get_field_index("origin") >= 0 and log.column("origin")[0].is_valid:
+            origins.add(log.column("origin")[0].as_py())
+        if self._slot is not None:
+            row = engine.core.row_of(self._slot)
+            answered = is_answered(row)
+            if row["origin"]:
+                (place,) = engine.fanout.entities.texts([int(row["origin"]) - 1]).to_pylist()
+                origins.add(place.partition(":")[2])
+        return engine.lists.named(
+            self._account, sorted(origins), self.log_time_s * 1000, terms, answered=answered
+        )
+
+
+class OwnerJudge:
+    """The group of a job that holds an account; it reads no outside lists.
+
+    Args:
+        program: The compiled rules, which are the job's too.
+        enforce: Whether the job drops the events that its decisions refuse.
+        answer: What the group found.
+    """
+
+    def __init__(self, program: Program, enforce: bool, answer: OwnerAnswer) -> None:
+        self.program, self.enforce, self._answer = program, enforce, answer
+        self.log_time_s = answer.time_s
+
+    def challenges(self, number: int, tried: DryRunResult) -> bool:
+        """Whether the account can be asked for a challenge, at one of the events."""
+        return self._answer.challenges[number]
+
+    def chats(self) -> ChatCounts:
+        """Return the strangers of the account."""
+        return self._answer.chats
+
+    def named(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> Named:
+        """Return that no list names anybody."""
+        return UNNAMED
 
 
 def quota_status(
@@ -214,6 +286,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     `listed_by` are outside lists for whose word a first message is refused (`by_list`: nothing else
     refuses it) or arrives as a request. No decision is made of it, and a refused act is not logged.
 
+    `as_of` is there where a job on Flink decides: how far it had decided that the answer is from.
+
     The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
     short text for the holder by language, and `statement_url` where the statement of reasons is.
     """
@@ -238,6 +312,7 @@ class DecideResponse(msgspec.Struct, frozen=True):
     near_limit: bool = False
     listed_by: tuple[str, ...] | UnsetType = UNSET
     by_list: bool | UnsetType = UNSET
+    as_of: AsOf | UnsetType = UNSET
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -360,9 +435,20 @@ class DecideResponder:
     ) -> list[DecideResponse]:
         """Respond to each event by one dry run, as if those before it had been sent."""
         tried = engine.trials(concat_batches(logs))
+        return self.respond_by(EngineJudge(engine, events[0].account), tried, events, logs, mode)
+
+    def respond_by(
+        self,
+        judge: Judge,
+        trials: Sequence[DryRunResult],
+        events: Sequence[Event],
+        logs: Sequence[pa.RecordBatch],
+        mode: str,
+    ) -> list[DecideResponse]:
+        """Respond to each event of an account by how it was judged."""
         return [
-            self._respond(engine, events[k], logs[k], mode, one, before=k)
-            for k, one in enumerate(tried)
+            self._respond(judge, events[k], logs[k], mode, one, before=k)
+            for k, one in enumerate(trials)
         ]
 
     def respond(
@@ -373,7 +459,7 @@ class DecideResponder:
 
     def _respond(
         self,
-        engine: Engine,
+        judge: Judge,
         event: Event,
         log: pa.RecordBatch,
         mode: str,
@@ -386,28 +472,28 @@ class DecideResponder:
         for hit in tried.hits:
             fired |= int(hit["hits"])
             lead = int(hit["rule"])
-        program = engine.program
+        program = judge.program
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
         # An extension is of new chats.
         refused = _refused(event, tried) and (
-            _is_to_group(event) or not self._fits_quota(engine, log, tried, before)
+            _is_to_group(event) or not self._fits_quota(judge, log, tried, before)
         )
         raises = refused and tried.outcome == LIMIT and tried.on_doubt
-        challenges = self.challenges and engine.challenges_by(tried.source)
+        challenges = self.challenges and judge.challenges(before, tried)
         challenged = challenges and (tried.outcome == CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
-        named = self._named(engine, log) if tried.stranger and not refused else UNNAMED
+        named = judge.named(log, self.lists) if tried.stranger and not refused else UNNAMED
         by_list = named.effect == "refuse"
         quiet = tried.outcome == REQUEST and tried.stranger and not refused and not by_list
-        remaining, frees_at = self._places(engine, event, log, tried)
+        remaining, frees_at = self._places(judge, event, log, tried)
         return DecideResponse(
             event.account,
             outcome_in_force(OUTCOMES[tried.outcome], challenges=challenges),
             allowed=not refused and not by_list,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
-            retry_after_ms=self._wait(engine, log, tried) if refused else None,
+            retry_after_ms=self._wait(judge, log, tried) if refused else None,
             rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
@@ -418,26 +504,8 @@ class DecideResponder:
             by_list=by_list or UNSET,
         )
 
-    def _named(self, engine: Engine, log: pa.RecordBatch) -> Named:
-        """Return what outside lists do to an act towards a stranger."""
-        if not self.lists or not engine.lists.lists:
-            return UNNAMED
-        account, origins, answered = log.column("account")[0].as_py(), set[str](), False
-        if log.schema.get_field_index("origin") >= 0 and log.column("origin")[0].is_valid:
-            origins.add(log.column("origin")[0].as_py())
-        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
-        if 0 <= slot < engine.core.accounts:
-            row = engine.core.row_of(slot)
-            answered = is_answered(row)
-            if row["origin"]:
-                (place,) = engine.fanout.entities.texts([int(row["origin"]) - 1]).to_pylist()
-                origins.add(place.partition(":")[2])
-        return engine.lists.named(
-            account, sorted(origins), _log_time_s(engine) * 1000, self.lists, answered=answered
-        )
-
     def _places(
-        self, engine: Engine, event: Event, log: pa.RecordBatch, tried: DryRunResult
+        self, judge: Judge, event: Event, log: pa.RecordBatch, tried: DryRunResult
     ) -> tuple[int | None, int | None]:
         """Return how many places a limit leaves after an act that may take one, and when more."""
         kind = int(_KINDS[EVENTS.index(type(event)), 0])
@@ -445,31 +513,31 @@ class DecideResponder:
             return None, None
         if not FACTS[kind].bars & Bar.ALLOWANCE:
             return None, None
-        remaining = max(0, tried.quota + self._extra(engine, log) - tried.taken)
-        oldest = _chats_of(engine, log).oldest_s
+        remaining = max(0, tried.quota + self._extra(judge, log) - tried.taken)
+        oldest = judge.chats().oldest_s
         # Who is the first takes the place from now on.
         begun = int(log.column("ts")[0].as_py()) // 1000 // BUCKET_S * BUCKET_S
         frees_s = (begun if oldest is None else oldest) + CYCLE_S
         return remaining, min(frees_s, tried.until or frees_s) * 1000
 
-    def _extra(self, engine: Engine, log: pa.RecordBatch) -> int:
+    def _extra(self, judge: Judge, log: pa.RecordBatch) -> int:
         """Return the places that an extension adds to the quota of an event's account now."""
-        return self._extension(log.column("account")[0].as_py(), _log_time_s(engine) * 1000)
+        return self._extension(log.column("account")[0].as_py(), judge.log_time_s * 1000)
 
     def _fits_quota(
-        self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
+        self, judge: Judge, log: pa.RecordBatch, tried: DryRunResult, before: int
     ) -> bool:
         """Whether a chat that a limit refuses fits the quota with its extension.
 
         Each event before it may have taken a place. If the kernel enforces, its decision holds: it
         knows of no extension.
         """
-        if tried.outcome != LIMIT or engine.enforce:
+        if tried.outcome != LIMIT or judge.enforce:
             return False
-        chats = _chats_of(engine, log)
-        return chats.opened - chats.answered + before < tried.quota + self._extra(engine, log)
+        chats = judge.chats()
+        return chats.opened - chats.answered + before < tried.quota + self._extra(judge, log)
 
-    def _wait(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
+    def _wait(self, judge: Judge, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
         """Return the milliseconds until another try may succeed; None if waiting never helps.
 
         Under a limit that is when the oldest stranger without an answer leaves the cycle, unless
@@ -477,7 +545,7 @@ class DecideResponder:
         """
         ends = [tried.until * 1000] if tried.until else []
         if tried.outcome == LIMIT and tried.quota > 0:
-            oldest = _chats_of(engine, log).oldest_s
+            oldest = judge.chats().oldest_s
             ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
         if not ends:
             return None
@@ -485,7 +553,7 @@ class DecideResponder:
         return max(0, min(left, duration_ms(self.decide_policy.retry_after.at_most)))
 
     def fallback(
-        self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0
+        self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0, mode: str = "on_failure"
     ) -> DecideResponse:
         """Respond without the engine.
 
@@ -497,8 +565,10 @@ class DecideResponder:
             event: The event.
             known: The last known outcome of its account.
             now_ms: The service's clock.
+            mode: What is answered; in other modes than on_failure what is known is fresh enough,
+                and nobody else waits.
         """
-        closed = EVENTS.index(type(event)) in self._closed
+        closed = mode == "on_failure" and EVENTS.index(type(event)) in self._closed
         refused, depends = _known_refusal(event, known)
         wait = duration_ms(self.decide_policy.retry_after.closed)
         if refused:
@@ -515,7 +585,7 @@ class DecideResponder:
             until=known.until_ms,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=left,
-            mode="on_failure",
+            mode=mode,
         )
 
 

@@ -10,21 +10,24 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import msgspec
-
 from wavebreak.engine import Engine
-from wavebreak.engine.decision import Decision
+from wavebreak.engine.list_modes import ListTerms
+from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
+from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.pending_requests import (
     DecidedBatch,
     LoggedBatch,
+    Row,
+    decision_row,
     error_location,
     resolve_futures,
 )
+from wavebreak_server.pipeline.recovery import SnapshotScheduler
 from wavebreak_server.pipeline.request_decoder import concat_batches
 
 BATCH_EVENTS, SHORT_BATCH_EVENTS = 16_384, 512
@@ -43,8 +46,6 @@ VISIT_S = 0.0005
 ENGINE_BUSY = object()
 """Returned by `try_ask_now` if the engine is busy."""
 
-Row = tuple[Any, ...]
-
 
 @dataclass(slots=True, eq=False)
 class EngineQuery:
@@ -53,21 +54,6 @@ class EngineQuery:
     ask: Callable[[Engine], Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
-
-
-def decision_row(number: int, decision: Decision) -> Row:
-    """Return a decision as a row of its table, without the position that it is stored with."""
-    body = msgspec.json.encode(decision)
-    return (
-        number,
-        decision.id,
-        decision.account,
-        decision.ts,
-        decision.stage,
-        decision.outcome,
-        decision.until,
-        body,
-    )
 
 
 class EngineThread:
@@ -141,6 +127,52 @@ class EngineThread:
                 return ask(self.engine)
         finally:
             self._visitors -= 1
+
+    ask_later = put
+
+    as_of = None
+    """Answers are of the log's end."""
+
+    @property
+    def rules_off(self) -> tuple[str, ...]:
+        """The rules that cannot hold for any account, by what the stream is to carry."""
+        return self.engine.rules_off
+
+    @property
+    def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
+        """The rules that cannot hold for the accounts of each source, and do for others'."""
+        return self.engine.rules_off_by_source
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the model says nothing now, on a platform that has just opened."""
+        return self.engine.core.abstains
+
+    @property
+    def clock(self) -> LogClock:
+        """The log's time, and how many of its events were out of time."""
+        return LogClock.of(self.engine.fanout)
+
+    def waiting(self, end: int) -> int:
+        """Return how many events wait here for the engine, with the log's end."""
+        return end - self.position
+
+    def fill(self, states: EnforcementCache) -> None:
+        """Fill the enforcement states with those of the engine, which does not run yet."""
+        states.read_engine(self.engine)
+
+    def keep(self, snapshots: SnapshotScheduler) -> None:
+        """Write a snapshot of the engine, unless it has failed."""
+        if not self.broken:
+            snapshots.take(self.engine, self.decisions)
+
+    def paused_lists(self, terms: Mapping[str, ListTerms]) -> int:
+        """Return how many outside lists only observe for now, since a guard paused them."""
+        held = self.engine.lists.lists
+        return sum(
+            one.paused(terms[name].resumed_ms if name in terms else 0) is not None
+            for name, one in list(held.items())
+        )
 
     def stop(self) -> None:
         """Decide what is queued, and stop."""

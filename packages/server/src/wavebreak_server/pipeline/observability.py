@@ -206,6 +206,10 @@ def service_gauges(service: Service) -> Gauges:
             "1 while the model says nothing since nearly all active accounts are new.",
             float(service.model_abstains()),
         ),
+        "job_age_seconds": (
+            "How old answers are that are taken from a job on Flink (NaN: none may be).",
+            service.age_s(),
+        ),
         "busy_total": ("Requests refused because of backpressure.", service.counts["busy"]),
     }
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import pyarrow as pa
 
+from wavebreak.engine.decision import Decision
 from wavebreak.errors import ServiceError
 from wavebreak.schema.events import Refusal
 from wavebreak_server.pipeline.request_decoder import Body, DecodeResult
@@ -155,12 +157,30 @@ class LoggedBatch:
     senders: tuple[tuple[str, int], ...] = ()
 
 
+Row = tuple[Any, ...]
+
+
+def decision_row(number: int, decision: Decision) -> Row:
+    """Return a decision as a row of its table, without the position that it is stored with."""
+    body = msgspec.json.encode(decision)
+    return (
+        number,
+        decision.id,
+        decision.account,
+        decision.ts,
+        decision.stage,
+        decision.outcome,
+        decision.until,
+        body,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DecidedBatch:
     """Decisions on the log up to position `reached`, as rows of the decision table."""
 
     reached: int
-    rows: tuple[tuple[Any, ...], ...] = ()
+    rows: tuple[Row, ...] = ()
 
 
 class AwaitsAnswer(Protocol):

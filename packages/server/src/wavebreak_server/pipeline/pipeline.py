@@ -10,16 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak_server.pipeline.admission import Mask
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineThread
+from wavebreak_server.pipeline.engine_view import EngineView, NoEngineError
+from wavebreak_server.pipeline.job_view import JobTerms, JobView, Reached
 from wavebreak_server.pipeline.log_clock import in_time, late_events, out_of_time
 from wavebreak_server.pipeline.log_writer import LogEnd, LogHooks, LogWriter
 from wavebreak_server.pipeline.new_names import NewNames
@@ -32,7 +35,7 @@ from wavebreak_server.pipeline.recovery import (
 )
 from wavebreak_server.pipeline.start_checks import check_database
 from wavebreak_server.settings import Settings
-from wavebreak_server.storage import database
+from wavebreak_server.storage import database, event_log
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AppliedPosition
 
@@ -109,9 +112,14 @@ class Stages(NamedTuple):
     """The stages behind the decoder pool, at the end of the log."""
 
     log_writer: LogWriter
-    engine_thread: EngineThread
+    view: EngineView
     snapshots: SnapshotScheduler
     new_names: NewNames
+
+    @property
+    def engine_thread(self) -> EngineThread:
+        """The engine; see `engine_of`."""
+        return engine_of(self.view)
 
 
 @dataclass(frozen=True)
@@ -123,28 +131,33 @@ class Pipeline:
 
     decoder_pool: DecoderPool
     log_writer: LogWriter
-    engine_thread: EngineThread
+    view: EngineView
     snapshots: SnapshotScheduler
     new_names: NewNames
 
     @property
+    def engine_thread(self) -> EngineThread:
+        """The engine; see `engine_of`."""
+        return engine_of(self.view)
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages, in the order of the flow."""
-        return self.decoder_pool, self.log_writer, self.engine_thread
+        return self.decoder_pool, self.log_writer, self.view
 
     @property
     def lag(self) -> int:
-        """Events in the log that the engine has not decided."""
-        return self.log_writer.end - self.engine_thread.position
+        """Events of the log that wait in this process for the engine."""
+        return self.view.waiting(self.log_writer.end)
 
     def start(self, host: Host) -> None:
         """Start the stages: the log first, requests last."""
         self.log_writer.start()
         # Decisions from before the restart are stored and sealed before any request is answered.
         self.log_writer.flush()
-        host.states.read_engine(self.engine_thread.engine)
+        self.view.fill(host.states)
         host.ledger_store.commit_log()
-        self.engine_thread.start()
+        self.view.start()
         self.decoder_pool.start()
 
     def stop(self, *, snapshot: bool = True) -> None:
@@ -152,25 +165,34 @@ class Pipeline:
         self.decoder_pool.stop()
         # The writer hands its last batch to the engine, then stores the engine's last decisions.
         self.log_writer.flush()
-        self.engine_thread.stop()
+        self.view.stop()
         self.log_writer.stop()
-        engine_thread = self.engine_thread
-        decided = self.log_writer.applied == engine_thread.position
-        if not decided:
+        if self.log_writer.applied != self.view.position:
             self.snapshots.abandon()
-        elif snapshot and not engine_thread.broken:
-            self.snapshots.take(engine_thread.engine, engine_thread.decisions)
+        elif snapshot:
+            self.view.keep(self.snapshots)
         self.snapshots.wait()
 
 
+def engine_of(view: EngineView) -> EngineThread:
+    """Return the engine of this process.
+
+    Raises:
+        NoEngineError: A job on Flink decides.
+    """
+    if isinstance(view, JobView):
+        raise NoEngineError(view.terms.job)
+    assert isinstance(view, EngineThread)  # noqa: S101 - there is no third one
+    return view
+
+
 def recover_stages(host: Host) -> Stages:
-    """Recover the engine from disk, and connect the stages; none of them runs yet.
+    """Connect the stages, with what the disk has; none of them runs yet.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
-    settings, ledger_store, states = host.settings, host.ledger_store, host.states
-    runtime, listener = host.runtime, host.listener
+    settings, listener = host.settings, host.listener
     # Nothing is written after what a power cut might still take: see `truncate_wal`.
     if not database.truncate_wal(START_S):
         raise ServiceError(
@@ -178,7 +200,84 @@ def recover_stages(host: Host) -> Stages:
             fix=f"end what has {database.FILE} open, and check the disk",
         )
     # 0. The database is as it was sealed, as far as a quick check shows.
-    check_database(ledger_store, listener.report, accept_loss=settings.accept_loss)
+    check_database(host.ledger_store, listener.report, accept_loss=settings.accept_loss)
+    return _stages_of_job(host) if settings.flink_job else _stages_of_engine(host)
+
+
+def _stages_of_job(host: Host) -> Stages:
+    """Connect the stages of a service that answers from what a job publishes."""
+    settings, engine = host.settings, host.make_engine()
+    versions = engine_versions(engine, host.lateness_s)
+    applied, _ = AppliedPosition.objects.get_or_create(id=1)
+    host.ledger_store.versions(engine, versions, 0, 0)
+    terms = JobTerms(
+        settings.flink_job,
+        versions,
+        settings.limits.max_age_s,
+        engine.program,
+        engine.enforce,
+        engine.rules_off,
+        engine.rules_off_by_source,
+    )
+    # Names are counted where the state is: it has no ceiling here.
+    new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, _no_names)
+    log_writer = _log_writer(
+        host,
+        LogEnd(event_log.log_end(), applied.position, applied.decisions, versions),
+        lambda logged: view.put(logged),
+        new_names,
+        in_time,
+    )
+    view = JobView(
+        terms,
+        Reached(applied.position, applied.decisions),
+        log_writer.put,
+        lambda: log_writer.applied,
+        host.runtime.clock,
+        host.listener.report,
+    )
+    return Stages(log_writer, view, _snapshots(host, log_writer, applied.position), new_names)
+
+
+def _no_names(_ask: Callable[[Engine], Any]) -> Any:
+    raise AssertionError("no event is refused for its names")
+
+
+def _log_writer(
+    host: Host,
+    log: LogEnd,
+    on_logged: Callable[[LoggedBatch], None],
+    new_names: NewNames,
+    out_of_time: Callable[[pa.RecordBatch], tuple[Mask, Mask]],
+) -> LogWriter:
+    """Return the log writer, which commits a batch before it hands it on."""
+    listener, runtime = host.listener, host.runtime
+    return LogWriter(
+        log,
+        LogHooks(on_logged, listener.on_stored, new_names.admit, out_of_time, runtime.lost),
+        clock=runtime.clock,
+        limits=host.settings.limits,
+        ledger_store=host.ledger_store,
+        states=host.states,
+    )
+
+
+def _snapshots(host: Host, log_writer: LogWriter, position: int) -> SnapshotScheduler:
+    """Return what takes snapshots of an engine whose decisions are stored up to a position."""
+    return SnapshotScheduler(
+        host.settings,
+        applied=lambda: log_writer.applied,
+        position=position,
+        report=host.listener.report,
+        start=host.runtime.start_work,
+        monotonic=host.runtime.monotonic,
+    )
+
+
+def _stages_of_engine(host: Host) -> Stages:
+    """Recover the engine from disk, and connect the stages."""
+    settings, ledger_store, states = host.settings, host.ledger_store, host.states
+    runtime, listener = host.runtime, host.listener
 
     # 1. Recovery: newest snapshot, then the rest of the log.
     unstored: list[DecidedBatch] = []
@@ -212,30 +311,16 @@ def recover_stages(host: Host) -> Stages:
 
     stored = AppliedPosition.objects.get(id=1)
     end = max(recovered.end, engine.fanout.position)
-    log_writer = LogWriter(
+    log_writer = _log_writer(
+        host,
         LogEnd(end, stored.position, stored.decisions, recovered.made_by),
-        LogHooks(
-            on_logged,
-            listener.on_stored,
-            new_names.admit,
-            lambda log: _out_of_time(engine_thread, log),
-            runtime.lost,
-        ),
-        clock=runtime.clock,
-        limits=settings.limits,
-        ledger_store=ledger_store,
-        states=states,
+        on_logged,
+        new_names,
+        lambda log: _out_of_time(engine_thread, log),
     )
 
     # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.
-    snapshots = SnapshotScheduler(
-        settings,
-        applied=lambda: log_writer.applied,
-        position=stored.position,
-        report=listener.report,
-        start=runtime.start_work,
-        monotonic=runtime.monotonic,
-    )
+    snapshots = _snapshots(host, log_writer, stored.position)
 
     def on_decided(decided: DecidedBatch) -> None:
         new_names.measure(engine, decided.reached)

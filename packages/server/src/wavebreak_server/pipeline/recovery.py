@@ -19,8 +19,6 @@ that replaying from it yields each later decision once.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import threading
 import time
@@ -38,12 +36,11 @@ from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision as Made
 from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.engine.state_size import check_size
+from wavebreak.engine.versions import engine_versions, stream_version
 from wavebreak.errors import ServiceError, SnapshotError
-from wavebreak.features.facts import DATING
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
-from wavebreak_server.pipeline.engine_thread import decision_row
 from wavebreak_server.pipeline.live_policy import live_policy
-from wavebreak_server.pipeline.pending_requests import DecidedBatch
+from wavebreak_server.pipeline.pending_requests import DecidedBatch, decision_row
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log, state_changes
 from wavebreak_server.storage.models import AppliedPosition, Decision, LogRepair
@@ -69,31 +66,6 @@ class RecoveryReport:
     messages: list[str] = field(default_factory=list)
 
 
-def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = None) -> str:
-    """Return the versions of policy, model and features; a change replays the whole log.
-
-    `enforce` names another mode than the engine's.
-    """
-    model = engine.model.version if engine.model else "none"
-    mode = engine.enforce if enforce is None else enforce
-    stream = _stream_version(engine, lateness_s, enforce=mode)
-    return f"{engine.policy.version} {model} {engine.version} {stream}"
-
-
-def _stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
-    parts = [sorted(engine.covered), enforce, lateness_s, DATING, *engine.program.not_needed]
-    parts += [] if engine.challenges else ["no challenges"]
-    if engine.by_source:
-        parts.append(
-            {
-                name: [sorted(one.covered), one.challenges, *one.program.not_needed]
-                for name, one in engine.by_source.items()
-            }
-        )
-    options = json.dumps(parts, sort_keys=True)
-    return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"
-
-
 def _maker_before(
     make: Callable[[], Engine],
     fresh: Engine,
@@ -105,7 +77,7 @@ def _maker_before(
 
     That is known where nothing else of the stream has changed; otherwise it is today's mode.
     """
-    other = _stream_version(fresh, lateness_s, enforce=not fresh.enforce)
+    other = stream_version(fresh, lateness_s, enforce=not fresh.enforce)
     if applied.made_by.rpartition(" ")[2] != other:
         return make
     report.messages.append(_switch_message(applied.position, enforce=fresh.enforce))

@@ -26,15 +26,17 @@ The SQLite write-ahead log is checkpointed by one more thread (`log_writer.WalCh
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import pyarrow as pa
 import structlog
 from django.db import Error, connection
 
@@ -49,6 +51,7 @@ from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_de
 from wavebreak_server.pipeline.decide import (
     DecideResponder,
     DecideResponse,
+    OwnerJudge,
     ParsedEvents,
     enforcement_state,
     parse_events,
@@ -58,12 +61,14 @@ from wavebreak_server.pipeline.decide import (
 from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
+from wavebreak_server.pipeline.engine_view import AsOf, NoEngineError, StaleError
 from wavebreak_server.pipeline.idempotency import (
     AnsweredAttempts,
     attempt_key,
     attempted,
     encode_lines,
 )
+from wavebreak_server.pipeline.job_view import JobView
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak_server.pipeline.log_writer import LogWriter, refusal_of
 from wavebreak_server.pipeline.new_names import NoRoomError
@@ -77,7 +82,7 @@ from wavebreak_server.pipeline.pending_requests import (
     error_location,
 )
 from wavebreak_server.pipeline.pipeline import Host, Listener, Pipeline, Runtime, start_pipeline
-from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.pipeline.request_decoder import Body, concat_batches
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import database
 from wavebreak_server.storage.ledger_store import LedgerStore, count_differing_decisions
@@ -330,9 +335,11 @@ class Service:
             How many seconds bodies were refused.
 
         Raises:
-            BusyError: The service is not running, or is being switched.
+            BusyError: The service is not running, is being switched, or has no engine.
             ServiceError: The other engines could not start; the former ones go on.
         """
+        if self.settings.flink_job:
+            raise NoEngineError(self.settings.flink_job)
         if self._lifecycle.locked() or not self.progress().ready:
             raise BusyError(
                 self._switching or "the service is not ready",
@@ -395,20 +402,20 @@ class Service:
             why = "the service could not start" if self.failed else "the log is being recovered"
             detail = str(self.failed or "")
             return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0, detail)
-        writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
+        writer, view = pipeline.log_writer, pipeline.view
         reasons = (
             (self.lost(), "another server has taken over the log"),
             (self._switching, self._switching),
             (writer.failing, refusal_of(writer.failing)),
             (self._stalled(writer), "the database does not answer"),
-            (engine_thread.broken, "the engine has stopped"),
+            (view.broken, "the engine has stopped"),
         )
         detail, why = next((each for each in reasons if each[0]), ("", ""))
         return Progress(
             ready=not why,
             why=why,
             logged=writer.end,
-            decided=engine_thread.position,
+            decided=view.position,
             applied=writer.applied,
             decisions=writer.decisions,
             waiting_bodies=waiting.bodies,
@@ -420,42 +427,52 @@ class Service:
     def rules_off(self) -> tuple[str, ...]:
         """Return the rules that cannot hold for any account, by what the stream is to carry."""
         pipeline = self._pipeline
-        return pipeline.engine_thread.engine.rules_off if pipeline is not None else ()
+        return pipeline.view.rules_off if pipeline is not None else ()
 
-    def rules_off_by_source(self) -> dict[str, tuple[str, ...]]:
+    def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
         """Return the rules that cannot hold for the accounts of each source, and do for others'."""
         pipeline = self._pipeline
-        if pipeline is None:
-            return {}
-        engine = pipeline.engine_thread.engine
-        off = frozenset(engine.rules_off)
-        return {
-            name: tuple(rule for rule in one.program.not_covered if rule not in off)
-            for name, one in engine.by_source.items()
-        }
+        return pipeline.view.rules_off_by_source if pipeline is not None else {}
 
     def model_abstains(self) -> bool:
         """Whether the model says nothing now, on a platform that has just opened."""
         pipeline = self._pipeline
-        return pipeline is not None and pipeline.engine_thread.engine.core.abstains
+        return pipeline is not None and pipeline.view.abstains
 
     def paused_lists(self) -> int:
         """Return how many outside lists only observe for now, since a guard paused them."""
         pipeline = self._pipeline
-        if pipeline is None:
-            return 0
-        held, terms = pipeline.engine_thread.engine.lists.lists, self.responder.lists
-        return sum(
-            one.paused(terms[name].resumed_ms if name in terms else 0) is not None
-            for name, one in list(held.items())
-        )
+        return pipeline.view.paused_lists(self.responder.lists) if pipeline is not None else 0
 
     def log_clock(self) -> LogClock:
         """Return the log's time, and how many of its events were out of time."""
         pipeline = self._pipeline
         if pipeline is None:
             return LogClock(None, 0, 0)
-        return LogClock.of(pipeline.engine_thread.engine.fanout)
+        return pipeline.view.clock
+
+    def as_of(self) -> AsOf | None:
+        """Return how far the job has decided that answers are taken from; None: the engine is here.
+
+        Raises:
+            StaleError: The job has published nothing, or nothing that may be answered from.
+            BusyError: The service is not running.
+        """
+        if not self.settings.flink_job:
+            return None
+        if self._pipeline is None:
+            raise BusyError(
+                "the log is being recovered", retry_after_s=self.settings.limits.retry_after_s
+            )
+        return self._pipeline.view.as_of
+
+    def age_s(self) -> float:
+        """Return how old answers are (s): 0 with an engine, NaN where none may be given."""
+        try:
+            as_of = self.as_of()
+        except BusyError:
+            return math.nan
+        return as_of.age_s if as_of else 0.0
 
     def clock_fault(self) -> str:
         """Return what is wrong where the log's time is too far ahead of the clock; else empty."""
@@ -610,25 +627,25 @@ class Service:
         """Run a query on the engine between two batches of the log.
 
         A `brief` query runs on this thread if the engine is idle; while the engine is replaced, it
-        is the former one that answers. Raises BusyError if the engine is not running.
+        is the former one that answers. Raises BusyError if the engine is not running, and
+        NoEngineError if a job on Flink decides.
         """
         self._check_owned()
         while brief and self._switching and (former := self._pipeline) is not None:
-            if former.engine_thread.broken:
+            if former.view.broken:
                 break
-            if (answer := former.engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
+            if (answer := former.view.try_ask_now(ask)) is not ENGINE_BUSY:
                 return answer
             await asyncio.sleep(SWITCH_POLL_S)
         pipeline = self._pipeline
-        if pipeline is None or pipeline.engine_thread.broken or self._switching:
+        if pipeline is None or pipeline.view.broken or self._switching:
             why = self._switching or "the engine is not running"
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
-        engine_thread = pipeline.engine_thread
-        if brief and (answer := engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
+        if brief and (answer := pipeline.view.try_ask_now(ask)) is not ENGINE_BUSY:
             return answer
         loop = asyncio.get_running_loop()
         query = EngineQuery(ask, loop.create_future(), loop)
-        engine_thread.put(query)
+        pipeline.view.ask_later(query)
         return await query.future
 
     async def decide(
@@ -678,7 +695,7 @@ class Service:
             Body(content, "json"),
             sender,
             key=key,
-            ask=lambda engine: enforcement_state(engine, account),
+            ask=self._state_query(account),
             audit=DECIDE,
             arriving=True,
         )
@@ -705,8 +722,13 @@ class Service:
     async def _dry_run(
         self, events: Sequence[Event], mode: str, source: str
     ) -> list[DecideResponse]:
-        """Respond to events of one account by dry runs, or by its last known outcome."""
+        """Respond to events of one account by dry runs, or by its last known outcome.
+
+        Where a job on Flink decides, by what it has published, and attempts by a dry run there.
+        """
         logs = [pseudonymize_event(event, self.pseudonymizer, source) for event in events]
+        if self.settings.flink_job:
+            return await self._asked_of_job(events, logs, mode)
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
                 responses: list[DecideResponse] = await self.ask(
@@ -717,6 +739,45 @@ class Service:
         except (BusyError, TimeoutError):
             return list(map(self._last_known, events))
         return responses
+
+    async def _asked_of_job(
+        self, events: Sequence[Event], logs: Sequence[pa.RecordBatch], mode: str
+    ) -> list[DecideResponse]:
+        """Respond to attempts by the group that holds the account, else by what is published."""
+        published, pipeline = self._published(events, mode), self._pipeline
+        view = pipeline.view if pipeline is not None else None
+        late = published[0].mode == "on_failure"
+        if mode != "attempt" or late or not isinstance(view, JobView):
+            return published
+        try:
+            async with asyncio.timeout(self.settings.limits.owner_s):
+                answer = await view.ask_owner(concat_batches(logs))
+        except (BusyError, TimeoutError):
+            self.counts["owner_away"] += 1
+            return published
+        judge = OwnerJudge(view.terms.program, view.terms.enforce, answer)
+        made = self.responder.respond_by(judge, answer.trials, events, logs, mode)
+        as_of = published[0].as_of
+        return [msgspec.structs.replace(one, as_of=as_of) for one in made]
+
+    def _published(self, events: Sequence[Event], mode: str) -> list[DecideResponse]:
+        """Respond by what a job has published; where that is too old, as the engine's last word."""
+        try:
+            as_of = self.as_of()
+        except StaleError as error:
+            if not error.as_of.position:
+                raise
+            as_of, mode = error.as_of, "on_failure"
+        return [
+            msgspec.structs.replace(self._last_known(event, mode), as_of=as_of or msgspec.UNSET)
+            for event in events
+        ]
+
+    def _state_query(self, account: str) -> Callable[[Engine], Any] | None:
+        """Return what asks an engine for an account's state; None where a job decides."""
+        if self.settings.flink_job:
+            return None
+        return lambda engine: enforcement_state(engine, account)
 
     async def _attempt(self, asked: ParsedEvents, sender: Sender) -> DecideResponse:
         """Decide events that have not happened; the log takes those that are refused."""
@@ -750,7 +811,7 @@ class Service:
             state = await self.accept(
                 Body(encode_lines(refused), "lines"),
                 sender,
-                ask=lambda engine: enforcement_state(engine, account),
+                ask=self._state_query(account),
                 audit=DECIDE,
                 repeat=Repeat(key, answer),
             )
@@ -777,20 +838,21 @@ class Service:
             return False
         return True
 
-    def _last_known(self, event: Event) -> DecideResponse:
+    def _last_known(self, event: Event, mode: str = "on_failure") -> DecideResponse:
         """Respond without the engine, by the last known outcome of the account."""
         if not self.states.loaded:
             raise BusyError(
                 "the enforcement states are being loaded",
                 retry_after_s=self.settings.limits.retry_after_s,
             )
-        self.counts["on_failure"] += 1
-        return self.responder.fallback(event, self.states.state(event.account), self.clock())
+        self.counts["on_failure"] += mode == "on_failure"
+        known = self.states.state(event.account)
+        return self.responder.fallback(event, known, self.clock(), mode)
 
     async def wait_until_sealed(self, account: str) -> None:
         """Wait until the newest decision on an account is sealed; no response shows it before."""
         pipeline = self._pipeline
-        if pipeline and (number := pipeline.engine_thread.unsealed.get(account, 0)):
+        if pipeline and (number := pipeline.view.unsealed.get(account, 0)):
             await self.wait_for_decision(number - 1)
 
     async def wait_for_decision(self, number: int) -> int:
@@ -802,7 +864,7 @@ class Service:
     def _on_stored(self, number: int) -> None:
         """Wake what waits for a decision; called by the writer thread."""
         if self._pipeline is not None:
-            self._pipeline.engine_thread.sealed = number
+            self._pipeline.view.sealed = number
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import msgspec
 from django.db import connection
 from django.db.models import Q
+from msgspec import UNSET, UnsetType
 
 from wavebreak.engine.enforcement import notification_time
 from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.rules import Feedback
 from wavebreak_server.pipeline.decide import outcome_in_force
+from wavebreak_server.pipeline.engine_view import AsOf
 from wavebreak_server.storage.authentic_rows import checked, checked_decisions
 from wavebreak_server.storage.models import Decision, EnforcementState, StateChange
 
@@ -45,17 +47,20 @@ class StatesPage(msgspec.Struct, frozen=True):
     """The states that are not `allow`, by number; the next page starts at `since` = `next`.
 
     `number` is that of the newest decision: after the last page, stream from that of the first.
+    `as_of` is there where a job on Flink decides: how far it had.
     """
 
     states: tuple[State, ...]
     next: int | None
     number: int
+    as_of: AsOf | UnsetType = UNSET
 
 
 class States(msgspec.Struct, frozen=True):
-    """States of accounts, in the order in which they were asked for."""
+    """States of accounts, in the order in which they were asked for; `as_of` as of a page."""
 
     states: tuple[State, ...]
+    as_of: AsOf | UnsetType = UNSET
 
 
 class StateTerms(NamedTuple):
@@ -89,7 +94,9 @@ def newest_number() -> int:
     return int(found[0]) if found else 0
 
 
-def states_page(since: int, limit: int, now_ms: int, terms: StateTerms) -> StatesPage:
+def states_page(
+    since: int, limit: int, now_ms: int, terms: StateTerms, as_of: AsOf | None = None
+) -> StatesPage:
     """Return a page of the states that are in force.
 
     Args:
@@ -97,6 +104,7 @@ def states_page(since: int, limit: int, now_ms: int, terms: StateTerms) -> State
         limit: States of the page.
         now_ms: The service's clock.
         terms: What states depend on beside their decisions.
+        as_of: How far the job has decided that decides (None: none does).
 
     Raises:
         ServiceError: A decision was changed since it was stored.
@@ -109,7 +117,8 @@ def states_page(since: int, limit: int, now_ms: int, terms: StateTerms) -> State
     found = Decision.objects.filter(number__in=numbers).order_by("number")
     rows = checked_decisions(found)
     states = tuple(state_of(row, terms) for row in rows[:limit])
-    return StatesPage(states, states[-1].number if len(rows) > limit else None, number)
+    following = states[-1].number if len(rows) > limit else None
+    return StatesPage(states, following, number, as_of or UNSET)
 
 
 def states_of(accounts: Sequence[str], now_ms: int, terms: StateTerms) -> tuple[State, ...]:

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db import connections
 
-_CONTEXT = b"wavebreak record authentication v1\0"
+from wavebreak.privacy.secret_key import derived_key
+
 _LEAF, _CHAIN = b"wavebreak log row v1\0", b"wavebreak log chain v1\0"
 CHAIN_START = bytes(32)
 """The chain before the log's first row."""
@@ -39,11 +40,6 @@ class RowKeys:
         if key is None:
             key = self._keys[purpose] = derived_key(self._secret, purpose)
         return key
-
-
-def derived_key(secret: bytes, purpose: str) -> bytes:
-    """Derive a key of its own for a purpose from the deployment's key."""
-    return hmac.digest(secret, _CONTEXT + purpose.encode(), "sha256")
 
 
 def bind(secret: bytes | None) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.chat_counts import ChatCounts, count_chats
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
@@ -24,7 +25,6 @@ from wavebreak.schema.identifiers import fault
 from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.http.app_context import run_query, run_write, write_audit_entry
 from wavebreak_server.http.operations import RequestContext
-from wavebreak_server.pipeline.decide import ChatCounts, count_chats
 from wavebreak_server.pipeline.pending_requests import Accepted, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.slices.acts.api import Override, OverrideResult

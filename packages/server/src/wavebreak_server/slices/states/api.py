@@ -59,9 +59,11 @@ def _terms(context: RequestContext) -> enforcement_states.StateTerms:
 )
 async def states(context: RequestContext, query: StatesQuery) -> enforcement_states.StatesPage:
     """Return a page of the states that are not `allow`."""
-    terms = _terms(context)
+    terms, as_of = _terms(context), context.service.as_of()
     return await run_query(
-        lambda: enforcement_states.states_page(query.since, query.limit, context.now_ms, terms)
+        lambda: enforcement_states.states_page(
+            query.since, query.limit, context.now_ms, terms, as_of
+        )
     )
 
 
@@ -94,7 +96,8 @@ async def follow_states(context: RequestContext, query: StreamQuery) -> Streamin
 )
 async def query_states(context: RequestContext, body: Accounts) -> enforcement_states.States:
     """Return the state of each account."""
+    as_of = context.service.as_of()
     find: Any = partial(
         enforcement_states.states_of, body.accounts, context.now_ms, _terms(context)
     )
-    return enforcement_states.States(await run_query(find))
+    return enforcement_states.States(await run_query(find), as_of or msgspec.UNSET)

@@ -24,6 +24,7 @@ from typing import TypedDict, Unpack
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.policy_change import carried_state, model_version
+from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
 from wavebreak.schema.coverage import save
@@ -38,7 +39,7 @@ from wavebreak_server.pipeline.live_policy import (
     version_directory,
 )
 from wavebreak_server.pipeline.pipeline import Pipeline
-from wavebreak_server.pipeline.recovery import engine_versions, new_snapshot_path
+from wavebreak_server.pipeline.recovery import new_snapshot_path
 from wavebreak_server.pipeline.service import Replacement, Service
 from wavebreak_server.slices.sources.service import Coverage
 from wavebreak_server.storage import state_changes

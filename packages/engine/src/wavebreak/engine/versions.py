@@ -1,0 +1,35 @@
+"""Versions of what decides: decisions of equal versions on one log are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from wavebreak.engine.engine import Engine
+from wavebreak.features.facts import DATING
+
+
+def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = None) -> str:
+    """Return the versions of policy, model and features; a change replays the whole log.
+
+    `enforce` names another mode than the engine's.
+    """
+    model = engine.model.version if engine.model else "none"
+    mode = engine.enforce if enforce is None else enforce
+    stream = stream_version(engine, lateness_s, enforce=mode)
+    return f"{engine.policy.version} {model} {engine.version} {stream}"
+
+
+def stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
+    """Return the version of what a stream carries and how it is read, in a mode."""
+    parts = [sorted(engine.covered), enforce, lateness_s, DATING, *engine.program.not_needed]
+    parts += [] if engine.challenges else ["no challenges"]
+    if engine.by_source:
+        parts.append(
+            {
+                name: [sorted(one.covered), one.challenges, *one.program.not_needed]
+                for name, one in engine.by_source.items()
+            }
+        )
+    options = json.dumps(parts, sort_keys=True)
+    return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"

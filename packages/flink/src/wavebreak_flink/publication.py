@@ -1,0 +1,70 @@
+"""What a group of a job publishes for the service whose log it reads: its part of each block.
+
+A part is written before Flink's checkpoint passes, and follows from the log: written again after a
+restart it is the same bytes, unless the service has taken and deleted it meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from wavebreak.engine import Engine
+from wavebreak.engine.exchange import ExchangeConflictError
+from wavebreak.engine.owner_answers import QUESTIONS, Asked, owner_answer, question_mac
+from wavebreak.engine.published import TABLE, Block, BlockName, LogTime, encode_block
+from wavebreak.engine.versions import engine_versions
+from wavebreak.extras import LazyModule
+from wavebreak_flink.messages import Message
+from wavebreak_flink.settings import JobSettings
+
+psycopg: Any = LazyModule("psycopg")
+
+_INSERT = f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"  # noqa: S608
+_SELECT = f"SELECT content FROM {TABLE} WHERE job = %s AND first = %s AND groups = %s AND part = %s"  # noqa: S608
+_ANSWER = f"UPDATE {QUESTIONS} SET answer = %s, answer_mac = %s WHERE id = %s AND job = %s"  # noqa: S608
+
+
+class Publication:
+    """A group's parts in the table of the service's database.
+
+    Args:
+        settings: Of the job.
+        group: Which group it is.
+        engine: The group's engine, whose versions the parts name.
+
+    """
+
+    def __init__(self, settings: JobSettings, group: int, engine: Engine) -> None:
+        self._settings, self._group = settings, group
+        self._versions = engine_versions(engine, settings.lateness_s)
+        self._key = settings.publishing_key()
+        self._connection = psycopg.connect(settings.database, autocommit=True)
+
+    def write(self, message: Message, rows: list[str]) -> None:
+        """Write the part of a message's block.
+
+        Raises:
+            ExchangeConflictError: It is there with other content.
+
+        """
+        name = BlockName(
+            self._settings.name, message.first, self._settings.groups, self._group, message.reached
+        )
+        row = encode_block(self._key, name, Block(self._versions, message.time, rows))
+        if self._connection.execute(_INSERT, row).rowcount:
+            return
+        known = self._connection.execute(_SELECT, row[:4]).fetchone()
+        if known is not None and bytes(known[0]) != row[5]:
+            raise ExchangeConflictError(f"what was decided on position {name.first} differs")
+
+    def answer(self, engine: Engine, asked: Asked, time: LogTime) -> None:
+        """Judge a question to this group, and write the answer."""
+        content = msgspec.msgpack.encode(owner_answer(engine, asked, time.newest_ms // 1000))
+        mac = question_mac(self._key, "found", asked.id, self._settings.name, content)
+        self._connection.execute(_ANSWER, (content, mac, asked.id, self._settings.name))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()

@@ -1,0 +1,137 @@
+"""What decides, as the stages and the service see it: an engine of this process, or a job.
+
+The engine is `EngineThread`. Where a job on Flink decides over the service's log (`JobView`), this
+process holds no state of accounts: it answers from what the job has published, and says how old
+that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from wavebreak.engine import Engine
+from wavebreak.engine.list_modes import ListTerms
+from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
+from wavebreak_server.pipeline.log_clock import LogClock
+from wavebreak_server.pipeline.pending_requests import BusyError, LoggedBatch
+from wavebreak_server.pipeline.recovery import SnapshotScheduler
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """How far the job on Flink has decided that an answer is taken from.
+
+    `position`: events of the log that it has decided on. `time_ms`: the log's time there (null: no
+    event yet). `age_s`: seconds since the first event came that it has not decided on (0: none).
+    """
+
+    position: int
+    time_ms: int | None
+    age_s: float
+
+
+class StaleError(BusyError):
+    """The job has published nothing, or nothing that may be answered from.
+
+    `as_of` is how far it has decided.
+    """
+
+    def __init__(self, what: str, fix: str, as_of: AsOf) -> None:
+        super().__init__(what, retry_after_s=1.0)
+        self.fix, self.as_of = fix, as_of
+
+
+class NoEngineError(BusyError):
+    """What is asked needs the state of accounts, which this process does not hold."""
+
+    def __init__(self, job: str, *, retry_after_s: float = 60.0) -> None:
+        super().__init__(
+            f"this service holds no engine: the job {job} on Flink decides",
+            retry_after_s=retry_after_s,
+        )
+        self.fix = (
+            "ask /v1/decide, /v1/states or /v1/decisions, which answer from what it publishes"
+        )
+
+
+class EngineView(Protocol):
+    """What decides over the log.
+
+    Attributes:
+        position: How far it has decided.
+        broken: Why it has stopped; empty while it runs.
+        unsealed: The number of the newest decision by account, where it may not be sealed yet.
+        sealed: The newest decision that is sealed; no response shows a later one.
+    """
+
+    position: int
+    broken: str
+    unsealed: dict[str, int]
+    sealed: int
+
+    @property
+    def rules_off(self) -> tuple[str, ...]:
+        """The rules that cannot hold for any account, by what the stream is to carry."""
+        ...
+
+    @property
+    def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
+        """The rules that cannot hold for the accounts of each source, and do for others'."""
+        ...
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the model says nothing now, on a platform that has just opened."""
+        ...
+
+    @property
+    def clock(self) -> LogClock:
+        """The log's time, and how many of its events were out of time."""
+        ...
+
+    @property
+    def as_of(self) -> AsOf | None:
+        """How far the job has decided that answers are taken from; None: the engine is here.
+
+        Raises:
+            StaleError: The job has published nothing, or nothing that may be answered from.
+        """
+        ...
+
+    def start(self) -> None:
+        """Start to decide."""
+        ...
+
+    def put(self, item: LoggedBatch, /) -> None:
+        """Take a batch of the log."""
+        ...
+
+    def stop(self) -> None:
+        """Decide what was put, and end."""
+        ...
+
+    def waiting(self, end: int, /) -> int:
+        """Return how many events of the log wait in this process, with the log's end."""
+        ...
+
+    def fill(self, states: EnforcementCache, /) -> None:
+        """Fill the enforcement states, at a start."""
+        ...
+
+    def keep(self, snapshots: SnapshotScheduler, /) -> None:
+        """Write a snapshot at the end, where there is a state to keep."""
+        ...
+
+    def paused_lists(self, terms: Mapping[str, ListTerms], /) -> int:
+        """Return how many outside lists only observe for now, since a guard paused them."""
+        ...
+
+    def try_ask_now(self, ask: Callable[[Engine], Any], /) -> Any:
+        """Run a brief query on the engine if nothing is queued; else ENGINE_BUSY."""
+        ...
+
+    def ask_later(self, query: Any, /) -> None:
+        """Queue a query on the engine."""
+        ...
