@@ -22,6 +22,7 @@ from wavebreak.engine import Engine
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
+from wavebreak.languages import Language
 from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
@@ -41,7 +42,7 @@ from wavebreak_server.storage.models import (
     LedgerOpening,
     LogBatch,
 )
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0
@@ -111,22 +112,22 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not decision:
         return {}
-    rules = rule_abouts()
+    rules, language = rule_abouts(), page_language()
     reasons = [
         {
             "feature": r["feature"],
-            "title": feature_title(r["feature"]),
-            "meaning": describe(r["feature"]),
-            "value": narrative.format_value(r["feature"], r.get("value")),
+            "title": feature_title(r["feature"], language),
+            "meaning": describe(r["feature"], language),
+            "value": narrative.format_value(r["feature"], r.get("value"), language=language),
             "direction": "" if r.get("contribution") is None
-            else describe_direction(r["contribution"], r.get("value")),
+            else describe_direction(r["contribution"], r.get("value"), language),
         }
         for r in decision.get("reasons") or ()
     ]  # fmt: skip
     return dict(decision) | {
-        "sentence": narrative.evidence_sentence(dict(decision)),
-        "basis_words": narrative.basis_clause(dict(decision)),
-        "score_words": narrative.describe_score(dict(decision)),
+        "sentence": narrative.evidence_sentence(dict(decision), language),
+        "basis_words": narrative.basis_clause(dict(decision), language),
+        "score_words": narrative.describe_score(dict(decision), language),
         "reasons": reasons,
         "rules": [{"id": r, "about": rules.get(r, "")} for r in decision.get("rules") or ()],
         "refuses": row_of(decision["outcome"]).refusal_words,
@@ -145,7 +146,9 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
     A `blind` page leaves out what people decided.
     """
     state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
-    facts: dict[str, Any] = acting.ask(lambda engine: _facts(engine, account))
+    # The engine's thread renders no page: it has no language of its own.
+    language = page_language()
+    facts: dict[str, Any] = acting.ask(lambda engine: _facts(engine, account, language))
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     decisions = [
         decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
@@ -177,7 +180,7 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
     }  # fmt: skip
 
 
-def _facts(engine: Engine, account: str) -> dict[str, Any]:
+def _facts(engine: Engine, account: str, language: Language) -> dict[str, Any]:
     """Read an account's counts and features on the engine's thread."""
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     row = engine.core.row_of(slot)
@@ -189,11 +192,11 @@ def _facts(engine: Engine, account: str) -> dict[str, Any]:
         "last_seen_ms": int(row["clock"]) * 1000,
         "sends": int(row["sends"]),
         "received": int(row["received"]),
-        "strips": _strips(engine, slot),
+        "strips": _strips(engine, slot, language),
     }
 
 
-def _strips(engine: Engine, slot: int) -> list[Strip]:
+def _strips(engine: Engine, slot: int, language: Language) -> list[Strip]:
     values = np.array(engine.core.values_of(slot), np.float64)
     population = _sample(engine)
     strips = []
@@ -208,9 +211,9 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
         strips.append(
             Strip(
                 feature.name,
-                feature_title(feature.name),
-                feature.description,
-                narrative.format_value(feature.name, None if missing else value),
+                feature_title(feature.name, language),
+                describe(feature.name, language),
+                narrative.format_value(feature.name, None if missing else value, language=language),
                 share,
                 feature.name in KEY_FEATURES,
             )
@@ -366,7 +369,7 @@ def ledger_entries(account: str) -> Iterator[dict[str, Any]]:
             "position": position,
             "kind": entry["kind"],
             "at": entry["at"],
-            "says": ", ".join(str(value) for value in said if value),
+            "says": ", ".join(translate(str(value)) for value in said if value),
         }
 
 
