@@ -189,7 +189,7 @@ def format_value(
         return language.gettext(word)
     unit = _FEATURES[name].unit if name in _FEATURES else ""
     if unit == "share":
-        return f"{number(100 * value)} %"
+        return language.gettext("{n} %", n=number(100 * value))
     if unit in _SPANS:
         return span(value * _SPANS[unit], language)
     if unit == "0 or 1":

@@ -186,7 +186,7 @@ def feature_value(value: float | None, name: str) -> str:
 @register.filter
 def percent(share: float | None) -> str:
     """Return a share as a percentage."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else page_language().gettext("{n} %", n=f"{100 * share:.1f}")
 
 
 @register.filter

@@ -117,7 +117,8 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
     read = account_facts.account_events(account)
     decisions = stories.shown_decisions(account, blind=blind)
     marks = [
-        {"x": d["ts"], "label": d["outcome"], "color": row_of(d["outcome"]).tone} for d in decisions
+        {"x": d["ts"], "label": translate(d["outcome"]), "color": row_of(d["outcome"]).tone}
+        for d in decisions
     ]
     found = account_facts.timeline(account, read) | {
         "marks": marks,

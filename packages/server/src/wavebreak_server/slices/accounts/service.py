@@ -22,7 +22,7 @@ from wavebreak.engine import Engine
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
-from wavebreak.languages import Language
+from wavebreak.languages import Language, msgid
 from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
@@ -50,24 +50,24 @@ SHOWN_DECISIONS = 100
 TIMELINE_BATCHES = 4_000
 TIMELINE_EVENTS = 3_000_000
 LANES = {
-    "message.sent": "sent",
-    "typing.started": "typed",
-    "contact.looked_up": "looked up",
-    "user.reported": "reports made",
-    "user.blocked": "blocks made",
-    "group.created": "groups made",
-    "group.member_added": "members added",
-    "session.started": "sessions",
-    "challenge.passed": "challenges passed",
-    "challenge.failed": "challenges failed",
-    "label.assigned": "labels",
-    "call.started": "calls made",
+    "message.sent": msgid("sent"),
+    "typing.started": msgid("typed"),
+    "contact.looked_up": msgid("looked up"),
+    "user.reported": msgid("reports made"),
+    "user.blocked": msgid("blocks made"),
+    "group.created": msgid("groups made"),
+    "group.member_added": msgid("members added"),
+    "session.started": msgid("sessions"),
+    "challenge.passed": msgid("challenges passed"),
+    "challenge.failed": msgid("challenges failed"),
+    "label.assigned": msgid("labels"),
+    "call.started": msgid("calls made"),
 }
 AIMED = {
-    "message.sent": "received",
-    "user.reported": "reported by",
-    "user.blocked": "blocked by",
-    "call.started": "called by",
+    "message.sent": msgid("received"),
+    "user.reported": msgid("reported by"),
+    "user.blocked": msgid("blocked by"),
+    "call.started": msgid("called by"),
 }
 KEY_FEATURES = (
     "age_s", "stranger_contacts", "stranger_answers", "stranger_complaints",
@@ -344,7 +344,11 @@ def timeline(account: str, read: AccountEvents) -> dict[str, Any]:
             reports.append({"ts": int(event["ts"]), "by": event["account"], "what": name})
     order = [*LANES.values(), *AIMED.values()]
     return {
-        "lanes": [{"label": name, "times": sorted(lanes[name])} for name in order if name in lanes],
+        "lanes": [
+            {"label": translate(name), "times": sorted(lanes[name])}
+            for name in order
+            if name in lanes
+        ],
         "reports": sorted(reports, key=lambda r: -r["ts"])[:50],
         "complete": read.complete,
     }
