@@ -197,6 +197,16 @@ class PartyCase(NamedTuple):
     name: str
 
 
+class UnsignedDetermination(NamedTuple):
+    """A current determination that waits for a signature: by which role, and who prepared it."""
+
+    case: str
+    title: str
+    id: str
+    signs: str
+    by: str
+
+
 class _Brief(NamedTuple):
     """What the list of cases, and pages of accounts and names, need of a case, as its file was.
 
@@ -209,6 +219,7 @@ class _Brief(NamedTuple):
     case_id: str = ""
     links: tuple[LinkedCase, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    unsigned: tuple[UnsignedDetermination, ...] = ()
 
 
 def _briefs(store: CaseStore) -> list[_Brief]:
@@ -267,7 +278,12 @@ def _brief(path: Path) -> _Brief:
         for party in case.parties.values()
         for name in (party.name, *party.aliases)
     )
-    return _Brief(signature, row, dues, case.id, links, names)
+    unsigned = tuple(
+        UnsignedDetermination(path.name, case.title, d.id, d.value.signs, d.by)
+        for d in case.latest()
+        if case.state != "closed" and not d.signed_by and _fits(case, d)
+    )
+    return _Brief(signature, row, dues, case.id, links, names, unsigned)
 
 
 def forget(store: CaseStore) -> None:
@@ -290,6 +306,16 @@ def list_cases(store: CaseStore, now: int, state: str = "") -> tuple[list[CaseRo
         counts[row.state] = counts.get(row.state, 0) + 1
     chosen = [row for row in rows if state in ("", row.state)]
     return sorted(chosen, key=lambda row: -row.newest), counts
+
+
+def unsigned_by(store: CaseStore, user: User) -> list[UnsignedDetermination]:
+    """Return the determinations that a person may sign: of their role, prepared by another."""
+    return [
+        each
+        for brief in _briefs(store)
+        for each in brief.unsigned
+        if each.signs == user.role and not same_person(user, each.by)
+    ]
 
 
 def cases_of_account(store: CaseStore, account: str) -> list[LinkedCase]:

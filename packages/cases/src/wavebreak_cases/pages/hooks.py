@@ -30,7 +30,7 @@ from wavebreak_cases.pages.apps import CaseStore, current_store, is_open, open_s
 from wavebreak_server.console.plugins import PluginOptions
 from wavebreak_server.pipeline.service import Background
 
-__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts"]
+__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts", "waiting_panel"]
 
 _CODES: tuple[str, ...] = (
     *get_args(State),
@@ -117,6 +117,15 @@ def _sees_cases(request: HttpRequest) -> bool:
     user: Any = request.user
     may = getattr(user, "may", None)
     return bool(is_open() and may and may("view_cases"))
+
+
+def waiting_panel(request: HttpRequest) -> str:
+    """Return the determinations that wait for the person's signature."""
+    if not _sees_cases(request):
+        return ""
+    waiting = files.unsigned_by(current_store(), request.user)
+    panel: str = render_to_string("console/parts/waiting_signatures.html", {"waiting": waiting})
+    return panel
 
 
 def demo_tasks() -> list[Background]:

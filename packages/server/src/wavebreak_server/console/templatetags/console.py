@@ -225,6 +225,12 @@ def account_panels(context: Any, accounts: Any) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
+def waiting_panels(context: Any) -> SafeString:
+    """Return what plug-ins show of what waits for the person."""
+    return plugins.waiting_panels(context["request"])
+
+
+@register.simple_tag(takes_context=True)
 def party_panels(context: Any, names: Any) -> SafeString:
     """Return what plug-ins show on the page of a firm, by its names."""
     return plugins.party_panels(context["request"], names)
