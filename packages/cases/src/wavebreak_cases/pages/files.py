@@ -579,7 +579,7 @@ def missing_rows(case: Case) -> list[MissingRow]:
             asked, value = "determination", gap.command[1]
         known = value in case.exhibits if asked == "exhibit" else bool(value)
         query = f"?{urlencode({asked: value})}" if asked and known else ""
-        values = {name: translate(value) for name, value in gap.values.items()}
+        values = {name: translate(v.removeprefix("user:")) for name, v in gap.values.items()}
         missing = translate(MISSING[gap.code], **values)
         rows.append(MissingRow(gap.item, missing, gap.act, query))
     return rows

@@ -405,9 +405,9 @@ def changed_rules(before: Policy, after: Policy) -> list[RuleChange]:
 def _differences(old: Rule, new: Rule) -> Iterator[str]:
     if old.expression != new.expression:
         before, after = ([x.strip(" -`") for x in condition_lines(r.when)] for r in (old, new))
-        gone, new = msgid("no longer: {line}"), msgid("now: {line}")
-        yield from (translate(gone, line=line) for line in before if line not in after)
-        yield from (translate(new, line=line) for line in after if line not in before)
+        dropped, added = msgid("no longer: {line}"), msgid("now: {line}")
+        yield from (translate(dropped, line=line) for line in before if line not in after)
+        yield from (translate(added, line=line) for line in after if line not in before)
         if set(before) == set(after):
             yield translate("the conditions are combined otherwise")
     for name in old.__struct_fields__:
