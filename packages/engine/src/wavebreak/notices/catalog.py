@@ -55,6 +55,12 @@ def table_texts() -> Iterator[tuple[str, str]]:
     yield from texts_of("platform", {field: named[field] for field in ("name", "contact", "terms")})
 
 
+def source_paths() -> list[Path]:
+    """Return the modules whose calls mark texts; those of this module are examples."""
+    every = sorted(path for each in _SOURCES for path in PACKAGE.parent.glob(each))
+    return [path for path in every if path != Path(__file__).resolve()]
+
+
 def measure_texts() -> Iterator[str | tuple[str, str]]:
     """Yield what measures are called, their sentences and values, outcomes, and what ties say."""
     yield from DESCRIPTIONS.values()
@@ -99,12 +105,10 @@ def extract_catalog() -> Any:
     True
     """
     found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
-    for path in sorted(path for each in _SOURCES for path in PACKAGE.parent.glob(each)):
-        # The texts of this module are examples.
-        if path != Path(__file__).resolve():
-            with path.open("rb") as source:
-                for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
-                    found.add(message, context=context)
+    for path in source_paths():
+        with path.open("rb") as source:
+            for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
+                found.add(message, context=context)
     for message in (*load_rule_texts().messages(), *measure_texts()):
         found.add(message)
     for context, text in table_texts():
