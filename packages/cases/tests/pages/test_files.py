@@ -66,6 +66,17 @@ def test_list_names_damaged_case_and_shows_others(demo: tuple[CaseStore, Path]) 
     assert str(store.directory) not in rows[1].error
 
 
+def test_unsigned_determination_waits_for_another_of_its_role(
+    demo: tuple[CaseStore, Path],
+) -> None:
+    store, path = demo
+    waiting = files.unsigned_by(store, person("other"))
+    assert [(each.case, each.id) for each in waiting] == [(CASE_ID, "D1")]
+    preparer = case_at(path).determinations["D1"].by.removeprefix("user:")
+    assert files.unsigned_by(store, person(preparer)) == []
+    assert files.unsigned_by(store, person("other", role="lead")) == []
+
+
 @pytest.mark.parametrize("name", ["..", ".bundles", "../cases", "C-9", "a/b", ""])
 def test_load_of_no_case_is_not_found(demo: tuple[CaseStore, Path], name: str) -> None:
     with pytest.raises(ApiError) as caught:

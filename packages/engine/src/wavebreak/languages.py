@@ -97,6 +97,15 @@ def msgid(text: str) -> str:
     return text
 
 
+def msgids(one: str, many: str) -> tuple[str, str]:
+    """Mark the two forms of a counted text of a table: `msgid` says the rest.
+
+    >>> msgids("{n} group", "{n} groups")
+    ('{n} group', '{n} groups')
+    """
+    return one, many
+
+
 class RegisteredLanguage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of the registry, `policy/locale/languages.toml`.
 
@@ -176,14 +185,15 @@ class Language:
         # The empty text is the key of a catalog's header.
         return self._fill(self._translations.gettext(text), values) if text else ""
 
-    def ngettext(self, one: str, many: str, n: int, **values: object) -> str:
+    def ngettext(self, one: str, many: str, n: int, /, **values: object) -> str:
         """Return the form of a text that a count needs; `{n}` is the count, formatted.
 
         >>> get_language("en").ngettext("{n} person", "{n} people", 1200)
         '1,200 people'
         """
         text = self._translations.ngettext(one, many, n)
-        return self._fill(text, {"n": self.format_number(n)} | values)
+        # Formatting needs Babel, which an installation may lack.
+        return self._fill(text, values if "n" in values else {"n": self.format_number(n)} | values)
 
     def pgettext(self, context: str, text: str, **values: object) -> str:
         """Return a text in this language that means something else in another context.
@@ -318,6 +328,9 @@ def get_language(code: str, catalogs: Path = CATALOGS, domain: str = DOMAIN) -> 
     _catalogs.write_mo(compiled, read_catalog(code, catalogs, domain))
     compiled.seek(0)
     return Language(code, GNUTranslations(compiled))
+
+
+ENGLISH = get_language(SOURCE_LANGUAGE)
 
 
 def offered_languages() -> list[Language]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from wavebreak.explain.narrative import (
     status_sentence,
     story_paragraphs,
 )
+from wavebreak.languages import get_language
 from wavebreak.reports.tables import Console
 
 RULES = {
@@ -101,6 +103,20 @@ def test_summary_of_a_blast_states_acts_and_counts(blast: Explanation) -> None:
         "After that it sent 1 more message; 1 of its events would have been refused; 1 report "
         "followed.",
     ]
+
+
+def test_summary_in_hebrew_has_its_forms_and_keeps_names_apart(blast: Explanation) -> None:
+    blast = replace(blast, language=get_language("he"))
+    started, sent, received, decided, after = story_paragraphs(blast)
+    assert started == "נרשם ב־1 במרץ 2026, 12:00:00 UTC."
+    assert sent == (
+        "3 דקות אחר כך הוא שלח 113 הודעות בתוך 14 שניות, אל 113 אנשים שלא עברה ביניהם הודעה קודם "
+        "לכן; איש לא השיב."
+    )
+    assert received == "עד אז הוא קיבל 0 הודעות; איש לא דיווח עליו ולא חסם אותו."
+    # What the platform names and writes itself stays as it is, between marks of direction.
+    assert "\u2068blast-at-birth\u2069 (\u2068A hundred messages" in decided
+    assert after == ("אחר כך הוא שלח עוד הודעה אחת; אירוע אחד שלו היה מסורב; לאחר מכן: דיווח אחד.")
 
 
 def test_timeline_counts_events_of_the_log(blast: Explanation) -> None:

@@ -12,8 +12,9 @@ from babel.messages.pofile import read_po
 
 from wavebreak.languages import CATALOGS, DOMAIN, LANGUAGES, read_catalog
 from wavebreak.notices.catalog import (
-    PACKAGE,
     extract_catalog,
+    measure_texts,
+    source_paths,
     table_texts,
     untranslated,
     update_translation,
@@ -21,20 +22,19 @@ from wavebreak.notices.catalog import (
 from wavebreak.notices.rule_texts import load_rule_texts
 
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
-CALLS = {"_": 1, "gettext": 1, "msgid": 1, "ngettext": 2, "pgettext": 2}
+CALLS = {"_": 1, "gettext": 1, "msgid": 1, "msgids": 2, "ngettext": 2, "pgettext": 2}
 
 
 def texts_of_the_source() -> Iterator[str]:
     """Texts of translating calls, found by the syntax tree and not by babel's own reader."""
-    for path in sorted(PACKAGE.glob("*.py")):
-        if path.name == "catalog.py":
-            continue
+    for path in source_paths():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
                 arguments = node.args[: CALLS.get(name, 0)]
                 constants = [a.value for a in arguments if isinstance(a, ast.Constant)]
-                yield from map(str, constants[:1])
+                # Of a text with its context the last, of two forms the first.
+                yield from map(str, constants[-1:] if name == "pgettext" else constants[:1])
 
 
 def placeholders(text: str) -> set[str]:
@@ -43,7 +43,8 @@ def placeholders(text: str) -> set[str]:
 
 def test_extraction_finds_every_text() -> None:
     tables = {text for _, text in table_texts()}
-    scanned = set(texts_of_the_source()) | set(load_rule_texts().messages()) | tables
+    measures = {text if isinstance(text, str) else text[0] for text in measure_texts()}
+    scanned = set(texts_of_the_source()) | set(load_rule_texts().messages()) | tables | measures
     found = {m.id if isinstance(m.id, str) else m.id[0] for m in extract_catalog() if m.id}
     assert len(tables) > 400
     assert len(scanned - tables) > 200

@@ -98,7 +98,7 @@ async def test_batch_that_changed_nothing_does_not_read_as_done(console: Running
     assert answer.status_code == 302, answer.text
     page = (await person.get(answer.headers["location"])).text
     assert "abusive: 1 of 1 are not as asked. ann: the verdict abusive changed nothing" in page
-    assert "abusive: 1 accounts." not in page
+    assert "abusive: 1 account." not in page
 
 
 HOUR_MS = 3_600_000

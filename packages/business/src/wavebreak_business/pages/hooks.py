@@ -13,7 +13,7 @@ from wavebreak_business.pages import shown, views
 from wavebreak_business.pages.apps import BusinessPages
 from wavebreak_server.console.plugins import DemoTask, PluginOptions
 
-__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts"]
+__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts", "waiting_panel"]
 
 URLS: list[Any] = [
     path("portfolios", views.portfolios, name="portfolios"),
@@ -50,6 +50,11 @@ def account_panel(request: HttpRequest, accounts: Sequence[str], *, several: boo
 
 def party_panel(request: HttpRequest, names: Sequence[str]) -> str:
     """Return nothing: the list of businesses finds them by name."""
+    return ""
+
+
+def waiting_panel(request: HttpRequest) -> str:
+    """Return nothing: appeals of businesses stand on their list."""
     return ""
 
 

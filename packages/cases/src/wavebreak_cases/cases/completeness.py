@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -10,8 +11,33 @@ from msgspec import UNSET, UnsetType
 from wavebreak_cases.cases.case import Case, Exhibit, current_links
 from wavebreak_cases.cases.date_ranges import DateRange
 from wavebreak_cases.cases.parties import Evidence, Strength
-from wavebreak_cases.cases.ties import overruled_ties
+from wavebreak_cases.cases.ties import OVERRULED, overruled_ties
 from wavebreak_cases.cases.workflow import is_current
+
+MISSING = {
+    "party": "nobody is named whom it is about",
+    "conduct": "what the party did is not stated",
+    "violation": "the kind of violation is not stated",
+    "end": "until when it lasted is not known",
+    "strength": "nobody judged how strongly it is tied to the party",
+    "confirmed": "nobody has read the exhibit and confirmed it",
+    "confirmed_benign": (
+        "nobody has read the exhibit and confirmed it; the automatic reading found no offer in it"
+    ),
+    "unused": "no evidence is drawn from it",
+    "exhibit": "there is no exhibit",
+    "overruled": OVERRULED,
+    "unjudged": "nobody judged how strongly account {account} is tied to it",
+    "untied": "nobody said what ties account {account} to it, by which exhibit",
+    "evidence": "no evidence shows what this party did",
+    "determination": "no determination is prepared of the evidence as it is",
+    "early_determination": (
+        "no determination is prepared of the evidence as it is; it can be prepared now, and names "
+        "what it does not know"
+    ),
+    "signature": "{determination} is not signed; another person than {by} signs it",
+}
+"""What may be missing, in words."""
 
 
 class Gap(NamedTuple):
@@ -19,16 +45,23 @@ class Gap(NamedTuple):
 
     Attributes:
         item: The item that it is missing of: V1, E1, P1; "" for the case itself.
-        missing: What, in words.
+        code: What: a code of `MISSING`.
         act: The form of the console that closes it.
         command: The command that closes it: its name, then what follows the case's directory.
+        values: What its words leave open.
 
     """
 
     item: str
-    missing: str
+    code: str
     act: str
     command: tuple[str, ...]
+    values: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def missing(self) -> str:
+        """What is missing, in words."""
+        return MISSING[self.code].format_map(self.values)
 
 
 def find_gaps(case: Case, read: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Gap, ...]:
@@ -44,8 +77,7 @@ def find_gaps(case: Case, read: Mapping[str, tuple[str, ...]] | None = None) -> 
     """
     live = [party for party in case.parties.values() if not party.same_as]
     if not live:
-        missing = "nobody is named whom it is about"
-        return (Gap("", missing, "add_party", ("party", "NAME")),)
+        return (Gap("", "party", "add_party", ("party", "NAME")),)
     gaps: list[Gap] = []
     for item in case.evidence.values():
         if item.confirmed != "no" and not _excluded(case.exhibits[item.exhibit]):
@@ -66,7 +98,7 @@ def _excluded(exhibit: Exhibit) -> bool:
 def closing_commands(gaps: Iterable[Gap]) -> list[tuple[str, ...]]:
     """Return the commands that close gaps; corrections of one item are one command.
 
-    >>> gap = Gap("V1", "…", "correct_evidence", ("correct", "V1", "--conduct", "engaged"))
+    >>> gap = Gap("V1", "conduct", "correct_evidence", ("correct", "V1", "--conduct", "engaged"))
     >>> closing_commands([gap, gap._replace(command=("correct", "V1", "--strength", "weak"))])
     [('correct', 'V1', '--conduct', 'engaged', '--strength', 'weak', '--why', 'WHY')]
     """
@@ -90,31 +122,26 @@ def _evidence_gaps(e: Evidence, exhibit: Exhibit, kinds: tuple[str, ...]) -> Ite
         options: tuple[str, ...] = ("--conduct", "engaged|assisted|neither")
         if e.violations is UNSET:
             options += violation
-        yield _correction(e, "what the party did is not stated", *options)
+        yield _correction(e, "conduct", *options)
     elif e.conduct != "neither" and e.violations is UNSET:
-        missing = "the kind of violation is not stated"
-        yield _correction(e, missing, *violation)
+        yield _correction(e, "violation", *violation)
     if _open(e.known_lasted) and e.conduct != "neither":
-        missing = "until when it lasted is not known"
-        yield _correction(e, missing, "--until", "DATE", "--date-basis", "ON WHAT IT RESTS")
+        yield _correction(e, "end", "--until", "DATE", "--date-basis", "ON WHAT IT RESTS")
     if e.strength is Strength.UNKNOWN:
-        missing = "nobody judged how strongly it is tied to the party"
-        yield _correction(e, missing, "--strength", "weak|moderate|strong")
+        yield _correction(e, "strength", "--strength", "weak|moderate|strong")
     if e.confirmed == "unknown":
         read = exhibit.reading == "benign"
         why = ("--why", "WHY IT SHOWS THIS NEVERTHELESS") if read else ()
-        missing = "nobody has read the exhibit and confirmed it"
-        if read:
-            missing += "; the automatic reading found no offer in it"
-        yield Gap(e.id, missing, "review_evidence", ("confirm", e.id, *why))
+        code = "confirmed_benign" if read else "confirmed"
+        yield Gap(e.id, code, "review_evidence", ("confirm", e.id, *why))
 
 
 def _open(dates: DateRange) -> bool:
     return dates.earliest is None and dates.latest is None
 
 
-def _correction(e: Evidence, missing: str, *options: str) -> Gap:
-    return Gap(e.id, missing, "correct_evidence", ("correct", e.id, *options))
+def _correction(e: Evidence, code: str, *options: str) -> Gap:
+    return Gap(e.id, code, "correct_evidence", ("correct", e.id, *options))
 
 
 def _exhibit_gaps(case: Case, party: str) -> Iterator[Gap]:
@@ -124,10 +151,9 @@ def _exhibit_gaps(case: Case, party: str) -> Iterator[Gap]:
         showing = exhibit.kind in ("claim", "test_purchase", "partner_notice", "platform_run")
         if showing and exhibit.id not in used and not _excluded(exhibit):
             options = ("--party", party, "--conduct", "engaged|assisted|neither|unknown")
-            missing = "no evidence is drawn from it"
-            yield Gap(exhibit.id, missing, "add_evidence", ("evidence", exhibit.id, *options))
+            yield Gap(exhibit.id, "unused", "add_evidence", ("evidence", exhibit.id, *options))
     if not case.exhibits:
-        yield Gap("", "there is no exhibit", "add_exhibit", ("draft", "--file", "PAGE"))
+        yield Gap("", "exhibit", "add_exhibit", ("draft", "--file", "PAGE"))
 
 
 def _link_gaps(case: Case) -> Iterator[Gap]:
@@ -137,15 +163,15 @@ def _link_gaps(case: Case) -> Iterator[Gap]:
             continue  # a person said why
         strength = ("--basis", "payment|test_purchase|admission", "--strength", "moderate|strong")
         command = ("link", tie.link.party, "ACCOUNT", *strength, "--exhibit", "E…")
-        yield Gap(tie.item.id, tie.sentence(), "link_account", command)
+        yield Gap(tie.item.id, "overruled", "link_account", command, tie.values)
     for item in case.evidence.values():
         yield from _unlinked_gaps(case, item)
     for link in {k.account: k for k in case.links}.values():
         if link.account not in judged:
-            missing = f"nobody judged how strongly account {link.account} is tied to it"
             strength = ("--strength", "weak|moderate|strong", "--exhibit", link.exhibit)
             options = (link.party, "ACCOUNT", "--basis", str(link.basis), *strength)
-            yield Gap(link.party, missing, "link_account", ("link", *options))
+            account = {"account": link.account}
+            yield Gap(link.party, "unjudged", "link_account", ("link", *options), account)
 
 
 def _unlinked_gaps(case: Case, item: Evidence) -> Iterator[Gap]:
@@ -156,26 +182,22 @@ def _unlinked_gaps(case: Case, item: Evidence) -> Iterator[Gap]:
     linked = {link.account for link in current_links(case, item.party)}
     for account in item.accounts:
         if account not in linked:
-            missing = f"nobody said what ties account {account} to it, by which exhibit"
             tie = ("--basis", "number_in_claim|payment|test_purchase|statement")
             options = ("--strength", "weak|moderate|strong", "--exhibit", "E…")
             command = ("link", item.party, "ACCOUNT", *tie, *options)
-            yield Gap(item.party, missing, "link_account", command)
+            yield Gap(item.party, "untied", "link_account", command, {"account": account})
 
 
 def _party_gaps(case: Case, party: str, *, ready: bool) -> Iterator[Gap]:
     """The steps after the evidence: a notice, a determination, a signature."""
     latest = {case.root(d.value.party): d for d in case.latest()}.get(party)
     if not any(case.root(e.party) == party for e in case.evidence.values()):
-        missing = "no evidence shows what this party did"
         options = ("--party", party, "--conduct", "engaged|assisted|neither|unknown")
-        yield Gap(party, missing, "add_evidence", ("evidence", "E1", *options))
+        yield Gap(party, "evidence", "add_evidence", ("evidence", "E1", *options))
     elif latest is None or not is_current(case, latest.value):
-        missing = "no determination is prepared of the evidence as it is"
-        if not ready:
-            missing += "; it can be prepared now, and names what it does not know"
-        yield Gap(party, missing, "prepare_determination", ("determine", party))
+        code = "determination" if ready else "early_determination"
+        yield Gap(party, code, "prepare_determination", ("determine", party))
     elif not latest.signed_by:
-        missing = f"{latest.id} is not signed; another person than {latest.by} signs it"
         options = ("sign", latest.id, "--signing-key", "KEY FILE")
-        yield Gap(party, missing, "sign_determination", options)
+        named = {"determination": latest.id, "by": latest.by}
+        yield Gap(party, "signature", "sign_determination", options, named)

@@ -55,20 +55,34 @@ def require_fitting(basis: Basis, exhibit: Exhibit) -> None:
         )
 
 
+OVERRULED = (
+    "{item} is tied {strength}, but its account {account} is tied {weaker} only, by {tie} "
+    "({exhibit}): a payment, a test purchase or an admission, in an exhibit of its own, would "
+    "strengthen that"
+)
+
+
 class OverruledTie(NamedTuple):
     """An item that is tied to its party more strongly than an account of it is."""
 
     item: Evidence
     link: Link
 
+    @property
+    def values(self) -> dict[str, str]:
+        """What `OVERRULED` leaves open."""
+        return {
+            "item": self.item.id,
+            "strength": str(self.item.strength),
+            "account": self.link.account,
+            "weaker": str(self.link.strength),
+            "tie": str(self.link.basis).replace("_", " "),
+            "exhibit": self.link.exhibit,
+        }
+
     def sentence(self) -> str:
         """Say it, and what would strengthen the tie."""
-        tie = str(self.link.basis).replace("_", " ")
-        return (
-            f"{self.item.id} is tied {self.item.strength}, but its account {self.link.account} is "
-            f"tied {self.link.strength} only, by {tie} ({self.link.exhibit}): a payment, a test "
-            "purchase or an admission, in an exhibit of its own, would strengthen that"
-        )
+        return OVERRULED.format_map(self.values)
 
 
 def overruled_ties(case: Case) -> Iterator[OverruledTie]:

@@ -12,20 +12,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from msgspec import UnsetType
 
 from wavebreak.errors import CaseBusyError, CaseError
-from wavebreak.languages import get_language
-from wavebreak_cases.bundles.case_tables import describe_conduct, to_words
+from wavebreak.languages import SOURCE_LANGUAGE, get_language, msgid
+from wavebreak_cases.bundles.case_tables import to_words
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
+from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.reversals import is_reversal
 from wavebreak_cases.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak_cases.cases.case import (
+    Action,
+    BarRecorded,
     Case,
     EvidenceReviewed,
     ExhibitAdded,
@@ -36,8 +39,10 @@ from wavebreak_cases.cases.case import (
     evidence_for_party,
     weaker_ties,
 )
-from wavebreak_cases.cases.completeness import find_gaps
+from wavebreak_cases.cases.completeness import MISSING, find_gaps
+from wavebreak_cases.cases.counterfactuals import Counterfactual
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
+from wavebreak_cases.cases.determination import ADVICE
 from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.cases.parties import (
     DateSource,
@@ -49,7 +54,7 @@ from wavebreak_cases.cases.parties import (
 )
 from wavebreak_cases.cases.workflow import (
     TRANSITIONS,
-    describe_action,
+    action_subject,
     is_current,
     kind_of,
     stale_determinations,
@@ -100,8 +105,13 @@ class CaseRow(NamedTuple):
     results: tuple[tuple[str, bool, bool], ...] = ()
     steps: int = 0
     newest: int = 0
-    newest_words: str = ""
+    newest_step: Action | None = None
     error: str = ""
+
+    @property
+    def newest_words(self) -> str:
+        """Its newest step in a few words."""
+        return "" if self.newest_step is None else step_words(self.newest_step)
 
 
 class Deadline(NamedTuple):
@@ -187,6 +197,16 @@ class PartyCase(NamedTuple):
     name: str
 
 
+class UnsignedDetermination(NamedTuple):
+    """A current determination that waits for a signature: by which role, and who prepared it."""
+
+    case: str
+    title: str
+    id: str
+    signs: str
+    by: str
+
+
 class _Brief(NamedTuple):
     """What the list of cases, and pages of accounts and names, need of a case, as its file was.
 
@@ -199,6 +219,7 @@ class _Brief(NamedTuple):
     case_id: str = ""
     links: tuple[LinkedCase, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    unsigned: tuple[UnsignedDetermination, ...] = ()
 
 
 def _briefs(store: CaseStore) -> list[_Brief]:
@@ -237,7 +258,7 @@ def _brief(path: Path) -> _Brief:
         ),
         steps=len(case.steps),
         newest=last.at,
-        newest_words=describe_action(last.did),
+        newest_step=last.did,
     )
     dues = tuple(d.due for d in deadlines(case, 0) if d.due is not None)
     links = tuple(
@@ -257,7 +278,12 @@ def _brief(path: Path) -> _Brief:
         for party in case.parties.values()
         for name in (party.name, *party.aliases)
     )
-    return _Brief(signature, row, dues, case.id, links, names)
+    unsigned = tuple(
+        UnsignedDetermination(path.name, case.title, d.id, d.value.signs, d.by)
+        for d in case.latest()
+        if case.state != "closed" and not d.signed_by and _fits(case, d)
+    )
+    return _Brief(signature, row, dues, case.id, links, names, unsigned)
 
 
 def forget(store: CaseStore) -> None:
@@ -280,6 +306,16 @@ def list_cases(store: CaseStore, now: int, state: str = "") -> tuple[list[CaseRo
         counts[row.state] = counts.get(row.state, 0) + 1
     chosen = [row for row in rows if state in ("", row.state)]
     return sorted(chosen, key=lambda row: -row.newest), counts
+
+
+def unsigned_by(store: CaseStore, user: User) -> list[UnsignedDetermination]:
+    """Return the determinations that a person may sign: of their role, prepared by another."""
+    return [
+        each
+        for brief in _briefs(store)
+        for each in brief.unsigned
+        if each.signs == user.role and not same_person(user, each.by)
+    ]
 
 
 def cases_of_account(store: CaseStore, account: str) -> list[LinkedCase]:
@@ -480,9 +516,30 @@ def timeline(case: Case, people: dict[str, str]) -> list[ShownStep]:
     return [shown_step(step, people) for step in reversed(case.steps)]
 
 
+_STEPS = {
+    None: msgid("{what}: {subject}"),
+    True: msgid("{what}: {subject} shows it"),
+    False: msgid("{what}: {subject} does not show it"),
+}
+"""By whether a person judged that something shows what it is said to show."""
+
+
+def step_words(did: Action) -> str:
+    """Return a step in a few words, in the language of the page: it is sealed as codes.
+
+    >>> step_words(StateChanged("noticed"))
+    'case now: noticed'
+    """
+    subject = action_subject(did)
+    if isinstance(did, StateChanged | BarRecorded):
+        subject = translate(to_words(subject))
+    text = _STEPS[getattr(did, "shows", None)]
+    return translate(text, what=translate(kind_of(did).phrase), subject=subject)
+
+
 def shown_step(step: Step, people: dict[str, str]) -> ShownStep:
     """Return a step with the name of who took it."""
-    words = describe_action(step.did)
+    words = step_words(step.did)
     return ShownStep(
         step.n,
         step.at,
@@ -522,7 +579,9 @@ def missing_rows(case: Case) -> list[MissingRow]:
             asked, value = "determination", gap.command[1]
         known = value in case.exhibits if asked == "exhibit" else bool(value)
         query = f"?{urlencode({asked: value})}" if asked and known else ""
-        rows.append(MissingRow(gap.item, gap.missing, gap.act, query))
+        values = {name: translate(v.removeprefix("user:")) for name, v in gap.values.items()}
+        missing = translate(MISSING[gap.code], **values)
+        rows.append(MissingRow(gap.item, missing, gap.act, query))
     return rows
 
 
@@ -549,45 +608,52 @@ def transitions(case: Case, user: User, now: int) -> list[Transition]:
 
 def _transition_checks(case: Case, to: str) -> Iterator[Check]:
     if to == "investigating":
-        yield Check("A party is named", bool(case.parties), "Name the party", "parties")
+        yield Check(
+            translate("A party is named"),
+            bool(case.parties),
+            translate("Name the party"),
+            "parties",
+        )
     if to == "noticed":
         yield Check(
-            "A notice is shown to have arrived",
+            translate("A notice is shown to have arrived"),
             bool(case.deliveries),
-            "Record its delivery, with the exhibit that proves it",
+            translate("Record its delivery, with the exhibit that proves it"),
             "notices",
         )
     if to in ("determined", "referred"):
         latest = case.latest()
         yield Check(
-            "A determination is prepared",
+            translate("A determination is prepared"),
             bool(latest),
-            "Prepare one on each party",
+            translate("Prepare one on each party"),
             "determination",
         )
         yield Check(
-            "Each newest determination is signed",
+            translate("Each newest determination is signed"),
             bool(latest) and all(d.signed_by for d in latest),
-            "Let a second person sign",
+            translate("Let a second person sign"),
             "determination",
         )
         yield Check(
-            "Each is of the evidence as it is now",
+            translate("Each is of the evidence as it is now"),
             bool(latest) and all(_fits(case, d) for d in latest),
-            "Prepare it again: the evidence changed",
+            translate("Prepare it again: the evidence changed"),
             "determination",
         )
     if to == "referred":
         yield Check(
-            "A party is eligible",
+            translate("A party is eligible"),
             any(d.value.result == "eligible" for d in case.latest()),
-            "Close the case, or bring further evidence",
+            translate("Close the case, or bring further evidence"),
             "determination",
         )
     if to == "closed":
         open_ = case.open_tasks()
         listed = ", ".join(task.id for task in open_[:5])
-        yield Check("No task is open", not open_, f"Finish {listed}", "")
+        yield Check(
+            translate("No task is open"), not open_, translate("Finish {tasks}", tasks=listed), ""
+        )
 
 
 def _fits(case: Case, prepared: PreparedDetermination) -> bool:
@@ -615,23 +681,31 @@ def signing_checks(case: Case, prepared: PreparedDetermination, user: User) -> l
     """Return the conditions under which a person may sign a determination."""
     signs = prepared.value.signs
     return [
-        Check("It is not signed yet", not prepared.signed_by, "Prepare it again to sign anew"),
         Check(
-            f"You have the role {signs}",
+            translate("It is not signed yet"),
+            not prepared.signed_by,
+            translate("Prepare it again to sign anew"),
+        ),
+        Check(
+            translate("You have the role {role}", role=translate(signs)),
             user.role == signs,
-            f"A person with the role {signs} signs",
+            translate("A person with the role {role} signs", role=translate(signs)),
         ),
         Check(
-            "Somebody else prepared it",
+            translate("Somebody else prepared it"),
             not same_person(user, prepared.by),
-            "You prepared it: let a colleague sign (four eyes)",
+            translate("You prepared it: let a colleague sign (four eyes)"),
         ),
         Check(
-            "It is of the evidence as it is now",
+            translate("It is of the evidence as it is now"),
             _fits(case, prepared),
-            "Prepare it again: the evidence changed since",
+            translate("Prepare it again: the evidence changed since"),
         ),
-        Check("The case is not closed", case.state != "closed", "Reopen the case"),
+        Check(
+            translate("The case is not closed"),
+            case.state != "closed",
+            translate("Reopen the case"),
+        ),
     ]
 
 
@@ -641,18 +715,26 @@ def preparing_checks(case: Case, party: str) -> list[Check]:
     unknown = [e.id for e in items if e.confirmed == "unknown"]
     open_dates = [e.id for e in items if e.known_lasted == DateRange()]
     return [
-        Check("There is evidence on the party", bool(items), "Draw evidence from an exhibit"),
         Check(
-            "A person reviewed every item",
-            bool(items) and not unknown,
-            f"Review {', '.join(unknown[:8])}: until then it counts as not known"
-            if unknown
-            else "There is nothing to review yet",
+            translate("There is evidence on the party"),
+            bool(items),
+            translate("Draw evidence from an exhibit"),
         ),
         Check(
-            "Every item says until when it lasted",
+            translate("A person reviewed every item"),
+            bool(items) and not unknown,
+            translate(
+                "Review {items}: until then it counts as not known", items=", ".join(unknown[:8])
+            )
+            if unknown
+            else translate("There is nothing to review yet"),
+        ),
+        Check(
+            translate("Every item says until when it lasted"),
             bool(items) and not open_dates,
-            f"{', '.join(open_dates[:8])}: not known" if open_dates else "No dates yet",
+            translate("{items}: not known", items=", ".join(open_dates[:8]))
+            if open_dates
+            else translate("No dates yet"),
         ),
     ]
 
@@ -674,11 +756,15 @@ def shown_dates(dates: DateRange) -> ShownDates:
     ShownDates(said='not known', span='')
     """
     if dates.earliest is None and dates.latest is None:
-        return ShownDates("not known", "")
-    ends = ["open" if e is None else format_instant(e)[:10] for e in (dates.earliest, dates.latest)]
+        return ShownDates(translate("not known"), "")
+    ends = [
+        translate("open") if e is None else format_instant(e)[:10]
+        for e in (dates.earliest, dates.latest)
+    ]
     if ends[0] == ends[1]:
         return ShownDates(ends[0], "")
-    return ShownDates(dates.said, " to ".join(ends))
+    span = translate("{first} to {last}", first=ends[0], last=ends[1])
+    return ShownDates(dates.said, span)
 
 
 class ShownEvidence(NamedTuple):
@@ -697,6 +783,16 @@ class ShownEvidence(NamedTuple):
     weaker: tuple[Link, ...] = ()
 
 
+def conduct_words(e: Evidence) -> str:
+    """Return what an item shows that the party did, and where it was seen."""
+    did = translate("no violation") if e.conduct == "neither" else translate(to_words(e.conduct))
+    if e.conduct in ("engaged", "assisted"):
+        kinds = () if isinstance(e.violations, UnsetType) else e.violations
+        listed = ", ".join(translate(to_words(kind)) for kind in kinds)
+        did += f" ({listed or translate('kind of violation not stated')})"
+    return f"{did}, {translate(to_words(e.kind))}"
+
+
 def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list[ShownEvidence]:
     """Return the evidence of a case, or that of one exhibit."""
     reviews = {
@@ -709,7 +805,7 @@ def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list
             e,
             case.parties[case.root(e.party)].name,
             case.exhibits[e.exhibit].title,
-            describe_conduct(e),
+            conduct_words(e),
             shown_dates(e.began),
             shown_dates(e.lasted),
             _date_basis(e.began, e.began_source),
@@ -728,8 +824,9 @@ def _date_basis(dates: DateRange, source: DateSource | UnsetType) -> str:
     if dates == DateRange() or (dates.earliest is None and dates.latest is None):
         return ""
     if isinstance(source, UnsetType):
-        return "on no stated basis: it counts as not known"
-    return f"by {source.by.removeprefix('user:')}: {source.basis}"
+        return translate("on no stated basis: it counts as not known")
+    by = source.by.removeprefix("user:")
+    return translate("by {by}: {basis}", by=by, basis=source.basis)
 
 
 class ShownExhibit(NamedTuple):
@@ -826,6 +923,7 @@ class ShownDetermination(NamedTuple):
     reasons: tuple[str, ...]
     exhibits: tuple[tuple[str, str], ...]
     changes: tuple[tuple[str, str], ...]
+    advice: str
     newest: bool
     current: bool
     checks: list[Check]
@@ -854,13 +952,36 @@ def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[S
             "" if d.signed_with in ("", "console") else "with a key",
             d.value.sentences(page_language().code),
             tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
-            tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
+            tuple((_supposed(c), to_words(c.result)) for c in d.value.changes),
+            _advice(d),
             d.id in latest,
             _fits(case, d),
             signing_checks(case, d, user),
         )
         for d in reversed(case.determinations.values())
     ]
+
+
+@cache
+def report_words(language: str) -> ReportText:
+    """Return the words of a report in a language of pages, for what records hold in English."""
+    return ReportText(cast(Any, language))
+
+
+def _supposed(change: Counterfactual) -> str:
+    """Return what a determination supposes otherwise; in English as it was sealed."""
+    language = page_language().code
+    if language == SOURCE_LANGUAGE:
+        return change.supposing
+    return report_words(language).supposing(change)
+
+
+def _advice(prepared: PreparedDetermination) -> str:
+    """Return the advice of a determination; in English, and an earlier one, as it is."""
+    sealed, language = prepared.value.advice, page_language().code
+    if sealed != ADVICE or language == SOURCE_LANGUAGE:
+        return sealed
+    return report_words(language)("advice")
 
 
 def merge_proposals(store: CaseStore, case: Case) -> list[dict[str, Any]]:

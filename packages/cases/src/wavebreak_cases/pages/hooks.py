@@ -9,17 +9,28 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import path
 
+from wavebreak.explain.collect import KINDS
 from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import violation_choices
 from wavebreak_cases.cases.case import Exhibit, State
+from wavebreak_cases.cases.completeness import MISSING
 from wavebreak_cases.cases.eligibility import Result
-from wavebreak_cases.cases.parties import Basis, Evidence, Party, Relation, Strength
+from wavebreak_cases.cases.parties import (
+    Bar,
+    Basis,
+    Evidence,
+    Party,
+    Relation,
+    Strength,
+    Violation,
+)
+from wavebreak_cases.cases.workflow import STEPS
 from wavebreak_cases.pages import demo_case, files, views
 from wavebreak_cases.pages.apps import CaseStore, current_store, is_open, open_store
 from wavebreak_server.console.plugins import PluginOptions
 from wavebreak_server.pipeline.service import Background
 
-__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts"]
+__all__ = ["URLS", "account_panel", "demo_tasks", "open", "party_panel", "texts", "waiting_panel"]
 
 _CODES: tuple[str, ...] = (
     *get_args(State),
@@ -28,7 +39,10 @@ _CODES: tuple[str, ...] = (
     *Basis,
     *(kind for each in (Party, Relation) for kind in get_args(get_type_hints(each)["kind"])),
     *get_args(get_type_hints(Exhibit)["kind"]),
-    *get_args(get_type_hints(Evidence)["conduct"]),
+    *(code for field in ("conduct", "kind") for code in get_args(get_type_hints(Evidence)[field])),
+    *get_args(get_type_hints(Bar)["kind"]),
+    *get_args(Violation),
+    *KINDS,
     *("claim", "unsure", "benign", "counsel", "lead", "analyst", "person", "company"),
 )
 """Codes that pages show as words."""
@@ -105,6 +119,15 @@ def _sees_cases(request: HttpRequest) -> bool:
     return bool(is_open() and may and may("view_cases"))
 
 
+def waiting_panel(request: HttpRequest) -> str:
+    """Return the determinations that wait for the person's signature."""
+    if not _sees_cases(request):
+        return ""
+    waiting = files.unsigned_by(current_store(), request.user)
+    panel: str = render_to_string("console/parts/waiting_signatures.html", {"waiting": waiting})
+    return panel
+
+
 def demo_tasks() -> list[Background]:
     """Return the task that builds a legal case for a demonstration."""
     return [demo_case.build_when_decided]
@@ -119,5 +142,7 @@ def texts() -> Iterator[str]:
                 yield from (field.label, field.hint, field.section, field.fault)
                 several = violation_choices(field.values) if field.kind == "several" else ()
                 yield from (words for _, words in (*field.values, *several))
+    yield from (kind.phrase for kind in STEPS.values())
+    yield from MISSING.values()
     for code in _CODES:
         yield code.replace("_", " ")

@@ -276,8 +276,9 @@ def page_picture(loaded: LoadedCase, exhibit_id: str, number: int) -> bytes:
     place = exhibit_redaction.original_directory(loaded, exhibit_id)
     try:
         return _drawn_page(place, number)
-    except ClaimError as error:
-        raise ApiError(404, error.what, fix=translate("see the exhibit's files")) from None
+    except ClaimError:
+        none = translate("the exhibit has no page {number} that can be drawn", number=number)
+        raise ApiError(404, none, fix=translate("see the exhibit's files")) from None
 
 
 @lru_cache(maxsize=PAGES_KEPT)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import FileError, UsageError, WavebreakError
 from wavebreak.io import read
+from wavebreak.languages import ENGLISH, Language
 from wavebreak.linking import Edge, storage
 from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -212,6 +213,7 @@ class Explanation:
         timeline: Its events; None where the log cannot be read.
         gap: Why there is no timeline.
         ties: Edges to accounts that seem to be of the same operator at the run's end.
+        language: The language of its paragraphs; tables and pages of a run are English.
 
     """
 
@@ -225,6 +227,7 @@ class Explanation:
     timeline: Timeline | None
     gap: str = ""
     ties: tuple[Edge, ...] = ()
+    language: Language = ENGLISH
 
     @property
     def start_ms(self) -> int:

@@ -10,20 +10,39 @@ import numpy as np
 from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES, describe
+from wavebreak.features.descriptions import BARE_UNITS, unit_forms
+from wavebreak.languages import ENGLISH, Language, msgid, msgids
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.outcomes import OUTCOMES, SEVERITIES, SILENCING, rank_of, row_of
-from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
+from wavebreak.reports.tables import Table, moment, number, span, stamp
 from wavebreak.schema.events import CHANNELS, LANES
 
 _BASES = {
-    "doubt": "this rests on doubt, which only slows",
-    "evidence": "this rests on what recipients did",
-    "impossible": "this rests on an act that no person can do",
-    "takeover": "this protects an owner whose account may be in other hands",
-    "tie": "this rests on ties to accounts found abusive and on what recipients did",
-    "person": "this rests on a person's judgement",
-    "challenge": "a challenge was passed",
+    "doubt": msgid("this rests on doubt, which only slows"),
+    "evidence": msgid("this rests on what recipients did"),
+    "impossible": msgid("this rests on an act that no person can do"),
+    "takeover": msgid("this protects an owner whose account may be in other hands"),
+    "tie": msgid("this rests on ties to accounts found abusive and on what recipients did"),
+    "person": msgid("this rests on a person's judgement"),
+    "challenge": msgid("a challenge was passed"),
 }
+_NOUNS = {
+    "message": (*msgids("{n} message", "{n} messages"), msgid("no messages")),
+    "more message": (*msgids("{n} more message", "{n} more messages"), msgid("no more messages")),
+    "person": (*msgids("{n} person", "{n} people"), msgid("no people")),
+    "stranger": (*msgids("{n} stranger", "{n} strangers"), msgid("no strangers")),
+    "other account": (
+        *msgids("{n} other account", "{n} other accounts"),
+        msgid("no other accounts"),
+    ),
+    "group": (*msgids("{n} group", "{n} groups"), msgid("no groups")),
+    "member": (*msgids("{n} member", "{n} members"), msgid("no members")),
+    "number": (*msgids("{n} number", "{n} numbers"), msgid("no numbers")),
+    "request": (*msgids("{n} request", "{n} requests"), msgid("no requests")),
+    "report": (*msgids("{n} report", "{n} reports"), msgid("no reports")),
+    "block": (*msgids("{n} block", "{n} blocks"), msgid("no blocks")),
+}
+"""What paragraphs count: of one, of several, of none."""
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _CODES: dict[str, dict[float, str]] = {
     "channel": {code: channel.replace("_", " ") for code, channel in enumerate(CHANNELS)},
@@ -31,6 +50,16 @@ _CODES: dict[str, dict[float, str]] = {
     "enforcement_level": dict(zip(SEVERITIES, OUTCOMES, strict=True)),
 }
 _SAID = 3
+
+
+def _count(language: Language, noun: str, n: int) -> str:
+    """Return a count with its noun.
+
+    >>> [_count(ENGLISH, "person", n) for n in (0, 1, 1200)]
+    ['no people', '1 person', '1,200 people']
+    """
+    one, many, none = _NOUNS[noun]
+    return language.ngettext(one, many, n, n=number(n)) if n else language.gettext(none)
 
 
 def deciders(decision: dict[str, Any]) -> list[str]:
@@ -49,7 +78,7 @@ def deciders(decision: dict[str, Any]) -> list[str]:
     return ["–"] if score is None else [f"the model ({number(score, 3)})"]
 
 
-def describe_score(decision: dict[str, Any]) -> str:
+def describe_score(decision: dict[str, Any], language: Language = ENGLISH) -> str:
     """Describe a decision by the model: its score and its largest contributions.
 
     >>> describe_score({"score": 0.987, "reasons": [
@@ -61,15 +90,19 @@ def describe_score(decision: dict[str, Any]) -> str:
     weighed = [r for r in decision.get("reasons") or [] if r.get("contribution") is not None]
     said = [
         describe_contribution(
-            r["feature"], format_value(r["feature"], r["value"]), r["contribution"], r["value"]
+            r["feature"],
+            format_value(r["feature"], r["value"], language=language),
+            r["contribution"],
+            r["value"],
+            language,
         )
         for r in weighed[:_SAID]
     ]
-    parts = [f"score {number(decision['score'], 3)}", *said]
-    return f" by the model ({'; '.join(parts)})"
+    score = language.gettext("score {score}", score=number(decision["score"], 3))
+    return language.gettext(" by the model ({reasons})", reasons="; ".join([score, *said]))
 
 
-def evidence_sentence(decision: dict[str, Any]) -> str:
+def evidence_sentence(decision: dict[str, Any], language: Language = ENGLISH) -> str:
     """Say in words what recipients did, where a decision names it; else nothing.
 
     >>> evidence_sentence({"reasons": [{"feature": "stranger_contacts", "value": 21.0},
@@ -82,45 +115,61 @@ know it.'
     'It seems to be of one operator with 4 other accounts, of which 1 was found abusive.'
     """
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or []}
-    return " ".join(filter(None, (_strangers_sentence(values), _operator_sentence(values))))
+    said = _strangers_sentence(values, language), _operator_sentence(values, language)
+    return " ".join(filter(None, said))
 
 
-def _operator_sentence(values: dict[str, Any]) -> str:
+def _operator_sentence(values: dict[str, Any], language: Language) -> str:
     others, abusive = (int(values.get(f"operator_{n}accounts") or 0) for n in ("", "abusive_"))
     if not others:
         return ""
-    found = f", of which {number(abusive)} {'was' if abusive == 1 else 'were'} found abusive"
-    return (
-        f"It seems to be of one operator with {count_of(others, 'other account')}"
-        f"{found if abusive else ''}."
+    accounts = _count(language, "other account", others)
+    if not abusive:
+        return language.gettext(
+            "It seems to be of one operator with {accounts}.", accounts=accounts
+        )
+    return language.ngettext(
+        "It seems to be of one operator with {accounts}, of which {n} was found abusive.",
+        "It seems to be of one operator with {accounts}, of which {n} were found abusive.",
+        abusive,
+        accounts=accounts,
+        n=number(abusive),
     )
 
 
-def _strangers_sentence(values: dict[str, Any]) -> str:
+def _strangers_sentence(values: dict[str, Any], language: Language) -> str:
     counts = [values.get(f"stranger_{n}") for n in ("contacts", "answers", "complaints")]
     if any(count is None for count in counts) or not counts[0]:
         return ""
-    contacts, answers, complaints = (int(count or 0) for count in counts)
-    people = count_of(contacts, "stranger", "strangers")
-    answered = "nobody" if not answers else number(answers)
-    return (
-        f"Of {people} that it wrote to first, {answered} answered and "
-        f"{number(complaints) if complaints else 'nobody'} blocked or reported it, "
-        "or did not know it."
+    contacts, *reacted = (int(count or 0) for count in counts)
+    nobody = language.pgettext("of strangers", "nobody")
+    answered, complained = (number(n) if n else nobody for n in reacted)
+    return language.gettext(
+        "Of {people} that it wrote to first, {answered} answered and {complained} blocked or "
+        "reported it, or did not know it.",
+        people=_count(language, "stranger", contacts),
+        answered=answered,
+        complained=complained,
     )
 
 
-def basis_clause(decision: dict[str, Any]) -> str:
+def basis_clause(decision: dict[str, Any], language: Language = ENGLISH) -> str:
     """Say what a decision rests on; nothing for one of an earlier version, which does not say."""
-    clause = _BASES.get(str(decision.get("basis", "")), "")
+    clause = language.gettext(_BASES.get(str(decision.get("basis", "")), ""))
     slowed = decision.get("basis") == "doubt" and decision.get("outcome") == "limit"
-    return f"{clause}; an answer or a passed challenge frees places" if slowed else clause
+    if not slowed:
+        return clause
+    frees = language.gettext("an answer or a passed challenge frees places")
+    return f"{clause}; {frees}"
 
 
 _BILLION = 1e9
+_SPANS = {"seconds": SECOND_MS, "hours": HOUR_MS}
 
 
-def format_value(name: str, value: float | None, *, named: bool = True) -> str:
+def format_value(
+    name: str, value: float | None, *, named: bool = True, language: Language = ENGLISH
+) -> str:
     """Format a feature's value with its unit; a code by its name, or as the number it is.
 
     >>> format_value("sends_15s", 112.0), format_value("first_contact_share_1d", 0.954)
@@ -135,28 +184,23 @@ def format_value(name: str, value: float | None, *, named: bool = True) -> str:
     ('missing', '0.123')
     """
     if value is None or value != value:
-        return "missing"
+        return language.gettext("missing")
     if named and (word := _CODES.get(name, {}).get(value)):
-        return word
+        return language.gettext(word)
     unit = _FEATURES[name].unit if name in _FEATURES else ""
     if unit == "share":
-        return f"{number(100 * value)} %"
-    if unit == "seconds":
-        return span(value * SECOND_MS)
-    if unit == "hours":
-        return span(value * HOUR_MS)
+        return language.gettext("{n} %", n=number(100 * value))
+    if unit in _SPANS:
+        return span(value * _SPANS[unit], language)
     if unit == "0 or 1":
-        return "yes" if value else "no"
-    if unit in ("", "code", "ratio", "correlation", "probability"):
+        return language.gettext("yes") if value else language.gettext("no")
+    if unit in BARE_UNITS:
         return number(value, 3)
     if unit == "times" and value > _BILLION:
-        return "more than a billion times"
-    return f"{number(value, 2)} {_one(unit) if value == 1 else unit}"
-
-
-def _one(unit: str) -> str:
-    """Return the singular of a unit; those that are no nouns stay."""
-    return {"approaches": "approach"}.get(unit, unit.removesuffix("s")) if unit.isalpha() else unit
+        return language.gettext("more than a billion times")
+    # A fraction has the form of many, also one between one and two.
+    counted = int(value) if value == int(value) else 3
+    return language.ngettext(*unit_forms(unit), counted, n=number(value, 2))
 
 
 def reasons_table(
@@ -193,22 +237,37 @@ def _weight(contribution: float | None, value: float | None) -> str:
     return f"{describe_direction(contribution, value)} ({contribution:+.2f})"
 
 
-_CHANNELS = {"business_app": "a business-app", "business_platform": "a business-platform"}
+_REGISTERED = {
+    "business_app": msgid("Registered on {when} as a business-app account."),
+    "business_platform": msgid("Registered on {when} as a business-platform account."),
+}
 
 
 def status_sentence(explanation: Explanation) -> str:
     """Return the current enforcement state in one sentence."""
-    outcome = str(explanation.row["outcome"])
-    done = row_of(outcome).state
+    outcome, said = str(explanation.row["outcome"]), explanation.language
     until = explanation.row.get("until_ms")
-    ends = f" until {moment(int(until))}" if until is not None else ""
     if outcome == "allow" and not explanation.decisions:
-        return "No decision was made about this account: nothing is refused."
+        return said.gettext("No decision was made about this account: nothing is refused.")
     if outcome == "allow":
-        done = f"allowed everything again; its most severe outcome was {explanation.row['worst']}"
+        worst = str(explanation.row["worst"])
+        done = said.gettext(
+            "allowed everything again; its most severe outcome was {worst}",
+            worst=worst if said is ENGLISH else said.gettext(row_of(worst).state),
+        )
+    else:
+        done = said.gettext(row_of(outcome).state)
+    if until is not None:
+        done = said.gettext("{done} until {when}", done=done, when=_moment(explanation, int(until)))
     if explanation.shadow:
-        return f"It would be {done}{ends}. The run was in shadow mode: nothing was enforced."
-    return f"It is {done}{ends}."
+        return said.gettext(
+            "It would be {done}. The run was in shadow mode: nothing was enforced.", done=done
+        )
+    return said.gettext("It is {done}.", done=done)
+
+
+def _moment(explanation: Explanation, ms: int) -> str:
+    return moment(ms, language=explanation.language)
 
 
 def story_paragraphs(explanation: Explanation) -> list[str]:
@@ -219,55 +278,77 @@ def story_paragraphs(explanation: Explanation) -> list[str]:
     if after:
         paragraphs.append(after)
     if explanation.gap:
-        paragraphs.append(
-            explanation.gap + " This summary uses the decisions and the account's totals."
+        totals = explanation.language.gettext(
+            "This summary uses the decisions and the account's totals."
         )
+        paragraphs.append(f"{explanation.gap} {totals}")
     return paragraphs
 
 
 def _start_sentence(explanation: Explanation) -> str:
-    start = explanation.start_ms
-    kind = _CHANNELS.get(str(explanation.row.get("channel")))
-    as_kind = f" as {kind} account" if kind else ""
+    when = _moment(explanation, explanation.start_ms)
     if explanation.row.get("registered_ms") is None:
-        return f"First seen on {moment(start)}; the log does not contain its registration."
-    return f"Registered on {moment(start)}{as_kind}."
+        text = msgid("First seen on {when}; the log does not contain its registration.")
+    else:
+        text = _REGISTERED.get(str(explanation.row.get("channel")), msgid("Registered on {when}."))
+    return explanation.language.gettext(text, when=when)
 
 
 def _activity(explanation: Explanation) -> list[str]:
     """Describe its activity, and that of others towards it, until the first severe outcome."""
-    timeline, end = explanation.timeline, explanation.action_ms
+    timeline, end, said = explanation.timeline, explanation.action_ms, explanation.language
     if timeline is None:
-        return [_totals(explanation.row)]
-    own = [_sending(explanation, timeline, end), *_other_acts(timeline, end)]
-    return [" ".join(own), _reception(timeline, end)]
+        return [_totals(explanation.row, said)]
+    own = [_sending(explanation, timeline, end), *_other_acts(timeline, end, said)]
+    return [" ".join(own), _reception(timeline, end, said)]
 
 
 def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> str:
-    sends = timeline.between("sends", None, end)
+    said, sends = explanation.language, timeline.between("sends", None, end)
     if not len(sends):
-        return "Until then it had sent nothing." if end is not None else "It sent nothing."
-    first, lasted = int(sends[0]), int(sends[-1] - sends[0])
-    wait = first - explanation.start_ms
-    decided_before = any(int(d["ts"]) < first for d in explanation.decisions)
-    after = f"after it {_start_event(explanation)}, it" if decided_before else "later it"
-    when = f"{span(wait)} {after}" if wait >= 1_000 else "At once it"
-    line = f"{when} sent {count_of(len(sends), 'message')}"
-    line += f" in {span(lasted)}" if lasted else ""
-    new = len(timeline.between("first_contacts", None, end))
+        if end is not None:
+            return said.gettext("Until then it had sent nothing.")
+        return said.gettext("It sent nothing.")
+    lasted = int(sends[-1] - sends[0])
+    line = _first_send(explanation, int(sends[0]), len(sends))
+    line += said.gettext(" in {lasted}", lasted=span(lasted, said)) if lasted else ""
     groups = len(timeline.between("group_sends", None, end))
-    if new:
-        people = count_of(new, "person", "people")
+    if new := len(timeline.between("first_contacts", None, end)):
         replied = len(timeline.between("replies", None, end))
-        answer = "none replied" if not replied else f"{number(replied)} of them replied"
-        line += f", to {people} it had never exchanged a message with; {answer}"
+        line += said.gettext(
+            ", to {people} it had never exchanged a message with; {answers}",
+            people=_count(said, "person", new),
+            answers=said.ngettext(
+                "{n} of them replied", "{n} of them replied", replied, n=number(replied)
+            )
+            if replied
+            else said.gettext("none replied"),
+        )
     elif groups < len(sends):
-        line += ", all to people it already knew"
-    line += f"; {number(groups)} went to groups" if groups else ""
+        line += said.gettext(", all to people it already knew")
+    if groups:
+        line += said.ngettext(
+            "; {n} went to groups", "; {n} went to groups", groups, n=number(groups)
+        )
     peak = busiest_minute(sends)
     if lasted > 5 * MINUTE_MS and peak > 1:
-        line += f". At its peak it sent {number(peak)} within one minute"
+        line += said.gettext(". At its peak it sent {n} within one minute", n=number(peak))
     return line + "."
+
+
+def _first_send(explanation: Explanation, first: int, sends: int) -> str:
+    """Say how long after what it began to send, and how much."""
+    said, wait = explanation.language, first - explanation.start_ms
+    messages = _count(said, "message", sends)
+    if wait < SECOND_MS:
+        return said.gettext("At once it sent {messages}", messages=messages)
+    if not any(int(d["ts"]) < first for d in explanation.decisions):
+        text = msgid("{wait} later it sent {messages}")
+    elif explanation.row.get("registered_ms") is None:
+        text = msgid("{wait} after it was first seen, it sent {messages}")
+    else:
+        text = msgid("{wait} after it registered, it sent {messages}")
+    return said.gettext(text, wait=span(wait, said), messages=messages)
 
 
 def busiest_minute(times: Times) -> int:
@@ -282,41 +363,59 @@ def busiest_minute(times: Times) -> int:
     return int((ends - np.arange(len(times))).max())
 
 
-def _other_acts(timeline: Timeline, end: int | None) -> Iterator[str]:
+def _other_acts(timeline: Timeline, end: int | None, said: Language) -> Iterator[str]:
     def count(kind: str) -> int:
         return len(timeline.between(kind, None, end))
 
     created, added = count("groups_created"), count("members_added")
     if created or added:
-        yield (
-            f"It created {count_of(created, 'group')} and added "
-            f"{count_of(added, 'member')} to groups."
+        yield said.gettext(
+            "It created {groups} and added {members} to groups.",
+            groups=_count(said, "group", created),
+            members=_count(said, "member", added),
         )
     if count("lookups"):
-        asked = count_of(timeline.looked_up, "number") if end is None else "numbers"
-        yield f"It looked up {asked} in {count_of(count('lookups'), 'request')}."
-    if count("undeliverable"):
-        yield f"{count_of(count('undeliverable'), 'message')} could not be delivered."
+        asked = said.gettext("numbers")
+        yield said.gettext(
+            "It looked up {numbers} in {requests}.",
+            numbers=_count(said, "number", timeline.looked_up) if end is None else asked,
+            requests=_count(said, "request", count("lookups")),
+        )
+    if undeliverable := count("undeliverable"):
+        yield said.gettext(
+            "{messages} could not be delivered.",
+            messages=_count(said, "message", undeliverable),
+        )
 
 
-def _reception(timeline: Timeline, end: int | None) -> str:
+def _reception(timeline: Timeline, end: int | None, said: Language) -> str:
     def count(kind: str) -> int:
         return len(timeline.between(kind, None, end))
 
     reports, blocks = count("reports"), count("blocks")
-    upto = " until then" if end is not None else ""
-    heard = f"It received {count_of(count('received'), 'message')}{upto}"
+    text = msgid("It received {messages}") if end is None else msgid(
+        "It received {messages} until then"
+    )  # fmt: skip
+    heard = said.gettext(text, messages=_count(said, "message", count("received")))
     if not reports and not blocks:
-        return f"{heard}; no one had reported or blocked it."
-    return f"{heard}, {count_of(reports, 'report')} and {count_of(blocks, 'block')}."
+        return said.gettext("{heard}; no one had reported or blocked it.", heard=heard)
+    return said.gettext(
+        "{heard}, {reports} and {blocks}.",
+        heard=heard,
+        reports=_count(said, "report", reports),
+        blocks=_count(said, "block", blocks),
+    )
 
 
-def _totals(row: dict[str, Any]) -> str:
-    return (
-        f"In all it sent {count_of(row['sends'], 'message')} and wrote first to "
-        f"{count_of(row['first_contacts'], 'person', 'people')}, of whom "
-        f"{number(row['replied_contacts'])} replied; it received "
-        f"{count_of(row['received'], 'message')} and {count_of(row['reports'], 'report')}."
+def _totals(row: dict[str, Any], said: Language) -> str:
+    return said.gettext(
+        "In all it sent {messages} and wrote first to {people}, of whom {replied} replied; it "
+        "received {received} and {reports}.",
+        messages=_count(said, "message", row["sends"]),
+        people=_count(said, "person", row["first_contacts"]),
+        replied=number(row["replied_contacts"]),
+        received=_count(said, "message", row["received"]),
+        reports=_count(said, "report", row["reports"]),
     )
 
 
@@ -324,7 +423,8 @@ def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]
     """Describe the first decision of each outcome: those before its first message, those after."""
     decisions = explanation.decisions
     if not decisions:
-        return [], ["No rule matched, and no decision was made about it."]
+        none = explanation.language.gettext("No rule matched, and no decision was made about it.")
+        return [], [none]
     first_send = 0
     if explanation.timeline is not None and len(explanation.timeline["sends"]):
         first_send = int(explanation.timeline["sends"][0])
@@ -335,8 +435,11 @@ def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]
         where = early if int(decision["ts"]) < first_send else later
         where.append(_decision_sentence(explanation, decision))
     if len(decisions) > len(first):
-        again = number(len(decisions) - len(first))
-        later.append(f"Further decisions of the same outcomes: {again}, listed below.")
+        again = explanation.language.gettext(
+            "Further decisions of the same outcomes: {n}, listed below.",
+            n=number(len(decisions) - len(first)),
+        )
+        later.append(again)
     return early, later
 
 
@@ -361,28 +464,51 @@ def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[s
 
 
 def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> str:
-    at, outcome = int(decision["ts"]), str(decision["outcome"])
-    since = explanation.start_ms
-    would = "would have been" if explanation.shadow else "was"
-    age = f", {span(at - since)} after it {_start_event(explanation)}," if at > since else ""
-    when = moment(at, since=since)
-    begin = f"{'At' if len(when) == 8 else 'On'} {when}{age}"
+    said = explanation.language
+    begin = _decision_time(explanation, int(decision["ts"]))
     if is_set_by_person(decision):
-        return f"{begin} {person_clause(decision, shadow=explanation.shadow)}."
-    line = f"{begin} it {would} {row_of(outcome).state}"
-    if decision.get("until") is not None:
-        line += f" for {span(int(decision['until']) - at)}"
-    rules = decision.get("rules") or []
-    if rules:
-        line += f" by {', '.join(rules)}"
+        clause = person_clause(decision, shadow=explanation.shadow, language=said)
+        return f"{begin} {clause}."
+    line = f"{begin} {_decision_clause(explanation, decision)}"
+    if rules := decision.get("rules") or []:
+        line += said.gettext(" by {rules}", rules=", ".join(rules))
         abouts = [
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]
-        line += f" ({'; '.join(a for a in abouts if a)})" if any(abouts) else ""
-    basis = basis_clause(decision)
-    line = f"{line}{describe_score(decision)}{'; ' if basis else ''}{basis}."
-    evidence = evidence_sentence(decision)
+        shown = "; ".join(said.isolate(about) for about in abouts if about)
+        line += f" ({shown})" if shown else ""
+    basis = basis_clause(decision, said)
+    line = f"{line}{describe_score(decision, said)}{'; ' if basis else ''}{basis}."
+    evidence = evidence_sentence(decision, said)
     return f"{line} {evidence}" if evidence else line
+
+
+def _decision_time(explanation: Explanation, at: int) -> str:
+    """Say when a decision was, and how long after the account's start."""
+    said, since = explanation.language, explanation.start_ms
+    when = moment(at, since=since, language=said)
+    if len(when) == len("14:05:24"):
+        begin = said.gettext("At {when}", when=when)
+    else:
+        begin = said.gettext("On {when}", when=when)
+    if at <= since:
+        return begin
+    if explanation.row.get("registered_ms") is None:
+        age = msgid("{begin}, {age} after it was first seen,")
+    else:
+        age = msgid("{begin}, {age} after it registered,")
+    return said.gettext(age, begin=begin, age=span(at - since, said))
+
+
+def _decision_clause(explanation: Explanation, decision: dict[str, Any]) -> str:
+    """Say what it was put under, and for how long."""
+    said, done = explanation.language, row_of(str(decision["outcome"])).state
+    would = msgid("it would have been {done}") if explanation.shadow else msgid("it was {done}")
+    line = said.gettext(would, done=said.gettext(done))
+    if decision.get("until") is None:
+        return line
+    held = span(int(decision["until"]) - int(decision["ts"]), said)
+    return line + said.gettext(" for {held}", held=held)
 
 
 def is_set_by_person(decision: dict[str, Any]) -> bool:
@@ -390,7 +516,9 @@ def is_set_by_person(decision: dict[str, Any]) -> bool:
     return decision.get("basis") == "person" and not decision.get("rules")
 
 
-def person_clause(decision: dict[str, Any], *, shadow: bool = False) -> str:
+def person_clause(
+    decision: dict[str, Any], *, shadow: bool = False, language: Language = ENGLISH
+) -> str:
     """Say in words which outcome a person set, and until when.
 
     >>> person_clause({"outcome": "restrict", "until": 1_772_625_600_000})
@@ -399,32 +527,56 @@ def person_clause(decision: dict[str, Any], *, shadow: bool = False) -> str:
     ('a person set ban, without an end', 'a person would have ended what was in force')
     """
     if decision["outcome"] == "allow":
-        return f"a person {'would have ' if shadow else ''}ended what was in force"
-    done = "would have set" if shadow else "set"
-    until = decision.get("until")
-    ends = ", without an end" if until is None else f" until {moment(int(until))}"
-    return f"a person {done} {decision['outcome']}{ends}"
+        if shadow:
+            return language.gettext("a person would have ended what was in force")
+        return language.gettext("a person ended what was in force")
+    outcome, until = str(decision["outcome"]), decision.get("until")
+    if language is not ENGLISH:
+        outcome = language.gettext(row_of(outcome).state)
+    if until is None:
+        text = (
+            msgid("a person would have set {outcome}, without an end")
+            if shadow
+            else msgid("a person set {outcome}, without an end")
+        )
+        return language.gettext(text, outcome=outcome)
+    text = (
+        msgid("a person would have set {outcome} until {when}")
+        if shadow
+        else msgid("a person set {outcome} until {when}")
+    )
+    return language.gettext(text, outcome=outcome, when=moment(int(until), language=language))
 
 
-def _start_event(explanation: Explanation) -> str:
-    return "was first seen" if explanation.row.get("registered_ms") is None else "registered"
+_REFUSED = {
+    False: msgids("{n} of its events was refused", "{n} of its events were refused"),
+    True: msgids(
+        "{n} of its events would have been refused", "{n} of its events would have been refused"
+    ),
+}
+"""By whether the run was in shadow."""
 
 
 def _afterwards(explanation: Explanation) -> str:
-    timeline, at = explanation.timeline, explanation.action_ms
+    timeline, at, said = explanation.timeline, explanation.action_ms, explanation.language
     refused = int(explanation.row.get("refused") or 0)
+    lost = said.ngettext(*_REFUSED[explanation.shadow], refused, n=number(refused))
     if at is None or timeline is None:
-        were = "would have been" if explanation.shadow else "were"
-        events = count_of(refused, "of its events", "of its events")
-        return f"{events} {were} refused." if refused else ""
+        return f"{lost}." if refused else ""
     sends = len(timeline.between("sends", at + 1, None))
-    action = "sent" if explanation.shadow else "tried to send"
-    line = f"After that it {action} {count_of(sends, 'more message', 'more messages')}"
-    if refused:
-        would = "would have been" if explanation.shadow else "were"
-        line += f"; {number(refused)} of its events {would} refused"
-    reports = len(timeline.between("reports", at + 1, None))
-    return line + (f"; {count_of(reports, 'report')} followed" if reports else "") + "."
+    action = msgid("After that it sent {messages}")
+    if not explanation.shadow:
+        action = msgid("After that it tried to send {messages}")
+    line = said.gettext(action, messages=_count(said, "more message", sends))
+    line += f"; {lost}" if refused else ""
+    if reports := len(timeline.between("reports", at + 1, None)):
+        line += said.ngettext(
+            "; {reports} followed",
+            "; {reports} followed",
+            reports,
+            reports=_count(said, "report", reports),
+        )
+    return line + "."
 
 
 def decisions_table(explanation: Explanation, limit: int) -> Table:

@@ -22,9 +22,11 @@ import numpy as np
 
 from wavebreak.errors import PolicyError
 from wavebreak.features.account_features import ACCOUNT_FEATURES, EVIDENCE_FEATURES
+from wavebreak.features.descriptions import describe_feature
 from wavebreak.features.feature import Feature, WindowedCount
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
 from wavebreak.features.message_features import MESSAGE_FEATURES
+from wavebreak.languages import ENGLISH, Language
 from wavebreak.schema.coverage import Profile
 
 SCORES: tuple[F, ...] = (
@@ -108,14 +110,14 @@ def get_feature(name: str) -> Feature:
     return FEATURES[INDEX[name]]
 
 
-def describe(name: str) -> str:
+def describe(name: str, language: Language = ENGLISH) -> str:
     """Return what a feature says, by its name or a former one; "" for a name that is none's.
 
     >>> describe("standing"), describe("not_a_feature")
     ('What is in force now, from 0 (allow) to 6 (ban).', '')
     """
     index = INDEX.get(current_name(name))
-    return "" if index is None else FEATURES[index].description
+    return "" if index is None else describe_feature(NAMES[index], language)
 
 
 def covered_features(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:

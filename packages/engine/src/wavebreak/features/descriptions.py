@@ -7,15 +7,19 @@ whoever reads a page with the value on it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+
+from wavebreak.languages import ENGLISH, Language, msgid
 
 _WINDOWS = {
-    "15s": "in 15 seconds",
-    "5m": "in five minutes",
-    "1h": "in an hour",
-    "1d": "in a day",
-    "7d": "in seven days",
-    "32": "of the last 32",
+    "15s": (msgid("in 15 seconds"), msgid("{title} in 15 s")),
+    "5m": (msgid("in five minutes"), msgid("{title} in 5 min")),
+    "1h": (msgid("in an hour"), msgid("{title} in 1 h")),
+    "1d": (msgid("in a day"), msgid("{title} in 1 d")),
+    "7d": (msgid("in seven days"), msgid("{title} in 7 d")),
+    "32": (msgid("of the last 32"), msgid("{title}, last 32")),
 }
+"""What a sentence says of a window, and a title."""
 _WINDOW = re.compile(rf"_({'|'.join(_WINDOWS)})$")
 
 _STRANGERS = "people whom it did not know and wrote to first"
@@ -308,10 +312,37 @@ TITLES: dict[str, str] = {
     "registration_score": "score at registration",
 }
 """By the name without its window, where the name itself is not plain English."""
-_SHORT = {"s": "s", "m": "min", "h": "h", "d": "d"}
+
+BARE_UNITS = ("", "0 or 1", "code", "ratio", "correlation", "probability", "share")
+"""Units that are not said beside a value."""
 
 
-def feature_title(name: str) -> str:
+def title_texts(names: Iterable[str]) -> Iterator[str]:
+    """Yield the titles of features without their windows."""
+    yield from dict.fromkeys(_stem_title(_split(name)[0]) for name in names)
+
+
+def unit_forms(unit: str) -> tuple[str, str]:
+    """Return a count in a unit, of one and of many; units that are no nouns stay.
+
+    >>> unit_forms("messages"), unit_forms("log2 ms")
+    (('{n} message', '{n} messages'), ('{n} log2 ms', '{n} log2 ms'))
+    """
+    one = {"approaches": "approach"}.get(unit, unit.removesuffix("s")) if unit.isalpha() else unit
+    return f"{{n}} {one}", f"{{n}} {unit}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return a feature's name without its window, and the window ("": none)."""
+    window = _WINDOW.search(name)
+    return (name[: window.start()], window[1]) if window else (name, "")
+
+
+def _stem_title(stem: str) -> str:
+    return TITLES.get(stem) or stem.removesuffix("_s").replace("_", " ")
+
+
+def feature_title(name: str, language: Language = ENGLISH) -> str:
     """Return a feature's name in words, with its window; of a name that is no feature's, too.
 
     >>> feature_title("first_contacts_1h"), feature_title("gap_sd"), feature_title("age_s")
@@ -319,19 +350,12 @@ def feature_title(name: str) -> str:
     >>> feature_title("typed_share_32")
     'typed texts, last 32'
     """
-    window = _WINDOW.search(name)
-    stem = name[: window.start()] if window else name
-    title = TITLES.get(stem) or stem.removesuffix("_s").replace("_", " ")
-    if window is None:
-        return title
-    length = window[1]
-    return (
-        f"{title}, last {length}" if length.isdigit()
-        else f"{title} in {length[:-1]} {_SHORT[length[-1]]}"
-    )  # fmt: skip
+    stem, window = _split(name)
+    title = language.gettext(_stem_title(stem))
+    return language.gettext(_WINDOWS[window][1], title=title) if window else title
 
 
-def describe_feature(name: str) -> str:
+def describe_feature(name: str, language: Language = ENGLISH) -> str:
     """Return what a feature says, in a sentence.
 
     Raises KeyError for a name that is no feature's.
@@ -341,7 +365,6 @@ def describe_feature(name: str) -> str:
     >>> describe_feature("media_share_32")
     'How many of the last 32 messages carry a picture, a film or a file.'
     """
-    window = _WINDOW.search(name)
-    return DESCRIPTIONS[name[: window.start()] if window else name].format(
-        window=_WINDOWS[window[1]] if window else ""
-    )
+    stem, window = _split(name)
+    during = language.gettext(_WINDOWS[window][0]) if window else ""
+    return language.gettext(DESCRIPTIONS[stem], window=during)

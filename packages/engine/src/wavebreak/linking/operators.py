@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import msgspec
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.sequential_tests import greatest_complaint_value, reply_value
+from wavebreak.languages import ENGLISH, Language
 from wavebreak.linking.edges import Kind
 
 _SUMMED: Final = 65_535
@@ -24,7 +26,8 @@ SENTENCES: Final = {
     Kind.SENDERS: "were on one network that hardly anybody but such senders used",
     Kind.RING: "chat with each other, in a circle of such senders",
 }
-"""What an edge rests on, in words."""
+"""What an edge rests on, in words; the only number in one is how often."""
+_NUMBER = re.compile(r"\d+")
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -124,3 +127,17 @@ def edge_evidence(counts: Sequence[int]) -> tuple[str, ...]:
     ('wrote first to 4 of the same strangers', 'used one device')
     """
     return tuple(SENTENCES[Kind(k)].format(n=n) for k, n in enumerate(counts) if n)
+
+
+def evidence_words(evidence: Sequence[str], language: Language = ENGLISH) -> str:
+    """Return what an edge rests on in a language: an operator holds it in English.
+
+    >>> evidence_words(("wrote first to 4 of the same strangers", "used one device"))
+    'wrote first to 4 of the same strangers; used one device'
+    """
+    said = []
+    for sentence in evidence:
+        number = _NUMBER.search(sentence)
+        n = number[0] if number else ""
+        said.append(language.gettext(sentence.replace(n, "{n}") if n else sentence).format(n=n))
+    return "; ".join(said)

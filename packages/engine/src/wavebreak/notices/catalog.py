@@ -14,17 +14,31 @@ from typing import Any
 
 from wavebreak import config
 from wavebreak.extras import LazyModule
+from wavebreak.features.catalog import FEATURES, NAMES
+from wavebreak.features.descriptions import BARE_UNITS, DESCRIPTIONS, title_texts, unit_forms
 from wavebreak.languages import CATALOGS, DOMAIN, SOURCE_LANGUAGE, read_catalog
+from wavebreak.linking.operators import SENTENCES
 from wavebreak.notices.platform import FILE as PLATFORM
 from wavebreak.notices.rule_texts import load_rule_texts
+from wavebreak.outcomes import TABLE as OUTCOMES
+from wavebreak.schema.events import CHANNELS, LANES
 
 _messages, _extract = LazyModule("babel.messages"), LazyModule("babel.messages.extract")
 _files = LazyModule("babel.messages.pofile")
 PACKAGE = Path(__file__).resolve().parent
+_SOURCES = (
+    "notices/*.py",
+    "explain/narrative.py",
+    "features/descriptions.py",
+    "model/shap.py",
+    "reports/tables.py",
+)
+"""Modules with texts; those of tables that others read come from the tables."""
 _KEYWORDS = {
     "_": None,
     "gettext": None,
     "msgid": None,
+    "msgids": (1, 2),
     "ngettext": (1, 2),
     "pgettext": ((1, "c"), 2),
 }
@@ -39,6 +53,23 @@ def table_texts() -> Iterator[tuple[str, str]]:
         yield from texts_of(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
     named = config.read_toml(config.resolve_path(PLATFORM))
     yield from texts_of("platform", {field: named[field] for field in ("name", "contact", "terms")})
+
+
+def source_paths() -> list[Path]:
+    """Return the modules whose calls mark texts; those of this module are examples."""
+    every = sorted(path for each in _SOURCES for path in PACKAGE.parent.glob(each))
+    return [path for path in every if path != Path(__file__).resolve()]
+
+
+def measure_texts() -> Iterator[str | tuple[str, str]]:
+    """Yield what measures are called, their sentences and values, outcomes, and what ties say."""
+    yield from DESCRIPTIONS.values()
+    yield from title_texts(NAMES)
+    units = dict.fromkeys(feature.unit for feature in FEATURES)
+    yield from (unit_forms(unit) for unit in units if unit not in BARE_UNITS)
+    yield from (word.replace("_", " ") for word in (*CHANNELS, *LANES))
+    yield from (text for row in OUTCOMES for text in (row.name, row.state))
+    yield from SENTENCES.values()
 
 
 def texts_of(context: str, texts: Any) -> Iterator[tuple[str, str]]:
@@ -74,14 +105,12 @@ def extract_catalog() -> Any:
     True
     """
     found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
-    for path in sorted(PACKAGE.glob("*.py")):
-        # The texts of this module are examples.
-        if path != Path(__file__).resolve():
-            with path.open("rb") as source:
-                for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
-                    found.add(message, context=context)
-    for text in load_rule_texts().messages():
-        found.add(text)
+    for path in source_paths():
+        with path.open("rb") as source:
+            for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
+                found.add(message, context=context)
+    for message in (*load_rule_texts().messages(), *measure_texts()):
+        found.add(message)
     for context, text in table_texts():
         found.add(text, context=context)
     return found

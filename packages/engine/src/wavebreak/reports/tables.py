@@ -18,10 +18,16 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak.languages import ENGLISH, Language, msgids
 
 _HIDDEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _UNSAFE, _UNSAFE_LINE = re.compile(f"[{_HIDDEN}]"), re.compile(f"[{_HIDDEN}\t\n]")
-_UNITS_MS = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", SECOND_MS))
+_UNITS_MS = (
+    (msgids("{n} d", "{n} d"), DAY_MS),
+    (msgids("{n} h", "{n} h"), HOUR_MS),
+    (msgids("{n} min", "{n} min"), MINUTE_MS),
+    (msgids("{n} s", "{n} s"), SECOND_MS),
+)
 
 
 def visible(text: str, *, line: bool = False) -> str:
@@ -93,7 +99,7 @@ def interval(low: float, high: float) -> str:
     return f"{percent(low).removesuffix(' %')}–{percent(high)}"
 
 
-def span(ms: float | None) -> str:
+def span(ms: float | None, language: Language = ENGLISH) -> str:
     """Format a duration in milliseconds by its two largest units.
 
     >>> span(194_000), span(90_000_000), span(14_000), span(850), span(60_000), span(None)
@@ -102,16 +108,21 @@ def span(ms: float | None) -> str:
     if ms is None or ms != ms:
         return "–"
     if ms < 10_000:
-        return f"{ms / 1000:.2f}".rstrip("0").rstrip(".") + " s"
+        seconds = f"{ms / 1000:.2f}".rstrip("0").rstrip(".")
+        # A fraction has the form of many.
+        n = int(seconds) if seconds.isdigit() else 3
+        return language.ngettext(*_UNITS_MS[-1][0], n, n=seconds)
     rest = round(ms / 1000) * 1000
     parts: list[str] = []
     for unit, size in _UNITS_MS:
         count, rest = divmod(rest, size)
         if count:
-            parts.append(f"{count} {unit}")
+            parts.append(language.ngettext(*unit, count, n=count))
         if len(parts) == 2 or (parts and not count):
             break
-    return " ".join(parts)
+    if len(parts) == 2:
+        return language.gettext("{larger} {smaller}", larger=parts[0], smaller=parts[1])
+    return "".join(parts)
 
 
 def brief(ms: float | None) -> str:
@@ -123,10 +134,10 @@ def brief(ms: float | None) -> str:
     if ms is None or ms != ms:
         return "–"
     unit, size = next((u for u in _UNITS_MS if ms >= u[1]), _UNITS_MS[-1])
-    return f"{number(round(ms / size, 1))} {unit}"
+    return unit[0].format(n=number(round(ms / size, 1)))
 
 
-def moment(ms: int, *, since: int | None = None) -> str:
+def moment(ms: int, *, since: int | None = None, language: Language = ENGLISH) -> str:
     """Format an instant in UTC; only the time where it is on the day of `since`.
 
     >>> moment(1_772_373_730_000)
@@ -137,7 +148,9 @@ def moment(ms: int, *, since: int | None = None) -> str:
     at = datetime.fromtimestamp(ms / 1000, UTC)
     if since is not None and datetime.fromtimestamp(since / 1000, UTC).date() == at.date():
         return f"{at:%H:%M:%S}"
-    return f"{at.day} {at:%B %Y, %H:%M:%S} UTC"
+    # The day in English needs no Babel, which an installation may lack.
+    day = f"{at.day} {at:%B %Y}" if language is ENGLISH else language.format_day(ms)
+    return f"{day}, {at:%H:%M:%S} UTC"
 
 
 def stamp(ms: int | None) -> str:

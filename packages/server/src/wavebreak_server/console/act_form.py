@@ -23,6 +23,12 @@ def act_form(console: Console) -> dict[str, Any]:
     }
 
 
+def effect_of(console: Console, applied: acts.AppliedAct) -> str:
+    """Return what an act changed, and what it did not."""
+    enforced = console.ask(lambda engine: engine.enforce)
+    return acts.effect_words(applied.act, enforced=enforced)
+
+
 def reason_for(request: HttpRequest, act: acts.Act) -> str:
     """Return the reason of a form that acts on one account; a benign verdict may go without one."""
     if act.verdict == "benign" and not request.POST.get("reason", "").strip():

@@ -86,6 +86,9 @@ class PluginHooks(Protocol):
     def party_panel(self, request: HttpRequest, names: Sequence[str]) -> str:
         """Return the HTML that the page of a firm shows, by its name and those of its owners."""
 
+    def waiting_panel(self, request: HttpRequest) -> str:
+        """Return the HTML that the overview shows of what waits for the person."""
+
     def demo_tasks(self) -> list[DemoTask]:
         """Return background tasks that show something in a demonstration."""
 
@@ -136,6 +139,12 @@ def account_panels(request: HttpRequest, accounts: str | Sequence[str]) -> SafeS
 def party_panels(request: HttpRequest, names: Sequence[str]) -> SafeString:
     """Return what plug-ins show on the page of a firm, by its name and those of its owners."""
     panels = (_hooks(plugin).party_panel(request, names) for plugin in installed_plugins())
+    return mark_safe("".join(panels))  # noqa: S308 - each plug-in renders a template
+
+
+def waiting_panels(request: HttpRequest) -> SafeString:
+    """Return what plug-ins show on the overview of what waits for the person."""
+    panels = (_hooks(plugin).waiting_panel(request) for plugin in installed_plugins())
     return mark_safe("".join(panels))  # noqa: S308 - each plug-in renders a template
 
 

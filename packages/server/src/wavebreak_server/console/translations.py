@@ -38,7 +38,7 @@ COOKIE, PARAMETER = "wavebreak_language", "language"
 """Where a browser says which language was chosen on the page that signs in."""
 CONSOLE = Path(__file__).resolve().parent
 CATALOGS = CONSOLE / "locale"
-_PYTHON = {"translate": None, "translate_count": (1, 2), "msgid": None}
+_PYTHON = {"translate": None, "translate_count": (1, 2), "msgid": None, "msgids": (1, 2)}
 _TEMPLATE = {"_": None, "gettext": None, "ngettext": (1, 2)}
 _CODES: tuple[tuple[str, ...], ...] = (
     ("registration", "messaging", "feedback", "review"),

@@ -8,9 +8,10 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from wavebreak.languages import get_language, msgid
+from wavebreak.languages import SOURCE_LANGUAGE, get_language, msgid
+from wavebreak_cases.pages.files import report_words
 from wavebreak_server.console.templatetags.console import moment
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
 
@@ -64,6 +65,17 @@ def in_words(name: str) -> str:
     'test purchase'
     """
     return translate(str(name).replace("_", " "))
+
+
+@register.filter
+def custody(sentence: str) -> str:
+    """Return what a line of custody says, which is recorded in English.
+
+    >>> custody("taken in: upload")
+    'taken in: upload'
+    """
+    language = page_language().code
+    return sentence if language == SOURCE_LANGUAGE else report_words(language).custody(sentence)
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.utils.safestring import SafeString
 from wavebreak.durations import duration_seconds
 from wavebreak.explain.narrative import format_value
 from wavebreak.languages import SOURCE_LANGUAGE, msgid
+from wavebreak.linking.operators import evidence_words
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
 from wavebreak_server.console import plugins
@@ -77,7 +79,17 @@ def ago(ms: int | None) -> SafeString | str:
 @register.filter
 def duration(ms: float | None) -> str:
     """Return a duration (ms) in words."""
-    return "–" if ms is None else span(ms)
+    return "–" if ms is None else span(ms, page_language())
+
+
+@register.filter
+def tie_words(evidence: Sequence[str]) -> str:
+    """Return what a tie between two accounts rests on.
+
+    >>> tie_words(("used one device",))
+    'used one device'
+    """
+    return evidence_words(evidence, page_language())
 
 
 @register.filter
@@ -168,13 +180,13 @@ def hold_words(hold: str) -> str:
 @register.filter
 def feature_value(value: float | None, name: str) -> str:
     """Return a feature's value with its unit."""
-    return format_value(name, value)
+    return format_value(name, value, language=page_language())
 
 
 @register.filter
 def percent(share: float | None) -> str:
     """Return a share as a percentage."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else page_language().gettext("{n} %", n=f"{100 * share:.1f}")
 
 
 @register.filter
@@ -210,6 +222,12 @@ def at(mapping: Any, key: Any) -> Any:
 def account_panels(context: Any, accounts: Any) -> SafeString:
     """Return what plug-ins show on the page of an account, or of an operator's accounts."""
     return plugins.account_panels(context["request"], accounts)
+
+
+@register.simple_tag(takes_context=True)
+def waiting_panels(context: Any) -> SafeString:
+    """Return what plug-ins show of what waits for the person."""
+    return plugins.waiting_panels(context["request"])
 
 
 @register.simple_tag(takes_context=True)

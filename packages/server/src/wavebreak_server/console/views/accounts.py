@@ -11,7 +11,7 @@ from django.urls import reverse
 from wavebreak.errors import EventError
 from wavebreak.outcomes import ABOVE_ALLOW, row_of
 from wavebreak.schema.events import AccountRegistered
-from wavebreak_server.console.act_form import act_form, reason_for
+from wavebreak_server.console.act_form import act_form, effect_of, reason_for
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -117,7 +117,8 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
     read = account_facts.account_events(account)
     decisions = stories.shown_decisions(account, blind=blind)
     marks = [
-        {"x": d["ts"], "label": d["outcome"], "color": row_of(d["outcome"]).tone} for d in decisions
+        {"x": d["ts"], "label": translate(d["outcome"]), "color": row_of(d["outcome"]).tone}
+        for d in decisions
     ]
     found = account_facts.timeline(account, read) | {
         "marks": marks,
@@ -198,11 +199,7 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     else:
         say(
             request,
-            translate(
-                "{words}: {outcome} is in force now.",
-                words=wanted.shown,
-                outcome=translate(applied.act.outcome),
-            ),
+            f"{wanted.shown}: {effect_of(console, applied)}",
         )
     return redirect("account", account)
 
@@ -213,7 +210,9 @@ def undo(request: HttpRequest, act_id: int) -> HttpResponse:
     console = console_of(request)
     found = acts.find_act(act_id)
     note = acts.undo(console, found, reason_of(request))
-    (warn if note else say)(
-        request, translate("Undone: {note}.", note=note) if note else translate("Undone.")
+    before = translate(str(found.before))
+    done = translate(
+        "Undone: {outcome} is in force again. The act stays on record.", outcome=before
     )
+    (warn if note else say)(request, translate("Undone: {note}.", note=note) if note else done)
     return redirect(reverse("account", args=[found.account]))

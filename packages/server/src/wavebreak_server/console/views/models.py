@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from wavebreak.errors import ModelError
-from wavebreak.features.catalog import get_feature
+from wavebreak.features.catalog import describe
 from wavebreak.features.descriptions import feature_title
 from wavebreak.languages import msgid
 from wavebreak.model import load, storage
@@ -47,7 +47,7 @@ from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20
 TRAINING_NAMES = {
@@ -279,8 +279,8 @@ def _features(version: ModelVersion, champion: Path | None) -> list[dict[str, An
     return [
         {
             "name": name,
-            "title": feature_title(name),
-            "meaning": get_feature(name).description,
+            "title": feature_title(name, page_language()),
+            "meaning": describe(name, page_language()),
             "champion": other.get(name),
             "challenger": challenger.get(name),
         }

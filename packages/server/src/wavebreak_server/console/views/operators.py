@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from wavebreak.linking import Operator
+from wavebreak.linking.operators import evidence_words
 from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console.act_form import act_form
 from wavebreak_server.console.pages import Console, console_of, csv_response, page, show
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts.service import outcome_in_force
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 SHOWN = 200
 
@@ -88,7 +89,7 @@ def graph(request: HttpRequest, operator_id: str) -> HttpResponse:
             "source": e.accounts[0],
             "target": e.accounts[-1],
             "weight": e.weight,
-            "label": "; ".join(e.evidence),
+            "label": evidence_words(e.evidence, page_language()),
         }
         for e in found.edges
     ]

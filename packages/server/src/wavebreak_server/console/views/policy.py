@@ -151,7 +151,7 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     counted = rule_statistics.hits_over_time(console, rule_id)
     chart = {
         "x": [at // 1000 for at, _ in counted],
-        "series": [{"label": "accounts", "values": [n for _, n in counted]}],
+        "series": [{"label": translate("accounts"), "values": [n for _, n in counted]}],
     } if counted else {}  # fmt: skip
     return show(
         request,

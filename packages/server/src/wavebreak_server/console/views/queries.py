@@ -23,7 +23,7 @@ from wavebreak_server.console.pages import (
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.queries import service as queries
 from wavebreak_server.slices.queries.service import Criteria, Found
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 SHOWN = 100
 ROWS = 3
@@ -52,7 +52,7 @@ def query(request: HttpRequest) -> HttpResponse:
         typed=_typed(request),
         found=found,
         rows=found.rows[:SHOWN] if found else [],
-        titles=[feature_title(m.feature) for m in criteria.measures],
+        titles=[feature_title(m.feature, page_language()) for m in criteria.measures],
         problem=problem,
         outcomes=BY_RANK,
         rules=[rule.id for rule in console.service.responder.policy.rules],

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
 from wavebreak.languages import msgid
-from wavebreak_server.console.act_form import act_form, reason_for
+from wavebreak_server.console.act_form import act_form, effect_of, reason_for
 from wavebreak_server.console.pages import (
     MAX_REASON,
     PAGE_SIZE,
@@ -261,10 +261,8 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     if applied and applied.fault:
         warn(request, applied.fault)
     elif applied:
-        done = translate(
-            "{outcome}. To undo it, follow the link.", outcome=translate(applied.act.outcome)
-        )
-        say_of_account(request, found.account, done)
+        undo = translate("To undo it, follow the link.")
+        say_of_account(request, found.account, f"{effect_of(console, applied)} {undo}")
     elif found.golden:
         say(request, _agreed(found, act.verdict))
     else:
@@ -465,7 +463,14 @@ def bulk(request: HttpRequest) -> HttpResponse:
             ),
         )
     else:
-        say(request, translate("{words}: {done} accounts.", words=act.shown, done=batch.done))
+        said = translate_count(
+            "{words}: {n} account. It has a decision and an appeal of its own.",
+            "{words}: {n} accounts. Each has a decision and an appeal of its own.",
+            batch.done,
+            words=act.shown,
+        )
+        undo = translate("All can be undone in one act, below.")
+        say(request, f"{said} {undo}")
     for names, why in (
         (
             left.decided,
@@ -511,7 +516,12 @@ def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
             fix=translate("see the list of batches"),
         )
     undone, left = acts.undo_batch(console, found, reason_of(request))
-    say(request, translate("Undone: {undone} accounts.", undone=undone))
+    said = translate_count(
+        "Undone: {n} account has what was in force before.",
+        "Undone: {n} accounts have what was in force before.",
+        undone,
+    )
+    say(request, f"{said} {translate('The acts stay on record.')}")
     if left:
         warn(
             request,

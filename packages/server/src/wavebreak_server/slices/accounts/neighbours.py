@@ -147,7 +147,7 @@ class Membership(NamedTuple):
 
     operator: Operator
     others: int
-    ties: list[tuple[str, str, int]]
+    ties: list[tuple[str, tuple[str, ...], int]]
 
 
 def operators_of(acting: ActingUser, accounts: Sequence[str]) -> dict[str, Operator]:
@@ -164,7 +164,6 @@ def membership(acting: ActingUser, account: str) -> Membership | None:
         return None
     own = [e for e in operator.edges if account in e.accounts][:SHOWN]
     ties = [
-        (next((a for a in e.accounts if a != account), account), "; ".join(e.evidence), e.weight)
-        for e in own
+        (next((a for a in e.accounts if a != account), account), e.evidence, e.weight) for e in own
     ]
     return Membership(operator, len(operator.accounts) - 1, ties)

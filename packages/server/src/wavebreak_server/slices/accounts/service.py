@@ -22,6 +22,7 @@ from wavebreak.engine import Engine
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
+from wavebreak.languages import Language, msgid
 from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
@@ -41,7 +42,7 @@ from wavebreak_server.storage.models import (
     LedgerOpening,
     LogBatch,
 )
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0
@@ -49,24 +50,24 @@ SHOWN_DECISIONS = 100
 TIMELINE_BATCHES = 4_000
 TIMELINE_EVENTS = 3_000_000
 LANES = {
-    "message.sent": "sent",
-    "typing.started": "typed",
-    "contact.looked_up": "looked up",
-    "user.reported": "reports made",
-    "user.blocked": "blocks made",
-    "group.created": "groups made",
-    "group.member_added": "members added",
-    "session.started": "sessions",
-    "challenge.passed": "challenges passed",
-    "challenge.failed": "challenges failed",
-    "label.assigned": "labels",
-    "call.started": "calls made",
+    "message.sent": msgid("sent"),
+    "typing.started": msgid("typed"),
+    "contact.looked_up": msgid("looked up"),
+    "user.reported": msgid("reports made"),
+    "user.blocked": msgid("blocks made"),
+    "group.created": msgid("groups made"),
+    "group.member_added": msgid("members added"),
+    "session.started": msgid("sessions"),
+    "challenge.passed": msgid("challenges passed"),
+    "challenge.failed": msgid("challenges failed"),
+    "label.assigned": msgid("labels"),
+    "call.started": msgid("calls made"),
 }
 AIMED = {
-    "message.sent": "received",
-    "user.reported": "reported by",
-    "user.blocked": "blocked by",
-    "call.started": "called by",
+    "message.sent": msgid("received"),
+    "user.reported": msgid("reported by"),
+    "user.blocked": msgid("blocked by"),
+    "call.started": msgid("called by"),
 }
 KEY_FEATURES = (
     "age_s", "stranger_contacts", "stranger_answers", "stranger_complaints",
@@ -111,22 +112,22 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not decision:
         return {}
-    rules = rule_abouts()
+    rules, language = rule_abouts(), page_language()
     reasons = [
         {
             "feature": r["feature"],
-            "title": feature_title(r["feature"]),
-            "meaning": describe(r["feature"]),
-            "value": narrative.format_value(r["feature"], r.get("value")),
+            "title": feature_title(r["feature"], language),
+            "meaning": describe(r["feature"], language),
+            "value": narrative.format_value(r["feature"], r.get("value"), language=language),
             "direction": "" if r.get("contribution") is None
-            else describe_direction(r["contribution"], r.get("value")),
+            else describe_direction(r["contribution"], r.get("value"), language),
         }
         for r in decision.get("reasons") or ()
     ]  # fmt: skip
     return dict(decision) | {
-        "sentence": narrative.evidence_sentence(dict(decision)),
-        "basis_words": narrative.basis_clause(dict(decision)),
-        "score_words": narrative.describe_score(dict(decision)),
+        "sentence": narrative.evidence_sentence(dict(decision), language),
+        "basis_words": narrative.basis_clause(dict(decision), language),
+        "score_words": narrative.describe_score(dict(decision), language),
         "reasons": reasons,
         "rules": [{"id": r, "about": rules.get(r, "")} for r in decision.get("rules") or ()],
         "refuses": row_of(decision["outcome"]).refusal_words,
@@ -145,7 +146,9 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
     A `blind` page leaves out what people decided.
     """
     state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
-    facts: dict[str, Any] = acting.ask(lambda engine: _facts(engine, account))
+    # The engine's thread renders no page: it has no language of its own.
+    language = page_language()
+    facts: dict[str, Any] = acting.ask(lambda engine: _facts(engine, account, language))
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     decisions = [
         decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
@@ -177,7 +180,7 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
     }  # fmt: skip
 
 
-def _facts(engine: Engine, account: str) -> dict[str, Any]:
+def _facts(engine: Engine, account: str, language: Language) -> dict[str, Any]:
     """Read an account's counts and features on the engine's thread."""
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     row = engine.core.row_of(slot)
@@ -189,11 +192,11 @@ def _facts(engine: Engine, account: str) -> dict[str, Any]:
         "last_seen_ms": int(row["clock"]) * 1000,
         "sends": int(row["sends"]),
         "received": int(row["received"]),
-        "strips": _strips(engine, slot),
+        "strips": _strips(engine, slot, language),
     }
 
 
-def _strips(engine: Engine, slot: int) -> list[Strip]:
+def _strips(engine: Engine, slot: int, language: Language) -> list[Strip]:
     values = np.array(engine.core.values_of(slot), np.float64)
     population = _sample(engine)
     strips = []
@@ -208,9 +211,9 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
         strips.append(
             Strip(
                 feature.name,
-                feature_title(feature.name),
-                feature.description,
-                narrative.format_value(feature.name, None if missing else value),
+                feature_title(feature.name, language),
+                describe(feature.name, language),
+                narrative.format_value(feature.name, None if missing else value, language=language),
                 share,
                 feature.name in KEY_FEATURES,
             )
@@ -341,7 +344,11 @@ def timeline(account: str, read: AccountEvents) -> dict[str, Any]:
             reports.append({"ts": int(event["ts"]), "by": event["account"], "what": name})
     order = [*LANES.values(), *AIMED.values()]
     return {
-        "lanes": [{"label": name, "times": sorted(lanes[name])} for name in order if name in lanes],
+        "lanes": [
+            {"label": translate(name), "times": sorted(lanes[name])}
+            for name in order
+            if name in lanes
+        ],
         "reports": sorted(reports, key=lambda r: -r["ts"])[:50],
         "complete": read.complete,
     }
@@ -366,7 +373,7 @@ def ledger_entries(account: str) -> Iterator[dict[str, Any]]:
             "position": position,
             "kind": entry["kind"],
             "at": entry["at"],
-            "says": ", ".join(str(value) for value in said if value),
+            "says": ", ".join(translate(str(value)) for value in said if value),
         }
 
 

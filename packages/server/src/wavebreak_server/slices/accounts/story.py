@@ -14,13 +14,16 @@ from wavebreak.engine import Engine
 from wavebreak.engine.accounts_table import account_row
 from wavebreak.explain.collect import Explanation, timeline_of_events
 from wavebreak.explain.narrative import status_sentence, story_paragraphs
+from wavebreak.languages import msgid
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts.service import AccountEvents, newest_decisions
 from wavebreak_server.slices.users.acting_user import ActingUser
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 _BY_PEOPLE = ("person", "challenge")
-GAP = "Only the newest part of the log was read: it does not reach back to the account's begin."
+GAP = msgid(
+    "Only the newest part of the log was read: it does not reach back to the account's begin."
+)
 
 
 def story(
@@ -44,7 +47,8 @@ def story(
         raise ApiError(
             404, translate("the log has no such account"), fix=translate("search for it")
         )
-    row, rules, enforce = told
+    row, abouts, enforce = told
+    rules = {rule: {"about": translate(about)} for rule, about in abouts.items()}
     if blind:
         # A person may have been the first who restricted it.
         row |= {"first_action_ms": None, "refused": 0}
@@ -53,10 +57,11 @@ def story(
     if read is not None and read.complete:
         timeline = timeline_of_events(read.events, account)
     elif read is not None:
-        gap = GAP
+        gap = translate(GAP)
     explanation = Explanation(
         run_dir=Path(), account=account, row=row, decisions=decisions, rules=rules, actions={},
         mode="enforce" if enforce else "shadow", timeline=timeline, gap=gap,
+        language=page_language(),
     )  # fmt: skip
     paragraphs = story_paragraphs(explanation)
     return paragraphs if blind else [status_sentence(explanation), *paragraphs]
@@ -68,11 +73,9 @@ def shown_decisions(account: str, *, blind: bool) -> list[dict[str, Any]]:
     return [d for d in decisions if not blind or d.get("basis") not in _BY_PEOPLE]
 
 
-def _read(
-    engine: Engine, account: str
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], bool] | None:
+def _read(engine: Engine, account: str) -> tuple[dict[str, Any], dict[str, str], bool] | None:
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     if not 0 <= slot < engine.core.accounts or not engine.core.row_of(slot)["first_seen"]:
         return None
-    rules = {rule.id: {"about": rule.about} for rule in engine.policy.rules}
-    return account_row(engine, slot), rules, engine.enforce
+    abouts = {rule.id: rule.about for rule in engine.policy.rules}
+    return account_row(engine, slot), abouts, engine.enforce

@@ -21,7 +21,8 @@ from django.db.models import F
 from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.languages import msgid
 from wavebreak.ledger.entries import AppealEntry
-from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, SETTABLE
+from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, REFUSING, SETTABLE, row_of
+from wavebreak.reports.tables import stamp
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import padded_reason
 from wavebreak_server.slices.acts import actions
@@ -312,6 +313,36 @@ def without_effect(act: Act, made: PersonAct) -> str:
         "Sources)."
     )
     return f"{said} {look}"
+
+
+def effect_words(made: PersonAct, *, enforced: bool) -> str:
+    """Return what an act changed, and what it did not, for the person who did it.
+
+    >>> made = PersonAct(before="limit", outcome="ban")
+    >>> effect_words(made, enforced=True)
+    'ban is in force now (before: limit): every act is refused. What was delivered stays.'
+    >>> effect_words(made, enforced=False).rpartition(": ")[2]
+    'it refuses nothing.'
+    """
+    outcome, row = str(made.outcome), row_of(str(made.outcome))
+    said = translate(
+        "{outcome} is in force now (before: {before}): {refuses}.",
+        outcome=_until(outcome, made.until_ms),
+        before=translate(str(made.before)),
+        refuses=translate(row.refusal_words),
+    )
+    if not enforced:
+        return f"{said} {translate('The service is in shadow: it refuses nothing.')}"
+    if outcome in REFUSING:
+        return f"{said} {translate('What was delivered stays.')}"
+    return said
+
+
+def _until(outcome: str, until_ms: int | None) -> str:
+    if until_ms is None:
+        return translate(outcome)
+    end = stamp(until_ms)[: len("2026-11-30 14:02")]
+    return translate("{outcome} until {end} UTC", outcome=translate(outcome), end=end)
 
 
 def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct | None:

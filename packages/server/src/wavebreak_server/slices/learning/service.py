@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from wavebreak.evaluation.home_learning import (
     state_after,
 )
 from wavebreak.features.descriptions import feature_title
+from wavebreak.languages import msgid, msgids
 from wavebreak.model import baseline
 from wavebreak_server.http.app_context import AppContext, closing_connection, run_background_query
 from wavebreak_server.http.operations import RequestContext
@@ -52,6 +53,7 @@ from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.slices.versions.policy_versions import directory_that_decides
 from wavebreak_server.slices.versions.service import go_live_measured, roll_back, version_of
+from wavebreak_server.texts import page_language, translate, translate_count
 
 CHECK_S, RETRY_S = 60.0, 3600
 """Seconds between two looks at what is due, and until a command that failed is tried again."""
@@ -60,12 +62,12 @@ USER = "learning"
 _STATE = "state.json"
 
 WORDS: dict[State, str] = {
-    "none": "no line",
-    "shadow": "in shadow: it acts on nobody",
-    "ready": "held in shadow: it waits to act",
-    "on": "on: it acts beside a complaint",
-    "failing": "failed: it is being rolled back",
-    "ended": "ended",
+    "none": msgid("no line"),
+    "shadow": msgid("in shadow: it acts on nobody"),
+    "ready": msgid("held in shadow: it waits to act"),
+    "on": msgid("on: it acts beside a complaint"),
+    "failing": msgid("failed: it is being rolled back"),
+    "ended": msgid("ended"),
 }
 
 
@@ -362,32 +364,95 @@ def _promote(score: LearnedScore, service: Service, context: AppContext) -> None
 # What a week taught, in words
 
 
+_LABELS = (
+    msgids("{n} account convicted by the tests.", "{n} accounts convicted by the tests."),
+    msgids("{n} account upheld by a reviewer.", "{n} accounts upheld by a reviewer."),
+    msgids("{n} account answered by strangers.", "{n} accounts answered by strangers."),
+    msgids(
+        "{n} account cleared by a reviewer or an appeal.",
+        "{n} accounts cleared by a reviewer or an appeal.",
+    ),
+    msgids(
+        "{n} account convicted by reports of too few operators.",
+        "{n} accounts convicted by reports of too few operators.",
+    ),
+    msgids(
+        "{n} account neither convicted nor answered.",
+        "{n} accounts neither convicted nor answered.",
+    ),
+)
+_LABELS_BY_WORDS = {one.removeprefix("{n} account ")[:-1]: (one, many) for one, many in _LABELS}
+"""By what a lesson calls them."""
+
+
 def sentences(score: LearnedScore) -> list[tuple[str, list[str]]]:
-    """Return what a week taught: headings, and sentences below each."""
+    """Return what a week taught: headings, and sentences below each.
+
+    What the lesson itself says, of labels and of why there is no line, is English as it is stored.
+    """
     lesson = score.lesson
-    labels = [f"{count:,} accounts {words}" for words, count in lesson.labels.items() if count]
-    left = [f"{count:,} accounts {words}" for words, count in lesson.left_out.items() if count]
-    moved = [f"{feature_title(name)} ({share:.0%})" for name, share in lesson.features]
-    line = [lesson.no_line] if lesson.line is None else [
-        f"From {lesson.line:.2f} log-odds on the score counts, beside a complaint by a stranger.",
-        f"It meets {lesson.met:,} of {lesson.first_messages:,} first messages of answered accounts,"
-        " by trees that saw nothing of their operator.",
-        f"It meets {lesson.caught:,} of the accounts that the tests or a reviewer convicted.",
-    ]  # fmt: skip
-    newest = score.checks[-1:]
-    later = [
-        f"Since then: {c.met:,} of {c.first_messages:,} first messages of answered accounts that "
-        f"it was not learned from ({c.share:.2%}), and {c.accounts:,} accounts in all; "
-        f"{c.granted:,} appeals granted."
-        for c in newest
+    moved = [
+        f"{feature_title(name, page_language())} ({share:.0%})" for name, share in lesson.features
+    ]
+    learned_from = [
+        translate(
+            "{events} events of {days} days.", events=f"{lesson.events:,}", days=f"{lesson.days:g}"
+        ),
+        *_counted(lesson.labels),
+        translate("The convicted accounts seem to be of {n} operators.", n=f"{lesson.operators:,}"),
     ]
     return [
-        ("State", [f"{WORDS[score.state]}. {score.why}".strip()]),
-        ("What it was learned from", [
-            f"{lesson.events:,} events of {lesson.days:g} days.", *(f"{s}." for s in labels),
-            f"The convicted accounts seem to be of {lesson.operators:,} operators.",
-        ]),
-        ("What was left out", [f"{s}." for s in left] or ["Nothing."]),
-        ("Where the line stands", [*line, *later]),
-        ("What moved it most", [", ".join(moved) + "."] if moved else ["Nothing was fitted."]),
-    ]  # fmt: skip
+        (translate("State"), [f"{translate(WORDS[score.state])}. {score.why}".strip()]),
+        (translate("What it was learned from"), learned_from),
+        (translate("What was left out"), _counted(lesson.left_out) or [translate("Nothing.")]),
+        (translate("Where the line stands"), [*_line(lesson), *map(_check, score.checks[-1:])]),
+        (
+            translate("What moved it most"),
+            [", ".join(moved) + "."] if moved else [translate("Nothing was fitted.")],
+        ),
+    ]
+
+
+def _counted(labels: Mapping[str, int]) -> list[str]:
+    """Say how many accounts each label has; one of another version by its own words."""
+    return [
+        translate_count(*_LABELS_BY_WORDS[words], n)
+        if words in _LABELS_BY_WORDS
+        else f"{n:,} accounts {words}."
+        for words, n in labels.items()
+        if n
+    ]
+
+
+def _line(lesson: Lesson) -> list[str]:
+    if lesson.line is None:
+        return [lesson.no_line]
+    met, caught = f"{lesson.met:,}", f"{lesson.caught:,}"
+    return [
+        translate(
+            "From {line} log-odds on the score counts, beside a complaint by a stranger.",
+            line=f"{lesson.line:.2f}",
+        ),
+        translate(
+            "It meets {met} of {messages} first messages of answered accounts, by trees that saw "
+            "nothing of their operator.",
+            met=met,
+            messages=f"{lesson.first_messages:,}",
+        ),
+        translate(
+            "It meets {caught} of the accounts that the tests or a reviewer convicted.",
+            caught=caught,
+        ),
+    ]
+
+
+def _check(check: Check) -> str:
+    return translate(
+        "Since then: {met} of {messages} first messages of answered accounts that it was not "
+        "learned from ({share}), and {accounts} accounts in all; {granted} appeals granted.",
+        met=f"{check.met:,}",
+        messages=f"{check.first_messages:,}",
+        share=f"{check.share:.2%}",
+        accounts=f"{check.accounts:,}",
+        granted=f"{check.granted:,}",
+    )

@@ -30,6 +30,7 @@ from wavebreak_server.slices.queue.service import (
     waiting,
     weighed,
 )
+from wavebreak_server.texts import page_language
 
 SHOWN_REASONS = 2
 MOST_OF_A_HAND = 500
@@ -177,7 +178,9 @@ def strongest_reasons(decision: Mapping[str, Any]) -> list[str]:
 
 def _in_words(reason: Mapping[str, Any]) -> str:
     name = str(reason["feature"])
-    return f"{feature_title(name)}: {narrative.format_value(name, reason.get('value'))}"
+    language = page_language()
+    shown = narrative.format_value(name, reason.get("value"), language=language)
+    return f"{feature_title(name, language)}: {shown}"
 
 
 class Hand(NamedTuple):

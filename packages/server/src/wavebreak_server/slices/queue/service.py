@@ -45,7 +45,7 @@ from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import PERMISSIONS
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 WIDE_REACH = 1_000
 """Strangers written to first that count as the widest reach."""
@@ -130,7 +130,8 @@ def reach_of(strangers: float) -> float:
 
 
 def _why(outcome: str, chance: float, wrong: float, reached: float, basis: str) -> list[str]:
-    share, close = f"{100 * chance:.0f} %", 0.25 < chance < 0.75
+    share = page_language().gettext("{n} %", n=f"{100 * chance:.0f}")
+    close = 0.25 < chance < 0.75
     if basis:
         put = translate(
             "The chance of abuse is put at {share}, as of every decision that rests on {basis}:",

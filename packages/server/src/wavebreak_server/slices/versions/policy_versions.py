@@ -53,7 +53,7 @@ from wavebreak_server.slices.versions.service import (
     live_version,
     start_replay,
 )
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import isolated, translate
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
@@ -365,7 +365,11 @@ class RuleChange(NamedTuple):
     words: list[str]
 
 
-_NAMES = {"hold": "for", "review_by": "to be reviewed by", "false_actions": "will wrongly meet"}
+_NAMES = {
+    "hold": msgid("for"),
+    "review_by": msgid("to be reviewed by"),
+    "false_actions": msgid("will wrongly meet"),
+}
 
 
 def changed_rules(before: Policy, after: Policy) -> list[RuleChange]:
@@ -374,18 +378,22 @@ def changed_rules(before: Policy, after: Policy) -> list[RuleChange]:
     for rule in after.rules:
         old = before.rule(rule.id)
         if old is None:
-            effect = rule.outcome or f"label {rule.label}"
-            changes.append(RuleChange(rule.id, "new", [f"{effect}, {rule.mode}: {rule.about}"]))
+            label = translate("label {label}", label=translate(rule.label or ""))
+            effect = translate(rule.outcome) if rule.outcome else label
+            said = f"{effect}, {translate(rule.mode)}: {isolated(translate(rule.about))}"
+            changes.append(RuleChange(rule.id, "new", [said]))
         elif words := list(_differences(old, rule)):
             changes.append(RuleChange(rule.id, "changed", words))
     kept = {name for rule in after.rules for name in (rule.id, *rule.aliases)}
     changes += [
-        RuleChange(rule.id, "removed", [rule.about]) for rule in before.rules if rule.id not in kept
+        RuleChange(rule.id, "removed", [translate(rule.about)])
+        for rule in before.rules
+        if rule.id not in kept
     ]
     for table in ("enforcement", "score", "feedback", "evidence", "actions"):
         pair = [msgspec.to_builtins(getattr(policy, table)) for policy in (before, after)]
         words = [
-            f"{name}: {pair[0].get(name, '–')} → {pair[1].get(name, '–')}"
+            isolated(f"{name}: {pair[0].get(name, '–')} → {pair[1].get(name, '–')}")
             for name in dict.fromkeys((*pair[0], *pair[1]))
             if pair[0].get(name) != pair[1].get(name)
         ]
@@ -397,18 +405,25 @@ def changed_rules(before: Policy, after: Policy) -> list[RuleChange]:
 def _differences(old: Rule, new: Rule) -> Iterator[str]:
     if old.expression != new.expression:
         before, after = ([x.strip(" -`") for x in condition_lines(r.when)] for r in (old, new))
-        yield from (f"no longer: {line}" for line in before if line not in after)
-        yield from (f"now: {line}" for line in after if line not in before)
+        dropped, added = msgid("no longer: {line}"), msgid("now: {line}")
+        yield from (translate(dropped, line=line) for line in before if line not in after)
+        yield from (translate(added, line=line) for line in after if line not in before)
         if set(before) == set(after):
-            yield "the conditions are combined otherwise"
+            yield translate("the conditions are combined otherwise")
     for name in old.__struct_fields__:
         values = getattr(old, name), getattr(new, name)
         if name in ("when", "id", "aliases") or values[0] == values[1]:
             continue
         if name in ("fires_on", "stays_quiet_on"):
-            yield f"{name}: {len(values[0])} → {len(values[1])} examples, not all the same"
+            yield translate(
+                "{name}: {old} → {new} examples, not all the same",
+                name=name,
+                old=len(values[0]),
+                new=len(values[1]),
+            )
         else:
-            yield f"{_NAMES.get(name, name)}: {_word(values[0])} → {_word(values[1])}"
+            shown = translate(_NAMES[name]) if name in _NAMES else name
+            yield isolated(f"{shown}: {_word(values[0])} → {_word(values[1])}")
 
 
 def _word(value: Any) -> str:

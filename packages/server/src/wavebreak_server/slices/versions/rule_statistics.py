@@ -26,6 +26,7 @@ from wavebreak.explain.narrative import format_value
 from wavebreak.features import catalog
 from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN
+from wavebreak.languages import msgid
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
 from wavebreak_server.slices.acts.models import PersonAct
@@ -33,6 +34,7 @@ from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import Review
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.storage.models import Decision
+from wavebreak_server.texts import page_language, translate
 
 NEWEST = 50_000
 """Stored decisions that the figures are from."""
@@ -303,9 +305,13 @@ def newest_accounts(acting: ActingUser, rule: str) -> list[SeenDecision]:
 # Conditions in words
 
 _WORDS = {
-    ">=": "at least", "<=": "at most", ">": "more than", "<": "less than", "==": "exactly",
-    "!=": "other than",
-}  # fmt: skip
+    ">=": msgid("{measure}: at least {value}"),
+    "<=": msgid("{measure}: at most {value}"),
+    ">": msgid("{measure}: more than {value}"),
+    "<": msgid("{measure}: less than {value}"),
+    "==": msgid("{measure}: exactly {value}"),
+    "!=": msgid("{measure}: other than {value}"),
+}
 _SIMPLE = re.compile(r"([a-z][a-z0-9_]*)\s*(>=|<=|==|!=|>|<)\s*([\d_.*/ ()+-]+)")
 
 
@@ -333,7 +339,7 @@ def _condition(entry: str | AnyOf) -> Condition:
         named = dict.fromkeys(re.findall(r"[a-z][a-z0-9_]*", text))
         features = [_feature(name) for name in named if name in catalog.INDEX]
         return Condition(text, condition_words(text), features, [])
-    return Condition("", "any of these", [], [conditions_of(a) for a in entry.any_of])
+    return Condition("", translate("any of these"), [], [conditions_of(a) for a in entry.any_of])
 
 
 def condition_words(text: str) -> str:
@@ -348,8 +354,12 @@ def condition_words(text: str) -> str:
     value = _number(ast.parse(found[3].strip(), mode="eval").body)
     if value is None:
         return ""
-    shown = format_value(found[1], value, named=False)
-    return f"{feature_title(found[1])}: {_WORDS[found[2]]} {shown}"
+    language = page_language()
+    return translate(
+        _WORDS[found[2]],
+        measure=feature_title(found[1], language),
+        value=format_value(found[1], value, named=False, language=language),
+    )
 
 
 def _number(node: ast.expr) -> float | None:
@@ -372,8 +382,8 @@ def _feature(name: str) -> dict[str, str]:
     feature = catalog.get_feature(name)
     return {
         "name": name,
-        "title": feature_title(name),
-        "meaning": feature.description,
+        "title": feature_title(name, page_language()),
+        "meaning": catalog.describe(name, page_language()),
         "window": feature.window,
         "false_positives": feature.false_positives,
         "blind_spots": feature.blind_spots,
@@ -382,9 +392,10 @@ def _feature(name: str) -> dict[str, str]:
 
 def examples_of(rule: Rule) -> list[tuple[bool, list[tuple[str, str, str]]]]:
     """Return a rule's examples: whether it fires, and features with their values."""
-    read = features_read(rule)
+    read, language = features_read(rule), page_language()
     return [
-        (fires, [(name, feature_title(name), format_value(name, example[name]))
+        (fires, [(name, feature_title(name, language),
+                  format_value(name, example[name], language=language))
                  for name in sorted(example, key=read.index)])
         for fires, examples in ((True, rule.fires_on), (False, rule.stays_quiet_on))
         for example in examples
