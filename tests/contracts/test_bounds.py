@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from mutation.bugs import ROOT, missing_test
-from wavebreak.cli.ledger import MAX_STAMP, STAMP_S
+from wavebreak.cli.ledger import ANSWER_S, MAX_ANSWER
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.rules import conditions, expressions
 from wavebreak.schema.events import Id
@@ -63,7 +63,7 @@ BOUNDS: dict[str, str] = {
     "unfinished bodies of a key": f"a half of {LIMITS.queue_bytes // MIB} MiB",
     "files of a policy (TOML)": f"{policy_versions.MAX_TEXT:,} characters, "
     f"together {policy_versions.MAX_ALL:,}, {policy_versions.MAX_FILES} files",
-    "answer of a time-stamp authority": f"{MAX_STAMP // MIB} MiB, {STAMP_S:g} s",
+    "answer of a time-stamp authority": f"{MAX_ANSWER // MIB} MiB, {ANSWER_S:g} s",
     "SVG": "text, never drawn",
     "pages of a redacted file": f"{MAX_PAGES}",
     "pixels of a picture": f"{MAX_PIXELS:,}",

@@ -178,8 +178,12 @@ def test_database_is_asked_seldom_while_the_log_stays(monkeypatch: pytest.Monkey
     monkeypatch.setattr(logged_acts, "follow_to", follow_to)
     monkeypatch.setattr(logged_acts, "live_platform", lambda *_: None)
     context: Any = None
+
+    async def follow() -> None:
+        await logged_acts.following(context)(service)
+
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(logged_acts.following(context)(service))
+        asyncio.run(follow())
     assert asked == [0, 2, 4, 6, 8, 10, 11, 13, 15, 17, 19]
 
 

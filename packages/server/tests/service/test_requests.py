@@ -9,6 +9,7 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.engine import Engine
+from wavebreak.engine.chat_counts import CYCLE_S
 from wavebreak.features.catalog import NAMES
 from wavebreak.io.jsonl import decode_event
 from wavebreak.notices import near_limit_notices
@@ -18,7 +19,6 @@ from wavebreak.rules import Policy, Rule
 from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import Event
 from wavebreak_server.pipeline.decide import (
-    CYCLE_S,
     DecideResponder,
     DecideResponse,
     load_decide_policy,
