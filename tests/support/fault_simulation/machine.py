@@ -656,7 +656,7 @@ class Machine:
         assert former is not None
         self.stages, self._work, self._keys = None, [], {}
         make = partial(make_engine, self._live_version())
-        undo: Callable[[], None] = list
+        undo: Callable[[], Any] = list
         try:
             undo = wanted.carry(cast(Any, former))
             self.stages = self._recovered(self._owner, wanted.make_engine)

@@ -224,7 +224,8 @@ def _save(home: Path, archive: zipfile.ZipFile, secret: bytes) -> Saved:
         for table in _tables():
             counts[table._meta.db_table] = writer.table(table)
     for at, _, path in list_snapshots(home):
-        if at <= position and writer.file(path.name, path):
+        # A switch that failed may have left a newer one, from which a trimmed log cannot go on.
+        if at <= position and writer.file(path.name, path) and not log_start().position:
             break
     about = {
         "version": VERSION,
