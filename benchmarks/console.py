@@ -33,7 +33,8 @@ START_MS = 1_780_000_000_000
 OUTCOMES = ("limit", "limit", "limit", "challenge", "restrict", "ban")
 PAGES = (
     "", "queue", "queue?page=40", "queue?outcome=limit", "queue/17", "queue/batches", "accounts",
-    "accounts?outcome=ban", "accounts/a77", "accounts/a13", "account-neighbours/a77", "account-timelines/a77",
+    "accounts?outcome=ban", "accounts/a13", "accounts/a77", "account-neighbours/a77",
+    "account-timelines/a77",
     "query", "query?outcome=limit", "query?rule=hourly_allowance&days=366",
     "query?outcome=limit&measure=sends_1d&op=>%3D&value=1", "query?outcome=ban&format=csv",
     "operators", "settings/audit", "profile", "appeals", "policy",
