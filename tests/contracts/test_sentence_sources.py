@@ -22,7 +22,7 @@ from support.notice_decisions import NOW, decision, decision_of, policy
 from wavebreak.durations import DAY_MS
 from wavebreak.languages import SOURCE_LANGUAGE, get_language, read_catalog
 from wavebreak.notices import Correction, build_statement, load_platform
-from wavebreak.notices.catalog import extract_catalog, table_texts
+from wavebreak.notices.catalog import holder_catalog, table_texts
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.outcomes import OUTCOMES
 from wavebreak_cases.bundles import evidence_intake, letters, report
@@ -238,8 +238,9 @@ BRACES = re.compile(r"\{(?P<named>\w+)(?P<braced>)\}")
 @cache
 def holder_texts(code: str) -> tuple[str, ...]:
     """Every text that may be said to account holders, in a language; plurals form by form."""
-    messages = extract_catalog() if code == SOURCE_LANGUAGE else read_catalog(code)
-    forms = [m.id if code == SOURCE_LANGUAGE else m.string for m in messages if m.id]
+    theirs = [m for m in holder_catalog() if m.id]
+    translated = None if code == SOURCE_LANGUAGE else read_catalog(code)
+    forms = [m.id if translated is None else translated.get(m.id, m.context).string for m in theirs]
     return tuple(
         text for form in forms for text in ((form,) if isinstance(form, str) else form) if text
     )

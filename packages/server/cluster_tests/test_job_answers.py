@@ -35,7 +35,8 @@ def stopping() -> Iterator[ExitStack]:
 
 
 def answers(server: Server, path: str) -> tuple[int, bytes]:
-    answer = server.post(b"", path, method="GET")
+    key = f"Bearer {server.first_key()}"
+    answer = server.post(b"", path, method="GET", authorization=key)
     return answer.status, answer.body
 
 

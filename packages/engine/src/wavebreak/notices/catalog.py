@@ -98,22 +98,36 @@ def catalog_of(texts: Iterable[tuple[str, str]]) -> Any:
     return found
 
 
-def extract_catalog() -> Any:
-    """Return every text to translate: of the code, of the rules' texts and of the tables.
-
-    >>> len(extract_catalog()) > 100
-    True
-    """
+def holder_catalog() -> Any:
+    """Return the texts that account holders may read: of notices, of rules and of the tables."""
     found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
-    for path in source_paths():
-        with path.open("rb") as source:
-            for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
-                found.add(message, context=context)
-    for message in (*load_rule_texts().messages(), *measure_texts()):
+    _add_marked(found, (path for path in source_paths() if path.parent == PACKAGE))
+    for message in load_rule_texts().messages():
         found.add(message)
     for context, text in table_texts():
         found.add(text, context=context)
     return found
+
+
+def extract_catalog() -> Any:
+    """Return every text to translate: those of account holders, and those of staff alone.
+
+    >>> len(extract_catalog()) > len(holder_catalog()) > 100
+    True
+    """
+    found = holder_catalog()
+    _add_marked(found, (path for path in source_paths() if path.parent != PACKAGE))
+    for message in measure_texts():
+        found.add(message)
+    return found
+
+
+def _add_marked(catalog: Any, paths: Iterable[Path]) -> None:
+    """Add the texts that the calls of modules mark."""
+    for path in paths:
+        with path.open("rb") as source:
+            for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
+                catalog.add(message, context=context)
 
 
 def _is_translated(catalog: Any, text: Sequence[str], context: str | None) -> bool:
