@@ -191,7 +191,8 @@ def test_every_page_is_printed_and_forms_are_unsigned(made: Made) -> None:
         document = pypdfium2.PdfDocument(made.bag / "data" / name)
         assert len(document) >= least
         for page in document:
-            low, high = page.render(scale=1, grayscale=True).to_pil().getextrema()
+            # A page with little on it has small letters alone, which fade at less.
+            low, high = page.render(scale=1.5, grayscale=True).to_pil().getextrema()
             assert (low < 60, high) == (True, 255)
     text = " ".join(pages(made.bag / "data" / "certificate.pdf"))
     assert "902(13)" in text
