@@ -183,6 +183,7 @@ GAUGES = (
     "rules_off",
     "rules_off_in_part",
     "sources_waiting",
+    "job_age_seconds",
     "busy_total",
     "earlier_decisions_differ",
     "log_time_seconds",

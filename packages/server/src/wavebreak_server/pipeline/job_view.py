@@ -64,8 +64,8 @@ from wavebreak_server.storage import models
 from wavebreak_server.storage.row_macs import bound_key
 
 _LOOK = (
-    "`wavebreak flink status` says how a job is; one that a cluster lost goes on by "
-    "`wavebreak flink rescale --lost`"
+    "see whether the job runs; one that its cluster lost goes on from the newest checkpoint "
+    "(documentation: how to run a cluster)"
 )
 POLL_S: Final = 0.05
 """Seconds between two looks at the table."""
@@ -416,7 +416,7 @@ class JobView:
             if stored.get(decision.id, body := msgspec.json.encode(decision)) != body:
                 raise _WrongError(
                     f"the job {self.terms.job} has decided {decision.id} otherwise than is stored",
-                    "compare versions, policy, model and key of both; `wavebreak flink replay` "
-                    "compares the job with the engine",
+                    "compare versions, policy, model and key of both; a replay compares the job "
+                    "with the engine (documentation: how to scale out)",
                 )
         return [decision for decision in decisions if decision.id not in stored]
