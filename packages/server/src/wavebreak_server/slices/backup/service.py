@@ -1,10 +1,10 @@
 """Backup and restore: one file, written while the service runs, for SQLite and PostgreSQL.
 
 The file is a zip archive: each table as chunks of rows (MessagePack after eight bytes of length),
-read in one transaction and so consistent; the newest snapshot that is not ahead of them; the files
-of the service's directory that cannot be made again; a manifest with the size and SHA-256 of each
-part, and a MAC of the manifest under the deployment's key. The key itself is not in it, and no
-session of the console.
+read in one transaction and so consistent; the newest snapshot of what decides that is not ahead of
+them, and others of its time; the files of the service's directory that cannot be made again; a
+manifest with the size and SHA-256 of each part, and a MAC of the manifest under the deployment's
+key. The key itself is not in it, and no session of the console.
 
 A restore believes nothing that the MAC does not cover, unless it is asked to. It writes tables and
 files whose names it knows, sizes that were declared, and through no link.
@@ -39,7 +39,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError, ServiceError, WavebreakError
-from wavebreak_server.pipeline.recovery import list_snapshots
+from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
 from wavebreak_server.storage import database
@@ -223,9 +223,11 @@ def _save(home: Path, archive: zipfile.ZipFile, secret: bytes) -> Saved:
         _check_snapshots(home, position)
         for table in _tables():
             counts[table._meta.db_table] = writer.table(table)
+    trimmed, usable = log_start().position > 0, {path for _, path in usable_snapshots(home)}
     for at, _, path in list_snapshots(home):
-        # A switch that failed may have left a newer one, from which a trimmed log cannot go on.
-        if at <= position and writer.file(path.name, path) and not log_start().position:
+        # A switch leaves one of each policy at its position, and a switch that failed a newer one:
+        # neither the whole log nor a trimmed one goes on as before from that of another policy.
+        if at <= position and writer.file(path.name, path) and path in usable and not trimmed:
             break
     about = {
         "version": VERSION,
