@@ -33,6 +33,7 @@ FOUND: dict[int, str] = {
 FOUND_WITH_UPKEEP: dict[int, str] = {
     1089: "a backup of a trimmed log took a snapshot of a policy that never went live, alone",
     2016: "a backup took the snapshot of the policy before a switch, of two at one position",
+    3142: "a switch that failed at its second write left a file that named what does not decide",
 }
 """The same, of seeds in which an operator acts."""
 

@@ -16,6 +16,7 @@ one starts again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -255,12 +256,6 @@ class PolicySwitch:
                 sources=coverage.sources if coverage else (),
                 digests=self._digests(before),
             )  # fmt: skip
-            set_live_policy(self.home, live)
-            # What goes on from the snapshot is of these versions, and of the mode up to now.
-            versions = engine_versions(fresh, service.lateness_s, enforce=thread.engine.enforce)
-            AppliedPosition.objects.filter(id=1).update(made_by=versions)
-            if thread.engine.challenges_anyone != fresh.challenges_anyone:
-                state_changes.show_challenges_anew()
 
             def undo() -> None:
                 former = thread.engine.policy.version
@@ -274,6 +269,15 @@ class PolicySwitch:
                 own = new_snapshot_path(self.home, position, decisions)
                 thread.ask_between_turns(lambda old: snapshot.save(old, own, bound_key("snapshot")))
 
+            # What goes on from the snapshot is of these versions, and of the mode up to now.
+            versions = engine_versions(fresh, service.lateness_s, enforce=thread.engine.enforce)
+            anew = thread.engine.challenges_anyone != fresh.challenges_anyone
+            with ExitStack() as failing:
+                # Where the database fails, too, at least no file names what does not decide.
+                failing.callback(undo)
+                self._go_live(live, versions, challenges_anew=anew)
+                failing.pop_all()
+
             return undo
 
         def done() -> None:
@@ -281,6 +285,13 @@ class PolicySwitch:
             self.switched(directory, model_path)
 
         return Replacement(make, responder, carry, done)
+
+    def _go_live(self, live: LivePolicy, versions: str, *, challenges_anew: bool) -> None:
+        """Write down what decides from here on."""
+        set_live_policy(self.home, live)
+        AppliedPosition.objects.filter(id=1).update(made_by=versions)
+        if challenges_anew:
+            state_changes.show_challenges_anew()
 
     def _digests(self, before: LivePolicy | None) -> dict[str, str]:
         """Return the digests of the versions that decided before, by version."""
