@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -51,14 +50,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def embedded(day: Decided, log: Path, out: Path) -> float:
     """Processor time of `wavebreak run` (s)."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = machine.children_busy_s()
     subprocess.run(
         [sys.executable, "-m", "wavebreak", "run", log, "-o", out, "--enforce", "--profile",
          day.home / "profile.json", "--key", day.home / "key"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return machine.children_busy_s() - before
 
 
 class ProcessorClock:

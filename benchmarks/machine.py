@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -51,6 +52,12 @@ def _compiler_version() -> str:
         return "none"
     found = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     return (found.stdout.splitlines() or [path])[0]
+
+
+def children_busy_s() -> float:
+    """Seconds of processor of the processes that this one has waited for, user and system."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def described() -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -84,10 +83,9 @@ class _Run:
             sys.executable, "-c", program, "run", str(self.home / "events.jsonl"), "--model",
             "none", "-o", str(self.home / "out"), "--key", str(self.home / "key"),
         ]  # fmt: skip
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = machine.children_busy_s()
         subprocess.run(command, capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent = machine.children_busy_s() - before
         seconds = json.loads((self.home / "out" / "summary.json").read_text("utf-8"))["seconds"]
         return {
             "run on JSON Lines, whole, processor": spent / self.events * 1e9,

@@ -13,12 +13,12 @@ from support.external_servers import postgresql
 from support.flink_jobs import Decided, blocks, decided, final_state, groups, stretch
 from support.shard_comparison import different
 from wavebreak.engine.exchange import ExchangeConflictError
+from wavebreak.engine.published import merged
 from wavebreak.errors import SnapshotError
 from wavebreak_flink import event_log
 from wavebreak_flink.exchange import open_exchange
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.marks import Marks
-from wavebreak_flink.rows import merged
 
 
 @pytest.fixture(scope="module")

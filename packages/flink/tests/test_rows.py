@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wavebreak.engine.exchange import ExchangeConflictError
+from wavebreak.engine.published import merged
 from wavebreak.errors import FileError
-from wavebreak_flink.rows import merged
 
 LATER, CLOSE, FIRST = (
     b'["decision",[7,0,31,0,2,0],{"id":"later"}]',

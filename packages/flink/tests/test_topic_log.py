@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 
 from support.flink_jobs import Decided, decided, groups, open_epoch
+from wavebreak.engine.published import merged
 from wavebreak.errors import FileError
 from wavebreak.io import read
 from wavebreak.io.log_rows import body_cell, body_key, decode_row, encode_row, row_digest
 from wavebreak_flink import topic_log
 from wavebreak_flink.dead_letters import DeadLetter, DeadLetters
 from wavebreak_flink.fan_out import FanOut
-from wavebreak_flink.rows import merged
 from wavebreak_flink.topic_log import LogRow, TopicLog
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from wavebreak.engine.decision_record import Decision
-from wavebreak.engine.published import Kind, encode_row, merged
+from wavebreak.engine.published import encode_row
 from wavebreak.linking import Operator
-
-__all__ = ["Kind", "decision_row", "merged", "operator_row"]
 
 
 def decision_row(epoch: int, hit: Any, made: Decision) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from wavebreak.durable_files import replace_file
+from wavebreak.engine.published import Kind, merged
 from wavebreak.errors import FileError, UsageError
 from wavebreak_flink import settings
 from wavebreak_flink.dead_letters import around_lost
@@ -17,7 +18,6 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.event_log import decode
 from wavebreak_flink.logs import open_log
 from wavebreak_flink.rest_api import Address, RestApi
-from wavebreak_flink.rows import Kind, merged
 from wavebreak_flink.settings import RESULTS, JobSettings
 
 FILE = "submission.json"

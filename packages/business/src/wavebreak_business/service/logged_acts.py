@@ -210,11 +210,11 @@ def following(context: AppContext) -> Background:
                 moved = await follow_to(service, live, end)
                 reported = ""
             except (WavebreakError, DatabaseError) as error:
-                moved = True
                 if str(error) != reported and not isinstance(error, BusyError):
                     reported = str(error)
                     service.report(f"the platform for businesses cannot follow the log: {error}")
                 await asyncio.sleep(RETRY_S)
+                continue
             if not moved:
                 await _log_goes_on(service, end)
 

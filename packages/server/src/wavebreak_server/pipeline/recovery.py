@@ -114,22 +114,23 @@ def list_snapshots(home: Path) -> list[tuple[int, int, Path]]:
     return sorted(((int(m[1]), int(m[2]), p) for m, p in matches), reverse=True)
 
 
-def usable_snapshots(home: Path) -> list[tuple[int, Path]]:
-    """Return the snapshots that are whole and of the versions that decide, newest first."""
+def usable_snapshots(home: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the snapshots that are whole and of the versions that decide, newest first.
+
+    Each is read whole before it is yielded.
+    """
     applied = AppliedPosition.objects.filter(id=1).first()
     if applied is None or not applied.made_by:
-        return []
+        return
     policy, model, features, _ = applied.made_by.rsplit(" ", 3)
     wanted = {"policy": policy, "model": None if model == "none" else model, "features": features}
-    found = []
     for position, _, path in list_snapshots(home):
         try:
             about = snapshot.check(path, bound_key("snapshot"))
         except SnapshotError:
             continue
         if position <= applied.position and wanted.items() <= about.items():
-            found.append((position, path))
-    return found
+            yield position, path
 
 
 def recover(

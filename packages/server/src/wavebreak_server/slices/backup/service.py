@@ -223,11 +223,12 @@ def _save(home: Path, archive: zipfile.ZipFile, secret: bytes) -> Saved:
         _check_snapshots(home, position)
         for table in _tables():
             counts[table._meta.db_table] = writer.table(table)
-    trimmed, usable = log_start().position > 0, {path for _, path in usable_snapshots(home)}
+    trimmed = log_start().position > 0
+    usable = next((path for at, path in usable_snapshots(home) if at <= position), None)
     for at, _, path in list_snapshots(home):
         # A switch leaves one of each policy at its position, and a switch that failed a newer one:
         # neither the whole log nor a trimmed one goes on as before from that of another policy.
-        if at <= position and writer.file(path.name, path) and path in usable and not trimmed:
+        if at <= position and writer.file(path.name, path) and path == usable and not trimmed:
             break
     about = {
         "version": VERSION,

@@ -73,7 +73,7 @@ def plan(home: Path, before_ms: int) -> TrimPlan:
         ServiceError: No snapshot is whole and of the versions that decide, so that a start after
             the trim would have nothing to go on from.
     """
-    kept = usable_snapshots(home)
+    kept = list(usable_snapshots(home))
     if not kept:
         raise ServiceError("there is no snapshot from which the service could start", fix=_FIX)
     return _planned(min(position for position, _ in kept), before_ms, [path for _, path in kept])
