@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from support.business_service import decide, in_thread, live, ok, register, sends, tell
@@ -14,22 +13,19 @@ from support.service_harness import Live, Running, stop_answering
 from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
 from wavebreak_business.service.models import PlatformRow
-from wavebreak_business.service.reporters import record_weights
+from wavebreak_business.service.reporters import weights_of
 
 PEOPLE = 120
 
 
-class _Names:
-    def find(self, names: Any) -> Any:
-        return np.array([{"right": 0, "wrong": 1}.get(name, -1) for name in names.to_pylist()])
-
-
 def test_record_of_a_reporter_is_their_weight() -> None:
-    credibility = {0: 2.0, 1: 0.0}
-    core = SimpleNamespace(accounts=2, credibility_of=credibility.__getitem__)
-    engine: Any = SimpleNamespace(fanout=SimpleNamespace(accounts=_Names()), core=core)
-    engine.slots_of = partial(Engine.slots_of, engine)
-    assert record_weights(engine, ["right", "wrong", "nobody"]) == {"right": 100, "wrong": 0}
+    async def query(_query: Any, accounts: list[str]) -> dict[str, float]:
+        known = {"right": 2.0, "wrong": 0.0}
+        return {name: known[name] for name in accounts if name in known}
+
+    service: Any = SimpleNamespace(query=query)
+    weights = asyncio.run(weights_of(service, ["right", "wrong", "nobody"]))
+    assert weights == {"right": 100, "wrong": 0}
 
 
 @pytest.mark.parametrize(("confirmed", "refuted", "weight"), [(0, 0, 1), (0, 3, 0), (200, 0, 2)])

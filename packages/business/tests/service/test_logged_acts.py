@@ -20,9 +20,9 @@ from support.business_service import (
     tell,
 )
 from support.service_harness import Live, Running, now_ms
+from wavebreak.engine.account_queries import channels
 from wavebreak.schema.events import CHANNELS
 from wavebreak_business.service import logged_acts
-from wavebreak_business.service.engine_numbers import channels_of
 from wavebreak_business.service.models import PlatformRow
 
 
@@ -188,7 +188,7 @@ def test_database_is_asked_seldom_while_the_log_stays(monkeypatch: pytest.Monkey
 
 
 async def channel(made: Running, number: str) -> str | None:
-    known = await made.service.ask(lambda engine: channels_of(engine, [number]))
+    known = await made.service.query(channels, [number])
     return CHANNELS[known[number]] if number in known else None
 
 

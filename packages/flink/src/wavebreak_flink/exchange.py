@@ -33,7 +33,7 @@ _SELECT = """
 SELECT part, content FROM wavebreak_flink_rows
 WHERE job = %s AND groups = %s AND round = %s AND part >= %s AND part <= %s ORDER BY part
 """
-_DELETE = "DELETE FROM wavebreak_flink_rows WHERE job = %s AND round < %s"
+_DELETE = "DELETE FROM wavebreak_flink_rows WHERE job = %s AND round >= %s AND round < %s"
 _LOCK = int.from_bytes(hashlib.sha256(b"wavebreak_flink_rows").digest()[:4], "big")
 
 
@@ -68,6 +68,10 @@ class JobExchange(Exchange):
 
     def forget(self, epoch: int) -> None:
         """Delete the rows of rounds before an epoch's."""
+        self.forget_between(0, epoch)
+
+    def forget_between(self, first: int, end: int) -> None:
+        """Delete the rows of rounds from one epoch's to before another's."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -109,10 +113,10 @@ class FileExchange(JobExchange):
                 raise self._conflict(number) from None
         return [self._awaited(number, group) for group in range(self.groups)]
 
-    def forget(self, epoch: int) -> None:
-        """Delete the rows of rounds before an epoch's."""
+    def forget_between(self, first: int, end: int) -> None:
+        """Delete the rows of rounds from one epoch's to before another's."""
         for path in self._root.glob("*.*"):
-            if int(path.stem) < epoch * ROUNDS:
+            if first * ROUNDS <= int(path.stem) < end * ROUNDS:
                 path.unlink(missing_ok=True)
 
     def _path(self, number: int, group: int) -> Path:
@@ -149,9 +153,10 @@ class PostgresExchange(JobExchange):
                 return [content for _, content in rows]
         raise AssertionError
 
-    def forget(self, epoch: int) -> None:
-        """Delete the rows of rounds before an epoch's."""
-        self._connection.execute(_DELETE, (self._settings.name, epoch * ROUNDS))
+    def forget_between(self, first: int, end: int) -> None:
+        """Delete the rows of rounds from one epoch's to before another's."""
+        place = (self._settings.name, first * ROUNDS, end * ROUNDS)
+        self._connection.execute(_DELETE, place)
 
     def close(self) -> None:
         """Close the connection."""

@@ -82,15 +82,19 @@ class Marks:
         """
         held: dict[str, Any] = {}
         own, positions, ids = shards_of(group, groups), [], list[str]()
+        fired = np.zeros(len(engine.policy.rules), np.int64)
         for name in self._groups(number):
             arrays = self._checked(number, name, engine)
             positions.append(arrays.pop("positions"))
             ids += unpacked(arrays.pop("ids"))
+            # What all groups have counted goes on in the first one.
+            fired += arrays.pop("fired") * (group == 0)
             for key, array in arrays.items():
                 if (shard := shard_of(key)) < 0 or own[shard]:
                     held[key] = array
         places, first = np.unique(np.concatenate(positions), return_index=True)
-        return held | {"positions": places, "ids": [ids[at] for at in first.tolist()]}
+        found = {"positions": places, "ids": [ids[at] for at in first.tolist()], "fired": fired}
+        return held | found
 
     def numbers(self) -> list[int]:
         """Return the numbers of all marks, sound or not."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import ExchangeConflictError
-from wavebreak.engine.owner_answers import QUESTIONS, Asked, owner_answer, question_mac
-from wavebreak.engine.published import TABLE, Block, BlockName, LogTime, encode_block
+from wavebreak.engine.owner_answers import ANSWERS, Asked, question_mac
+from wavebreak.engine.published import TABLE, Block, BlockName, encode_block
 from wavebreak.engine.versions import engine_versions
 from wavebreak.extras import LazyModule
 from wavebreak_flink.messages import Message
@@ -23,7 +21,7 @@ psycopg: Any = LazyModule("psycopg")
 
 _INSERT = f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"  # noqa: S608
 _SELECT = f"SELECT content FROM {TABLE} WHERE job = %s AND first = %s AND groups = %s AND part = %s"  # noqa: S608
-_ANSWER = f"UPDATE {QUESTIONS} SET answer = %s, answer_mac = %s WHERE id = %s AND job = %s"  # noqa: S608
+_ANSWER = f"INSERT INTO {ANSWERS} VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 class Publication:
@@ -59,11 +57,11 @@ class Publication:
         if known is not None and bytes(known[0]) != row[5]:
             raise ExchangeConflictError(f"what was decided on position {name.first} differs")
 
-    def answer(self, engine: Engine, asked: Asked, time: LogTime) -> None:
-        """Judge a question to this group, and write the answer."""
-        content = msgspec.msgpack.encode(owner_answer(engine, asked, time.newest_ms // 1000))
-        mac = question_mac(self._key, "found", asked.id, self._settings.name, content)
-        self._connection.execute(_ANSWER, (content, mac, asked.id, self._settings.name))
+    def answer(self, asked: Asked, parts: list[int], content: bytes) -> None:
+        """Write this group's answer to a question that several groups may answer."""
+        place = (asked.id, self._settings.name, parts.index(self._group), len(parts))
+        mac = question_mac(self._key, "found", *place, content)
+        self._connection.execute(_ANSWER, (*place, content, mac))
 
     def close(self) -> None:
         """Close the connection."""

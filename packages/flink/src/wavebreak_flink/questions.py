@@ -1,4 +1,4 @@
-"""Questions of a service to the group that holds an account (`wavebreak.engine.owner_answers`).
+"""Questions of a service to the groups of a job (`wavebreak.engine.owner_answers`).
 
 The fan-out looks for them between blocks, and while the log has nothing new, and sends each once.
 The service deletes them, whether they were answered or it waited long enough.
@@ -7,25 +7,36 @@ The service deletes them, whether they were answered or it waited long enough.
 from __future__ import annotations
 
 import hmac
+import time
 from collections import deque
 from typing import Any
 
-from wavebreak.engine.owner_answers import QUESTIONS, Asked, question_mac
+import msgspec
+
+from wavebreak.engine.owner_answers import (
+    MOST_ACCOUNTS,
+    QUESTIONS,
+    Asked,
+    Asking,
+    question_mac,
+)
+from wavebreak.engine.queries import QUERIES
 from wavebreak.errors import WavebreakError
 from wavebreak.extras import LazyModule
-from wavebreak.features.dry_run import question_of
 from wavebreak.features.facts import Fanout
-from wavebreak.io.log_rows import unpack_row
 from wavebreak_flink.settings import JobSettings
 
 psycopg: Any = LazyModule("psycopg")
 
 AT_ONCE = 64
 """Questions that go with one message."""
+PLACES = 1 << 50
+"""The first place of questions that groups answer together: beyond any epoch. The rest is the time
+in milliseconds, so that what a killed job left is known by its age."""
 REMEMBERED = 4_096
 """Questions that were sent and are not sent again."""
 _SELECT = (
-    f"SELECT id, content, mac FROM {QUESTIONS} WHERE job = %s AND answer IS NULL "  # noqa: S608
+    f"SELECT id, content, mac FROM {QUESTIONS} WHERE job = %s "  # noqa: S608
     f"AND id <> ALL(%s) LIMIT {AT_ONCE}"
 )
 
@@ -42,7 +53,8 @@ class Questions:
         self._job, self._key = settings.name, settings.publishing_key()
         self._connection = psycopg.connect(settings.database, autocommit=True)
         self._sent: deque[str] = deque(maxlen=REMEMBERED)
-        self._waiting = list[tuple[str, bytes]]()
+        self._waiting = list[tuple[str, Asking]]()
+        self._place = 0
 
     def come(self) -> bool:
         """Look for questions; return whether some wait that were not sent."""
@@ -50,17 +62,22 @@ class Questions:
         for name, content, mac in rows:
             self._sent.append(name)
             made = question_mac(self._key, "asked", name, self._job, bytes(content))
-            if hmac.compare_digest(made, bytes(mac)):
-                self._waiting.append((name, bytes(content)))
+            if not hmac.compare_digest(made, bytes(mac)):
+                continue
+            asking = msgspec.msgpack.decode(bytes(content), type=Asking)
+            # One of another version is answered by nobody.
+            if asking.query in QUERIES and len(asking.accounts) <= MOST_ACCOUNTS:
+                self._waiting.append((name, asking))
         return bool(self._waiting)
 
     def asked(self, fanout: Fanout) -> list[Asked]:
         """Return what waits, with the slots of its names; what cannot be read is passed over."""
         self.come()
         found = list[Asked]()
-        for name, content in self._waiting:
+        for name, asking in self._waiting:
+            self._place = max(self._place + 1, PLACES + time.time_ns() // 1_000_000)
             try:
-                found.append(Asked.of(name, question_of(fanout, unpack_row(content))))
+                found.append(Asked.of(name, asking, fanout, self._place))
             except WavebreakError:
                 continue
         self._waiting = []

@@ -6,6 +6,8 @@ killed at any point.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,21 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.engine.exchange import group_of
+from wavebreak.engine.owner_answers import Asked
+from wavebreak.engine.queries import QUERIES, Held, Query
 from wavebreak.engine.shard_group import ROUNDS
 from wavebreak.features.layout import SHARDS
 from wavebreak_flink.exchange import open_exchange
 from wavebreak_flink.marks import Marks, each_shard, group_name, packed, shard_of, unpacked
 from wavebreak_flink.messages import Message, Part, Triggers, segment_of
 from wavebreak_flink.publication import Publication
+from wavebreak_flink.questions import PLACES
 from wavebreak_flink.rows import decision_row, operator_row
 from wavebreak_flink.settings import JobSettings
+
+logger = logging.getLogger(__name__)
 
 
 class ShardTask:
@@ -53,7 +61,7 @@ class ShardTask:
             else None
         )
         self._triggers, self._names = Triggers(), list[str]()
-        self._begun = False
+        self._begun = self._together = False
         # The last epoch that was closed, and the one at the last mark.
         self._closed = self._marked = -1
 
@@ -83,10 +91,46 @@ class ShardTask:
             yield from self._finish(message)
 
     def _answer(self, message: Message) -> None:
-        """Answer the questions about accounts of this group."""
+        """Answer questions: those about accounts of this group, or of every group."""
         for asked in message.asked:
-            if self._publication and group_of(asked.account, self._settings.groups) == self.group:
-                self._publication.answer(self._engine, asked, message.time)
+            parts = asked.answering(self._settings.groups)
+            query, own = QUERIES[asked.query], self.group in parts
+            if self._publication is None or not (own or query.spread == "together"):
+                continue
+            held = self._held(asked, message.time.newest_ms // 1000)
+            if query.spread == "together":
+                # A group that fails leaves the others waiting: the job restarts.
+                content = query.answer(held, asked.arguments)
+                self._together = True
+            else:
+                content = self._read(query, held, asked)
+            if own:
+                self._publication.answer(asked, parts, content)
+
+    def _read(self, query: Query[Any], held: Held, asked: Asked) -> bytes:
+        """Answer a question; nothing where it fails, since no question may stop what decides."""
+        try:
+            return query.answer(held, asked.arguments)
+        except Exception:
+            logger.exception("a question could not be answered", extra={"query": asked.query})
+            return b""
+
+    def _held(self, asked: Asked, time_s: int) -> Held:
+        """Return what this group holds, of the accounts that are asked about."""
+        shards, owners = self._engine.shards, asked.owners(self._settings.groups)
+        own = {
+            name: slot
+            for name, slot, owner in zip(asked.accounts, asked.slots, owners, strict=True)
+            if owner == self.group
+        }
+        return Held(
+            self._engine,
+            own,
+            time_s,
+            lambda slots: [self._name(slot) for slot in slots],
+            lambda: shards.operators(self._names_of_all(asked.place), asked.place),
+            asked.question(),
+        )
 
     def _rows(self, part: Part, *, loud: bool) -> Iterator[str]:
         shards = self._engine.shards
@@ -96,6 +140,7 @@ class ShardTask:
             self._closed = closed
             yield from self._decisions(closed, hits, loud=loud)
             self._triggers.clear()
+            self._forget_questions()
         self._triggers.note(part)
         hits = shards.advance(segment_of(part))
         yield from self._decisions(part.epoch, hits, loud=loud)
@@ -112,7 +157,7 @@ class ShardTask:
         if closed >= 0:
             yield from self._decisions(closed, shards.close(closed + 1), loud=message.loud)
             self._triggers.clear()
-        found = shards.operators(self._names_of_all())
+        found = shards.operators(self._names_of_all(max(shards.epoch, 0)))
         if self.group == 0 and message.loud:
             for place, operator in enumerate(found):
                 yield operator_row(place, operator)
@@ -131,6 +176,7 @@ class ShardTask:
             unpacked(arrays.pop(f"names{shard}"))
             for shard in each_shard(self.group, self._settings.groups)
         ]
+        self._engine.fired = arrays.pop("fired")
         self._engine.shards.load(arrays)
         many = sum(map(len, by_shard))
         self._names = [
@@ -145,6 +191,7 @@ class ShardTask:
             # What all hold alike is in the part of the first.
             arrays = {name: array for name, array in arrays.items() if shard_of(name) >= 0}
         arrays |= {"positions": positions, "ids": packed(ids.to_pylist())}
+        arrays["fired"] = self._engine.fired
         held = list(each_shard(self.group, self._settings.groups))
         for at, shard in enumerate(held):
             arrays[f"names{shard}"] = packed(self._names[at :: len(held)])
@@ -161,12 +208,18 @@ class ShardTask:
         held = len(range(self.group, SHARDS, self._settings.groups))
         return self._names[row * held + shard // self._settings.groups]
 
-    def _names_of_all(self) -> Callable[[Any], list[str]]:
+    def _forget_questions(self) -> None:
+        """Delete what groups said in questions of an hour ago: all have passed them by far."""
+        if self._together and self.group == 0:
+            self._together = False
+            self._exchange.forget_between(PLACES, PLACES + time.time_ns() // 1_000_000 - HOUR_MS)
+
+    def _names_of_all(self, place: int) -> Callable[[Any], list[str]]:
         """Return what returns names of accounts of all groups, each said by its own.
 
-        Its rounds are the last ones of the open epoch.
+        Its rounds are the last ones of a place: of the open epoch, or of a question.
         """
-        numbers = iter(range((max(self._engine.shards.epoch, 0) + 1) * ROUNDS - 1, 0, -1))
+        numbers = iter(range((place + 1) * ROUNDS - 1, 0, -1))
         groups = self._settings.groups
 
         def names(slots: Any) -> list[str]:

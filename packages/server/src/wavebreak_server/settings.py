@@ -23,6 +23,7 @@ class Limits:
         bodies: Bodies that wait for the log.
         reader: Memory of a decoder process (compression within Arrow is only seen there).
         decode_s: Until the body that a decoder process works on is rejected.
+        job_s: How long a person waits for what a job on Flink knows of accounts.
         owner_s: After this time, an attempt is answered by what a job on Flink has published.
         max_age_s: How old an answer may be that is taken from what a job on Flink publishes.
         behind_events: Events in the log that the engine may lag behind.
@@ -51,6 +52,7 @@ class Limits:
     reader: int = 4 << 30
     decode_s: float = 30.0
     owner_s: float = 1.0
+    job_s: float = 10.0
     max_age_s: float = 60.0
     behind_events: int = 1_000_000
     stall_s: float = 3.0

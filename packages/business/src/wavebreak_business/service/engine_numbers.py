@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import channels
 from wavebreak.schema.events import CHANNELS
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.pipeline.pending_requests import Sender
@@ -32,9 +32,7 @@ async def register_numbers(
     """
     if not added and not removed:
         return
-    known: dict[str, int] = await context.service.ask(
-        lambda engine: channels_of(engine, [*added, *removed])
-    )
+    known = await context.service.query(channels, [*added, *removed])
     of_platform = {"channel": PLATFORM, "business": portfolio}
     told: list[tuple[str, dict[str, Any]]] = [
         (number, of_platform) for number in added if number not in known
@@ -55,11 +53,3 @@ async def register_numbers(
     ]
     content = b"\n".join(map(msgspec.json.encode, lines))
     await context.service.accept(Body(content, "lines"), Sender(context.key, identifiers=True))
-
-
-def channels_of(engine: Engine, accounts: Sequence[str]) -> dict[str, int]:
-    """Return the channels (code in CHANNELS) of the accounts that the engine knows."""
-    return {
-        account: int(engine.core.row_of(slot)["channel"])
-        for account, slot in engine.slots_of(accounts).items()
-    }

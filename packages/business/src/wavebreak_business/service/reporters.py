@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import credibilities
 from wavebreak_business.platform.events import PersonWeighed
 from wavebreak_business.platform.platform import FULL_WEIGHT, Platform
 from wavebreak_server.pipeline.pending_requests import BusyError
@@ -18,26 +18,16 @@ REACTIONS = ("user.muted", "user.blocked", "user.reported")
 """Acts that weigh."""
 
 
-def record_weights(engine: Engine, accounts: Sequence[str]) -> dict[str, int]:
-    """Return the weights of the accounts that the engine knows, in hundredths; on its thread.
-
-    Who was right before weighs as much as who has no record: each person counts once at most.
-    """
-    return {
-        account: min(round(FULL_WEIGHT * engine.core.credibility_of(slot)), FULL_WEIGHT)
-        for account, slot in engine.slots_of(accounts).items()
-    }
-
-
 async def weights_of(service: Service, accounts: Sequence[str]) -> dict[str, int]:
-    """Return the weights of accounts that are known; of none while the engine does not answer."""
+    """Return the weights of known accounts in hundredths; of none while nothing answers."""
     if not accounts:
         return {}
     try:
-        weights: dict[str, int] = await service.ask(lambda engine: record_weights(engine, accounts))
+        known = await service.query(credibilities, accounts)
     except BusyError:
         return {}
-    return weights
+    # Who was right before weighs as much as who has no record: each person counts once at most.
+    return {name: min(round(FULL_WEIGHT * each), FULL_WEIGHT) for name, each in known.items()}
 
 
 def weighed(

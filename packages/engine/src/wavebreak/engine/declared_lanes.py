@@ -31,44 +31,42 @@ class LaneFloor(Struct, frozen=True):
     rules: tuple[str, ...]
 
 
-def declared_lanes(engine: Engine) -> dict[str, Lane]:
-    """Return the lane of each account that holds one, by name; on the engine's thread."""
+def lanes_by_slot(engine: Engine) -> dict[int, Lane]:
+    """Return the lane of each account of these shards that holds one, by slot; on its thread."""
     core = engine.core
-    shards = (
+    return _by_slot(
         (s, rows["rare"], core.rares[s].records[: int(core.shards[s]["rare_n"])]["lane"])
         for s, rows in zip(core.held, core.used_rows(), strict=True)
     )
-    return _by_name(engine.fanout.accounts, shards)
 
 
 def stored_lanes(arrays: Mapping[str, Any]) -> dict[str, Lane]:
     """Return the lane of each account that holds one in a snapshot's state, by name."""
-    shards = [
+    found = _by_slot(
         (s, arrays[f"core.rows{s}"]["rare"], arrays[f"core.rares{s}"]["lane"])
         for s in range(SHARDS)
-    ]
-    if not any(lanes.any() for _, _, lanes in shards):
+    )
+    if not found:
         return {}
     names = Interner()
     names.load({part: arrays[f"fanout.accounts.{part}"] for part in ("where", "arenas", "lengths")})
-    return _by_name(names, shards)
+    return dict(zip(names.texts(list(found)).to_pylist(), found.values(), strict=True))
 
 
-def _by_name(names: Interner, shards: Iterable[tuple[int, Any, Any]]) -> dict[str, Lane]:
-    """Return lanes by account; of each shard its rows' rare numbers and its rare rows' lanes."""
-    held: list[tuple[int, Lane]] = []
+def _by_slot(shards: Iterable[tuple[int, Any, Any]]) -> dict[int, Lane]:
+    """Return lanes by slot; of each shard its rows' rare numbers and its rare rows' lanes."""
+    held: dict[int, Lane] = {}
     for s, rares, lanes in shards:
         # Few accounts have a rare row with a lane: the rows are read where there is any.
         if not lanes.any():
             continue
         at = rares.astype(np.int64)
         of_rows = np.where(at > 0, lanes[at - 1], 0)
-        held += [
-            (int(n) * SHARDS + s, cast("Lane", LANES[int(of_rows[n])]))
+        held |= {
+            int(n) * SHARDS + s: cast("Lane", LANES[int(of_rows[n])])
             for n in np.flatnonzero(of_rows)
-        ]
-    accounts = names.texts([slot for slot, _ in held]).to_pylist()
-    return {account: lane for account, (_, lane) in zip(accounts, held, strict=True)}
+        }
+    return held
 
 
 def lane_floors(policy: Policy) -> list[LaneFloor]:

@@ -1,9 +1,11 @@
-"""Questions to a job on Flink: dry runs of events in the group that holds the account's shard.
+"""Questions of a service to the groups of a job on Flink, and what the groups answer.
 
-A service writes a question, which is a batch of the log, into a table of its database. The job's
-fan-out, which alone knows the slots of names, sends it to the groups with the next message; the one
-that holds the account judges it on its state, changes nothing, and writes the answer beside it.
-Neither is in the log. Both have a MAC under the key of what is published.
+A service writes a question (`queries.Query`) into a table of its database. The job's fan-out, which
+alone knows the slots of names, sends it to the groups with the next message. Those that it concerns
+read their state, change nothing, and write what they found beside it. Questions and answers are not
+in the log. Both have a MAC under the key of what is published.
+
+One question is a dry run of events (`trials`): would they be refused?
 """
 
 from __future__ import annotations
@@ -14,54 +16,118 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
+from wavebreak.engine import account_queries as _declared  # noqa: F401 - its questions
 from wavebreak.engine.chat_counts import ChatCounts, count_chats
-from wavebreak.engine.engine import Engine
-from wavebreak.features.dry_run import DryRunResult, Question, judged
-from wavebreak.features.layout import EVENT
+from wavebreak.engine.exchange import group_of
+from wavebreak.engine.queries import QUERIES, UNKNOWN, Held, only, query
+from wavebreak.features.dry_run import DryRunResult, Question, judged, question_of
+from wavebreak.features.facts import Fanout
+from wavebreak.features.layout import EVENT, HIT
+from wavebreak.io.log_rows import unpack_row
 
-QUESTIONS = "wavebreak_questions"
+MOST_ACCOUNTS = 10_000
+"""Accounts of one question."""
+QUESTIONS, ANSWERS = "wavebreak_asked", "wavebreak_answers"
 CREATE_QUESTIONS = f"""
 CREATE TABLE IF NOT EXISTS {QUESTIONS} (
-  id text PRIMARY KEY, job text NOT NULL, content bytea NOT NULL, mac bytea NOT NULL,
-  answer bytea, answer_mac bytea
+  id text PRIMARY KEY, job text NOT NULL, content bytea NOT NULL, mac bytea NOT NULL
 )
 """
-"""The service makes the table; the job's user has to be able to select and to update."""
+CREATE_ANSWERS = f"""
+CREATE TABLE IF NOT EXISTS {ANSWERS} (
+  id text NOT NULL, job text NOT NULL, part smallint NOT NULL, parts smallint NOT NULL,
+  content bytea NOT NULL, mac bytea NOT NULL, PRIMARY KEY (id, part)
+)
+"""
+"""The service makes the tables; the job's user has to be able to select from the first, and to
+insert into the second."""
+
+
+class Asking(msgspec.Struct, frozen=True, array_like=True):
+    """A question as a service writes it.
+
+    Attributes:
+        query: The name of the question.
+        accounts: The accounts that it is about.
+        arguments: Its other arguments, encoded.
+        events: A batch of the log that is to be judged, encoded (empty: none).
+    """
+
+    query: str
+    accounts: list[str]
+    arguments: bytes
+    events: bytes = b""
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """A question with the slots of its names, on its way to the groups."""
+    """A question with the slots of its names, on its way to the groups.
+
+    `place` is a number that no other question of this job has; groups that answer together say what
+    they have under it. The last five fields are events to be judged.
+    """
 
     id: str
-    account: int
-    events: bytes
-    times: bytes
-    logged: bytes
-    accounts: int
-    entities: int
+    query: str
+    arguments: bytes
+    accounts: list[str]
+    slots: list[int]
+    place: int
+    events: bytes = b""
+    times: bytes = b""
+    logged: bytes = b""
+    names: int = 0
+    entities: int = 0
 
     @classmethod
-    def of(cls, id_: str, question: Question) -> Asked:
-        """Encode a question."""
-        return cls(
-            id_, question.account, question.events.tobytes(), question.times.tobytes(),
-            question.logged.tobytes(), question.accounts, question.entities,
+    def of(cls, id_: str, asking: Asking, fanout: Fanout, place: int) -> Asked:
+        """Return a question with the slots that its names have.
+
+        Raises:
+            WavebreakError: What is to be judged cannot be read.
+        """
+        slots = fanout.accounts.find(pa.array(asking.accounts, pa.string())).tolist()
+        made = cls(
+            id_, asking.query, asking.arguments, asking.accounts,
+            [max(slot, UNKNOWN) for slot in slots], place,
+        )  # fmt: skip
+        if not asking.events:
+            return made
+        judge = question_of(fanout, unpack_row(asking.events))
+        return msgspec.structs.replace(
+            made, accounts=[""], slots=[judge.account], events=judge.events.tobytes(),
+            times=judge.times.tobytes(), logged=judge.logged.tobytes(), names=judge.accounts,
+            entities=judge.entities,
         )  # fmt: skip
 
-    def question(self) -> Question:
-        """Decode it."""
+    def question(self) -> Question | None:
+        """Return the events to be judged."""
+        if not self.events:
+            return None
         return Question(
             np.frombuffer(self.events, EVENT).copy(), np.frombuffer(self.times, np.int64),
-            np.frombuffer(self.logged, np.bool_), self.accounts, self.entities,
+            np.frombuffer(self.logged, np.bool_), self.names, self.entities,
         )  # fmt: skip
+
+    def owners(self, groups: int) -> list[int]:
+        """Return the group of each account; the first one has those that nobody knows."""
+        slots = np.maximum(np.array(self.slots, np.int64), 0)
+        return [int(group) for group in group_of(slots, groups)]
+
+    def answering(self, groups: int) -> list[int]:
+        """Return which groups answer."""
+        spread = QUERIES[self.query].spread
+        if spread == "every":
+            return list(range(groups))
+        return [0] if spread == "together" else sorted(set(self.owners(groups))) or [0]
 
 
 class OwnerAnswer(msgspec.Struct, frozen=True, array_like=True):
-    """What the group found: by event, and of the account.
+    """What was found of events of one account: by event, and of the account.
 
-    `challenges`: whether the account can be asked for a challenge, by event. `chats` are those of
-    the account at the log's time.
+    `trials` are the results, with their hits as bytes. `challenges`: whether the account can be
+    asked for a challenge, by event. `chats` are those of the account at the log's time.
     """
 
     trials: list[DryRunResult]
@@ -69,21 +135,24 @@ class OwnerAnswer(msgspec.Struct, frozen=True, array_like=True):
     chats: ChatCounts
     time_s: int
 
+    def results(self) -> list[DryRunResult]:
+        """Return the results of the trials."""
+        return [replace(one, hits=np.frombuffer(one.hits, HIT)) for one in self.trials]
 
-def owner_answer(engine: Engine, asked: Asked, time_s: int) -> OwnerAnswer:
-    """Judge a question on the state of the group that holds the account."""
-    trials = judged(engine.core, asked.question())
+
+@query(only)
+def trials(held: Held) -> OwnerAnswer:
+    """Judge events on the state of what holds their account."""
+    engine, asked = held.engine, held.events
+    if asked is None:
+        raise ValueError("no events are asked about")
+    found = judged(engine.core, asked)
     return OwnerAnswer(
-        [_encodable(trial) for trial in trials],
-        [engine.challenges_by(trial.source) for trial in trials],
-        count_chats(engine.core, asked.account, time_s),
-        time_s,
+        [replace(trial, hits=trial.hits.tobytes()) for trial in found],
+        [engine.challenges_by(trial.source) for trial in found],
+        count_chats(engine.core, asked.account, held.time_s),
+        held.time_s,
     )
-
-
-def _encodable(trial: DryRunResult) -> DryRunResult:
-    hits = [{name: int(hit[name]) for name in ("hits", "rule")} for hit in trial.hits]
-    return replace(trial, hits=hits)
 
 
 def question_mac(key: bytes, *values: Any) -> bytes:

@@ -143,13 +143,22 @@ class ShardGroup:
         linked = self.linker.close(deltas, rows, closed, following)
         return self.core.open(following, contributed, linked)
 
-    def operators(self, names: Callable[[Any], list[str]]) -> list[Operator]:
+    def operators(
+        self, names: Callable[[Any], list[str]], place: int | None = None
+    ) -> list[Operator]:
         """Return the operators that the accounts seem to have.
 
         Asked in all groups alike, at one place of the log, and once an epoch: the rounds of a
         second question would have the numbers of the first.
+
+        Args:
+            names: Returns names of accounts, by slot.
+            place: A number in place of the epoch's, for questions that are not of the log.
+
         """
-        rounds = _Rounds(self.exchange, max(self.core.epoch, 0), QUERIES)
+        rounds = _Rounds(
+            self.exchange, max(self.core.epoch, 0) if place is None else place, QUERIES
+        )
         return self.linker.operators(SharedRows(LocalRows(self.core), rounds), names)
 
     def listed(self, slots: Any) -> Any:

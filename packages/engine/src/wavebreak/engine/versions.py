@@ -4,9 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from wavebreak.engine.engine import Engine
 from wavebreak.features.facts import DATING
+from wavebreak.rules import Policy, Program
+
+
+class Terms(NamedTuple):
+    """What decides, beside the state of accounts.
+
+    Attributes:
+        policy: The policy.
+        program: Its compiled rules.
+        model: The model's version ("": none).
+        enforce: Whether the events that decisions refuse are dropped.
+        off: The rules that are evaluated for no account.
+        rules_off: The rules that cannot hold for any account, by what the stream is to carry.
+        rules_off_by_source: Those that cannot hold for the accounts of each source.
+
+    """
+
+    policy: Policy
+    program: Program
+    model: str
+    enforce: bool
+    off: frozenset[str]
+    rules_off: tuple[str, ...]
+    rules_off_by_source: Mapping[str, tuple[str, ...]]
+
+
+def terms_of(engine: Engine) -> Terms:
+    """Return what an engine decides by."""
+    return Terms(
+        engine.policy,
+        engine.program,
+        engine.model.version if engine.model else "",
+        engine.enforce,
+        engine.off,
+        engine.rules_off,
+        engine.rules_off_by_source,
+    )
 
 
 def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = None) -> str:

@@ -25,8 +25,7 @@ def act_form(console: Console) -> dict[str, Any]:
 
 def effect_of(console: Console, applied: acts.AppliedAct) -> str:
     """Return what an act changed, and what it did not."""
-    enforced = console.ask(lambda engine: engine.enforce)
-    return acts.effect_words(applied.act, enforced=enforced)
+    return acts.effect_words(applied.act, enforced=console.deciding.enforce)
 
 
 def reason_for(request: HttpRequest, act: acts.Act) -> str:

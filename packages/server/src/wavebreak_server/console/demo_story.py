@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from wavebreak.engine import account_queries
 from wavebreak.linking import Operator
 from wavebreak.outcomes import MEETING, WITHOUT_STATEMENT
 from wavebreak_server.console.plugins import installed_plugins
@@ -92,7 +93,7 @@ def demo_story(app: AppContext, labels: Path) -> Background:
 
     async def run(service: Service) -> None:
         await _until_decided()
-        operators: list[Operator] = await service.ask(lambda engine: engine.operators())
+        operators = await service.query(account_queries.operators)
         work = partial(prepare, app, operators, Honest.read(labels), service.clock())
         for line in checklist(app.holder_notices.public_url, await run_background_query(work)):
             service.report(line)

@@ -31,6 +31,7 @@ from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.outside_lists import UNNAMED, Named, is_answered
 from wavebreak.engine.owner_answers import OwnerAnswer
+from wavebreak.engine.versions import Terms
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE
@@ -189,13 +190,12 @@ class OwnerJudge:
     """The group of a job that holds an account; it reads no outside lists.
 
     Args:
-        program: The compiled rules, which are the job's too.
-        enforce: Whether the job drops the events that its decisions refuse.
+        deciding: What the job decides by.
         answer: What the group found.
     """
 
-    def __init__(self, program: Program, enforce: bool, answer: OwnerAnswer) -> None:
-        self.program, self.enforce, self._answer = program, enforce, answer
+    def __init__(self, deciding: Terms, answer: OwnerAnswer) -> None:
+        self.program, self.enforce, self._answer = deciding.program, deciding.enforce, answer
         self.log_time_s = answer.time_s
 
     def challenges(self, number: int, tried: DryRunResult) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from wavebreak.engine import Engine
 from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.versions import Terms, terms_of
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.pending_requests import (
@@ -134,14 +135,9 @@ class EngineThread:
     """Answers are of the log's end."""
 
     @property
-    def rules_off(self) -> tuple[str, ...]:
-        """The rules that cannot hold for any account, by what the stream is to carry."""
-        return self.engine.rules_off
-
-    @property
-    def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
-        """The rules that cannot hold for the accounts of each source, and do for others'."""
-        return self.engine.rules_off_by_source
+    def deciding(self) -> Terms:
+        """What decides, beside the state of accounts."""
+        return terms_of(self.engine)
 
     @property
     def abstains(self) -> bool:

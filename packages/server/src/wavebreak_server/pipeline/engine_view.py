@@ -14,6 +14,7 @@ import msgspec
 
 from wavebreak.engine import Engine
 from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.versions import Terms
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.pending_requests import BusyError, LoggedBatch
@@ -44,15 +45,26 @@ class StaleError(BusyError):
 
 
 class NoEngineError(BusyError):
-    """What is asked needs the state of accounts, which this process does not hold."""
+    """What is asked needs an engine, and no job does it."""
 
     def __init__(self, job: str, *, retry_after_s: float = 60.0) -> None:
         super().__init__(
             f"this service holds no engine: the job {job} on Flink decides",
             retry_after_s=retry_after_s,
         )
+        self.fix = "ask a service that has one of its own"
+
+
+class NoAnswerError(BusyError):
+    """A job did not answer a question in time, or did not come to what was logged."""
+
+    def __init__(self, job: str, *, logged: bool = False) -> None:
+        what = "has not decided on it yet" if logged else "does not answer"
+        super().__init__(f"the job {job} on Flink {what}", retry_after_s=5.0)
         self.fix = (
-            "ask /v1/decide, /v1/states or /v1/decisions, which answer from what it publishes"
+            "do not repeat it: it is in the log, and takes effect when the job comes to it"
+            if logged
+            else "try again; if it stays so, see whether the job runs"
         )
 
 
@@ -72,13 +84,8 @@ class EngineView(Protocol):
     sealed: int
 
     @property
-    def rules_off(self) -> tuple[str, ...]:
-        """The rules that cannot hold for any account, by what the stream is to carry."""
-        ...
-
-    @property
-    def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
-        """The rules that cannot hold for the accounts of each source, and do for others'."""
+    def deciding(self) -> Terms:
+        """What decides, beside the state of accounts."""
         ...
 
     @property

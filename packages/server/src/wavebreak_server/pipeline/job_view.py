@@ -18,10 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -32,9 +32,12 @@ from wavebreak.engine.decision import Decision
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.owner_answers import (
+    ANSWERS,
+    CREATE_ANSWERS,
     CREATE_QUESTIONS,
+    MOST_ACCOUNTS,
     QUESTIONS,
-    OwnerAnswer,
+    Asking,
     question_mac,
 )
 from wavebreak.engine.published import (
@@ -46,9 +49,10 @@ from wavebreak.engine.published import (
     block_mac,
     merged,
 )
-from wavebreak.errors import FileError
+from wavebreak.engine.queries import Query
+from wavebreak.engine.versions import Terms
+from wavebreak.errors import FileError, UsageError
 from wavebreak.io.log_rows import encode_row
-from wavebreak.rules import Program
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_view import AsOf, NoEngineError, StaleError
 from wavebreak_server.pipeline.log_clock import LogClock
@@ -63,6 +67,7 @@ from wavebreak_server.pipeline.recovery import SnapshotScheduler
 from wavebreak_server.storage import models
 from wavebreak_server.storage.row_macs import bound_key
 
+T = TypeVar("T")
 _LOOK = (
     "see whether the job runs; one that its cluster lost goes on from the newest checkpoint "
     "(documentation: how to run a cluster)"
@@ -81,9 +86,9 @@ _SELECT = (
 )
 _DELETE = f"DELETE FROM {TABLE} WHERE job = %s AND reached <= %s"  # noqa: S608
 _ASK = f"INSERT INTO {QUESTIONS} (id, job, content, mac) VALUES (%s, %s, %s, %s)"  # noqa: S608
-_ANSWERS = f"SELECT id, answer, answer_mac FROM {QUESTIONS} WHERE job = %s AND answer IS NOT NULL"  # noqa: S608
-_FORGET = f"DELETE FROM {QUESTIONS} WHERE id = %s"  # noqa: S608
-_FORGET_ALL = f"DELETE FROM {QUESTIONS} WHERE job = %s"  # noqa: S608
+_ANSWERS = f"SELECT id, part, parts, content, mac FROM {ANSWERS} WHERE job = %s"  # noqa: S608
+_FORGET = [f"DELETE FROM {table} WHERE id = %s" for table in (QUESTIONS, ANSWERS)]  # noqa: S608
+_FORGET_ALL = [f"DELETE FROM {table} WHERE job = %s" for table in (QUESTIONS, ANSWERS)]  # noqa: S608
 _UNREAD = "SELECT received_ms FROM log_batch WHERE first >= %s ORDER BY first LIMIT 1"
 
 
@@ -94,19 +99,13 @@ class JobTerms(NamedTuple):
         job: The job's name, which is that of its directory.
         versions: What decides, as the service is configured.
         max_age_s: How old an answer may be (s).
-        program: The compiled rules.
-        enforce: Whether the job drops the events that its decisions refuse.
-        rules_off: The rules that cannot hold for any account.
-        rules_off_by_source: Those that cannot hold for the accounts of each source.
+        deciding: What that is.
     """
 
     job: str
     versions: str
     max_age_s: float
-    program: Program
-    enforce: bool = False
-    rules_off: tuple[str, ...] = ()
-    rules_off_by_source: Mapping[str, tuple[str, ...]] = {}
+    deciding: Terms
 
 
 class Reached(NamedTuple):
@@ -117,13 +116,14 @@ class Reached(NamedTuple):
 
 
 @dataclass(eq=False)
-class OwnerQuestion:
-    """A question to the group that holds an account: a batch of the log, encoded."""
+class JobQuestion:
+    """A question to the groups of a job, encoded, and the answers that have come."""
 
     id: str
     content: bytes
-    future: asyncio.Future[OwnerAnswer]
+    future: asyncio.Future[list[bytes]]
     loop: asyncio.AbstractEventLoop
+    parts: dict[int, bytes] = field(default_factory=dict)
 
 
 class _WrongError(Exception):
@@ -177,8 +177,8 @@ class JobView:
         self._deleted = stored.position
         # When the first event came that is not decided on.
         self._unread_ms: int | None = None
-        self._asked: SimpleQueue[OwnerQuestion] = SimpleQueue()
-        self._open = dict[str, OwnerQuestion]()
+        self._asked: SimpleQueue[JobQuestion] = SimpleQueue()
+        self._open = dict[str, JobQuestion]()
         self._wake, self._stopping = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="wavebreak-job", daemon=True)
 
@@ -187,8 +187,10 @@ class JobView:
         with connection.cursor() as cursor:
             cursor.execute(CREATE)
             cursor.execute(CREATE_QUESTIONS)
+            cursor.execute(CREATE_ANSWERS)
             # Of a service that ended: nobody waits for them.
-            cursor.execute(_FORGET_ALL, (self.terms.job,))
+            for forget in _FORGET_ALL:
+                cursor.execute(forget, (self.terms.job,))
         self._note_unread()
         self._thread.start()
 
@@ -233,14 +235,9 @@ class JobView:
         return LogClock(newest if newest >= 0 else None, late, ahead, duplicates)
 
     @property
-    def rules_off(self) -> tuple[str, ...]:
-        """The rules that cannot hold for any account."""
-        return self.terms.rules_off
-
-    @property
-    def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
-        """The rules that cannot hold for the accounts of each source, and do for others'."""
-        return self.terms.rules_off_by_source
+    def deciding(self) -> Terms:
+        """What the job decides by, as this service is configured."""
+        return self.terms.deciding
 
     def waiting(self, end: int) -> int:
         """Return 0: what is to be decided on waits in the log, and not in this process."""
@@ -295,7 +292,7 @@ class JobView:
             self._wake.wait(ANSWER_POLL_S if self._open else POLL_S)
             self._wake.clear()
             try:
-                self.ask_groups()
+                self.exchange_questions()
                 if time.monotonic() >= due:
                     self.turn()
                     due = time.monotonic() + POLL_S
@@ -304,22 +301,44 @@ class JobView:
                 connection.close()
         connection.close()
 
-    def ask_owner(self, events: pa.RecordBatch) -> asyncio.Future[OwnerAnswer]:
-        """Ask the group that holds the account of events; call on an event loop.
+    async def ask_groups(
+        self,
+        query: Query[T],
+        accounts: Sequence[str],
+        events: pa.RecordBatch | None,
+        arguments: Mapping[str, Any],
+    ) -> T:
+        """Return what the groups answer to a question that concerns them.
 
         Raises:
-            BusyError: Too many wait for answers.
+            BusyError: Too many questions wait, or a group could not answer.
+            UsageError: It is about more accounts than one question may be.
         """
         if len(self._open) + self._asked.qsize() >= MAX_OPEN:
             raise BusyError("too many questions to the job wait", retry_after_s=1.0)
+        if len(accounts) > MOST_ACCOUNTS:
+            raise UsageError(
+                f"{len(accounts):,} accounts are asked about, and {MOST_ACCOUNTS:,} are the most",
+                fix="ask for fewer at a time",
+            )
         loop = asyncio.get_running_loop()
-        content = bytes(encode_row(events))
-        question = OwnerQuestion(secrets.token_hex(16), content, loop.create_future(), loop)
+        row = b"" if events is None else bytes(encode_row(events))
+        asking = Asking(query.name, list(accounts), msgspec.msgpack.encode(dict(arguments)), row)
+        content = msgspec.msgpack.encode(asking)
+        question = JobQuestion(secrets.token_hex(16), content, loop.create_future(), loop)
         self._asked.put(question)
         self._wake.set()
-        return question.future
+        answers = await question.future
+        try:
+            return query.merged(answers)
+        except msgspec.DecodeError:
+            raise BusyError(
+                f"the job {self.terms.job} on Flink cannot answer this: see the logs of its "
+                "TaskManagers, and whether it runs this service's version",
+                retry_after_s=60.0,
+            ) from None
 
-    def ask_groups(self) -> None:
+    def exchange_questions(self) -> None:
         """Write new questions, take answers, and delete those that nobody waits for."""
         key, job = bound_key(TABLE) or b"", self.terms.job
         with suppress(Empty):
@@ -333,15 +352,24 @@ class JobView:
             return
         with connection.cursor() as cursor:
             cursor.execute(_ANSWERS, (job,))
-            for id_, answer, mac in cursor.fetchall():
-                made = question_mac(key, "found", id_, job, bytes(answer))
-                if id_ in self._open and hmac.compare_digest(made, bytes(mac)):
-                    found = msgspec.msgpack.decode(bytes(answer), type=OwnerAnswer)
-                    resolve_futures([(self._open.pop(id_), found)])
-                    cursor.execute(_FORGET, (id_,))
+            for id_, part, parts, content, mac in cursor.fetchall():
+                if id_ not in self._open:
+                    # It came after its time.
+                    cursor.execute(_FORGET[1], (id_,))
+                    continue
+                made = question_mac(key, "found", id_, job, part, parts, bytes(content))
+                if hmac.compare_digest(made, bytes(mac)):
+                    self._take_answer(self._open[id_], part, parts, bytes(content))
             for id_ in [id_ for id_, one in self._open.items() if one.future.done()]:
                 del self._open[id_]
-                cursor.execute(_FORGET, (id_,))
+                for forget in _FORGET:
+                    cursor.execute(forget, (id_,))
+
+    def _take_answer(self, question: JobQuestion, part: int, parts: int, content: bytes) -> None:
+        """Note a group's answer; give all of them to who asked once they are there."""
+        question.parts[part] = content
+        if len(question.parts) == parts and not question.future.done():
+            resolve_futures([(question, [question.parts[each] for each in range(parts)])])
 
     def _delete(self) -> None:
         """Delete what is stored as decisions."""

@@ -48,6 +48,10 @@ class LogClock(NamedTuple):
         time_ms = newest if newest >= 0 else None
         return cls(time_ms, fanout.late, fanout.ahead, fanout.duplicates)
 
+    def earliest_ms(self, lateness_s: int) -> int:
+        """Return the earliest date (ms) that is not late now."""
+        return max(0, (self.time_ms or 0) - 1000 * lateness_s)
+
     def fault(self, now_ms: int, allowed_ms: int) -> str:
         """Return what is wrong where the log's time is too far ahead; empty where it is not.
 

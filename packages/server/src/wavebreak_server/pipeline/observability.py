@@ -25,8 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from wavebreak.engine import Engine
-from wavebreak.features.layout import SHARDS
+from wavebreak.engine.account_queries import last_scores
 from wavebreak.model import baseline
 from wavebreak_server.pipeline.service import Service
 
@@ -305,17 +304,6 @@ def configure_logging(stream: IO[str], level: int = logging.INFO) -> logging.Han
 DRIFT_INTERVAL_S = 60.0
 MIN_SCORED_ACCOUNTS = 200
 """Minimum number of scored accounts for a drift value."""
-FIXED_POINT_ONE = 65_536.0
-
-
-def sample_scores(engine: Engine, most: int = 20_000) -> Any:
-    """Return the last scores (log-odds) of accounts that have one, from each shard's newest."""
-    scores = []
-    for s in range(SHARDS):
-        used = len(range(s, engine.core.accounts, SHARDS))
-        rows = engine.core.rows[s].records[max(0, used - most // SHARDS) : used]
-        scores.append(rows["score"][rows["score"] != 0] / FIXED_POINT_ONE)
-    return np.concatenate(scores)
 
 
 class ScoreDriftMonitor:
@@ -340,7 +328,7 @@ class ScoreDriftMonitor:
                     return
                 self._model = self._metrics.model
                 self._baseline = baseline.load(self._model)["score"]
-            scores = await service.ask(sample_scores)
+            scores = np.array(await service.query(last_scores))
             if len(scores) >= MIN_SCORED_ACCOUNTS:
                 self._metrics.shift.set(baseline.population_stability_index(self._baseline, scores))
             await asyncio.sleep(self._every_s)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 
 from wavebreak.engine import Engine
-from wavebreak.engine.versions import engine_versions
+from wavebreak.engine.versions import engine_versions, terms_of
 from wavebreak.errors import ServiceError
 from wavebreak_server.pipeline.admission import Mask
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
@@ -214,10 +214,7 @@ def _stages_of_job(host: Host) -> Stages:
         settings.flink_job,
         versions,
         settings.limits.max_age_s,
-        engine.program,
-        engine.enforce,
-        engine.rules_off,
-        engine.rules_off_by_source,
+        terms_of(engine),
     )
     # Names are counted where the state is: it has no ceiling here.
     new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, _no_names)

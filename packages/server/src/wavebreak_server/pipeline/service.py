@@ -33,7 +33,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 import pyarrow as pa
@@ -41,6 +41,9 @@ import structlog
 from django.db import Error, connection
 
 from wavebreak.engine import Engine
+from wavebreak.engine.owner_answers import trials
+from wavebreak.engine.queries import Held, Query
+from wavebreak.engine.versions import Terms
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
@@ -61,7 +64,7 @@ from wavebreak_server.pipeline.decide import (
 from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
-from wavebreak_server.pipeline.engine_view import AsOf, NoEngineError, StaleError
+from wavebreak_server.pipeline.engine_view import AsOf, NoAnswerError, NoEngineError, StaleError
 from wavebreak_server.pipeline.idempotency import (
     AnsweredAttempts,
     attempt_key,
@@ -90,6 +93,7 @@ from wavebreak_server.storage.ledger_store import LedgerStore, count_differing_d
 logger = structlog.stdlib.get_logger("wavebreak.service")
 
 DECIDE = "POST /v1/decide"
+T = TypeVar("T")
 SWITCH_POLL_S = 0.005
 """How often a query tries a former engine that is being copied, or that decides its last batch."""
 Background = Callable[["Service"], Awaitable[None]]
@@ -427,12 +431,25 @@ class Service:
     def rules_off(self) -> tuple[str, ...]:
         """Return the rules that cannot hold for any account, by what the stream is to carry."""
         pipeline = self._pipeline
-        return pipeline.view.rules_off if pipeline is not None else ()
+        return pipeline.view.deciding.rules_off if pipeline is not None else ()
 
     def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
         """Return the rules that cannot hold for the accounts of each source, and do for others'."""
         pipeline = self._pipeline
-        return pipeline.view.rules_off_by_source if pipeline is not None else {}
+        return pipeline.view.deciding.rules_off_by_source if pipeline is not None else {}
+
+    def deciding(self) -> Terms:
+        """Return what decides, beside the state of accounts.
+
+        Raises:
+            BusyError: The service is not running.
+        """
+        if self._pipeline is None:
+            raise BusyError(
+                self._switching or "the log is being recovered",
+                retry_after_s=self.settings.limits.retry_after_s,
+            )
+        return self._pipeline.view.deciding
 
     def model_abstains(self) -> bool:
         """Whether the model says nothing now, on a platform that has just opened."""
@@ -628,7 +645,7 @@ class Service:
 
         A `brief` query runs on this thread if the engine is idle; while the engine is replaced, it
         is the former one that answers. Raises BusyError if the engine is not running, and
-        NoEngineError if a job on Flink decides.
+        NoEngineError if a job on Flink decides: `query` asks it, too.
         """
         self._check_owned()
         while brief and self._switching and (former := self._pipeline) is not None:
@@ -647,6 +664,75 @@ class Service:
         query = EngineQuery(ask, loop.create_future(), loop)
         pipeline.view.ask_later(query)
         return await query.future
+
+    async def query(
+        self,
+        query: Query[T],
+        accounts: Sequence[str] = (),
+        *,
+        events: pa.RecordBatch | None = None,
+        timeout_s: float = 0.0,
+        **arguments: Any,
+    ) -> T:
+        """Ask about the state of accounts: the engine, or the groups of a job.
+
+        Args:
+            query: The question.
+            accounts: Whom it is about.
+            events: Events to be judged, of one account.
+            timeout_s: How long a job may take to answer (0: as long as a person waits).
+            arguments: Its other arguments.
+
+        Raises:
+            BusyError: What decides does not run, or does not answer in time.
+        """
+        view = self._pipeline.view if self._pipeline is not None else None
+        if isinstance(view, JobView) and not self._switching:
+            self._check_owned()
+            try:
+                async with asyncio.timeout(timeout_s or self.settings.limits.job_s):
+                    return await view.ask_groups(query, accounts, events, arguments)
+            except TimeoutError:
+                raise NoAnswerError(view.terms.job) from None
+        if query.lent:
+            engine: Engine = await self.ask(lambda engine: engine)
+            lent = Held.by(engine, accounts)
+            return await asyncio.to_thread(lambda: query.read(lent, **arguments))
+        answer: T = await self.ask(
+            lambda engine: query.read(Held.by(engine, accounts, events), **arguments)
+        )
+        return answer
+
+    async def accept_then(
+        self, body: Body, sender: Sender, query: Query[T], accounts: Sequence[str]
+    ) -> T | Accepted:
+        """Accept a body as `accept` does, and ask about accounts once it is decided and sealed.
+
+        What was accepted is returned where none of it entered the log, or nobody is asked about.
+
+        Raises:
+            BusyError: As `accept`; or the job that decides does not come to it in time: it is in
+                the log, and takes effect then.
+        """
+        if not accounts:
+            return cast("Accepted", await self.accept(body, sender))
+        if not self.settings.flink_job:
+            answer: T | Accepted = await self.accept(
+                body, sender, ask=lambda engine: query.read(Held.by(engine, accounts))
+            )
+            return answer
+        taken = await self.accept(body, sender)
+        pipeline = self._pipeline
+        if not isinstance(taken, Accepted) or not taken.count or pipeline is None:
+            return cast("Accepted", taken)
+        end = pipeline.log_writer.end
+        try:
+            async with asyncio.timeout(self.settings.limits.job_s):
+                while pipeline.log_writer.applied < end:
+                    await asyncio.sleep(SWITCH_POLL_S)
+        except TimeoutError:
+            raise NoAnswerError(self.settings.flink_job, logged=True) from None
+        return await self.query(query, accounts)
 
     async def decide(
         self,
@@ -750,13 +836,14 @@ class Service:
         if mode != "attempt" or late or not isinstance(view, JobView):
             return published
         try:
-            async with asyncio.timeout(self.settings.limits.owner_s):
-                answer = await view.ask_owner(concat_batches(logs))
-        except (BusyError, TimeoutError):
+            answer = await self.query(
+                trials, events=concat_batches(logs), timeout_s=self.settings.limits.owner_s
+            )
+        except BusyError:
             self.counts["owner_away"] += 1
             return published
-        judge = OwnerJudge(view.terms.program, view.terms.enforce, answer)
-        made = self.responder.respond_by(judge, answer.trials, events, logs, mode)
+        judge = OwnerJudge(view.deciding, answer)
+        made = self.responder.respond_by(judge, answer.results(), events, logs, mode)
         as_of = published[0].as_of
         return [msgspec.structs.replace(one, as_of=as_of) for one in made]
 

@@ -65,7 +65,7 @@ def _search(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("q", "").strip()[:128]
     if not wanted:
         return redirect("accounts")
-    if console.ask(lambda engine: account_facts.known_account(engine, wanted)):
+    if account_facts.known_account(console, wanted):
         return redirect("account", wanted)
     if _PHONE.fullmatch(wanted):
         return _search_number(request, wanted)
@@ -109,7 +109,7 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
 def timeline(request: HttpRequest, account: str) -> HttpResponse:
     """Return an account's timeline and its story from the log; blind: without what people did."""
     console = console_of(request)
-    if not console.ask(lambda engine: account_facts.known_account(engine, account)):
+    if not account_facts.known_account(console, account):
         raise ApiError(
             404, translate("the log has no such account"), fix=translate("search for it")
         )

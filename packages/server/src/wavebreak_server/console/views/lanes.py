@@ -7,8 +7,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from wavebreak.engine import Engine
-from wavebreak.engine.declared_lanes import declared_lanes
+from wavebreak.engine.account_queries import account_states
+from wavebreak.engine.account_queries import lanes as lanes_in_force
 from wavebreak.schema.events import LANES
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -21,7 +21,6 @@ from wavebreak_server.console.pages import (
     show,
 )
 from wavebreak_server.errors import ApiError, fix_for
-from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.lanes import service as lane_service
 from wavebreak_server.slices.lanes.service import LANE_WORDS
 from wavebreak_server.texts import translate
@@ -61,7 +60,7 @@ def declare(request: HttpRequest) -> HttpResponse:
 def _show(request: HttpRequest, error: ApiError | None = None) -> HttpResponse:
     """Show the page; after a form that was refused, with what was written in it."""
     console, fields = console_of(request), request.POST or request.GET
-    held = console.ask(declared_lanes)
+    held = console.query(lanes_in_force)
     after = request.GET.get("after", "")
     names = sorted(name for name in held if name > after)[: PAGE_SIZE + 1]
     overview = lane_service.overview(
@@ -89,11 +88,7 @@ def _show(request: HttpRequest, error: ApiError | None = None) -> HttpResponse:
 
 def _second_look(console: Console, account: str) -> dict[str, Any]:
     """Return what is known of an account that is to be declared."""
-
-    def read(engine: Engine) -> dict[str, Any]:
-        state = actions.read_account_state(engine, account)
-        if state is None:
-            return {"known": False, "lane": "none"}
-        return {"known": True, "lane": state.lane, "restricted": state.outcome > 0}
-
-    return console.ask(read)
+    state = console.query(account_states, [account]).get(account)
+    if state is None:
+        return {"known": False, "lane": "none"}
+    return {"known": True, "lane": state.lane, "restricted": state.outcome > 0}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from wavebreak.engine.account_queries import account_states
 from wavebreak.linking import Operator
 from wavebreak.linking.operators import evidence_words
-from wavebreak.outcomes import BY_RANK
+from wavebreak.outcomes import BY_RANK, OUTCOMES
 from wavebreak_server.console.act_form import act_form
 from wavebreak_server.console.pages import Console, console_of, csv_response, page, show
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import neighbours
-from wavebreak_server.slices.accounts.service import outcome_in_force
 from wavebreak_server.texts import page_language, translate
 
 SHOWN = 200
@@ -59,9 +59,8 @@ def operator(request: HttpRequest, operator_id: str) -> HttpResponse:
 
 
 def _members(console: Console, operator: Operator) -> list[dict[str, object]]:
-    outcomes = console.ask(
-        lambda engine: {a: outcome_in_force(engine, a) for a in operator.accounts}
-    )
+    states = console.query(account_states, operator.accounts)
+    outcomes = {a: OUTCOMES[states[a].outcome] for a in operator.accounts}
     degree = {a: sum(a in e.accounts for e in operator.edges) for a in operator.accounts}
     return [
         {"name": a, "outcome": outcomes[a], "abusive": a in operator.abusive, "ties": degree[a]}

@@ -52,9 +52,7 @@ def _accounts(request: HttpRequest, console: Console, wanted: str) -> Iterator[P
     if not wanted or not console.user.may("view_accounts"):
         return
     names = account_facts.accounts_beginning_with(wanted, OF_A_KIND)
-    if wanted not in names and console.ask(
-        lambda engine: account_facts.known_account(engine, wanted)
-    ):
+    if wanted not in names and account_facts.known_account(console, wanted):
         names = [wanted, *names][:OF_A_KIND]
     for name in names:
         yield Place("account", name, "", reverse("account", args=[name]))

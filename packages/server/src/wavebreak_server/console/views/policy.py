@@ -431,7 +431,7 @@ def calibration(request: HttpRequest) -> HttpResponse:
         proposal=policy,
         changes=changes,
         record=record,
-        enforced=console.ask(lambda engine: engine.enforce),
+        enforced=console.deciding.enforce,
         tab="calibration",
         running=_running(console),
     )

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
+from wavebreak.engine.account_queries import LiveAccount, live_accounts
 from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import act_form, effect_of, reason_for
 from wavebreak_server.console.pages import (
@@ -39,13 +40,7 @@ from wavebreak_server.slices.config import ConsoleConfig, settings_of
 from wavebreak_server.slices.queries import service as queries
 from wavebreak_server.slices.queue import presets, reviews, routing
 from wavebreak_server.slices.queue import service as review_queue
-from wavebreak_server.slices.queue.live_accounts import (
-    LiveAccount,
-    RowFacts,
-    hands_of,
-    read_live_accounts,
-    strongest_reasons,
-)
+from wavebreak_server.slices.queue.live_accounts import RowFacts, hands_of, strongest_reasons
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.shares import service as shares
 from wavebreak_server.storage.models import Decision
@@ -118,7 +113,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]:
     """Return what each row says: one query of the engine and one of the decisions for all."""
     accounts = sorted({case.account for case in cases})
-    live: dict[str, LiveAccount] = console.ask(lambda engine: read_live_accounts(engine, accounts))
+    live = console.query(live_accounts, accounts)
     numbers = [case.decision for case in cases]
     operators = operators_of(console, accounts)
     bodies = dict(Decision.objects.filter(number__in=numbers).values_list("number", "body"))

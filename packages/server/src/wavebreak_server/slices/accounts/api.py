@@ -10,6 +10,7 @@ import msgspec
 from django.db import transaction
 from msgspec import Meta
 
+from wavebreak.engine.account_queries import AccountState
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.outcomes import LIMIT, OUTCOMES, Outcome, row_of
 from wavebreak.schema.events import Label, Lane
@@ -139,7 +140,7 @@ def _is_extended(account: str, now_ms: int) -> bool:
     return bool(models.QuotaExtension.objects.filter(account=account, at_ms__gt=since).exists())
 
 
-def _quota(context: RequestContext, state: actions.AccountState, extended: bool) -> Quota:
+def _quota(context: RequestContext, state: AccountState, extended: bool) -> Quota:
     limit = state.new_chats_1d if state.outcome == LIMIT else None
     return quota_status(context.app.quota_config, limit, state.chats, extended)
 
@@ -302,7 +303,7 @@ async def _read_account(context: RequestContext, account: str) -> Account:
             known = await actions.sealed_state_if_known(context, account)
             if known is None:
                 await _check_is_an_id(context, account)
-        state = known or actions.AccountState(0, None, context.now_ms, None)
+        state = known or AccountState(0, None, context.now_ms, None)
         lane = state.lane
     except (BusyError, TimeoutError):
         state, last_known = _last_known(context, account), True
@@ -337,7 +338,7 @@ async def _read_account(context: RequestContext, account: str) -> Account:
     )
 
 
-def _last_known(context: RequestContext, account: str) -> actions.AccountState:
+def _last_known(context: RequestContext, account: str) -> AccountState:
     """Return the last known state; raises ApiError (503) before the states are loaded."""
     states = context.service.states
     if not states.loaded:
@@ -349,4 +350,4 @@ def _last_known(context: RequestContext, account: str) -> actions.AccountState:
         )
     known = states.state(account)
     outcome = effective_outcome(known.outcome, challenges=context.service.responder.challenges)
-    return actions.AccountState(outcome, known.until_ms, context.now_ms, None, known.quota)
+    return AccountState(outcome, known.until_ms, context.now_ms, None, known.quota)

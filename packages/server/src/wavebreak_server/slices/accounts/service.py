@@ -1,24 +1,26 @@
 """Facts about an account for the pages: features among the population, decisions, neighbours.
 
-The engine is asked between two batches of the log; what it returns is copied. Nothing here decides.
+What decides is asked; what it returns is copied. Nothing here decides.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
 from django.db.models import Count, QuerySet
 
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import (
+    AccountFacts,
+    AccountState,
+    account_facts,
+    account_states,
+)
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
@@ -27,7 +29,6 @@ from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
-from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.lanes.service import LANE_WORDS
@@ -44,8 +45,6 @@ from wavebreak_server.storage.models import (
 )
 from wavebreak_server.texts import page_language, translate
 
-SAMPLE = 2_000
-SAMPLE_EVERY_S = 300.0
 SHOWN_DECISIONS = 100
 TIMELINE_BATCHES = 4_000
 TIMELINE_EVENTS = 3_000_000
@@ -94,17 +93,6 @@ class Strip(NamedTuple):
         return round(0.984 * (self.percentile or 0), 1)
 
 
-@dataclass
-class _Population:
-    """Sorted feature values of a sample of accounts, float64[accounts, features], NaN last."""
-
-    values: Any = None
-    at: float = -1e9
-
-
-_population = _Population()
-
-
 def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decision with what a page shows of it: sentences, and its reasons in words.
 
@@ -145,10 +133,8 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
 
     A `blind` page leaves out what people decided.
     """
-    state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
-    # The engine's thread renders no page: it has no language of its own.
-    language = page_language()
-    facts: dict[str, Any] = acting.ask(lambda engine: _facts(engine, account, language))
+    state: AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
+    facts = acting.query(account_facts, [account])[account]
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     decisions = [
         decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
@@ -172,6 +158,7 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
         "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
                                        .order_by("-id")[:10]),
         "facts": facts,
+        "strips": _strips(facts, page_language()),
         "lane": state.lane,
         "lane_words": LANE_WORDS[state.lane],
         "notice": None if blind else statements.newest_notice(
@@ -180,74 +167,29 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
     }  # fmt: skip
 
 
-def _facts(engine: Engine, account: str, language: Language) -> dict[str, Any]:
-    """Read an account's counts and features on the engine's thread."""
-    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
-    row = engine.core.row_of(slot)
-    registered = int(row["registered"])
-    return {
-        "slot": slot,
-        "registered_ms": (registered - 1) * 1000 if registered else None,
-        "first_seen_ms": (int(row["first_seen"]) - 1) * 1000,
-        "last_seen_ms": int(row["clock"]) * 1000,
-        "sends": int(row["sends"]),
-        "received": int(row["received"]),
-        "strips": _strips(engine, slot, language),
-    }
-
-
-def _strips(engine: Engine, slot: int, language: Language) -> list[Strip]:
-    values = np.array(engine.core.values_of(slot), np.float64)
-    population = _sample(engine)
-    strips = []
-    for k, feature in enumerate(FEATURES):
-        value = float(values[k])
-        missing = value != value
-        column = population[:, k]
-        known = column[column == column]
-        share = None
-        if not missing and known.size:
-            share = _percentile(np.sort(known), value)
-        strips.append(
-            Strip(
-                feature.name,
-                feature_title(feature.name, language),
-                describe(feature.name, language),
-                narrative.format_value(feature.name, None if missing else value, language=language),
-                share,
-                feature.name in KEY_FEATURES,
-            )
+def _strips(facts: AccountFacts, language: Language) -> list[Strip]:
+    strips = [
+        Strip(
+            feature.name,
+            feature_title(feature.name, language),
+            describe(feature.name, language),
+            narrative.format_value(
+                feature.name, value if value == value else None, language=language
+            ),
+            percentile,
+            feature.name in KEY_FEATURES,
         )
+        for feature, value, percentile in zip(
+            FEATURES, facts.values, facts.percentiles, strict=True
+        )
+    ]
     order = {name: k for k, name in enumerate(KEY_FEATURES)}
     return sorted(strips, key=lambda s: (order.get(s.name, len(order)), s.name))
 
 
-def _percentile(known: Any, value: float) -> int:
-    """Return the percentile of a value among sorted ones; of equal ones, the middle.
-
-    >>> _percentile(np.array([0.0] * 9 + [5.0]), 0.0), _percentile(np.array([1.0, 2.0]), 9.0)
-    (45, 100)
-    """
-    below, upto = (int(np.searchsorted(known, value, side)) for side in ("left", "right"))
-    return round(50 * (below + upto) / int(known.size))
-
-
-def _sample(engine: Engine) -> Any:
-    """Return the feature values of up to `SAMPLE` accounts, sampled again every five minutes."""
-    if time.monotonic() - _population.at > SAMPLE_EVERY_S or _population.values is None:
-        many = engine.core.accounts
-        slots = np.unique(np.linspace(0, max(0, many - 1), min(SAMPLE, many)).astype(np.int64))
-        used = [s for s in slots.tolist() if int(engine.core.row_of(s)["first_seen"]) > 0]
-        rows = [np.array(engine.core.values_of(s), np.float64) for s in used]
-        _population.values = np.array(rows or [np.full(len(FEATURES), np.nan)])
-        _population.at = time.monotonic()
-    return _population.values
-
-
-def known_account(engine: Engine, account: str) -> bool:
-    """Whether the log contains an account."""
-    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
-    return bool(0 <= slot < engine.core.accounts)
+def known_account(acting: ActingUser, account: str) -> bool:
+    """Return whether the log contains an account."""
+    return account in acting.query(account_states, [account])
 
 
 def accounts_with(outcome: str) -> QuerySet:
@@ -381,13 +323,3 @@ def newest_decisions(account: str) -> list[dict[str, Any]]:
     """Return the newest decisions on an account as they are stored, oldest first."""
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     return [msgspec.json.decode(bytes(body)) for body in rows.values_list("body", flat=True)][::-1]
-
-
-def outcome_in_force(engine: Engine, account: str) -> str:
-    """Return the outcome in force; raises ApiError (404) where the log has no such account."""
-    state = actions.read_account_state(engine, account)
-    if state is None:
-        raise ApiError(
-            404, translate("the log has no such account"), fix=translate("search for it")
-        )
-    return OUTCOMES[state.outcome]

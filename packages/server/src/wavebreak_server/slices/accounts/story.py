@@ -1,4 +1,4 @@
-"""The story of an account, as `wavebreak explain` tells it, from the engine and the log.
+"""The story of an account, as `wavebreak explain` tells it, from what decides and the log.
 
 A page tells it at once from the account's totals and its decisions; the log adds when what was.
 """
@@ -8,10 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from wavebreak.engine import Engine
-from wavebreak.engine.accounts_table import account_row
+from wavebreak.engine.account_queries import account_rows
 from wavebreak.explain.collect import Explanation, timeline_of_events
 from wavebreak.explain.narrative import status_sentence, story_paragraphs
 from wavebreak.languages import msgid
@@ -42,13 +39,13 @@ def story(
         ApiError: The log has no such account (404).
 
     """
-    told = acting.ask(lambda engine: _read(engine, account))
-    if told is None:
+    row = acting.query(account_rows, [account]).get(account)
+    if row is None:
         raise ApiError(
             404, translate("the log has no such account"), fix=translate("search for it")
         )
-    row, abouts, enforce = told
-    rules = {rule: {"about": translate(about)} for rule, about in abouts.items()}
+    deciding = acting.deciding
+    rules = {rule.id: {"about": translate(rule.about)} for rule in deciding.policy.rules}
     if blind:
         # A person may have been the first who restricted it.
         row |= {"first_action_ms": None, "refused": 0}
@@ -60,7 +57,7 @@ def story(
         gap = translate(GAP)
     explanation = Explanation(
         run_dir=Path(), account=account, row=row, decisions=decisions, rules=rules, actions={},
-        mode="enforce" if enforce else "shadow", timeline=timeline, gap=gap,
+        mode="enforce" if deciding.enforce else "shadow", timeline=timeline, gap=gap,
         language=page_language(),
     )  # fmt: skip
     paragraphs = story_paragraphs(explanation)
@@ -71,11 +68,3 @@ def shown_decisions(account: str, *, blind: bool) -> list[dict[str, Any]]:
     """Return the newest decisions, oldest first; blind: without those of people."""
     decisions = newest_decisions(account)
     return [d for d in decisions if not blind or d.get("basis") not in _BY_PEOPLE]
-
-
-def _read(engine: Engine, account: str) -> tuple[dict[str, Any], dict[str, str], bool] | None:
-    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
-    if not 0 <= slot < engine.core.accounts or not engine.core.row_of(slot)["first_seen"]:
-        return None
-    abouts = {rule.id: rule.about for rule in engine.policy.rules}
-    return account_row(engine, slot), abouts, engine.enforce

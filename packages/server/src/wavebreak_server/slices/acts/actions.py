@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
-import pyarrow as pa
 
-from wavebreak.engine import Engine
-from wavebreak.engine.chat_counts import ChatCounts, count_chats
-from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.engine.account_queries import (
+    AccountState,
+    account_states,
+    challenged_accounts,
+    known_accounts,
+)
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
-from wavebreak.outcomes import ALLOW, LIMIT, OBSERVE, OUTCOMES, RANKS, row_of
-from wavebreak.schema.events import LANES, Lane
+from wavebreak.outcomes import ALLOW, OBSERVE, OUTCOMES, RANKS, row_of
+from wavebreak.schema.events import Lane
 from wavebreak.schema.identifiers import fault
 from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.http.app_context import run_query, run_write, write_audit_entry
@@ -35,20 +37,6 @@ SEALED_S = 5.0
 """How long a request waits for a decision to be sealed before it shows it."""
 
 
-class AccountState(NamedTuple):
-    """An account in the engine: outcome (index), its end, the log's time (both ms), chats.
-
-    `new_chats_1d` is what a limit in force leaves a day, `lane` what the account is declared to be.
-    """
-
-    outcome: int
-    until_ms: int | None
-    now_ms: int
-    chats: ChatCounts | None
-    new_chats_1d: int = 0
-    lane: Lane = "none"
-
-
 def describe_end(outcome: str, until_ms: int | None) -> str:
     """Return how an outcome ends.
 
@@ -59,25 +47,6 @@ def describe_end(outcome: str, until_ms: int | None) -> str:
     """
     # A ban has an end where a person gave it one.
     return row_of("suspend" if outcome == "ban" and until_ms is not None else outcome).end_words
-
-
-def read_account_state(engine: Engine, account: str) -> AccountState | None:
-    """Read an account's state on the engine's thread; None if the log does not contain it."""
-    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
-    if not 0 <= slot < engine.core.accounts:
-        return None
-    row = engine.core.row_of(slot)
-    now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
-    decided, until, lane = int(row["enforcement"]), int(row["until"]), _lane_of(engine, slot)
-    if decided == 0 or 0 < until <= now_s:
-        return AccountState(0, None, now_s * 1000, None, lane=lane)
-    challenges = engine.challenges_by(engine.core.source_of(slot))
-    outcome = effective_outcome(decided, challenges=challenges)
-    chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
-    end_ms = until * 1000 if until else None
-    # A challenge that nobody can ask for refuses every new chat.
-    left = int(row["quota"]) if outcome == decided else 0
-    return AccountState(outcome, end_ms, now_s * 1000, chats, left, lane)
 
 
 async def sealed_state(context: RequestContext, account: str) -> AccountState:
@@ -93,11 +62,9 @@ async def sealed_state_if_known(context: RequestContext, account: str) -> Accoun
 
     None if the log does not contain the account.
     """
-    state: AccountState | None = await context.service.ask(
-        lambda engine: read_account_state(engine, account)
-    )
+    states = await context.service.query(account_states, [account])
     await wait_until_sealed(context, account)
-    return state
+    return states.get(account)
 
 
 async def wait_until_sealed(context: RequestContext, account: str) -> None:
@@ -127,8 +94,10 @@ async def override_account(
     `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
     it is known which decision the appeal was against, and what a person answered.
     """
-    if change.outcome == "challenge" and not await context.service.ask(
-        lambda engine: engine.challenges_account(account)
+    service = context.service
+    if (
+        change.outcome == "challenge"
+        and not (await service.query(challenged_accounts, [account]))[account]
     ):
         raise ApiError(
             422,
@@ -144,12 +113,8 @@ async def override_account(
     overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
     event = f"override-{secrets.token_hex(12)}"
     label = {"id": event, "account": account, "label": change.verdict, "source": change.by}
-    before: AccountState | None = await context.service.ask(
-        lambda engine: read_account_state(engine, account)
-    )
-    state: AccountState = await add_labels(
-        context, [label | set_to], lambda engine: read_account_state(engine, account)
-    )
+    before = (await service.query(account_states, [account])).get(account)
+    state = (await add_labels(context, [label | set_to], [account]))[account]
     await wait_until_sealed(context, account)
     outcome = OUTCOMES[state.outcome]
     body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {verdict}")
@@ -178,30 +143,32 @@ def appeal_result(before: int, after: int) -> str:
 
 
 async def add_labels(
-    context: RequestContext,
-    labels: list[dict[str, Any]],
-    ask: Callable[[Engine], Any] | None = None,
-) -> Any:
-    """Add labels to the log, which seals them; return the result of `ask`, or `Accepted`.
+    context: RequestContext, labels: list[dict[str, Any]], asked: Sequence[str] = ()
+) -> dict[str, AccountState]:
+    """Add labels to the log, which seals them; return the states of those asked about afterwards.
 
     The caller has checked the ids (`check_ids`), before it wrote an audit entry with one.
     """
-    earliest: int = await context.service.ask(lambda engine: engine.fanout.earliest_in_time())
+    service = context.service
     # A hold lasts as long as was said, whatever the log's time is. The log may be ahead of this
     # clock by more than its lateness, and a late label would have no effect.
-    now = max(context.now_ms, earliest)
-    if wrong := context.service.clock_fault():
+    now = max(context.now_ms, service.log_clock().earliest_ms(service.lateness_s))
+    if wrong := service.clock_fault():
         raise DomainError("clock-fault", fault=wrong)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
-    content = b"\n".join(map(msgspec.json.encode, lines))
-    result = await context.service.accept(
-        Body(content, "lines"), Sender(context.key, labels=True, identifiers=True), ask=ask
+    result = await service.accept_then(
+        Body(b"\n".join(map(msgspec.json.encode, lines)), "lines"),
+        Sender(context.key, labels=True, identifiers=True),
+        account_states,
+        asked,
     )
-    if isinstance(result, Accepted) and result.refused:
+    if not isinstance(result, Accepted):
+        return result
+    if result.refused:
         raise ApiError(
             422, translate("a label was refused: {message}", message=result.refused[0].message)
         )
-    return result
+    return {}
 
 
 async def declare_lane(context: RequestContext, account: str, lane: Lane, reason: str) -> str:
@@ -215,12 +182,13 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
     now = await log_time_ms(context)
     event = f"declared-{secrets.token_hex(12)}"
     line = {"type": "account.declared", "ts": now, "id": event, "account": account, "lane": lane}
-    taken = await context.service.accept(
+    taken = await context.service.accept_then(
         Body(msgspec.json.encode(line), "lines"),
         Sender(context.key, identifiers=True, declares=True),
-        ask=lambda engine: read_lane(engine, account),
+        account_states,
+        [account],
     )
-    if taken != lane:
+    if isinstance(taken, Accepted) or lane_in(taken, account) != lane:
         raise ApiError(
             422, translate("the declaration was not taken"), fix=translate("see the service's log")
         )
@@ -237,22 +205,17 @@ async def log_time_ms(context: RequestContext) -> int:
     """
     if wrong := context.service.clock_fault():
         raise DomainError("clock-fault", fault=wrong)
-    newest, earliest = await context.service.ask(
-        lambda engine: (int(engine.fanout.clock[0]["newest"]), engine.fanout.earliest_in_time())
-    )
-    return context.now_ms if newest < 0 else max(earliest, min(context.now_ms, newest))
+    clock = context.service.log_clock()
+    if clock.time_ms is None:
+        return context.now_ms
+    earliest = clock.earliest_ms(context.service.lateness_s)
+    return max(earliest, min(context.now_ms, clock.time_ms))
 
 
-def read_lane(engine: Engine, account: str) -> Lane:
-    """Read what an account is declared to be, on the engine's thread."""
-    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
-    if not 0 <= slot < engine.core.accounts:
-        return "none"
-    return _lane_of(engine, slot)
-
-
-def _lane_of(engine: Engine, slot: int) -> Lane:
-    return cast("Lane", LANES[engine.core.lane_of(slot)])
+def lane_in(states: Mapping[str, AccountState], account: str) -> Lane:
+    """Return what an account is declared to be, by the states of some."""
+    state = states.get(account)
+    return state.lane if state else "none"
 
 
 async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
@@ -260,10 +223,9 @@ async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
     allow = context.service.settings.allow_identifiers
     faults = {each: kind for each in accounts if (kind := fault("account", each, allow=allow))}
     if faults:
-        names = pa.array(list(faults))
-        slots = await context.service.ask(lambda engine: engine.fanout.accounts.find(names))
-        for kind, slot in zip(faults.values(), slots.tolist(), strict=True):
-            if slot < 0:
+        known = await context.service.query(known_accounts, list(faults))
+        for name, kind in faults.items():
+            if not known[name]:
                 raise ApiError(
                     422, translate("the account's id {name}", name=kind.name), fix=kind.fix
                 )

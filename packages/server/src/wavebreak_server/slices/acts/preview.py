@@ -1,6 +1,6 @@
 """What an act would bring, before anybody presses: the decision, its notice, and what is refused.
 
-The engine tries the label of the act in a dry run, which changes nothing, so that the preview is
+What decides tries the label of the act in a dry run, which changes nothing, so that the preview is
 the decision itself and no guess at the policy.
 """
 
@@ -9,16 +9,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
+import pyarrow as pa
 
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import account_states
 from wavebreak.engine.decision import build_decision
+from wavebreak.engine.owner_answers import trials
 from wavebreak.languages import get_language
 from wavebreak.notices import Statement
 from wavebreak.outcomes import OUTCOMES, WITHOUT_STATEMENT, row_of
 from wavebreak.rules import Feedback
 from wavebreak.schema.events import LabelAssigned
 from wavebreak_server.pipeline.decide import pseudonymize_event
-from wavebreak_server.slices.acts.actions import describe_end, read_account_state
+from wavebreak_server.slices.acts.actions import describe_end
 from wavebreak_server.slices.acts.service import Act
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.texts import translate
@@ -68,7 +70,7 @@ def preview_act(acting: ActingUser, account: str, act: Act) -> ActPreview | None
         outcome=act.outcome or None, hold_s=act.hold_s,  # type: ignore[arg-type]
     )  # fmt: skip
     log = pseudonymize_event(event, acting.service.pseudonymizer)
-    tried: _Tried | None = acting.ask(lambda engine: _try(engine, account, log))
+    tried = _try(acting, account, log)
     if tried is None:
         return None
     notices = acting.context.app.holder_notices
@@ -92,15 +94,15 @@ def preview_act(acting: ActingUser, account: str, act: Act) -> ActPreview | None
     )  # fmt: skip
 
 
-def _try(engine: Engine, account: str, log: object) -> _Tried | None:
-    state = read_account_state(engine, account)
+def _try(acting: ActingUser, account: str, log: pa.RecordBatch) -> _Tried | None:
+    state = acting.query(account_states, [account]).get(account)
     if state is None:
         return None
-    result = engine.trial(log)
+    (result,) = acting.query(trials, events=log).results()
     decided = [hit for hit in result.hits if int(hit["outcome"]) < len(OUTCOMES)]
     decision = None
     if decided:
-        made = build_decision(decided[-1], engine.program, account, "", "")
+        made = build_decision(decided[-1], acting.deciding.program, account, "", "")
         # Its id follows from the place of the act in the log, which nobody knows yet.
         decision = msgspec.to_builtins(made) | {"id": NO_REFERENCE}
     until = result.until * 1000 or None if result.outcome else None

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak.durations import DAY_S, duration_seconds
+from wavebreak.engine.account_queries import AccountState, account_states
 from wavebreak.languages import msgid
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, REFUSING, SETTABLE, row_of
@@ -538,8 +539,8 @@ def outcomes_in_force(acting: ActingUser, accounts: Sequence[str]) -> list[tuple
 
 def _outcomes(acting: ActingUser, accounts: Sequence[str]) -> list[str]:
     """Return the outcome of each account; "" for one that the engine does not know."""
-    now = acting.ask(lambda engine: [actions.read_account_state(engine, a) for a in accounts])
-    return [OUTCOMES[state.outcome] if state is not None else "" for state in now]
+    now = acting.query(account_states, accounts)
+    return [OUTCOMES[now[a].outcome] if a in now else "" for a in accounts]
 
 
 def find_act(number: int) -> PersonAct:
@@ -567,8 +568,8 @@ def newest_batches(most: int) -> list[Batch]:
     return list(Batch.objects.select_related("by", "undone_by").order_by("-at_ms")[:most])
 
 
-def _state(acting: ActingUser, account: str) -> actions.AccountState:
-    state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
+def _state(acting: ActingUser, account: str) -> AccountState:
+    state: AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
     return state
 
 

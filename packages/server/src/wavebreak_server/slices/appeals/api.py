@@ -107,7 +107,7 @@ async def submit_appeal(context: RequestContext, body: NewAppeal) -> WithStatus[
     wanted = service.PlatformAppeal(
         body.decision, body.statement, language, context.key, body.reason
     )
-    ties = await context.service.ask(lambda engine: service.ties_of(engine, account))
+    ties = await service.ties_of(context.service, account)
     store, terms = context.service.ledger_store, settings_of(context.app).appeals
     made, opened = await run_write(
         lambda: service.submit_for_holder(notices, wanted, ties, store, context.now_ms, terms)

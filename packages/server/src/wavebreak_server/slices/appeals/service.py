@@ -18,7 +18,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import structlog
 from asgiref.sync import async_to_sync
 from cryptography.fernet import Fernet, InvalidToken
@@ -27,7 +26,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import neighbourhoods, operators
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import msgid
 from wavebreak.ledger import Draft
@@ -142,13 +141,14 @@ class Ties(NamedTuple):
     device: str = ""
 
 
-def ties_of(engine: Engine, account: str) -> Ties:
-    """Read an account's ties, on the engine's thread."""
-    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
-    if not 0 <= slot < engine.core.accounts:
+async def ties_of(service: Service, account: str) -> Ties:
+    """Return the ties of an account."""
+    found = (await service.query(neighbourhoods, [account])).get(account)
+    if found is None:
         return Ties()
-    device = int(engine.core.row_of(slot)["device"])
-    operator = next((o.id for o in engine.operators() if account in o.accounts), "")
+    all_operators = await service.query(operators)
+    operator = next((o.id for o in all_operators if account in o.accounts), "")
+    device = found.entities["device"]
     return Ties(operator, _digest("device", str(device)) if device > 0 else "")
 
 
@@ -802,7 +802,7 @@ class AppealUpkeep:
 def confirm(service: Service, appeal: Appeal, now_ms: int, terms: Appeals) -> Appeal:
     """Open an appeal whose code was right; for synchronous views."""
     try:
-        ties: Ties = async_to_sync(service.ask)(lambda engine: ties_of(engine, appeal.account))
+        ties: Ties = async_to_sync(ties_of)(service, appeal.account)
     except WavebreakError:
         ties = Ties()
     with transaction.atomic():

@@ -18,6 +18,7 @@ from asgiref.sync import async_to_sync
 from django.db import connection
 
 from wavebreak.engine import snapshot
+from wavebreak.engine.account_queries import account_states
 from wavebreak.engine.declared_lanes import LaneFloor, lane_floors, stored_lanes
 from wavebreak.io import log_rows
 from wavebreak.languages import msgid
@@ -119,7 +120,8 @@ def declare(acting: ActingUser, account: str, lane: Lane, reason: str, seen: str
 
     """
     with acting.context.app.state_of(AccountLocks).of(account):
-        now = acting.ask(lambda engine: actions.read_lane(engine, account))
+        states = acting.query(account_states, [account])
+        now = actions.lane_in(states, account)
         if now != seen:
             raise ApiError(
                 409,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from wavebreak.engine.account_queries import operators
 from wavebreak.linking import Operator
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.operations import RequestContext, Router
@@ -32,8 +33,7 @@ router = Router("read")
 
 
 async def _operators(context: RequestContext) -> list[Operator]:
-    found: list[Operator] = await context.service.ask(lambda engine: engine.operators())
-    return found
+    return await context.service.query(operators)
 
 
 @router.operation(

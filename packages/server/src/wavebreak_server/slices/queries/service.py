@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator as comparisons
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -20,7 +19,7 @@ from django.db.models import Q
 from django.http import QueryDict
 
 from wavebreak.durations import DAY_MS
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import measures
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX, get_feature
 from wavebreak.outcomes import OUTCOMES
@@ -160,7 +159,7 @@ def find(acting: ActingUser, criteria: Criteria) -> Found:
     indexes = [INDEX[each.feature] for each in criteria.measures]
     for begin in range(0, len(chosen), AT_ONCE):
         part = chosen[begin : begin + AT_ONCE]
-        read = acting.ask(partial(_read, accounts=part, indexes=indexes))
+        read = acting.query(measures, part, indexes=indexes)
         for account, (outcome, values) in read.items():
             if criteria.outcome in ("", outcome) and _all_hold(criteria.measures, values):
                 ts, rules = decided.get(account, (None, ()))
@@ -193,18 +192,6 @@ def _candidates(acting: ActingUser, criteria: Criteria, decided: Iterable[str]) 
     most = list(in_force[: MOST_MEASURED + 1])
     # Without an outcome, whose outcome has ended is found by its decision.
     return most if criteria.outcome else list(dict.fromkeys((*decided, *most)))
-
-
-def _read(
-    engine: Engine, accounts: Sequence[str], indexes: Sequence[int]
-) -> dict[str, tuple[str, tuple[float, ...]]]:
-    """Read outcome and measures on the engine's thread; unknown accounts are left out."""
-    found: dict[str, tuple[str, tuple[float, ...]]] = {}
-    for account, slot in engine.slots_of(accounts).items():
-        values = engine.core.values_of(slot) if indexes else ()
-        outcome = OUTCOMES[int(engine.core.row_of(slot)["enforcement"])]
-        found[account] = outcome, tuple(float(values[k]) for k in indexes)
-    return found
 
 
 def _all_hold(measures: Sequence[Measure], values: Sequence[float]) -> bool:

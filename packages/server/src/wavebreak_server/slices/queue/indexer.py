@@ -18,16 +18,12 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak.durations import DAY_MS
+from wavebreak.engine.account_queries import LiveAccount, live_accounts
 from wavebreak_server.http.app_context import run_background_query
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
-from wavebreak_server.slices.queue.live_accounts import (
-    LiveAccount,
-    can_change,
-    priority_left,
-    read_live_accounts,
-)
+from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.routing import kinds_of
 from wavebreak_server.slices.queue.service import becomes_case, is_drawn, priority_of, sample_key
@@ -114,7 +110,7 @@ async def measure_cases(settings: Queue, service: Service) -> int:
     if not cases:
         return 0
     accounts = sorted({case.account for case in cases})
-    live = await service.ask(lambda engine: read_live_accounts(engine, accounts))
+    live = await service.query(live_accounts, accounts)
     kinds = kinds_of(service.responder.policy)
     await run_background_query(lambda: _store_measures(settings, cases, live, kinds, now))
     return len(cases)

@@ -1,4 +1,4 @@
-"""What the engine knows now about the accounts of cases: facts for a row, and harm left to prevent.
+"""What is known now of the accounts of cases: facts for a row, and harm left to prevent.
 
 A case is opened by a decision, and the account lives on: its outcome ends, it falls silent, or it
 goes on writing. One query of the engine reads the accounts of a page, or of a pass of the indexer.
@@ -6,21 +6,15 @@ goes on writing. One query of the engine reads the accounts of a page, or of a p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wavebreak.durations import DAY_MS
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import LiveAccount
 from wavebreak.explain import narrative
-from wavebreak.features.catalog import INDEX
 from wavebreak.features.descriptions import feature_title
-from wavebreak.features.layout import BUCKETS, DELETED
-from wavebreak.features.window_counters import bucket_seconds
 from wavebreak.linking import Operator
-from wavebreak.outcomes import OUTCOMES, REFUSING_ALL, SILENCING
+from wavebreak.outcomes import REFUSING_ALL, SILENCING
 from wavebreak_server.slices.accounts.service import rule_abouts
-from wavebreak_server.slices.acts.actions import read_account_state
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.queue.service import (
@@ -35,72 +29,8 @@ from wavebreak_server.texts import page_language
 SHOWN_REASONS = 2
 MOST_OF_A_HAND = 500
 """Accounts of an operator whose cases are counted for its card."""
-_BUCKET_S = bucket_seconds("1d")
 _COUNTED = ("stranger_contacts", "stranger_answers", "stranger_complaints")
 """What every row shows as a fact, so that it is no reason beside."""
-
-
-class LiveAccount(NamedTuple):
-    """An account as the engine has it now.
-
-    Attributes:
-        outcome: What is in force.
-        delivered: Messages that were let through.
-        refused: Events that were refused; none in shadow.
-        strangers: People whom it did not know and wrote to first.
-        answered: Those who have answered.
-        complained: Those who blocked or reported it, or did not know it.
-        hourly: Messages in the hour before its last act.
-        new_chats_1d: First contacts in the day before the log's time.
-        recent: Messages by bucket of 96 minutes, up to its last act, oldest first.
-        gone: Whether it was deleted.
-
-    """
-
-    outcome: str
-    delivered: int
-    refused: int
-    strangers: int
-    answered: int
-    complained: int
-    hourly: int
-    new_chats_1d: int
-    recent: tuple[int, ...]
-    gone: bool
-
-
-def read_live_accounts(engine: Engine, accounts: Sequence[str]) -> dict[str, LiveAccount]:
-    """Read accounts on the engine's thread; those that the log does not contain are left out."""
-    slots = engine.slots_of(accounts)
-    return {name: _live_account(engine, name, slot) for name, slot in slots.items()}
-
-
-def _live_account(engine: Engine, account: str, slot: int) -> LiveAccount:
-    state = read_account_state(engine, account)
-    assert state is not None, account  # noqa: S101 - it has a slot
-    row = engine.core.row_of(slot)
-    values = engine.core.values_of(slot)
-
-    def count(name: str) -> int:
-        value = float(values[INDEX[name]])
-        return 0 if math.isnan(value) else int(value)
-
-    clock = int(row["clock"])
-    # The windows end with its own last act, however long ago that is.
-    silent = state.now_ms - clock * 1000 >= DAY_MS
-    newest, ring = clock // _BUCKET_S, row["sends_1d"]
-    return LiveAccount(
-        OUTCOMES[state.outcome],
-        int(row["sends"]),
-        engine.core.refused_of(slot) if engine.enforce else 0,
-        count("stranger_contacts"),
-        count("stranger_answers"),
-        count("stranger_complaints"),
-        count("sends_1h"),
-        0 if silent else count("first_contacts_1d"),
-        tuple(int(ring[(newest - k) % BUCKETS]) for k in reversed(range(BUCKETS))),
-        bool(int(row["flags"]) & DELETED),
-    )
 
 
 def priority_left(settings: Queue, case: ReviewCase, live: LiveAccount) -> Priority:

@@ -26,7 +26,7 @@ from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.versions import model_versions, policy_versions, replay_processes
 from wavebreak_server.slices.versions.live_comparison import LiveFound, read_live
-from wavebreak_server.slices.versions.model_versions import MODEL, Scoring
+from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelVersion
 from wavebreak_server.slices.versions.policy_replay import Change
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
@@ -207,7 +207,7 @@ class _Follower:
 async def _compares(service: Service, version: ModelVersion) -> tuple[Any, ...] | None:
     """Return what is compared; None while the engine cannot say."""
     try:
-        now: Scoring = await service.ask(model_versions.scoring_of)
+        now = model_versions.scoring_of(service.deciding())
     except WavebreakError:
         return None
     switch = service.switch

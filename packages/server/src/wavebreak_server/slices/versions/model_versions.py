@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
-from wavebreak.engine import Engine
-from wavebreak.engine.policy_change import model_version
+from wavebreak.engine.versions import Terms
 from wavebreak.errors import ModelError
 from wavebreak.languages import msgid
 from wavebreak.model import Model, load
@@ -140,13 +139,13 @@ class Scoring(NamedTuple):
 
 
 def scoring(acting: ActingUser) -> Scoring:
-    """Return the versions that decide now, as the engine has them."""
-    return acting.ask(scoring_of)
+    """Return the versions that decide now."""
+    return scoring_of(acting.deciding)
 
 
-def scoring_of(engine: Engine) -> Scoring:
-    """Return the versions by which an engine decides."""
-    return Scoring(model_version(engine), engine.policy.version)
+def scoring_of(deciding: Terms) -> Scoring:
+    """Return the versions among what decides."""
+    return Scoring(deciding.model, deciding.policy.version)
 
 
 def directory_of(home: Path, version: ModelVersion) -> Path:

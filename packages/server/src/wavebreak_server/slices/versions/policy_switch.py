@@ -24,7 +24,7 @@ from typing import TypedDict, Unpack
 
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
-from wavebreak.engine.policy_change import carried_state, model_version
+from wavebreak.engine.policy_change import carried_state
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
@@ -180,7 +180,7 @@ class PolicySwitch:
         scores = wanted.get("approved_model", "")
         if wanted.get("model") is None:
             # What scores goes on, and not what its directory holds by now.
-            scores = await service.ask(model_version)
+            scores = service.deciding().model
 
         def prepared() -> Replacement:
             # Another switch may have ended between the request and now.
@@ -249,7 +249,7 @@ class PolicySwitch:
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
-                wanted.model, model_version(fresh), *earlier,
+                wanted.model, fresh.model.version if fresh.model else "", *earlier,
                 enforce=wanted.enforce and not self.base_enforce,
                 carries=coverage.carries if coverage else None,
                 challenges=coverage.challenges if coverage else True,

@@ -20,14 +20,13 @@ import numpy as np
 from django.db.models import Max
 
 from wavebreak.durations import DAY_MS, HOUR_MS
-from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import ShadowCount, rule_counts
 from wavebreak.evaluation import exact_interval
 from wavebreak.explain.narrative import format_value
 from wavebreak.features import catalog
 from wavebreak.features.descriptions import feature_title
-from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN
 from wavebreak.languages import msgid
-from wavebreak.rules import AnyOf, Policy, Rule, features_read
+from wavebreak.rules import AnyOf, Rule, features_read
 from wavebreak.rules.conditions import When
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
@@ -131,14 +130,6 @@ class Precision(NamedTuple):
         return exact_interval(self.abusive, self.judged)
 
 
-class Shadow(NamedTuple):
-    """Accounts that a rule in shadow would have met, and what people said of them."""
-
-    accounts: int
-    benign: int
-    abusive: int
-
-
 @dataclass(frozen=True)
 class RuleFigures:
     """A rule, and figures about it.
@@ -163,58 +154,36 @@ class RuleFigures:
     appeals: int
     overturned: int
     overlap: list[tuple[str, float]]
-    shadow: Shadow | None
+    shadow: ShadowCount | None
     overdue: bool
     covered: bool
 
 
 def rule_figures(acting: ActingUser) -> list[RuleFigures]:
     """Return the figures of every rule of the policy that decides, in its order."""
-    policy, hits, shadow, silent = acting.ask(_asked)
+    deciding, counted = acting.deciding, acting.query(rule_counts)
     met, judged = _met(_database(acting)), _verdicts()
     appeals = _appeals()
     today = datetime.fromtimestamp(acting.now_ms / 1000, UTC).date()
     return [
         RuleFigures(
             rule,
-            hits.get(rule.id, 0),
+            counted.hits.get(rule.id, 0),
             len(met.accounts.get(rule.id, ())),
             _precision(met.accounts.get(rule.id, set()), judged),
             *appeals.get(rule.id, (0, 0)),
             met.shared.get(rule.id, []),
-            shadow.get(rule.id),
+            counted.shadow.get(rule.id),
             rule.review_by is not None and date.fromisoformat(rule.review_by) < today,
-            rule.id not in silent,
+            rule.id not in deciding.off,
         )
-        for rule in policy.rules
+        for rule in deciding.policy.rules
     ]
 
 
 def _database(acting: ActingUser) -> str:
     settings = acting.service.settings
     return f"{settings.home} {settings.database}"
-
-
-def _asked(
-    engine: Engine,
-) -> tuple[Policy, dict[str, int], dict[str, Shadow], frozenset[str]]:
-    """Read hits and shadow results on the engine's thread."""
-    rules = engine.policy.rules
-    shadow = {rule.id: _shadow(engine, k) for k, rule in enumerate(rules) if rule.mode == "shadow"}
-    return engine.policy, engine.rule_hits(), shadow, engine.off
-
-
-def _shadow(engine: Engine, k: int) -> Shadow:
-    """Count accounts for which a rule has fired; those in a benign label's grace do not count."""
-    core, counts = engine.core, np.zeros(3, np.int64)
-    all_fired = ~np.int64(core.policy.registration)
-    for rows in core.used_rows():
-        fired, flags = rows["fired"], rows["flags"]
-        met = (fired >> np.int64(k)) & 1 > 0
-        met &= (fired & all_fired) != all_fired
-        counts += [met.sum(), (met & (flags & LABEL_BENIGN > 0)).sum(),
-                   (met & (flags & LABEL_ABUSIVE > 0)).sum()]  # fmt: skip
-    return Shadow(*map(int, counts))
 
 
 def _met(database: str) -> Met:
