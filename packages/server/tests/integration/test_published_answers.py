@@ -19,7 +19,7 @@ from wavebreak.engine.versions import engine_versions
 from wavebreak_server.settings import Limits
 
 JOB = "deciding"
-QUICK = Limits(owner_s=0.05)
+QUICK = Limits(owner_s=0.05, job_s=0.05)
 """No job is there to answer questions."""
 
 
@@ -166,7 +166,7 @@ def test_states_say_how_far_the_job_is(home: Path) -> None:
     run(home, test)
 
 
-def test_what_needs_the_state_of_accounts_says_so(home: Path) -> None:
+def test_what_nobody_answers_says_so(home: Path) -> None:
     async def test(made: Running) -> None:
         await publishes(made)
         body = {"verdict": "benign", "reason": "because a test asks for it"}
@@ -176,8 +176,10 @@ def test_what_needs_the_state_of_accounts_says_so(home: Path) -> None:
         ):
             answer = await made.ask(method, path, json=sent)
             assert answer.status_code == 503, answer.text
-            assert f"no engine: the job {JOB} on Flink decides" in answer.json()["detail"]
-            assert "/v1/decide" in answer.json()["fix"]
+            assert f"the job {JOB} on Flink does not answer" in answer.json()["detail"]
+            assert "see whether the job runs" in answer.json()["fix"]
+        lists = await made.ask("GET", "/v1/lists")
+        assert (lists.status_code, "holds no engine" in lists.text) == (503, True)
 
     run(home, test)
 

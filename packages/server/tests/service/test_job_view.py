@@ -14,17 +14,26 @@ from django.db import connection
 
 from support.published_blocks import KEY, NOW, VERSIONS, made, publish
 from support.service_harness import migrated
+from wavebreak.engine.account_queries import Holders, holders
 from wavebreak.engine.chat_counts import ChatCounts
-from wavebreak.engine.owner_answers import QUESTIONS, OwnerAnswer, question_mac
+from wavebreak.engine.owner_answers import (
+    ANSWERS,
+    MOST_ACCOUNTS,
+    QUESTIONS,
+    OwnerAnswer,
+    question_mac,
+    trials,
+)
 from wavebreak.engine.published import TABLE
+from wavebreak.errors import UsageError
 from wavebreak_server.pipeline.engine_thread import EngineQuery
 from wavebreak_server.pipeline.engine_view import NoEngineError, StaleError
 from wavebreak_server.pipeline.job_view import MAX_OPEN, JobTerms, JobView, Reached
 from wavebreak_server.pipeline.pending_requests import BusyError, DecidedBatch
 from wavebreak_server.storage import models
 
-PROGRAM: Any = None
-"""The rules, which are not asked here."""
+DECIDING: Any = None
+"""What decides, which is not asked here."""
 
 
 class Stored:
@@ -36,7 +45,7 @@ class Stored:
         self.applied = position
         self.now = NOW
         self.view = JobView(
-            JobTerms("job", VERSIONS, 60.0, PROGRAM),
+            JobTerms("job", VERSIONS, 60.0, DECIDING),
             Reached(position, decisions),
             self.take,
             lambda: self.applied,
@@ -225,36 +234,62 @@ def test_there_is_no_engine_to_ask() -> None:
 
 
 FOUND = OwnerAnswer([], [], ChatCounts(0, 0, None), 7)
+EVENTS = pa.RecordBatch.from_pydict({"id": ["a"], "account": ["ann"]})
 
 
-def write_answer(found: OwnerAnswer, kind: str = "found") -> None:
-    """Answer the open question, as the group that holds the account."""
+def write_answer(found: Any, kind: str = "found", part: int = 0, parts: int = 1) -> None:
+    """Answer the open question, as a group."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT id FROM {QUESTIONS}")
         (id_,) = cursor.fetchone()
-        content = msgspec.msgpack.encode(found)
-        mac = question_mac(KEY, kind, id_, "job", content)
-        cursor.execute(f"UPDATE {QUESTIONS} SET answer = %s, answer_mac = %s", (content, mac))
+        content = found if isinstance(found, bytes) else msgspec.msgpack.encode(found)
+        mac = question_mac(KEY, kind, id_, "job", part, parts, content)
+        row = (id_, "job", part, parts, content, mac)
+        cursor.execute(f"INSERT INTO {ANSWERS} VALUES (%s, %s, %s, %s, %s, %s)", row)
 
 
-def open_questions() -> int:
+def rows_of(table: str) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {QUESTIONS}")
+        cursor.execute(f"SELECT count(*) FROM {table}")
         return int(cursor.fetchone()[0])
 
 
-EVENTS = pa.RecordBatch.from_pydict({"id": ["a"], "account": ["ann"]})
+async def asked(view: JobView) -> asyncio.Future[Any]:
+    """Ask about events, so that the question is in its table."""
+    future = asyncio.ensure_future(view.ask_groups(trials, [], EVENTS, {}))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(view.exchange_questions)
+    return future
 
 
 def test_an_answer_of_the_owner_is_given_once_and_deleted() -> None:
     async def ask() -> None:
         view = Stored().view
-        future = view.ask_owner(EVENTS)
-        await asyncio.to_thread(view.ask_groups)
+        future = await asked(view)
         await asyncio.to_thread(write_answer, FOUND)
-        await asyncio.to_thread(view.ask_groups)
+        await asyncio.to_thread(view.exchange_questions)
         assert await future == FOUND
-        assert await asyncio.to_thread(open_questions) == 0
+        await asyncio.to_thread(view.exchange_questions)
+        assert await asyncio.to_thread(rows_of, QUESTIONS) == 0
+        assert await asyncio.to_thread(rows_of, ANSWERS) == 0
+
+    asyncio.run(ask())
+
+
+def test_answers_of_all_groups_are_waited_for_and_merged() -> None:
+    async def ask() -> None:
+        view = Stored().view
+        given = {"field": "device", "entity": 3, "but": 9, "most": 2}
+        future = asyncio.ensure_future(view.ask_groups(holders, [], None, given))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(view.exchange_questions)
+        await asyncio.to_thread(write_answer, Holders(2, 1, [4]), part=1, parts=2)
+        await asyncio.to_thread(view.exchange_questions)
+        await asyncio.sleep(0)
+        assert not future.done()
+        await asyncio.to_thread(write_answer, Holders(5, 0, [7, 8]), part=0, parts=2)
+        await asyncio.to_thread(view.exchange_questions)
+        assert await future == Holders(7, 1, [7, 8, 4])
 
     asyncio.run(ask())
 
@@ -262,13 +297,25 @@ def test_an_answer_of_the_owner_is_given_once_and_deleted() -> None:
 def test_an_answer_without_the_key_is_none() -> None:
     async def ask() -> None:
         view = Stored().view
-        future = view.ask_owner(EVENTS)
-        await asyncio.to_thread(view.ask_groups)
+        future = await asked(view)
         # A question's MAC is no answer's.
         await asyncio.to_thread(write_answer, FOUND, "asked")
-        await asyncio.to_thread(view.ask_groups)
+        await asyncio.to_thread(view.exchange_questions)
         await asyncio.sleep(0)
         assert not future.done()
+        future.cancel()
+
+    asyncio.run(ask())
+
+
+def test_a_group_that_could_not_answer_is_named() -> None:
+    async def ask() -> None:
+        view = Stored().view
+        future = await asked(view)
+        await asyncio.to_thread(write_answer, b"")
+        await asyncio.to_thread(view.exchange_questions)
+        with pytest.raises(BusyError, match="cannot answer this: see the logs"):
+            await future
 
     asyncio.run(ask())
 
@@ -276,12 +323,14 @@ def test_an_answer_without_the_key_is_none() -> None:
 def test_a_question_that_nobody_waits_for_is_deleted() -> None:
     async def ask() -> None:
         view = Stored().view
-        future = view.ask_owner(EVENTS)
-        await asyncio.to_thread(view.ask_groups)
-        assert await asyncio.to_thread(open_questions) == 1
+        future = await asked(view)
+        assert await asyncio.to_thread(rows_of, QUESTIONS) == 1
+        await asyncio.to_thread(write_answer, FOUND)
         future.cancel()
-        await asyncio.to_thread(view.ask_groups)
-        assert await asyncio.to_thread(open_questions) == 0
+        await asyncio.sleep(0)
+        await asyncio.to_thread(view.exchange_questions)
+        assert await asyncio.to_thread(rows_of, QUESTIONS) == 0
+        assert await asyncio.to_thread(rows_of, ANSWERS) == 0
 
     asyncio.run(ask())
 
@@ -289,9 +338,22 @@ def test_a_question_that_nobody_waits_for_is_deleted() -> None:
 def test_questions_that_wait_are_bounded() -> None:
     async def ask() -> None:
         view = Stored().view
-        for _ in range(MAX_OPEN):
-            view.ask_owner(EVENTS)
+        waiting = [
+            asyncio.ensure_future(view.ask_groups(trials, [], EVENTS, {})) for _ in range(MAX_OPEN)
+        ]
+        await asyncio.sleep(0)
         with pytest.raises(BusyError, match="too many questions"):
-            view.ask_owner(EVENTS)
+            await view.ask_groups(trials, [], EVENTS, {})
+        for each in waiting:
+            each.cancel()
+
+    asyncio.run(ask())
+
+
+def test_accounts_of_a_question_are_bounded() -> None:
+    async def ask() -> None:
+        names = [f"a{n}" for n in range(MOST_ACCOUNTS + 1)]
+        with pytest.raises(UsageError, match="10,001 accounts are asked about, and 10,000"):
+            await Stored().view.ask_groups(trials, names, None, {})
 
     asyncio.run(ask())

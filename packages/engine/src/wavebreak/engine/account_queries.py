@@ -283,12 +283,12 @@ class Holders(NamedTuple):
 
 def _added(parts: Sequence[Holders]) -> Holders:
     slots = [slot for part in parts for slot in part.slots]
-    return Holders(sum(p.total for p in parts), sum(p.acted for p in parts), slots)
+    return Holders(sum(p.total for p in parts), sum(p.acted for p in parts), sorted(slots))
 
 
 @query(_added, "every", lent=True)
 def holders(held: Held, field: str, entity: int, but: int, most: int) -> Holders:
-    """Return who has an entity, but for one slot, by shard; acted on: more than observed.
+    """Return who has an entity, but for one slot, the oldest first; acted on: more than observed.
 
     Args:
         held: What is held here.
@@ -298,14 +298,14 @@ def holders(held: Held, field: str, entity: int, but: int, most: int) -> Holders
         most: Slots to return, of each place.
 
     """
-    core, total, acted, slots = held.engine.core, 0, 0, list[int]()
+    core, total, acted, slots = held.engine.core, 0, 0, [np.zeros(0, np.int64)]
     for shard, rows in zip(core.held, core.used_rows(), strict=True):
         found = np.flatnonzero(rows[field] == entity)
         found = found[found * SHARDS + shard != but]
         total += int(found.size)
         acted += int(np.count_nonzero(_ACTED[rows["enforcement"][found]]))
-        slots += (found[: max(0, most - len(slots))] * SHARDS + shard).tolist()
-    return Holders(total, acted, slots)
+        slots.append(found[:most] * SHARDS + shard)
+    return Holders(total, acted, np.sort(np.concatenate(slots))[:most].tolist())
 
 
 @query(joined, "every")
