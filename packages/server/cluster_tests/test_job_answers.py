@@ -20,6 +20,7 @@ from wavebreak_flink.environment import FlinkEnvironment
 
 ROOT = Path(__file__).resolve().parents[3]
 EVENTS = 3_000
+WHY = "because a test asks for it"
 
 
 @pytest.fixture
@@ -34,9 +35,10 @@ def stopping() -> Iterator[ExitStack]:
         yield stack
 
 
-def answers(server: Server, path: str) -> tuple[int, bytes]:
+def answers(server: Server, path: str, body: bytes = b"") -> tuple[int, bytes]:
     key = f"Bearer {server.first_key()}"
-    answer = server.post(b"", path, method="GET", authorization=key)
+    method = "POST" if body else "GET"
+    answer = server.post(body, path, method=method, authorization=key)
     return answer.status, answer.body
 
 
@@ -67,7 +69,17 @@ def test_a_service_answers_from_a_job_whose_manager_is_killed(
         server.settled(EVENTS)
         status, page = answers(server, "/v1/states")
         assert status == 200
-        assert msgspec.json.decode(page)["as_of"]["position"] == EVENTS
+        states = msgspec.json.decode(page)
+        assert states["as_of"]["position"] == EVENTS
+        account = states["states"][0]["account"]
+        act = {"verdict": "undetermined", "outcome": "restrict", "hold_s": 600}
+        override = f"/v1/accounts/{account}/override"
+        done = answers(
+            server, override, msgspec.json.encode(act | {"reason": "a test asks for it"})
+        )
+        assert (done[0], b'"outcome":"restrict"' in done[1]) == (200, True), done[1]
+        status, page = answers(server, "/v1/operators")
+        assert (status, "total" in msgspec.json.decode(page)) == (200, True), page
         made.api.cancel(made.job)
         rows = server.rows("SELECT body FROM decision ORDER BY number")
         assert rows

@@ -43,13 +43,13 @@ async def _quality(made: Running, weight: int | None) -> str:
     people = [f"p{n}" for n in range(PEOPLE)]
     assert all(each["allowed"] for each in await decide(made, sends(*people)))
 
-    async def answered(_query: Any) -> dict[str, int]:
-        return dict.fromkeys(people, weight or 0)
+    async def answered(_query: Any, _accounts: Any) -> dict[str, float]:
+        return dict.fromkeys(people, (weight or 0) / 100)
 
     if weight is None:
         stop_answering(made)
     else:
-        made.service.ask = answered  # type: ignore[method-assign,assignment]
+        made.service.query = answered  # type: ignore[method-assign,assignment]
     blocks = [
         {"id": f"b{n}", "type": "user.blocked", "account": who, "peer": "n1"}
         for n, who in enumerate(people[: PEOPLE // 2])

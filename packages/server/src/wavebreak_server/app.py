@@ -148,9 +148,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
 
     # API keys, webhooks, and notices to account holders.
     baseline = baseline_directory(used_model)
-    # Scores are where the state is.
-    drift = None if settings.flink_job else baseline
-    options = replace(_delivery_options(home, asked, consumed, drift), policy=choice.directory)
+    options = replace(_delivery_options(home, asked, consumed, baseline), policy=choice.directory)
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(

@@ -11,16 +11,12 @@ from django.db.backends.utils import CursorWrapper
 
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
+from wavebreak.engine.account_queries import LiveAccount, live_accounts
 from wavebreak_server.console.views.queue import as_seen
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.indexer import measure_cases
-from wavebreak_server.slices.queue.live_accounts import (
-    LiveAccount,
-    can_change,
-    priority_left,
-    read_live_accounts,
-)
+from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import ReviewCase
 
 FACT = re.compile(r"[\d,]+ (?:delivered|strangers|answered|complained|in its last hour)")
@@ -79,7 +75,7 @@ async def test_each_row_says_why_in_facts_of_its_own(console: RunningConsole) ->
     assert len({tuple(said) for said in facts.values()}) == 4
     assert "7 answered" in facts["ann"]
     assert page.count('class="spark"') == 4
-    live = await console.service.ask(lambda engine: read_live_accounts(engine, ["ann", "nobody"]))
+    live = await console.service.query(live_accounts, ["ann", "nobody"])
     assert list(live) == ["ann"]
     assert f"{live['ann'].delivered} delivered" in facts["ann"]
     assert sum(live["ann"].recent) == live["ann"].delivered

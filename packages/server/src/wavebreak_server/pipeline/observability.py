@@ -13,6 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from wavebreak.engine.account_queries import last_scores
 from wavebreak.model import baseline
+from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 
 LATENCY_BUCKETS_S = (
@@ -328,7 +330,10 @@ class ScoreDriftMonitor:
                     return
                 self._model = self._metrics.model
                 self._baseline = baseline.load(self._model)["score"]
-            scores = np.array(await service.query(last_scores))
-            if len(scores) >= MIN_SCORED_ACCOUNTS:
-                self._metrics.shift.set(baseline.population_stability_index(self._baseline, scores))
+            # While what decides is switched, or away, the last value stays.
+            with suppress(BusyError):
+                scores = np.array(await service.query(last_scores))
+                if len(scores) >= MIN_SCORED_ACCOUNTS:
+                    shift = baseline.population_stability_index(self._baseline, scores)
+                    self._metrics.shift.set(shift)
             await asyncio.sleep(self._every_s)

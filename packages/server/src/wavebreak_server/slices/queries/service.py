@@ -160,7 +160,8 @@ def find(acting: ActingUser, criteria: Criteria) -> Found:
     for begin in range(0, len(chosen), AT_ONCE):
         part = chosen[begin : begin + AT_ONCE]
         read = acting.query(measures, part, indexes=indexes)
-        for account, (outcome, values) in read.items():
+        for account in (each for each in part if each in read):
+            outcome, values = read[account]
             if criteria.outcome in ("", outcome) and _all_hold(criteria.measures, values):
                 ts, rules = decided.get(account, (None, ()))
                 rows.append(Row(account, outcome, ts, rules, values))
