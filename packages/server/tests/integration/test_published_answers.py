@@ -99,7 +99,23 @@ def test_an_attempt_whose_owner_is_silent_goes_by_what_is_known(home: Path) -> N
         await publishes(made)
         opened = await decide(made, event("bob"), "attempt")
         assert (opened["allowed"], opened["outcome"]) == (False, "limit")
-        assert made.service.counts["owner_away"] == 1
+        assert (opened["owner_away"], opened["mode"]) == (True, "attempt")
+        assert "owner_away" not in await decide(made, event("bob"))
+        scraped = (await made.ask("GET", "/metrics")).text
+        assert "wavebreak_owner_away_total 1.0" in scraped
+
+    run(home, test)
+
+
+def test_what_waits_for_a_silent_owner_is_no_evidence(home: Path) -> None:
+    async def test(made: Running) -> None:
+        await publishes(made)
+        asked = [await decide(made, event("bob", "again"), "attempt") for _ in range(2)]
+        assert [one["allowed"] for one in asked] == [False, False]
+        # Each time the owner is asked: it may allow what this service cannot judge.
+        assert made.service.counts["owner_away"] == 2
+        logged = await asyncio.to_thread(service_harness.logged)
+        assert [one["id"] for one in logged] == ["first"]
 
     run(home, test)
 

@@ -54,6 +54,7 @@ from wavebreak_server.pipeline.decide import (
     OwnerJudge,
     ParsedEvents,
     enforcement_state,
+    known_refusal,
     parse_events,
     pseudonymize_event,
     strictest,
@@ -754,7 +755,7 @@ class Service:
                 answer = await view.ask_owner(concat_batches(logs))
         except (BusyError, TimeoutError):
             self.counts["owner_away"] += 1
-            return published
+            return [msgspec.structs.replace(one, owner_away=True) for one in published]
         judge = OwnerJudge(view.terms.program, view.terms.enforce, answer)
         made = self.responder.respond_by(judge, answer.trials, events, logs, mode)
         as_of = published[0].as_of
@@ -801,12 +802,15 @@ class Service:
             for event, one in zip(events, responses, strict=True)
             if not (one.allowed or one.by_list)
         ]
-        answer = msgspec.json.encode(response)
+        account, answer = response.account, msgspec.json.encode(response)
+        if response.owner_away:
+            # Nor what only waits since its chats are not known here.
+            known = self.states.state(account)
+            refused = [event for event in refused if known_refusal(event, known)[0]]
         if not refused:
-            if not response.listed_by:
+            if not (response.listed_by or response.owner_away):
                 self._answered.remember(key, answer)
             return response
-        account = response.account
         try:
             state = await self.accept(
                 Body(encode_lines(refused), "lines"),
