@@ -110,12 +110,12 @@ def test_refused_events_are_said_once(day: Decided, tmp_path: Path) -> None:
     job = day.settings(tmp_path / "job", model="none")
     log = event_log.cut(source, 200_000)
 
-    def said(fan_out: FanOut, number: int) -> list[str]:
+    def said(fan_out: FanOut, number: int) -> list[tuple[str, str]]:
         steps = fan_out.take(number)
-        return [refusal.cause for step in steps for refusal in step.refused]
+        return [(step.file, refusal.cause) for step in steps for refusal in step.refused]
 
     before, after = FanOut(job, log), FanOut(job, log)
-    assert said(before, 0) == ["missing_field"]
+    assert said(before, 0) == [("1.jsonl", "missing_field")]
     assert said(before, 1) == []
     # It begins in the middle of the log, and reads what came before again.
     assert said(after, 2) == []

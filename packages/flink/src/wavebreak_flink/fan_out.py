@@ -28,11 +28,15 @@ HURRIED = 4
 
 
 class Step(NamedTuple):
-    """What becomes of a block: a message for each group, and the events that were refused."""
+    """What becomes of a block: a message for each group, and the events that were refused.
+
+    `file` is the one that the block is of.
+    """
 
     messages: list[Message]
     refused: list[Refusal]
     read: int
+    file: str = ""
 
 
 class FanOut:
@@ -128,7 +132,9 @@ class FanOut:
                     resume, marks, finish, first, self._fanout.position, self._time())
             for group, own in enumerate(self._own)
         ]  # fmt: skip
-        return Step(messages, batch.refused if loud else [], batch.read if loud else 0)
+        if not loud:
+            return Step(messages, [], 0)
+        return Step(messages, batch.refused, batch.read, self._log.file_of(number))
 
     def _segments(self, events: pa.RecordBatch) -> Iterator[Segment]:
         for position, part in around_lost(events, self._fanout.position, self._log.lost):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, OutputTag, ProcessFunction, RuntimeContext
 
 from wavebreak_flink import messages
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.logs import open_log
+from wavebreak_flink.rows import refused_row
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
 
@@ -47,7 +47,7 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
             self._events.inc(step.read)
             self._refusals.inc(len(step.refused))
             for refusal in step.refused:
-                yield self._refused, msgspec.json.encode(refusal).decode()
+                yield self._refused, refused_row(step.file, refusal)
             for key, message in zip(self._keys, step.messages, strict=True):
                 yield Row(key, messages.encode(message))
 

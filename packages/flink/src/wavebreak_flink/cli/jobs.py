@@ -255,6 +255,7 @@ def dead_letters(
     """List what a job could not read or refused, each with its place and reason."""
     from wavebreak_flink import settings, submission
     from wavebreak_flink.dead_letters import DeadLetters
+    from wavebreak_flink.rows import RefusedEvent
 
     settings.load(home / settings.FILE)
     letters = DeadLetters(home)
@@ -270,7 +271,9 @@ def dead_letters(
         what = "given up" if row.accepted else "the job stops there"
         out.print(f"positions {row.first:,} to {row.end - 1:,}: {row.cause}; {what}")
     for line in refused[:_MOST_SHOWN]:
-        out.print(msgspec.json.decode(line)["message"], markup=False)
+        event = msgspec.json.decode(line, type=RefusedEvent)
+        where = f"{event.file}, " if event.file else ""
+        out.print(where + event.message, markup=False)
     if len(refused) > _MOST_SHOWN:
         out.print(f"and {len(refused) - _MOST_SHOWN:,} more: --json has all")
     if not rows and not refused:

@@ -287,8 +287,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     refuses it) or arrives as a request. No decision is made of it, and a refused act is not logged.
 
     `as_of` is there where a job on Flink decides: how far it had decided that the answer is from.
-    `owner_away` is true where it did not answer an attempt in time: that is answered as `ask` is, by
-    the outcome in force, and what depends on the account's chats waits.
+    `owner_away` is true where it did not answer an attempt in time: the outcome in force did, as of
+    `ask`, and what depends on the account's chats waits.
 
     The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
     short text for the holder by language, and `statement_url` where the statement of reasons is.

@@ -796,17 +796,8 @@ class Service:
             return response
         if answered:
             return msgspec.json.decode(answered, type=DecideResponse)
-        # What a list alone refuses leaves no trace: it is no evidence, and is decided anew.
-        refused = [
-            event
-            for event, one in zip(events, responses, strict=True)
-            if not (one.allowed or one.by_list)
-        ]
+        refused = self._evidence(events, responses)
         account, answer = response.account, msgspec.json.encode(response)
-        if response.owner_away:
-            # Nor what only waits since its chats are not known here.
-            known = self.states.state(account)
-            refused = [event for event in refused if known_refusal(event, known)[0]]
         if not refused:
             if not (response.listed_by or response.owner_away):
                 self._answered.remember(key, answer)
@@ -832,6 +823,20 @@ class Service:
         if not await self._is_sealed(account):
             return strictest(list(map(self._last_known, events)), array=asked.array)
         return response
+
+    def _evidence(
+        self, events: Sequence[Event], responses: Sequence[DecideResponse]
+    ) -> list[Event]:
+        """Return the refused events that the log takes; others leave no trace, to be decided anew.
+
+        That is what a list alone refuses, and what waits since its chats are not known here.
+        """
+        return [
+            event
+            for event, one in zip(events, responses, strict=True)
+            if not (one.allowed or one.by_list)
+            and (not one.owner_away or known_refusal(event, self.states.state(event.account))[0])
+        ]
 
     async def _is_sealed(self, account: str) -> bool:
         """Whether the newest decision on an account is sealed in time."""
