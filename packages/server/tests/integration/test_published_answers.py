@@ -16,6 +16,7 @@ from support.published_blocks import publish
 from support.service_harness import Running, migrated, running
 from wavebreak.engine import Engine
 from wavebreak.engine.versions import engine_versions
+from wavebreak_server.pipeline.new_names import TOO_MANY_NAMES
 from wavebreak_server.settings import Limits
 
 JOB = "deciding"
@@ -180,6 +181,25 @@ def test_states_say_how_far_the_job_is(home: Path) -> None:
         assert states["as_of"] == (await made.ask("GET", "/v1/states")).json()["as_of"]
 
     run(home, test)
+
+
+def test_new_names_an_hour_are_bounded_where_a_job_decides(home: Path) -> None:
+    async def test() -> None:
+        async with running(home, flink_job=JOB, limits=QUICK, new_names_per_hour=30) as made:
+            known = [event("ann", f"{n}", peer=f"peer{n}") for n in range(20)]
+            await made.ask("POST", "/v1/events", json=known)
+            versions = engine_versions(Engine(load_banning_policy()), 60)
+            named = tuple((place, 2) for place in range(20))
+            await asyncio.to_thread(publish, 0, 20, job=JOB, versions=versions, named=named)
+            await made.wait_until_applied()
+            more = [event("ann", "old", peer="peer3"), event("eve", "new", peer="peer3")]
+            answer = (await made.ask("POST", "/v1/events", json=more)).json()
+            assert [(one["index"], one["cause"]) for one in answer["refused"]] == [
+                (1, TOO_MANY_NAMES)
+            ]
+            assert answer["accepted"] == 1
+
+    asyncio.run(test())
 
 
 def test_what_needs_the_state_of_accounts_says_so(home: Path) -> None:
