@@ -22,14 +22,15 @@ RATES = (1e6, 1e7, 1e8)
 class UnitCosts(NamedTuple):
     """Processor time (ns) and bytes an event, bytes an account: what `cluster.md` tells of each.
 
-    `job_ns` is all that a job of two groups takes, Flink included; the stages are within it.
-    `intake` is how many events a second one service writes durably (`service.md`, PostgreSQL).
+    `flink_ns` is what a job of two groups took beyond these stages, measured with their costs of
+    that day. `intake` is how many events a second one service writes durably (`service.md`, with
+    PostgreSQL).
     """
 
-    body_ns: float = 282.0
-    fan_out_ns: float = 1186.0
-    shards_ns: float = 870.0
-    job_ns: float = 8137.0
+    body_ns: float = 260.0
+    fan_out_ns: float = 898.0
+    shards_ns: float = 846.5
+    flink_ns: float = 8137.0 - 282.5 - 1185.5 - 870.0
     body_bytes: float = 100.0
     message_bytes: float = 132.0
     account_bytes: float = 639 + 4 * 21.1
@@ -39,7 +40,8 @@ class UnitCosts(NamedTuple):
     @property
     def engine_share(self) -> float:
         """The part of a job's processor time that is in the stages; the rest Flink adds."""
-        return (self.body_ns + self.fan_out_ns + self.shards_ns) / self.job_ns
+        stages = self.body_ns + self.fan_out_ns + self.shards_ns
+        return stages / (stages + self.flink_ns)
 
 
 class Platform(NamedTuple):
@@ -99,7 +101,7 @@ class Need(NamedTuple):
 def need_of(rate: float, costs: UnitCosts, platform: Platform) -> Need:
     """Return what a rate (events a second) needs.
 
-    >>> round(need_of(1e6, UnitCosts(100, 900, 1000, 4000), Platform(planned=0.5)).fan_outs, 3)
+    >>> round(need_of(1e6, UnitCosts(100, 900, 1000, 2000), Platform(planned=0.5)).fan_outs, 3)
     4.0
     """
     accounts = rate * 86_400 / platform.events_a_day

@@ -191,3 +191,10 @@ def test_files_that_an_image_copies_are_there(image: str) -> None:
     assert copied
     for path in " ".join(copied).split():
         assert (DEPLOY.parent / path).exists(), path
+
+
+def test_a_service_that_reads_a_long_log_is_not_restarted() -> None:
+    chart = (CHART / "templates" / "statefulset.yaml").read_text("utf-8")
+    assert re.findall(r"(\w+)Probe:\n\s+httpGet: {path: (/\w+),", chart) == [
+        ("startup", "/healthz"), ("readiness", "/readyz"), ("liveness", "/healthz")
+    ]  # fmt: skip
