@@ -196,6 +196,10 @@ class RowsInMemory:
         """Return blocks."""
         return ((number, self.read(number)) for number in range(first, end))
 
+    def file_of(self, number: int) -> str:
+        """Return "": no block is of a file."""
+        return ""
+
     def forget(self, number: int) -> None:
         """Do nothing."""
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import typer
 import yaml
 
 from support import kafka_broker, maven_jars
+from wavebreak.cli.app import app
 from wavebreak.io.topic_url import parse_topic_url
+from wavebreak_flink.rest_api import DEFAULT, Address
 from wavebreak_server.config import declared_options, option
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -22,6 +28,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").r
 SERVICES: dict[str, Any] = COMPOSE["services"]
 FILES = [DEPLOY / "compose" / "compose.yaml", *sorted(CHART.rglob("*.yaml"))]
 USER = "10001"
+PAGES = [DEPLOY.parent / "docs" / "how-to" / name for name in ("scale-out.md", "run-a-cluster.md")]
 
 
 def variables(text: str) -> set[str]:
@@ -109,3 +116,85 @@ def test_secrets_are_not_begun_without_the_ledgers_key(tmp_path: Path, key: str)
     assert ended.returncode != 0
     assert "LEDGER_KEY_FILE" in ended.stderr or key in ended.stderr
     assert not (tmp_path / "secrets").exists()
+
+
+def test_configuration_of_flink_is_not_hidden_by_an_empty_one() -> None:
+    image = (DEPLOY / "compose" / "flink.Containerfile").read_text("utf-8")
+    # Its entrypoint needs the shipped configuration, and envsubst for each property.
+    assert "cp -r /opt/flink/conf /opt/flink/conf.shipped" in image
+    assert "gettext-base" in image
+    for name in ("jobmanager", "taskmanager"):
+        assert "/opt/flink/conf:uid=9999" in SERVICES[name]["tmpfs"]
+        assert "cp /opt/flink/conf.shipped/* /opt/flink/conf/" in SERVICES[name]["entrypoint"][2]
+
+
+def test_process_of_the_image_is_a_command_that_parses() -> None:
+    image = (DEPLOY / "Containerfile").read_text("utf-8")
+    (entry,) = re.findall(r"^ENTRYPOINT (\[.*\])$", image, re.MULTILINE)
+    program, command, *arguments = json.loads(entry)
+    assert Path(program).name == "wavebreak"
+    parse(command, *arguments)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_of_a_page_on_clusters_parse(path: Path) -> None:
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+             for line in block.splitlines()]  # fmt: skip
+    commands = [line.partition("wavebreak ")[2] for line in lines if "wavebreak " in line]
+    commands += re.findall(r"`wavebreak (flink [^`]*? [^`]*)`", text)
+    given = [shlex.split(each.replace("…", "x")) for each in commands if "-f deploy" not in each]
+    assert len(given) >= 3
+    for words in given:
+        parse(*words)
+
+
+def parse(*words: str) -> None:
+    """Parse a command with the parser of the command line, which runs nothing of it."""
+    group: click.Command = typer.main.get_command(app)
+    context = click.Context(group)
+    rest = list(words)
+    while isinstance(group, click.Group) and rest:
+        found = group.get_command(context, rest.pop(0))
+        assert found is not None, words
+        group, context = found, click.Context(found, parent=context)
+    group.make_context(words[-1], rest, resilient_parsing=False)
+
+
+def test_ports_of_checks_are_those_that_are_listened_on() -> None:
+    properties = SERVICES["taskmanager"]["environment"]["FLINK_PROPERTIES"]
+    reporter = re.findall(r"prometheus\.port: (\d+)", properties)
+    checked = {name: re.findall(r":(\d+)", str(SERVICES[name]["healthcheck"]["test"]))
+               for name in SERVICES}  # fmt: skip
+    assert checked["taskmanager"] == reporter
+    assert checked["jobmanager"] == [str(Address.of(DEFAULT).port)]
+    assert checked["wavebreak"] == [str(option("port").default)]
+    listened = SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"]
+    assert checked["kafka"][0] in re.findall(r"PLAINTEXT://:(\d+)", listened)
+    cluster = yaml.safe_load((DEPLOY / "kubernetes" / "flink-deployment.yaml").read_text("utf-8"))
+    assert cluster["spec"]["flinkConfiguration"]["metrics.reporter.prometheus.port"] == reporter[0]
+
+
+def test_parts_that_wait_for_others_wait_for_checked_ones() -> None:
+    for service in SERVICES.values():
+        for name, terms in service.get("depends_on", {}).items():
+            assert terms == {"condition": "service_healthy"}
+            assert "healthcheck" in SERVICES[name]
+        volumes = {each.split(":")[0] for each in service.get("volumes", ())}
+        assert volumes <= COMPOSE["volumes"].keys()
+
+
+@pytest.mark.parametrize("image", ["Containerfile", "compose/flink.Containerfile"])
+def test_files_that_an_image_copies_are_there(image: str) -> None:
+    text = (DEPLOY / image).read_text("utf-8")
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    assert copied
+    for path in " ".join(copied).split():
+        assert (DEPLOY.parent / path).exists(), path
+
+
+def test_a_service_that_reads_a_long_log_is_not_restarted() -> None:
+    chart = (CHART / "templates" / "statefulset.yaml").read_text("utf-8")
+    assert re.findall(r"(\w+)Probe:\n\s+httpGet: {path: (/\w+),", chart) == [
+        ("startup", "/healthz"), ("readiness", "/readyz"), ("liveness", "/healthz")
+    ]  # fmt: skip

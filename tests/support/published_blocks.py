@@ -12,6 +12,7 @@ from wavebreak.engine.published import (
     TABLE,
     Block,
     BlockName,
+    FirstNamed,
     LogTime,
     encode_block,
     encode_row,
@@ -37,6 +38,7 @@ def publish(
     job: str = "job",
     versions: str = VERSIONS,
     key: bytes = KEY,
+    named: tuple[FirstNamed, ...] = (),
 ) -> None:
     """Write a part of a block, as a group of a job does; the first decision is the newest."""
     rows = [
@@ -44,6 +46,6 @@ def publish(
         for n, one in enumerate(decisions, 1)
     ]
     name = BlockName(job, first, groups, part, reached)
-    row = encode_block(key, name, Block(versions, LogTime(NOW + reached), rows))
+    row = encode_block(key, name, Block(versions, LogTime(NOW + reached), rows, [*named]))
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s, %s, %s)", row)

@@ -61,6 +61,11 @@ export interface Verdict {
    * says so: show it once.
    */
   listedBy: string[];
+  /**
+   * Whether what decides did not answer in time, so that the outcome in force answered. Another try
+   * asks it again.
+   */
+  ownerAway: boolean;
   /** The events asked about, with their ids: hand them to `tell` once they happened. */
   events: Event[];
 }
@@ -133,6 +138,7 @@ function readVerdict(body: string, events: readonly Event[], shadow: boolean): V
     freesAtMs: integer(members, "frees_at"),
     nearLimit: members["near_limit"] === true,
     listedBy: list(members, "listed_by").filter((each) => typeof each === "string") as string[],
+    ownerAway: members["owner_away"] === true,
     events: [...events],
   };
 }
@@ -184,6 +190,7 @@ export function failedVerdict(
     freesAtMs: null,
     nearLimit: false,
     listedBy: [],
+    ownerAway: false,
     events: [...events],
   };
 }

@@ -14,8 +14,10 @@ from support.external_servers import postgresql
 from support.flink_cluster import await_
 from support.flink_jobs import Decided, blocks, final_state
 from support.shard_comparison import different
+from wavebreak.schema.events import Refusal
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.marks import Marks
+from wavebreak_flink.rows import refused_row
 from wavebreak_flink.settings import REFUSED, JobSettings
 from wavebreak_flink.submission import lines_of, rows_of
 
@@ -77,8 +79,9 @@ def test_a_mini_cluster_decides_the_same(
     run_job(environment, job)
     assert rows_of(Path(job.home), "decision") == day.decisions
     assert rows_of(Path(job.home), "operator") == day.operators
-    assert list(lines_of(Path(job.home) / REFUSED)) == day.refused
-    assert len(day.refused) == 1
+    (refused,) = (msgspec.json.decode(line, type=Refusal) for line in day.refused)
+    rows = [line.decode() for line in lines_of(Path(job.home) / REFUSED)]
+    assert rows == [refused_row(day.log.name, refused)]
     engine = job.engine()
     whole = Marks(Path(job.home), 1).read(len(blocks(job)), 0, 1, engine)
     state = {name: a for name, a in whole.items() if name.startswith(("core.", "linker."))}

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from support.flink_jobs import Decided, decided, stretch
 from wavebreak.cli.app import app
 from wavebreak.errors import UsageError, WavebreakError
+from wavebreak.schema.events import Refusal
 from wavebreak_flink.dead_letters import DeadLetter, DeadLetters
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address
+from wavebreak_flink.rows import refused_row
 from wavebreak_flink.settings import JobSettings, load
 from wavebreak_flink.submission import Submission, compare, rescale
 
@@ -138,10 +141,12 @@ def test_dead_letters_are_listed_and_given_up(day: Decided, tmp_path: Path) -> N
     assert "There are none." in CliRunner().invoke(app, dead_letters(job)).output
     letters.add(DeadLetter(400, 20, "missing"))
     (tmp_path / "refused").mkdir()
-    (tmp_path / "refused/part-0").write_bytes(day.refused[0] + b"\n")
+    refused = msgspec.json.decode(day.refused[0], type=Refusal)
+    row = refused_row("2.jsonl", refused)
+    (tmp_path / "refused/part-0").write_text(f"{row}\n", "utf-8")
     said = CliRunner().invoke(app, dead_letters(job)).output
     assert "positions 400 to 419: missing; the job stops there" in said
-    assert "needs it" in said
+    assert f"2.jsonl, {refused.message}" in " ".join(said.split())
     assert "no dead letter is at position 401" in refusal(*dead_letters(job, "--accept", "401")[1:])
     said = CliRunner().invoke(app, dead_letters(job, "--accept", "400")).output
     assert "reads over the 20 events at position 400" in said

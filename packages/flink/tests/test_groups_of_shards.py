@@ -12,9 +12,10 @@ import pytest
 from support.external_servers import postgresql
 from support.flink_jobs import Decided, blocks, decided, final_state, groups, stretch
 from support.shard_comparison import different
+from wavebreak.engine import state_ceiling
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.published import merged
-from wavebreak.errors import SnapshotError
+from wavebreak.errors import SnapshotError, StateSizeError
 from wavebreak_flink import event_log
 from wavebreak_flink.exchange import open_exchange
 from wavebreak_flink.fan_out import FanOut
@@ -110,15 +111,30 @@ def test_refused_events_are_said_once(day: Decided, tmp_path: Path) -> None:
     job = day.settings(tmp_path / "job", model="none")
     log = event_log.cut(source, 200_000)
 
-    def said(fan_out: FanOut, number: int) -> list[str]:
+    def said(fan_out: FanOut, number: int) -> list[tuple[str, str]]:
         steps = fan_out.take(number)
-        return [refusal.cause for step in steps for refusal in step.refused]
+        return [(step.file, refusal.cause) for step in steps for refusal in step.refused]
 
     before, after = FanOut(job, log), FanOut(job, log)
-    assert said(before, 0) == ["missing_field"]
+    assert said(before, 0) == [("1.jsonl", "missing_field")]
     assert said(before, 1) == []
     # It begins in the middle of the log, and reads what came before again.
     assert said(after, 2) == []
+
+
+def test_a_process_beyond_its_memory_stops_the_job(
+    day: Decided, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = day.settings(tmp_path, groups=2, model="none", max_memory="9MiB")
+    # As if a process needed nothing besides its state.
+    monkeypatch.setattr(state_ceiling, "FIXED_BYTES", 0)
+    monkeypatch.setattr(state_ceiling, "LEAST_BYTES", 0)
+    assert stretch(job, 0, 2) == stretch(msgspec.structs.replace(job, max_memory=""), 0, 2)
+    tight = msgspec.structs.replace(job, max_memory="64KiB")
+    with pytest.raises(StateSizeError, match=r"group . of 2 needs .* at block 0.* --parallelism"):
+        groups(tight, [next(FanOut(job, blocks(job)).take(0)).messages])
+    with pytest.raises(StateSizeError, match=r"the fan-out needs .* --max-memory"):
+        list(FanOut(tight, blocks(job)).take(0))
 
 
 @pytest.mark.parametrize("database", [False, True])

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import pytest
 
-from wavebreak.errors import UsageError
+from wavebreak.errors import StateSizeError, UsageError
 from wavebreak_flink import settings, submission
-from wavebreak_flink.rest_api import Address, RestApi
+from wavebreak_flink.rest_api import Address, Overview, RestApi
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.submission import Submission
 
@@ -124,11 +124,33 @@ def test_a_job_that_has_ended_has_no_savepoint(flink: Flink, tmp_path: Path) -> 
         submission.savepoint(submitted(flink, tmp_path, "FINISHED"))
 
 
-def test_a_job_that_runs_is_not_lost(flink: Flink, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the cluster still runs the job"):
-        submission.rescale(
-            submitted(flink, tmp_path, "RUNNING"), 2, cast("Any", Environment()), lost=True
-        )
+def test_a_job_that_is_restarted_in_vain_is_cancelled(flink: Flink, tmp_path: Path) -> None:
+    flink.answers |= {
+        f"/jobs/{JOB}?mode=cancel": (202, {}), f"/jobs/{JOB}": (200, {"state": "CANCELED"})
+    }  # fmt: skip
+    home = submitted(flink, tmp_path, "RESTARTING")
+    submission.rescale(home, 2, cast("Any", Environment()), lost=True, max_memory="9GiB")
+    assert ("PATCH", f"/jobs/{JOB}?mode=cancel", None) in flink.asked
+    assert settings.load(home / settings.FILE).max_memory == "9GiB"
+
+
+def test_memory_that_leaves_no_room_changes_nothing(flink: Flink, tmp_path: Path) -> None:
+    home = submitted(flink, tmp_path, "RUNNING")
+    with pytest.raises(StateSizeError, match="leaves no room"):
+        submission.rescale(home, 2, cast("Any", Environment()), lost=True, max_memory="9MiB")
+    assert flink.asked == []
+    assert settings.load(home / settings.FILE).groups == 1
+
+
+def test_a_failure_says_the_error_that_caused_it() -> None:
+    trace = (
+        "java.lang.Exception: it failed\n\tat java\nCaused by: Traceback:\n  File\n"
+        "wavebreak.errors.StateSizeError: the state of group 0 of 2 needs 9 MiB — fix: give more\n"
+    )
+    said = Overview("RESTARTING", 2, 1, 1, 0, trace)
+    assert said.reason == "the state of group 0 of 2 needs 9 MiB — fix: give more"
+    assert said._replace(failure="\nfirst\nsecond").reason == "first"
+    assert said._replace(failure="").reason == ""
 
 
 @pytest.mark.parametrize(("numbers", "begins"), [([9, 10], "chk-10"), ([], "file:/begun")])

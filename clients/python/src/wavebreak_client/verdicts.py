@@ -47,6 +47,8 @@ class Verdict:
         near_limit: Whether few are left, so that the holder should hear of it, once a limit.
         listed_by: Outside lists for whose word alone a first message is refused or arrives as a
             request. `notice` says so: show it once.
+        owner_away: Whether what decides did not answer in time, so that the outcome in force
+            answered. Another try asks it again.
         events: The events that were asked about, with their ids. Where they are allowed and then
             happen, hand them to `tell`.
 
@@ -71,6 +73,7 @@ class Verdict:
     frees_at_ms: int | None = None
     near_limit: bool = False
     listed_by: tuple[str, ...] = ()
+    owner_away: bool = False
     events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -119,6 +122,7 @@ def read_verdict(body: bytes, events: Sequence[Event] = (), *, shadow: bool = Fa
         _typed(read, "frees_at", int),
         read.get("near_limit") is True,
         tuple(each for each in read.get("listed_by") or () if isinstance(each, str)),
+        read.get("owner_away") is True,
         tuple(events),
     )
 

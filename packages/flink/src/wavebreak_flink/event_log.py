@@ -80,6 +80,10 @@ class EventLog:
         """Return the blocks from a number on, up to another, each with its number."""
         return ((number, self.read(number)) for number in range(first, min(end, len(self))))
 
+    def file_of(self, number: int) -> str:
+        """Return the name of a block's file."""
+        return Path(self.blocks[number].path).name
+
     def forget(self, number: int) -> None:
         """Do nothing: a file stays what it is."""
 

@@ -10,14 +10,17 @@ import pyarrow as pa
 
 from wavebreak.engine.exchange import group_of, shards_of
 from wavebreak.engine.owner_answers import Asked
-from wavebreak.engine.published import LogTime
+from wavebreak.engine.published import FirstNamed, LogTime
+from wavebreak.engine.state_size import fan_out_bytes
 from wavebreak.features.facts import Segment
+from wavebreak.features.first_names import FirstNames
 from wavebreak.io import Batch
 from wavebreak.schema.events import Refusal
 from wavebreak_flink.dead_letters import around_lost
 from wavebreak_flink.event_log import Piece, decode
 from wavebreak_flink.logs import Log
 from wavebreak_flink.marks import FAN_OUT, Marks
+from wavebreak_flink.memory import ProcessMemory
 from wavebreak_flink.messages import Message, Texts, part_of
 from wavebreak_flink.questions import Questions
 from wavebreak_flink.settings import JobSettings
@@ -28,11 +31,15 @@ HURRIED = 4
 
 
 class Step(NamedTuple):
-    """What becomes of a block: a message for each group, and the events that were refused."""
+    """What becomes of a block: a message for each group, and the events that were refused.
+
+    `file` is the one that the block is of.
+    """
 
     messages: list[Message]
     refused: list[Refusal]
     read: int
+    file: str = ""
 
 
 class FanOut:
@@ -57,7 +64,8 @@ class FanOut:
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
         self._named, self._mark, self._begun = 0, 0, False
         self._questions = Questions(settings) if settings.publish else None
-        self._hurried = 0
+        self._hurried, self._first_names = 0, FirstNames(self._fanout)
+        self.memory = ProcessMemory(settings.ceiling(), "the fan-out")
         if isinstance(log, TopicLog):
             log.hurry = self._hurry
 
@@ -109,6 +117,7 @@ class FanOut:
         if arrays:
             self._fanout.load(arrays)
         self._named = len(self._fanout.accounts)
+        self._first_names = FirstNames(self._fanout)
         return self._mark
 
     def _step(self, number: int, piece: Piece, resume: int, *, loud: bool) -> Step:
@@ -121,14 +130,26 @@ class FanOut:
         batch: Batch = decode(piece, self._edge)
         first = self._fanout.position
         segments = [(each, str(each.ids[-1].as_py())) for each in self._segments(batch.log)]
-        names = self._new_names()
+        self.memory.measure(fan_out_bytes(self._fanout), number)
+        names, named = self._new_names(), self._first_named(segments, first)
         finish = number == self._log.last
         messages = [
             Message(number, loud, self._parts(segments, own), names[group], self._fanout.sources,
-                    resume, marks, finish, first, self._fanout.position, self._time())
+                    resume, marks, finish, first, self._fanout.position, self._time(),
+                    named=[] if group else named)
             for group, own in enumerate(self._own)
         ]  # fmt: skip
-        return Step(messages, batch.refused if loud else [], batch.read if loud else 0)
+        if not loud:
+            return Step(messages, [], 0)
+        return Step(messages, batch.refused, batch.read, self._log.file_of(number))
+
+    def _first_named(self, segments: list[tuple[Segment, str]], first: int) -> list[FirstNamed]:
+        """Return the events of a block with new names, by their places, for a service."""
+        found = list[FirstNamed]()
+        for segment, _ in segments if self._settings.publish else ():
+            at, names = self._first_names.count(segment.events)
+            found += zip((segment.base - first + at).tolist(), names.tolist(), strict=True)
+        return found
 
     def _segments(self, events: pa.RecordBatch) -> Iterator[Segment]:
         for position, part in around_lost(events, self._fanout.position, self._log.lost):

@@ -34,6 +34,10 @@ class Log(Protocol):
         """Return the blocks from a number on, up to another, each with its number."""
         ...
 
+    def file_of(self, number: int, /) -> str:
+        """Return the name of a block's file ("": it is of none)."""
+        ...
+
     def forget(self, number: int, /) -> None:
         """Delete what only blocks before a number need."""
         ...

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.engine.owner_answers import Asked
-from wavebreak.engine.published import LogTime
+from wavebreak.engine.published import FirstNamed, LogTime
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import EVENT, FACT
 
@@ -80,6 +80,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         first: The position of the block's first event.
         reached: The position after its last one.
         time: The log's time after it.
+        named: To the first group alone: events with new names, for a service that counts them.
         asked: Questions of a service, to whichever group holds the account; their message holds
             nothing else.
     """
@@ -96,6 +97,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     reached: int = 0
     time: LogTime = LogTime()
     asked: list[Asked] = []
+    named: list[FirstNamed] = []
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, OutputTag, ProcessFunction, RuntimeContext
 
 from wavebreak_flink import messages
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.logs import open_log
+from wavebreak_flink.memory import ProcessMemory
+from wavebreak_flink.rows import refused_row
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.shard_task import ShardTask
+
+
+def _gauges(metrics: Any, memory: Callable[[], ProcessMemory | None]) -> None:
+    """Report the size of a process's state, and its ceiling (0: not known yet)."""
+
+    def held() -> int:
+        known = memory()
+        return known.held if known is not None else 0
+
+    def ceiling() -> int:
+        known = memory()
+        return known.ceiling.bytes if known is not None else 0
+
+    metrics.gauge("state_bytes", held)
+    metrics.gauge("state_ceiling_bytes", ceiling)
 
 
 class FanOutFunction(ProcessFunction):  # type: ignore[misc]
@@ -35,6 +51,7 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
         self._fan_out = FanOut(self._settings, self._log)
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
         self._events, self._refusals = metrics.counter("events"), metrics.counter("refused")
+        _gauges(metrics, lambda: self._fan_out.memory)
 
     def close(self) -> None:
         """End what it holds open."""
@@ -47,7 +64,7 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
             self._events.inc(step.read)
             self._refusals.inc(len(step.refused))
             for refusal in step.refused:
-                yield self._refused, msgspec.json.encode(refusal).decode()
+                yield self._refused, refused_row(step.file, refusal)
             for key, message in zip(self._keys, step.messages, strict=True):
                 yield Row(key, messages.encode(message))
 
@@ -69,6 +86,7 @@ class ShardFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._task: ShardTask | None = None
         metrics = runtime_context.get_metrics_group().add_group("wavebreak")
         self._decisions = metrics.counter("decisions")
+        _gauges(metrics, lambda: self._task.memory if self._task is not None else None)
 
     def close(self) -> None:
         """End what the group holds open."""

@@ -50,7 +50,8 @@ class Publication:
         name = BlockName(
             self._settings.name, message.first, self._settings.groups, self._group, message.reached
         )
-        row = encode_block(self._key, name, Block(self._versions, message.time, rows))
+        block = Block(self._versions, message.time, rows, message.named)
+        row = encode_block(self._key, name, block)
         if self._connection.execute(_INSERT, row).rowcount:
             return
         known = self._connection.execute(_SELECT, row[:4]).fetchone()

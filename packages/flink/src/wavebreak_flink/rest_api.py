@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from wavebreak.errors import UsageError
 DEFAULT = "http://127.0.0.1:8081"
 _MOST_BYTES = 8 << 20
 _TIMEOUT_S, _PAUSE_S = 30, 0.2
+_OWN_ERROR = re.compile(r"^(?:Caused by: )?wavebreak\w*\.errors\.\w+: (.+)$", re.MULTILINE)
 ENDED = ("FINISHED", "FAILED", "CANCELED")
 
 
@@ -51,6 +53,13 @@ class Overview(NamedTuple):
     checkpoints: int
     checkpoint_ms: int
     failure: str
+
+    @property
+    def reason(self) -> str:
+        """The error of Wavebreak's that a failure ends with, else the first line of Flink's."""
+        if own := _OWN_ERROR.findall(self.failure):
+            return str(own[-1])
+        return next(iter(self.failure.strip().splitlines()), "")
 
 
 class RestApi:

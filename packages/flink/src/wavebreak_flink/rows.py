@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from wavebreak.engine.decision_record import Decision
 from wavebreak.engine.published import encode_row
 from wavebreak.linking import Operator
+from wavebreak.schema.events import Refusal
 
 
 def decision_row(epoch: int, hit: Any, made: Decision) -> str:
@@ -14,6 +17,21 @@ def decision_row(epoch: int, hit: Any, made: Decision) -> str:
     step = int(hit["step"])
     position, role, account = (int(hit[name]) for name in ("position", "role", "account"))
     return encode_row("decision", (epoch, int(step > 0), position, role, account, step), made)
+
+
+class RefusedEvent(msgspec.Struct, frozen=True):
+    """An event of a log in files that was refused, as `Refusal`; `file` has the line."""
+
+    line: int
+    cause: str
+    field: str
+    message: str
+    file: str = ""
+
+
+def refused_row(file: str, refusal: Refusal) -> str:
+    """Encode an event of a file that was refused."""
+    return msgspec.json.encode(RefusedEvent(*msgspec.structs.astuple(refusal), file)).decode()
 
 
 def operator_row(place: int, operator: Operator) -> str:

@@ -12,6 +12,7 @@ from wavebreak.durable_files import replace_file
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import Exchange
 from wavebreak.engine.published import publishing_key
+from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
 from wavebreak.errors import FileError
 from wavebreak.features.layout import SHARDS
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -47,6 +48,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         marks_kept: Newest marks that are kept.
         patience_s: Seconds after which a group that waits for another one gives up.
         accounts: Accounts for which address space is reserved.
+        max_memory: Memory that each Python process of the job may use, as 4GiB ("": three quarters
+            of what its machine has, or the smallest limit of its control groups).
     """
 
     name: str
@@ -67,6 +70,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     marks_kept: Count = 24
     patience_s: Count = 600
     accounts: Count = 1 << 20
+    max_memory: str = ""
 
     def engine(self, exchange: Exchange | None = None) -> Engine:
         """Return the engine of these settings; with an exchange, that of one group of shards."""
@@ -79,6 +83,16 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             model=model.load_selected(self.model or None),
             exchange=exchange,
         )
+
+    def ceiling(self) -> StateCeiling:
+        """Return how many bytes the state of a process of the job may have; marks are copies.
+
+        Raises:
+            UsageError: `max_memory` is no size.
+            StateSizeError: So little leaves no room for a state.
+
+        """
+        return parse_ceiling(self.max_memory, copies=True)
 
     def edge(self) -> Pseudonymizer:
         """Return the pseudonymizer of the events."""

@@ -20,9 +20,11 @@ from wavebreak.engine.exchange import group_of
 from wavebreak.engine.owner_answers import Asked
 from wavebreak.engine.queries import QUERIES, Held, Query
 from wavebreak.engine.shard_group import ROUNDS
+from wavebreak.engine.state_size import shard_bytes
 from wavebreak.features.layout import SHARDS
 from wavebreak_flink.exchange import open_exchange
 from wavebreak_flink.marks import Marks, each_shard, group_name, packed, shard_of, unpacked
+from wavebreak_flink.memory import NAME_BYTES, ProcessMemory
 from wavebreak_flink.messages import Message, Part, Triggers, segment_of
 from wavebreak_flink.publication import Publication
 from wavebreak_flink.questions import PLACES
@@ -43,6 +45,9 @@ class ShardTask:
 
     def __init__(self, settings: JobSettings, group: int) -> None:
         self._settings, self.group = settings, group
+        self.memory = ProcessMemory(
+            settings.ceiling(), f"group {group} of {settings.groups}", ", or a larger --parallelism"
+        )
         self._marks = Marks(Path(settings.home), settings.marks_kept)
         self._begin()
 
@@ -60,7 +65,7 @@ class ShardTask:
             if self._settings.publish
             else None
         )
-        self._triggers, self._names = Triggers(), list[str]()
+        self._triggers, self._names, self._entities = Triggers(), list[str](), 0
         self._begun = self._together = False
         # The last epoch that was closed, and the one at the last mark.
         self._closed = self._marked = -1
@@ -71,6 +76,8 @@ class ShardTask:
         They are published before they are returned.
         """
         rows = list(self._taken(message))
+        held = shard_bytes(self._engine, self._entities) + NAME_BYTES * len(self._names)
+        self.memory.measure(held, message.number)
         if self._publication is not None and message.loud and message.reached > message.first:
             self._publication.write(message, rows)
         yield from rows
@@ -86,6 +93,7 @@ class ShardTask:
         self._engine.fanout.number_sources(message.sources)
         for part in message.parts:
             yield from self._rows(part, loud=message.loud)
+            self._entities = part.entities
         self._answer(message)
         if message.finish:
             yield from self._finish(message)

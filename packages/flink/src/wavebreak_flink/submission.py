@@ -110,8 +110,9 @@ def savepoint(home: Path, *, stop: bool = False) -> Submission:
 
 
 def rescale(
-    home: Path, groups: int, environment: FlinkEnvironment, flink: str = "", *, lost: bool = False
-) -> Submission:
+    home: Path, groups: int, environment: FlinkEnvironment, flink: str = "", *, lost: bool = False,
+    max_memory: str = "",
+) -> Submission:  # fmt: skip
     """Let a job go on with a number of groups, from a savepoint.
 
     Args:
@@ -119,19 +120,27 @@ def rescale(
         groups: How many.
         environment: With Flink's programs.
         flink: The cluster on which it goes on ("": where it ran).
-        lost: Whether no cluster has the job any more: it goes on from its newest checkpoint that
-            Flink can read.
+        lost: Whether no cluster has the job any more, or Flink restarts it in vain: what is left of
+            it is cancelled, and it goes on from its newest checkpoint that Flink can read.
+        max_memory: Memory that each of its processes may use ("": as before).
+
+    Raises:
+        UsageError: The cluster does not answer, or `max_memory` is no size.
+        StateSizeError: So little leaves no room for a state.
 
     """
     job, known = settings.load(home / settings.FILE), load(home)
+    job = msgspec.structs.replace(job, groups=groups, max_memory=max_memory or job.max_memory)
+    job.ceiling()
     checkpoints = list[str]()
     if lost:
         if not flink and known.api.is_running(known.job):
-            raise UsageError("the cluster still runs the job", fix="leave out --lost")
+            # Its checkpoints stay; it can begin nothing elsewhere while it runs here.
+            known.api.cancel(known.job)
+            known.api.wait_for(known.job)
         checkpoints = _checkpoints(home, known.job)
     elif not known.stopped:
         known = savepoint(home, stop=True)
-    job = msgspec.structs.replace(job, groups=groups)
     to, options = flink or known.flink, known.options
     for place in checkpoints:
         # Flink refuses a damaged one: the one before it, at last what the job went on from.

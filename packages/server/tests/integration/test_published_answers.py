@@ -16,6 +16,7 @@ from support.published_blocks import publish
 from support.service_harness import Running, migrated, running
 from wavebreak.engine import Engine
 from wavebreak.engine.versions import engine_versions
+from wavebreak_server.pipeline.new_names import TOO_MANY_NAMES
 from wavebreak_server.settings import Limits
 
 JOB = "deciding"
@@ -99,7 +100,23 @@ def test_an_attempt_whose_owner_is_silent_goes_by_what_is_known(home: Path) -> N
         await publishes(made)
         opened = await decide(made, event("bob"), "attempt")
         assert (opened["allowed"], opened["outcome"]) == (False, "limit")
-        assert made.service.counts["owner_away"] == 1
+        assert (opened["owner_away"], opened["mode"]) == (True, "attempt")
+        assert "owner_away" not in await decide(made, event("bob"))
+        scraped = (await made.ask("GET", "/metrics")).text
+        assert "wavebreak_owner_away_total 1.0" in scraped
+
+    run(home, test)
+
+
+def test_what_waits_for_a_silent_owner_is_no_evidence(home: Path) -> None:
+    async def test(made: Running) -> None:
+        await publishes(made)
+        asked = [await decide(made, event("bob", "again"), "attempt") for _ in range(2)]
+        assert [one["allowed"] for one in asked] == [False, False]
+        # Each time the owner is asked: it may allow what this service cannot judge.
+        assert made.service.counts["owner_away"] == 2
+        logged = await asyncio.to_thread(service_harness.logged)
+        assert [one["id"] for one in logged] == ["first"]
 
     run(home, test)
 
@@ -164,6 +181,25 @@ def test_states_say_how_far_the_job_is(home: Path) -> None:
         assert states["as_of"] == (await made.ask("GET", "/v1/states")).json()["as_of"]
 
     run(home, test)
+
+
+def test_new_names_an_hour_are_bounded_where_a_job_decides(home: Path) -> None:
+    async def test() -> None:
+        async with running(home, flink_job=JOB, limits=QUICK, new_names_per_hour=30) as made:
+            known = [event("ann", f"{n}", peer=f"peer{n}") for n in range(20)]
+            await made.ask("POST", "/v1/events", json=known)
+            versions = engine_versions(Engine(load_banning_policy()), 60)
+            named = tuple((place, 2) for place in range(20))
+            await asyncio.to_thread(publish, 0, 20, job=JOB, versions=versions, named=named)
+            await made.wait_until_applied()
+            more = [event("ann", "old", peer="peer3"), event("eve", "new", peer="peer3")]
+            answer = (await made.ask("POST", "/v1/events", json=more)).json()
+            assert [(one["index"], one["cause"]) for one in answer["refused"]] == [
+                (1, TOO_MANY_NAMES)
+            ]
+            assert answer["accepted"] == 1
+
+    asyncio.run(test())
 
 
 def test_what_nobody_answers_says_so(home: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from django.http import HttpRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracer
@@ -149,7 +150,7 @@ def test_undeclared_paths_share_one_metric() -> None:
     assert "+972" not in text
 
 
-def test_dashboard_queries_only_existing_metrics() -> None:
+def test_dashboards_and_alerts_query_only_existing_metrics() -> None:
     metrics = Metrics()
     metrics.watch(lambda: dict.fromkeys(GAUGES, ("", 1.0)), lambda: {"content": 1})
     for name in ("requests", "decisions", "deliveries", "consumed"):
@@ -160,6 +161,8 @@ def test_dashboard_queries_only_existing_metrics() -> None:
     boards = [json.loads(path.read_text("utf-8")) for path in (ROOT / "deploy").glob("*.json")]
     panels = [panel for board in boards for panel in board["panels"]]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    alerts = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text("utf-8"))["groups"]
+    queries += [rule["expr"] for group in alerts for rule in group["rules"]]
     asked_for = {name for query in queries for name in re.findall(r"wavebreak_\w+", query)}
     assert len(asked_for) >= 18
     assert asked_for - there == set()
@@ -184,6 +187,7 @@ GAUGES = (
     "rules_off_in_part",
     "sources_waiting",
     "job_age_seconds",
+    "owner_away_total",
     "busy_total",
     "earlier_decisions_differ",
     "log_time_seconds",

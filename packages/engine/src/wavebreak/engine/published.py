@@ -94,12 +94,20 @@ class BlockName(msgspec.Struct, frozen=True, array_like=True):
     reached: int
 
 
+FirstNamed = tuple[int, int]
+"""An event of a block by its place, and how many names it has that the log had not."""
+
+
 class Block(msgspec.Struct, frozen=True, array_like=True):
-    """What a group has decided on a block of the log: by which versions, the time, and its rows."""
+    """What a group has decided on a block of the log: by which versions, the time, and its rows.
+
+    `named` is in the first group's part alone: events with names that are new, in their order.
+    """
 
     versions: str
     time: LogTime
     rows: list[str]
+    named: list[FirstNamed] = []
 
 
 def publishing_key(secret: bytes) -> bytes:

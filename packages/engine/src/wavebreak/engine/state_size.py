@@ -2,7 +2,8 @@
 
 A state grows with the names in the log, with the pairs of accounts that met, and within an epoch
 with its events. What a process needs besides is bounded: the libraries, the queues, and a copy of
-the state while a snapshot is written.
+the state while a snapshot is written. In a job on Flink the fan-out and the groups of shards are
+processes of their own, each with its part (`fan_out_bytes`, `shard_bytes`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 from wavebreak.engine.engine import Engine
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.errors import StateSizeError
+from wavebreak.features.facts import Fanout
 from wavebreak.features.layout import ENTITY, NEWCOMERS, PERSON, RARE, ROW
 from wavebreak.linking.meetings import VISITORS
 
@@ -31,11 +33,25 @@ EVENT_BYTES: Final = 320
 
 def state_bytes(engine: Engine) -> int:
     """Return the bytes of an engine's state, the open epoch included."""
-    core, fanout = engine.core.nbytes(), engine.fanout
-    entities = len(fanout.entities) * (ENTITY.itemsize + NEWCOMERS.itemsize)
-    named = fanout.accounts.nbytes() + fanout.entities.nbytes() + fanout.seen.nbytes()
+    return fan_out_bytes(engine.fanout) + shard_bytes(engine, len(engine.fanout.entities))
+
+
+def fan_out_bytes(fanout: Fanout) -> int:
+    """Return the bytes of the names in the log, and of the ids that find duplicates."""
+    return int(fanout.accounts.nbytes() + fanout.entities.nbytes() + fanout.seen.nbytes())
+
+
+def shard_bytes(engine: Engine, entities: int) -> int:
+    """Return the bytes of an engine's shards and of what all shards share, the open epoch included.
+
+    Args:
+        engine: The engine.
+        entities: Networks, devices and clients that the log has named.
+    """
+    core = engine.core.nbytes()
     held = sum(core.values()) - core["pairs_known"]
-    return int(held + entities + named + engine.linker.nbytes() + engine.open_epoch_bytes())
+    held += entities * (ENTITY.itemsize + NEWCOMERS.itemsize)
+    return int(held + engine.linker.nbytes() + engine.open_epoch_bytes())
 
 
 def check_size(engine: Engine, ceiling: StateCeiling | None) -> None:

@@ -26,6 +26,14 @@ Environment = Annotated[
 Parallelism = Annotated[
     int, typer.Option(min=1, max=SHARDS, help="Groups of shards, each on a slot of its own.")
 ]
+MaxMemory = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that each process of the job may use, as 4GiB (default: three quarters of its "
+        "machine's; as before, of a job that goes on).",
+    ),
+]
 
 
 def _postgresql(option: str, url: str) -> str:
@@ -110,6 +118,7 @@ def submit(
         str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
     ] = "",
     flink_url: Annotated[str, typer.Option("--flink", help="REST API of the cluster.")] = DEFAULT,
+    max_memory: MaxMemory = "",
     environment: Environment = None,
     as_json: Json = False,
 ) -> None:
@@ -136,11 +145,12 @@ def submit(
         key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
         groups=parallelism, exchange=_postgresql("--exchange", exchange),
         topic=topic, database=_postgresql("--database", database),
-        publish=_published(publish, database),
+        publish=_published(publish, database), max_memory=max_memory,
     )  # fmt: skip
     # What the job would find wrong on a TaskManager is found here.
     job.engine()
     job.edge()
+    job.ceiling()
     job.save()
     if not job.topic:
         event_log.cut(Path(log)).save(place)
@@ -180,7 +190,7 @@ def status(home: Home, as_json: Json = False) -> None:
     if known.savepoint:
         out.print(f"savepoint {known.savepoint}")
     if said.failure:
-        out.print(f"last failure: {said.failure.strip().splitlines()[0]}", style="yellow")
+        out.print(f"last failure: {said.reason}", style="yellow", markup=False)
 
 
 @flink.command(epilog="Example: `wavebreak flink savepoint job --stop`")
@@ -204,9 +214,14 @@ def rescale(
     flink_url: Annotated[
         str, typer.Option("--flink", help="Cluster on which it goes on (default: where it ran).")
     ] = "",
+    max_memory: MaxMemory = "",
     environment: Environment = None,
     lost: Annotated[
-        bool, typer.Option("--lost", help="The cluster lost it: go on from its last checkpoint.")
+        bool,
+        typer.Option(
+            "--lost",
+            help="The cluster lost it, or restarts it in vain: go on from its last checkpoint.",
+        ),
     ] = False,
 ) -> None:
     """Let a job go on with a parallelism, from where it was stopped or a savepoint made now."""
@@ -215,7 +230,7 @@ def rescale(
 
     found = find_environment(environment)
     made = submission.rescale(
-        home.absolute(), parallelism, found, flink_url, lost=lost
+        home.absolute(), parallelism, found, flink_url, lost=lost, max_memory=max_memory
     )  # fmt: skip
     where = made.savepoint or "the log's beginning"
     out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {where}")
@@ -255,6 +270,7 @@ def dead_letters(
     """List what a job could not read or refused, each with its place and reason."""
     from wavebreak_flink import settings, submission
     from wavebreak_flink.dead_letters import DeadLetters
+    from wavebreak_flink.rows import RefusedEvent
 
     settings.load(home / settings.FILE)
     letters = DeadLetters(home)
@@ -270,7 +286,9 @@ def dead_letters(
         what = "given up" if row.accepted else "the job stops there"
         out.print(f"positions {row.first:,} to {row.end - 1:,}: {row.cause}; {what}")
     for line in refused[:_MOST_SHOWN]:
-        out.print(msgspec.json.decode(line)["message"], markup=False)
+        event = msgspec.json.decode(line, type=RefusedEvent)
+        where = f"{event.file}, " if event.file else ""
+        out.print(where + event.message, markup=False)
     if len(refused) > _MOST_SHOWN:
         out.print(f"and {len(refused) - _MOST_SHOWN:,} more: --json has all")
     if not rows and not refused:

@@ -287,6 +287,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     refuses it) or arrives as a request. No decision is made of it, and a refused act is not logged.
 
     `as_of` is there where a job on Flink decides: how far it had decided that the answer is from.
+    `owner_away` is true where it did not answer an attempt in time: the outcome in force did, as of
+    `ask`, and what depends on the account's chats waits.
 
     The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
     short text for the holder by language, and `statement_url` where the statement of reasons is.
@@ -313,6 +315,7 @@ class DecideResponse(msgspec.Struct, frozen=True):
     listed_by: tuple[str, ...] | UnsetType = UNSET
     by_list: bool | UnsetType = UNSET
     as_of: AsOf | UnsetType = UNSET
+    owner_away: bool | UnsetType = UNSET
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -569,7 +572,7 @@ class DecideResponder:
                 and nobody else waits.
         """
         closed = mode == "on_failure" and EVENTS.index(type(event)) in self._closed
-        refused, depends = _known_refusal(event, known)
+        refused, depends = known_refusal(event, known)
         wait = duration_ms(self.decide_policy.retry_after.closed)
         if refused:
             at_most = duration_ms(self.decide_policy.retry_after.at_most)
@@ -612,7 +615,7 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     )
 
 
-def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
+def known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
     """Whether a known outcome refuses an event, or may refuse it depending on the chats.
 
     No earlier outcome refuses a registration.

@@ -24,6 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from django.db import Error, connection
 
@@ -45,6 +46,7 @@ from wavebreak.engine.published import (
     TABLE,
     Block,
     BlockName,
+    FirstNamed,
     LogTime,
     block_mac,
     merged,
@@ -141,6 +143,7 @@ class _Taken(NamedTuple):
     reached: int
     time: LogTime
     decisions: list[Decision]
+    named: list[FirstNamed]
 
 
 class JobView:
@@ -153,6 +156,7 @@ class JobView:
         applied: Returns the position up to which decisions are stored.
         clock: Returns milliseconds.
         report: Called with messages for the operator.
+        on_named: Called with what each block named first: positions, how many names, and its end.
     """
 
     broken = ""
@@ -166,12 +170,13 @@ class JobView:
         applied: Callable[[], int],
         clock: Callable[[], int],
         report: Callable[[str], None] = lambda _: None,
+        on_named: Callable[[Any, Any, int], None] = lambda *_: None,
     ) -> None:
         self.terms, self._on_decided, self._applied = terms, on_decided, applied
         self.position, self.decisions = stored
         self.unsealed: dict[str, int] = {}
         self.sealed = stored.decisions
-        self._now, self._report = clock, report
+        self._now, self._report, self._on_named = clock, report, on_named
         self._time = LogTime()
         self._wrong: _WrongError | None = None
         self._deleted = stored.position
@@ -416,7 +421,8 @@ class JobView:
                 f"what the job {name.job} publishes cannot be read: {error}",
                 "run the same version of Wavebreak in the job and in the service",
             ) from None
-        return _Taken(name.first, name.reached, blocks[0].time, decisions)
+        named = [one for block in blocks for one in block.named]
+        return _Taken(name.first, name.reached, blocks[0].time, decisions, named)
 
     def _take(self, block: _Taken) -> bool:
         """Take a block that is new, or compare one that is not; return whether it was new."""
@@ -431,6 +437,8 @@ class JobView:
         for decision in new:
             self.decisions += 1
             rows.append(decision_row(self.decisions, decision))
+        named = np.array(block.named, np.int64).reshape(-1, 2)
+        self._on_named(block.first + named[:, 0], named[:, 1], block.reached)
         self.position, self._time = block.reached, block.time
         self._on_decided(DecidedBatch(block.reached, tuple(rows)))
         return True

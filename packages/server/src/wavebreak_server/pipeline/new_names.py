@@ -9,7 +9,9 @@ Each API key may besides bring a number of new names an hour. They are counted w
 read them, by key, from the slots that it assigned: so that nothing is looked up for a key that has
 not used up its share, while the state is far from its ceiling.
 
-The log writer asks (`admit`), the engine thread reports (`read`, `measure`).
+The log writer asks (`admit`), the engine thread reports (`read`, `measure`). Where a job on Flink
+decides, the job counts new names as it reads the log (`count`); which names are known, the service
+remembers of the newest ones alone (`RecentNames`), and a ceiling is the job's own.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from wavebreak.durations import HOUR_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import ACCOUNT_BYTES, ENTITY_BYTES, EVENT_BYTES, state_bytes
-from wavebreak.features.facts import AROUND, EPOCH_MS, Segment, decode_events, locate_columns
+from wavebreak.features.facts import EPOCH_MS, Segment, SlotAssigner, decode_events, locate_columns
+from wavebreak.features.first_names import FirstNames
 from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.io import log_rows
 from wavebreak.schema.events import Refusal
@@ -40,11 +43,16 @@ from wavebreak_server.pipeline.pending_requests import (
 from wavebreak_server.pipeline.request_decoder import DecodedBatch, DecodeResult
 
 Group = tuple[list[PendingRequest], DecodedBatch]
-Ask = Callable[[Callable[[Engine], Any]], Any]
+Find = Callable[[pa.RecordBatch], tuple[Any, Any]]
+"""Returns how many accounts, and how many entities, of each event are not known (`new_names`)."""
 
 NO_MEMORY, TOO_MANY_NAMES = "no_memory", "too_many_new_names"
 """Causes of refused events: the state is at its ceiling; the key's share of the hour is used up."""
 RETRY_FULL_S: Final = 60.0
+MOST_SENDERS: Final = 1 << 17
+"""Stretches of the log whose senders are remembered until a job has read them."""
+RECENT_NAMES: Final = 1 << 20
+"""Names of each of two generations: some 130 MB in all."""
 _WORST_EVENT: Final = 2 * ACCOUNT_BYTES + 4 * ENTITY_BYTES + EVENT_BYTES
 """Bytes of an event all of whose names are new: account, peer, network, block, device, client."""
 _EXEMPT: Final = frozenset({"", "backfill", "demo"})
@@ -97,14 +105,58 @@ class _Unknown:
 
 def new_names(engine: Engine, log: pa.RecordBatch) -> tuple[Any, Any]:
     """Return how many accounts and how many entities of each event have no slot yet (int64)."""
-    accounts, entities = _Unknown(engine.fanout.accounts), _Unknown(engine.fanout.entities)
+    accounts, entities = _unknown(log, engine.fanout.accounts, engine.fanout.entities)
+    rows = log.num_rows
+    fresh, places = (
+        new.reshape(rows, -1).sum(axis=1, dtype=np.int64) for new in (accounts, entities)
+    )
+    return fresh, places
+
+
+def _unknown(log: pa.RecordBatch, accounts: Interner, entities: Interner) -> tuple[Any, Any]:
+    """Return which names of the accounts of events, and of all else, have no slot (bool)."""
+    people, places = _Unknown(accounts), _Unknown(entities)
+    _name(log, people, places)
+    return people.new, places.new
+
+
+def _name(log: pa.RecordBatch, accounts: SlotAssigner, entities: SlotAssigner) -> None:
+    """Have the names of events numbered."""
     rows = log.num_rows
     decode_events(
         locate_columns(log), np.zeros(rows, np.int64), np.zeros(rows, np.uint8), accounts, entities
     )
-    found = (one.new.reshape(rows, -1).sum(axis=1, dtype=np.int64) for one in (accounts, entities))
-    fresh, places = found
-    return fresh, places
+
+
+class RecentNames:
+    """The names of the newest events of a log, of which no state is here.
+
+    Two generations: where the newer one is full, the older one is forgotten.
+
+    Args:
+        most: Names of a generation.
+    """
+
+    def __init__(self, most: int = RECENT_NAMES) -> None:
+        self._most = most
+        self._newer = self._older = (Interner(), Interner())
+
+    def note(self, log: pa.RecordBatch) -> None:
+        """Remember the names of events."""
+        _name(log, *self._newer)
+        if sum(map(len, self._newer)) >= self._most:
+            self._older, self._newer = self._newer, (Interner(), Interner())
+
+    def new(self, log: pa.RecordBatch) -> tuple[Any, Any]:
+        """Return how many accounts, and how many entities, of each event are not remembered."""
+        rows = log.num_rows
+        fresh, places = (
+            (newer & older).reshape(rows, -1).sum(axis=1, dtype=np.int64)
+            for newer, older in zip(
+                _unknown(log, *self._newer), _unknown(log, *self._older), strict=True
+            )
+        )
+        return fresh, places
 
 
 class NewNames:
@@ -114,7 +166,7 @@ class NewNames:
         ceiling: The state's ceiling (None: none).
         per_hour: New names that a sender may bring in an hour of the clock.
         clock: Returns milliseconds.
-        ask: Asks the engine between two of its turns.
+        find: Returns which names of events are not known.
         report: Called with messages for the operator.
 
     Attributes:
@@ -126,17 +178,17 @@ class NewNames:
         ceiling: StateCeiling | None,
         per_hour: int,
         clock: Callable[[], int],
-        ask: Ask,
+        find: Find,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ceiling, self.per_hour = ceiling, per_hour
         self.held = 0
-        self._clock, self._ask, self._report = clock, ask, report
+        self._clock, self._find, self._report = clock, find, report
         self._measured = (0, 0, -1)
         self._charges: deque[tuple[int, int]] = deque()
-        self._senders: deque[tuple[int, str]] = deque()
+        self._senders: deque[tuple[int, str]] = deque(maxlen=MOST_SENDERS)
         self._shares: dict[str, _Share] = {}
-        self._tops = [-1, 0]
+        self._first: FirstNames | None = None
         self._reported = False
 
     # Engine thread
@@ -149,26 +201,22 @@ class NewNames:
 
     def begin(self, engine: Engine) -> None:
         """Note the names that an engine has at the start."""
-        self._tops = [len(engine.fanout.accounts) - 1, len(engine.fanout.entities)]
+        self._first = FirstNames(engine.fanout)
         self.measure(engine, engine.fanout.position)
 
     def read(self, segment: Segment) -> None:
         """Count the new names of a segment by the key that sent them."""
-        events, end = segment.events, segment.base + segment.events.size
-        # Slots are numbered in order of appearance: a new name raises the highest one.
-        named = (
-            (0, np.stack([events["account"], events["peer"]], axis=1), 0xFFFFFFFF),
-            (1, np.stack([events[n] for n in AROUND], axis=1), 0),
-        )
-        for which, slots, none in named:
-            slots = np.where(slots == none, -1, slots.astype(np.int64))
-            top = self._tops[which]
-            if slots.size and int(slots.max()) > top:
-                highest = np.maximum.accumulate(np.maximum(slots.max(axis=1), top))
-                new = np.diff(highest, prepend=top)
-                self._tops[which] = int(highest[-1])
-                at = np.flatnonzero(new)
-                self._charge(segment.base + at, new[at])
+        assert self._first is not None  # noqa: S101 - `begin` comes first
+        at, names = self._first.count(segment.events)
+        self.count(segment.base + at, names, segment.base + segment.events.size)
+
+    def count(self, positions: Any, names: Any, end: int) -> None:
+        """Count new names of the events at some positions (rising) of the log, read up to an end.
+
+        By the thread of what decides.
+        """
+        if len(positions):
+            self._charge(positions, names)
         while self._senders and self._senders[0][0] <= end:
             self._senders.popleft()
 
@@ -248,7 +296,7 @@ class NewNames:
     ) -> tuple[Any, int]:
         """Return why each event is refused (0: it is not), and bytes that the others may need."""
         log = decoded.log
-        accounts, entities = self._ask(lambda engine: new_names(engine, log))
+        accounts, entities = self._find(log)
         causes = np.zeros(log.num_rows, np.int8)
         counts = [read.taken for read in decoded.reads if isinstance(read, DecodeResult)]
         stops = np.cumsum(counts)

@@ -211,6 +211,10 @@ def service_gauges(service: Service) -> Gauges:
             "How old answers are that are taken from a job on Flink (NaN: none may be).",
             service.age_s(),
         ),
+        "owner_away_total": (
+            "Attempts that a job on Flink did not answer in time: what was published answered.",
+            service.counts["owner_away"],
+        ),
         "busy_total": ("Requests refused because of backpressure.", service.counts["busy"]),
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -25,7 +25,8 @@ from wavebreak_server.pipeline.engine_view import EngineView, NoEngineError
 from wavebreak_server.pipeline.job_view import JobTerms, JobView, Reached
 from wavebreak_server.pipeline.log_clock import in_time, late_events, out_of_time
 from wavebreak_server.pipeline.log_writer import LogEnd, LogHooks, LogWriter
-from wavebreak_server.pipeline.new_names import NewNames
+from wavebreak_server.pipeline.new_names import NewNames, RecentNames
+from wavebreak_server.pipeline.new_names import new_names as names_without_slots
 from wavebreak_server.pipeline.pending_requests import DecidedBatch, LoggedBatch
 from wavebreak_server.pipeline.recovery import (
     BackgroundWork,
@@ -216,12 +217,19 @@ def _stages_of_job(host: Host) -> Stages:
         settings.limits.max_age_s,
         terms_of(engine),
     )
-    # Names are counted where the state is: it has no ceiling here.
-    new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, _no_names)
+    # The ceiling is the job's, which has the state.
+    recent = RecentNames()
+    new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, recent.new)
+
+    def on_logged(logged: LoggedBatch) -> None:
+        recent.note(logged.events)
+        new_names.logged(logged)
+        view.put(logged)
+
     log_writer = _log_writer(
         host,
         LogEnd(event_log.log_end(), applied.position, applied.decisions, versions),
-        lambda logged: view.put(logged),
+        on_logged,
         new_names,
         in_time,
     )
@@ -232,12 +240,9 @@ def _stages_of_job(host: Host) -> Stages:
         lambda: log_writer.applied,
         host.runtime.clock,
         host.listener.report,
+        new_names.count,
     )
     return Stages(log_writer, view, _snapshots(host, log_writer, applied.position), new_names)
-
-
-def _no_names(_ask: Callable[[Engine], Any]) -> Any:
-    raise AssertionError("no event is refused for its names")
 
 
 def _log_writer(
@@ -296,7 +301,9 @@ def _stages_of_engine(host: Host) -> Stages:
         settings.ceiling,
         settings.new_names_per_hour,
         runtime.clock,
-        lambda ask: engine_thread.ask_between_turns(ask),
+        lambda log: engine_thread.ask_between_turns(
+            lambda engine: names_without_slots(engine, log)
+        ),
         listener.report,
     )
     new_names.begin(engine)

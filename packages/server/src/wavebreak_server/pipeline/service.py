@@ -57,6 +57,7 @@ from wavebreak_server.pipeline.decide import (
     OwnerJudge,
     ParsedEvents,
     enforcement_state,
+    known_refusal,
     parse_events,
     pseudonymize_event,
     strictest,
@@ -841,7 +842,7 @@ class Service:
             )
         except BusyError:
             self.counts["owner_away"] += 1
-            return published
+            return [msgspec.structs.replace(one, owner_away=True) for one in published]
         judge = OwnerJudge(view.deciding, answer)
         made = self.responder.respond_by(judge, answer.results(), events, logs, mode)
         as_of = published[0].as_of
@@ -882,18 +883,12 @@ class Service:
             return response
         if answered:
             return msgspec.json.decode(answered, type=DecideResponse)
-        # What a list alone refuses leaves no trace: it is no evidence, and is decided anew.
-        refused = [
-            event
-            for event, one in zip(events, responses, strict=True)
-            if not (one.allowed or one.by_list)
-        ]
-        answer = msgspec.json.encode(response)
+        refused = self._evidence(events, responses)
+        account, answer = response.account, msgspec.json.encode(response)
         if not refused:
-            if not response.listed_by:
+            if not (response.listed_by or response.owner_away):
                 self._answered.remember(key, answer)
             return response
-        account = response.account
         try:
             state = await self.accept(
                 Body(encode_lines(refused), "lines"),
@@ -915,6 +910,20 @@ class Service:
         if not await self._is_sealed(account):
             return strictest(list(map(self._last_known, events)), array=asked.array)
         return response
+
+    def _evidence(
+        self, events: Sequence[Event], responses: Sequence[DecideResponse]
+    ) -> list[Event]:
+        """Return the refused events that the log takes; others leave no trace, to be decided anew.
+
+        That is what a list alone refuses, and what waits since its chats are not known here.
+        """
+        return [
+            event
+            for event, one in zip(events, responses, strict=True)
+            if not (one.allowed or one.by_list)
+            and (not one.owner_away or known_refusal(event, self.states.state(event.account))[0])
+        ]
 
     async def _is_sealed(self, account: str) -> bool:
         """Whether the newest decision on an account is sealed in time."""
