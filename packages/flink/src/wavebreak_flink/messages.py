@@ -82,6 +82,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         time: The log's time after it.
         asked: Questions of a service, to whichever group holds the account; their message holds
             nothing else.
+        switches: How many switches were made before this message.
+        resume_switches: How many were made before the mark of `resume`.
     """
 
     number: int
@@ -96,6 +98,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     reached: int = 0
     time: LogTime = LogTime()
     asked: list[Asked] = []
+    switches: int = 0
+    resume_switches: int = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -17,6 +17,7 @@ from typing import Any
 
 from wavebreak.engine import Engine
 from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.policy_change import model_version
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.pending_requests import (
@@ -152,6 +153,14 @@ class EngineThread:
     def clock(self) -> LogClock:
         """The log's time, and how many of its events were out of time."""
         return LogClock.of(self.engine.fanout)
+
+    @property
+    def model_version(self) -> str:
+        """The version of the model that scores; "" without one."""
+        return model_version(self.engine)
+
+    def catch_up(self, end: int) -> None:
+        """Do nothing: what was put is decided before it stops."""
 
     def waiting(self, end: int) -> int:
         """Return how many events wait here for the engine, with the log's end."""

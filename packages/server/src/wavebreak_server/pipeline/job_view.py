@@ -73,6 +73,8 @@ ANSWER_POLL_S: Final = 0.01
 """Seconds between two looks for an answer, while one is waited for."""
 MAX_OPEN: Final = 256
 """Questions that wait at once."""
+CATCH_UP_S: Final = 30.0
+"""Seconds for which a switch waits until the job has decided to the log's end."""
 PARTS_AT_ONCE: Final = 512
 """Parts that are read at once: more than the groups of a job, which are 64 at most."""
 _SELECT = (
@@ -98,6 +100,8 @@ class JobTerms(NamedTuple):
         enforce: Whether the job drops the events that its decisions refuse.
         rules_off: The rules that cannot hold for any account.
         rules_off_by_source: Those that cannot hold for the accounts of each source.
+        challenges: Whether some account can be asked for a challenge.
+        model: The version of the model that scores ("": none).
     """
 
     job: str
@@ -107,6 +111,8 @@ class JobTerms(NamedTuple):
     enforce: bool = False
     rules_off: tuple[str, ...] = ()
     rules_off_by_source: Mapping[str, tuple[str, ...]] = {}
+    challenges: bool = True
+    model: str = ""
 
 
 class Reached(NamedTuple):
@@ -198,6 +204,12 @@ class JobView:
         self._wake.set()
         self._thread.join()
 
+    def catch_up(self, end: int) -> None:
+        """Wait until the job has decided to the log's end, for `CATCH_UP_S` at most."""
+        limit = time.monotonic() + CATCH_UP_S
+        while self.position < end and self._wrong is None and time.monotonic() < limit:
+            time.sleep(POLL_S)
+
     def put(self, item: LoggedBatch) -> None:
         """Note that there is something to decide on."""
         if self._unread_ms is None and item.first + item.events.num_rows > self.position:
@@ -241,6 +253,11 @@ class JobView:
     def rules_off_by_source(self) -> Mapping[str, tuple[str, ...]]:
         """The rules that cannot hold for the accounts of each source, and do for others'."""
         return self.terms.rules_off_by_source
+
+    @property
+    def model_version(self) -> str:
+        """The version of the model that scores; "" without one."""
+        return self.terms.model
 
     def waiting(self, end: int) -> int:
         """Return 0: what is to be decided on waits in the log, and not in this process."""
@@ -374,7 +391,9 @@ class JobView:
                     f"into the table {TABLE}: delete its rows",
                 )
             blocks.append(msgspec.msgpack.decode(bytes(content), type=Block))
-        if other := next((b.versions for b in blocks if b.versions != self.terms.versions), ""):
+        other = next((b.versions for b in blocks if b.versions != self.terms.versions), "")
+        # What is stored is compared, whatever decided then.
+        if other and name.reached > self.position:
             raise _WrongError(
                 f"the job {name.job} decides by other versions than this service: {other}, and not "
                 f"{self.terms.versions}",

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.policy_change import model_version
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
+from wavebreak_server.pipeline import job_switches
 from wavebreak_server.pipeline.admission import Mask
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -141,6 +143,12 @@ class Pipeline:
         return engine_of(self.view)
 
     @property
+    def job_view(self) -> JobView:
+        """What follows a job; only where one decides."""
+        assert isinstance(self.view, JobView)  # noqa: S101 - the caller knows the settings
+        return self.view
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages, in the order of the flow."""
         return self.decoder_pool, self.log_writer, self.view
@@ -160,16 +168,23 @@ class Pipeline:
         self.view.start()
         self.decoder_pool.start()
 
-    def stop(self, *, snapshot: bool = True) -> None:
-        """Finish what was accepted, stage by stage, and write a snapshot."""
+    def stop(self, *, switching: bool = False) -> None:
+        """Finish what was accepted, stage by stage, and write a snapshot.
+
+        Args:
+            switching: Another pipeline goes on with what is decided to the log's end; it needs no
+                snapshot.
+        """
         self.decoder_pool.stop()
         # The writer hands its last batch to the engine, then stores the engine's last decisions.
         self.log_writer.flush()
+        if switching:
+            self.view.catch_up(self.log_writer.end)
         self.view.stop()
         self.log_writer.stop()
         if self.log_writer.applied != self.view.position:
             self.snapshots.abandon()
-        elif snapshot:
+        elif not switching:
             self.view.keep(self.snapshots)
         self.snapshots.wait()
 
@@ -208,6 +223,7 @@ def _stages_of_job(host: Host) -> Stages:
     """Connect the stages of a service that answers from what a job publishes."""
     settings, engine = host.settings, host.make_engine()
     versions = engine_versions(engine, host.lateness_s)
+    job_switches.reconcile(event_log.log_end(), versions)
     applied, _ = AppliedPosition.objects.get_or_create(id=1)
     host.ledger_store.versions(engine, versions, 0, 0)
     terms = JobTerms(
@@ -218,6 +234,8 @@ def _stages_of_job(host: Host) -> Stages:
         engine.enforce,
         engine.rules_off,
         engine.rules_off_by_source,
+        engine.challenges_anyone,
+        model_version(engine),
     )
     # Names are counted where the state is: it has no ceiling here.
     new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, _no_names)

@@ -61,7 +61,7 @@ from wavebreak_server.pipeline.decide import (
 from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
-from wavebreak_server.pipeline.engine_view import AsOf, NoEngineError, StaleError
+from wavebreak_server.pipeline.engine_view import AsOf, StaleError
 from wavebreak_server.pipeline.idempotency import (
     AnsweredAttempts,
     attempt_key,
@@ -335,16 +335,17 @@ class Service:
             How many seconds bodies were refused.
 
         Raises:
-            BusyError: The service is not running, is being switched, or has no engine.
+            BusyError: The service is not running, is being switched, or follows a job that is too
+                far behind.
             ServiceError: The other engines could not start; the former ones go on.
         """
-        if self.settings.flink_job:
-            raise NoEngineError(self.settings.flink_job)
         if self._lifecycle.locked() or not self.progress().ready:
             raise BusyError(
                 self._switching or "the service is not ready",
                 retry_after_s=self.settings.limits.retry_after_s,
             )
+        # Who waits for a job that is away would refuse bodies for nothing.
+        self.as_of()
         # The switch goes on if the request that asked for it is cancelled.
         return await asyncio.shield(asyncio.ensure_future(self._replace_engine(prepare, why)))
 
@@ -369,7 +370,7 @@ class Service:
         assert former is not None  # noqa: S101 - replace_engine has seen it
         undo: Callable[[], None] = _nothing
         try:
-            former.stop(snapshot=False)
+            former.stop(switching=True)
             try:
                 undo = wanted.carry(former)
                 started = self._started(wanted.make_engine, decoders)
@@ -423,6 +424,18 @@ class Service:
             snapshot=pipeline.snapshots.position,
             detail=detail,
         )
+
+    def model_version(self) -> str:
+        """Return the version of the model that scores; "" without one.
+
+        Raises:
+            BusyError: Nothing decides now.
+        """
+        if (pipeline := self._pipeline) is None:
+            raise BusyError(
+                "the engine is not running", retry_after_s=self.settings.limits.retry_after_s
+            )
+        return pipeline.view.model_version
 
     def rules_off(self) -> tuple[str, ...]:
         """Return the rules that cannot hold for any account, by what the stream is to carry."""
