@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,23 @@ import pytest
 from django.db import connection
 
 from support import service_harness
-from support.external_servers import postgresql
 from support.flink_jobs import over_rows
-from support.service_harness import SECRET, Running, abuser, migrated, running
+from support.followed_job import at_work, job_in, over, service
+from support.service_harness import SECRET, Running, abuser, migrated
 from wavebreak.engine import Engine
-from wavebreak.engine.published import merged
-from wavebreak.engine.switch_records import TABLE
+from wavebreak.engine.published import merged, publishing_key
+from wavebreak.engine.switch_records import TABLE, Decider, encode_switch
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.model import Model, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy, load_policy
+from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak_flink.settings import JobSettings
-from wavebreak_flink.switches import noted
-from wavebreak_server.pipeline import decide, job_switches
+from wavebreak_flink.switches import Switches, noted
+from wavebreak_server.pipeline import decide, job_switches, job_view
 from wavebreak_server.pipeline.live_policy import live_policy, models_directory, store_files
+from wavebreak_server.settings import Limits
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 
 START = 1_767_222_000_000
@@ -54,15 +55,7 @@ stays_quiet_on = [{ unanswered_strangers_1d = 1 }]
 @pytest.fixture
 def job(tmp_path: Path) -> JobSettings:
     """Settings of a job; the database is not known yet."""
-    home = tmp_path / "deciding"
-    home.mkdir()
-    (home / "key").write_text(SECRET.hex(), "utf-8")
-    (home / "key").chmod(0o600)
-    coverage.save(coverage.declared(coverage.known_names()), home / "profile.json")
-    return JobSettings(
-        "deciding", str(home), str(home / "profile.json"), model="none", key=str(home / "key"),
-        topic="kafka://nowhere:9092/log", publish=True, mark_every=1, patience_s=60,
-    )  # fmt: skip
+    return job_in(tmp_path / "deciding")
 
 
 @pytest.fixture
@@ -71,12 +64,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "home").mkdir()
     with migrated("postgresql", tmp_path / "home"):
         yield tmp_path / "home"
-
-
-def over(job: JobSettings) -> JobSettings:
-    return msgspec.structs.replace(
-        job, database=f"{postgresql().url}/{connection.settings_dict['NAME']}"
-    )
 
 
 def sent(n: int) -> list[Any]:
@@ -103,11 +90,6 @@ def switch_of(home: Path, job: JobSettings) -> PolicySwitch:
         return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
 
     return PolicySwitch(home, None, make, responder, base_model="none")
-
-
-def service(home: Path, job: JobSettings, **more: Any) -> Any:
-    profile = coverage.load(Path(job.profile))
-    return running(home, policy=load_policy(), profile=profile, **more)
 
 
 async def put(made: Running, n: int) -> None:
@@ -163,15 +145,113 @@ def test_a_job_goes_over_where_an_engine_would(job: JobSettings, tmp_path: Path)
         found = asyncio.run(followed(tmp_path / "b", bound))
         # Another job reads the whole log at once, and divides its only block.
         fresh = tmp_path / "fresh"
-        fresh.mkdir()
-        shutil.copy(Path(job.home) / "key", fresh)
-        other = msgspec.structs.replace(bound, name="fresh", home=str(fresh), groups=3)
-        rows = merged(over_rows(other, [0]), "decision")
+        rows = merged(over_rows(over(job_in(fresh, groups=3)), [0]), "decision")
     assert found == expected
     policies = [msgspec.json.decode(body)["policy"].split("-")[0] for body in expected[1]]
-    assert list(dict.fromkeys(policies)) == ["shipped", "v1", "shipped"][:2]
+    assert list(dict.fromkeys(policies)) == ["shipped", "v1"]
     assert policies[-1] == "shipped"
     assert rows == expected[1]
     last = noted(fresh)
     assert last is not None
     assert last.switches == 3
+
+
+def test_a_switch_that_fails_is_taken_back(job: JobSettings, home: Path) -> None:
+    bound, fails = over(job), [False]
+
+    async def live() -> tuple[int, Any, list[bytes]]:
+        async with service(home, job, flink_job=job.name) as made:
+            await put(made, 0)
+            await asyncio.to_thread(over_rows, bound, [0])
+            await made.wait_until_applied()
+            switch = switch_of(home, job)
+            engine = switch.engine
+
+            def failing(*arguments: Any, **named: Any) -> Engine:
+                # The second engine is made while the pipeline is stopped.
+                if fails[0]:
+                    raise ServiceError("no room", fix="make some")
+                fails[0] = True
+                return engine(*arguments, **named)
+
+            switch.engine = failing
+            with pytest.raises(ServiceError, match="no room"):
+                await switch(made.service, enforce=True)
+            await put(made, 1)
+            await asyncio.to_thread(over_rows, bound, [1])
+            await made.wait_until_applied()
+            record = await asyncio.to_thread(job_switches.newest)
+            stored = await asyncio.to_thread(service_harness.decided)
+            return (await made.ask("GET", "/v1/states")).status_code, record, stored
+
+    status, record, stored = asyncio.run(live())
+    assert (status, record) == (200, None)
+    assert len(stored) > 1
+    live_now = live_policy(home)
+    assert live_now is not None
+    assert not live_now.enforce
+
+
+def test_a_switch_is_refused_while_the_job_is_behind(
+    job: JobSettings, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_view, "CATCH_UP_S", 0.1)
+    bound = over(job)
+
+    async def live() -> Any:
+        async with service(home, job, flink_job=job.name) as made:
+            await put(made, 0)
+            await asyncio.to_thread(over_rows, bound, [0])
+            await made.wait_until_applied()
+            await put(made, 1)
+            with pytest.raises(ServiceError, match="is not decided to its end"):
+                await switch_of(home, job)(made.service, enforce=True)
+            await asyncio.to_thread(over_rows, bound, [1])
+            await made.wait_until_applied()
+            return await asyncio.to_thread(job_switches.newest)
+
+    assert asyncio.run(live()) is None
+
+
+def test_the_owner_answers_by_a_switch_with_no_event_behind(job: JobSettings, home: Path) -> None:
+    bound, limits = over(job), Limits(owner_s=60)
+    new = sent(0)[-1] | {"id": "try", "peer": "another", "ts": START + 300_000}
+
+    async def live() -> tuple[int, Any]:
+        async with service(home, job, flink_job=job.name, limits=limits) as made:
+            with at_work(bound):
+                await made.send(sent(0))
+                store_files(home, "v1", {"rules/tested.toml": RULE})
+                digest = next((home / "policies").iterdir()).name
+                await switch_of(home, job)(made.service, "v1", digest=digest)
+                answer = await made.ask("POST", "/v1/decide?mode=attempt", json=new)
+                return made.service.counts["owner_away"], answer.json()
+
+    away, answer = asyncio.run(live())
+    assert away == 0
+    assert answer["rules"] == ["two_strangers"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"key": bytes(32)}, "switch 1 of the log is not of this deployment's key"),
+        ({"number": 2}, "switch 1 of the log is not in the service's database"),
+        ({"versions": "others"}, "leads to others in the service, and to shipped"),
+        ({"files": {"policy/v1/rules/a.toml": "["}}, "switch 1, .* does not load"),
+    ],
+)
+def test_a_job_follows_no_switch_that_it_cannot(
+    job: JobSettings, home: Path, wrong: dict[str, Any], said: str
+) -> None:
+    job_switches.reconcile(0, "")
+    policy = "v1" if "files" in wrong else ""
+    decider = Decider(
+        wrong.get("versions", ""), False, policy, "none", files=wrong.get("files", {})
+    )  # fmt: skip
+    key = publishing_key(wrong.get("key", SECRET))
+    row = encode_switch(key, wrong.get("number", 1), 5, decider)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s)", row)
+    with closing(Switches(over(job))) as switches, pytest.raises(FileError, match=said):
+        switches.deciding(1)

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import count, takewhile
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
-from django.db import connection
 
 from support import service_harness
-from support.external_servers import postgresql
 from support.flink_jobs import over_rows
-from support.service_harness import SECRET, Running, abuser, migrated, running
+from support.followed_job import at_work, job_in, over, service
+from support.service_harness import Running, abuser, migrated
 from support.webhook_receiver import Receiver, listening
-from wavebreak.rules import load_policy
-from wavebreak.schema import coverage
 from wavebreak_flink.settings import JobSettings
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher
@@ -40,15 +34,7 @@ def sent(n: int) -> list[Any]:
 @pytest.fixture
 def job(tmp_path: Path) -> JobSettings:
     """Settings of a job of two groups; the database is not known yet."""
-    home = tmp_path / "deciding"
-    home.mkdir()
-    (home / "key").write_text(SECRET.hex(), "utf-8")
-    (home / "key").chmod(0o600)
-    coverage.save(coverage.declared(coverage.known_names()), home / "profile.json")
-    return JobSettings(
-        "deciding", str(home), str(home / "profile.json"), model="none", key=str(home / "key"),
-        topic="kafka://nowhere:9092/log", publish=True, groups=2, mark_every=1, patience_s=20,
-    )  # fmt: skip
+    return job_in(tmp_path / "deciding")
 
 
 @pytest.fixture
@@ -58,35 +44,9 @@ def bound(job: JobSettings, tmp_path: Path) -> Iterator[JobSettings]:
         yield over(job)
 
 
-def over(job: JobSettings) -> JobSettings:
-    url = f"{postgresql().url}/{connection.settings_dict['NAME']}"
-    return msgspec.structs.replace(job, database=url)
-
-
 def decides(job: JobSettings, numbers: Iterable[int]) -> None:
     """Let the job take blocks of the log, in threads of its own."""
     over_rows(job, numbers)
-
-
-@contextmanager
-def at_work(job: JobSettings) -> Iterator[None]:
-    """The job takes the log as it grows, in threads, until the block ends."""
-    stopping = threading.Event()
-    worker = threading.Thread(
-        target=lambda: over_rows(job, takewhile(lambda _: not stopping.is_set(), count()))
-    )
-    worker.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        worker.join()
-
-
-def service(home: Path, job: JobSettings, **more: Any) -> Any:
-    """The service: with an engine, or with the job's name where `flink_job` is given."""
-    profile = coverage.load(Path(job.profile))
-    return running(home, policy=load_policy(), profile=profile, **more)
 
 
 async def put(made: Running, events: list[Any]) -> None:
