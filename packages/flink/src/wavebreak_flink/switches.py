@@ -115,7 +115,7 @@ class Switches:
             self._connection = None
 
     def _engine(self, record: SwitchRecord, exchange: Exchange | None) -> Engine:
-        wanted = record.decider
+        wanted = record.terms
         where = f"switch {record.number}, at position {record.position:,} of the log"
         try:
             with tempfile.TemporaryDirectory(prefix="wavebreak-switch-") as directory:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from support.followed_job import at_work, job_in, over, service
 from support.service_harness import SECRET, Running, abuser, migrated
 from wavebreak.engine import Engine
 from wavebreak.engine.published import merged, publishing_key
-from wavebreak.engine.switch_records import TABLE, Decider, encode_switch
+from wavebreak.engine.switch_records import TABLE, SwitchTerms, encode_switch
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.model import Model, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -232,6 +233,35 @@ def test_the_owner_answers_by_a_switch_with_no_event_behind(job: JobSettings, ho
     assert answer["rules"] == ["two_strangers"]
 
 
+def test_a_start_in_another_mode_lets_the_job_go_over(job: JobSettings, tmp_path: Path) -> None:
+    async def told(home: Path, begin: Callable[[], object], **more: Any) -> Any:
+        async with service(home, job, **more) as made:
+            begin()
+            for n in range(2):
+                await put(made, n)
+                if not more or n == 0:
+                    # The other job has something left when the service ends.
+                    await made.wait_until_applied()
+        switch = switch_of(home, job)
+        async with service(home, job, enforce=True, switch=switch, **more) as made:
+            states = (await made.ask("GET", "/v1/states")).json()["states"]
+            await put(made, 2)
+            await made.wait_until_applied()
+            return states, await asyncio.to_thread(service_harness.decided)
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with migrated("postgresql", tmp_path / "a"):
+        expected = asyncio.run(told(tmp_path / "a", lambda: None))
+    with migrated("postgresql", tmp_path / "b"), ExitStack() as working:
+        begin = partial(working.enter_context, at_work(over(job)))
+        found = asyncio.run(told(tmp_path / "b", begin, flink_job=job.name))
+        record = job_switches.newest()
+    assert found == expected
+    assert record is not None
+    assert (record.settled, record.terms.enforce) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -246,11 +276,11 @@ def test_a_job_follows_no_switch_that_it_cannot(
 ) -> None:
     job_switches.reconcile(0, "")
     policy = "v1" if "files" in wrong else ""
-    decider = Decider(
+    terms = SwitchTerms(
         wrong.get("versions", ""), False, policy, "none", files=wrong.get("files", {})
     )  # fmt: skip
     key = publishing_key(wrong.get("key", SECRET))
-    row = encode_switch(key, wrong.get("number", 1), 5, decider)
+    row = encode_switch(key, wrong.get("number", 1), 5, terms)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s)", row)
     with closing(Switches(over(job))) as switches, pytest.raises(FileError, match=said):

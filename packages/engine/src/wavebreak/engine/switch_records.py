@@ -36,7 +36,7 @@ MAX_BYTES: Final = 32 << 20
 _ROOT = "policy"
 
 
-class Decider(msgspec.Struct, frozen=True, array_like=True):
+class SwitchTerms(msgspec.Struct, frozen=True, array_like=True):
     """What decides.
 
     Attributes:
@@ -62,45 +62,45 @@ class SwitchRecord(NamedTuple):
     number: int
     position: int
     settled: bool
-    decider: Decider
+    terms: SwitchTerms
 
 
 def in_files(policy: Mapping[str, str], model: Mapping[str, str]) -> dict[str, str]:
-    """Return the files of a decider: those of a policy and of a model, by their names."""
+    """Return the files of a switch: those of a policy and of a model, by their names."""
     named = {f"{_ROOT}/{name}": text for name, text in policy.items()}
     return named | {f"model/{name}": text for name, text in model.items()}
 
 
-def write_files(decider: Decider, directory: Path) -> tuple[str, str, str]:
-    """Write a decider's files; return the policy's directory, the model's, and the profile's file.
+def write_files(terms: SwitchTerms, directory: Path) -> tuple[str, str, str]:
+    """Write the files of a switch; return where policy, model and profile are.
 
     "" stands for the shipped policy and model, "none" for no model, "" for no profile.
     """
-    places = {_ROOT: directory / _ROOT / decider.policy, "model": directory / "model"}
-    for name, text in decider.files.items():
+    places = {_ROOT: directory / _ROOT / terms.policy, "model": directory / "model"}
+    for name, text in terms.files.items():
         root, _, rest = name.partition("/")
         path = places[root] / rest
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8", newline="")
     profile = directory / "profile.json"
-    if decider.profile:
-        profile.write_text(decider.profile, "utf-8", newline="")
+    if terms.profile:
+        profile.write_text(terms.profile, "utf-8", newline="")
     models = {"own": str(places["model"]), "shipped": ""}
     return (
-        str(places[_ROOT]) if decider.policy else "",
-        models.get(decider.model, decider.model),
-        str(profile) if decider.profile else "",
+        str(places[_ROOT]) if terms.policy else "",
+        models.get(terms.model, terms.model),
+        str(profile) if terms.profile else "",
     )
 
 
-def encode_switch(key: bytes, number: int, position: int, decider: Decider) -> tuple[Any, ...]:
+def encode_switch(key: bytes, number: int, position: int, terms: SwitchTerms) -> tuple[Any, ...]:
     """Return a switch as a row of the table, which is not settled yet.
 
     Raises:
         UsageError: It is too large.
 
     """
-    content = msgspec.msgpack.encode(decider)
+    content = msgspec.msgpack.encode(terms)
     if len(content) > MAX_BYTES:
         raise UsageError(
             f"policy and model have {len(content):,} bytes, and a switch may have {MAX_BYTES:,}",
@@ -125,13 +125,13 @@ def decode_switch(key: bytes, row: tuple[Any, ...]) -> SwitchRecord:
             f"{TABLE} from a backup of the database",
         )
     try:
-        decider = msgspec.msgpack.decode(content, type=Decider)
+        terms = msgspec.msgpack.decode(content, type=SwitchTerms)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise FileError(
             f"switch {number} of the log cannot be read: {error}",
             fix="run the same version of Wavebreak in the job and in the service",
         ) from None
-    return SwitchRecord(number, position, bool(settled), decider)
+    return SwitchRecord(number, position, bool(settled), terms)
 
 
 def switch_mac(key: bytes, number: int, position: int, content: bytes) -> bytes:

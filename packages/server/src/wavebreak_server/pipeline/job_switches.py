@@ -15,12 +15,13 @@ from wavebreak.engine.published import TABLE as PUBLISHED
 from wavebreak.engine.switch_records import (
     CREATE,
     TABLE,
-    Decider,
     SwitchRecord,
+    SwitchTerms,
     decode_switch,
     encode_switch,
     in_files,
 )
+from wavebreak.engine.versions import stream_version
 from wavebreak.model.storage import files_of
 from wavebreak.schema.coverage import Profile, as_text
 from wavebreak_server.pipeline.live_policy import policy_files
@@ -31,13 +32,13 @@ _NEWEST = (
     "ORDER BY number DESC LIMIT 1"
 )
 _INSERT = f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
-_SETTLE = f"UPDATE {TABLE} SET settled = %s WHERE number = %s"  # noqa: S608
-_DELETE = f"DELETE FROM {TABLE} WHERE number = %s"  # noqa: S608
+_SETTLE = f"UPDATE {TABLE} SET settled = %s WHERE NOT settled"  # noqa: S608
+_DELETE = f"DELETE FROM {TABLE} WHERE NOT settled"  # noqa: S608
 
 
-def decider_of(
+def switch_terms(
     engine: Engine, versions: str, directory: Path | None, profile: Profile | None
-) -> Decider:
+) -> SwitchTerms:
     """Return what a job needs to decide as an engine.
 
     Args:
@@ -49,7 +50,7 @@ def decider_of(
     """
     model = files_of(engine.model) if engine.model else {}
     policy = policy_files(directory) if directory else {}
-    return Decider(
+    return SwitchTerms(
         versions, engine.enforce, directory.name if directory else "", "own" if model else "none",
         as_text(profile) if profile else "", in_files(policy, model),
     )  # fmt: skip
@@ -68,25 +69,24 @@ def newest() -> SwitchRecord | None:
     return decode_switch(_key(), row) if row else None
 
 
-def record(position: int, decider: Decider) -> int:
-    """Write a switch at a position; return its number. It is not settled yet."""
+def record(position: int, terms: SwitchTerms) -> None:
+    """Write a switch at a position; it is not settled yet."""
     before = newest()
-    row = encode_switch(_key(), before.number + 1 if before else 1, position, decider)
+    row = encode_switch(_key(), before.number + 1 if before else 1, position, terms)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, row)
-    return int(row[0])
 
 
-def settle(number: int) -> None:
+def settle() -> None:
     """Let the job follow a switch, also while no event comes after it."""
     with connection.cursor() as cursor:
-        cursor.execute(_SETTLE, (True, number))
+        cursor.execute(_SETTLE, (True,))
 
 
-def take_back(number: int) -> None:
+def take_back() -> None:
     """Remove a switch that is not settled, and that no event came after."""
     with connection.cursor() as cursor:
-        cursor.execute(_DELETE, (number,))
+        cursor.execute(_DELETE)
 
 
 def reconcile(end: int, versions: str) -> None:
@@ -103,10 +103,24 @@ def reconcile(end: int, versions: str) -> None:
         last = newest()
         if last is None or last.settled:
             return
-        if last.position == end and last.decider.versions != versions:
-            take_back(last.number)
+        if last.position == end and last.terms.versions != versions:
+            take_back()
         else:
-            settle(last.number)
+            settle()
+
+
+def former_mode(former: str, versions: str, engine: Engine, lateness_s: int) -> bool | None:
+    """Return whether outcomes were enforced by former versions, from which a start switches.
+
+    None where they are those of the start, or none, or differ in what no switch changes: features,
+    lateness, or what the stream carries.
+    """
+    if former in ("", versions) or former.split()[2] != versions.split()[2]:
+        return None
+    stream = former.rpartition(" ")[2]
+    modes = (engine.enforce, not engine.enforce)
+    same = (mode for mode in modes if stream_version(engine, lateness_s, enforce=mode) == stream)
+    return next(same, None)
 
 
 def _key() -> bytes:

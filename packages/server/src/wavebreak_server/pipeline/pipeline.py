@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
+from django.db import transaction
 
 from wavebreak.engine import Engine
 from wavebreak.engine.policy_change import model_version
+from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak_server.pipeline import job_switches
@@ -37,7 +39,7 @@ from wavebreak_server.pipeline.recovery import (
 )
 from wavebreak_server.pipeline.start_checks import check_database
 from wavebreak_server.settings import Settings
-from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage import database, event_log, state_changes
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AppliedPosition
 
@@ -99,6 +101,8 @@ class Host:
         states: The enforcement states that are known while the engine does not answer.
         runtime: Time and threads.
         listener: Whom the stages tell what they have done.
+        switch_terms: Returns what a job needs to decide as an engine of some versions (None: a
+            start switches nothing).
     """
 
     settings: Settings
@@ -108,6 +112,7 @@ class Host:
     states: EnforcementCache
     runtime: Runtime
     listener: Listener
+    switch_terms: Callable[[Engine, str], SwitchTerms] | None = None
 
 
 class Stages(NamedTuple):
@@ -224,8 +229,6 @@ def _stages_of_job(host: Host) -> Stages:
     settings, engine = host.settings, host.make_engine()
     versions = engine_versions(engine, host.lateness_s)
     job_switches.reconcile(event_log.log_end(), versions)
-    applied, _ = AppliedPosition.objects.get_or_create(id=1)
-    host.ledger_store.versions(engine, versions, 0, 0)
     terms = JobTerms(
         settings.flink_job,
         versions,
@@ -237,11 +240,56 @@ def _stages_of_job(host: Host) -> Stages:
         engine.challenges_anyone,
         model_version(engine),
     )
+    if host.switch_terms is not None:
+        _switch_at_start(host, terms, engine, host.switch_terms)
+    host.ledger_store.versions(engine, versions, 0, 0)
+    return _stages_over(host, terms)
+
+
+def _switch_at_start(
+    host: Host, terms: JobTerms, engine: Engine, target: Callable[[Engine, str], SwitchTerms]
+) -> None:
+    """Let the job go over where a service starts with another policy, model or mode than it had.
+
+    Another profile or lateness is not switched: the job has its own, and is not followed then.
+    """
+    applied, _ = AppliedPosition.objects.get_or_create(id=1)
+    last = job_switches.newest()
+    former = last.terms.versions if last else applied.made_by
+    enforced = job_switches.former_mode(former, terms.versions, engine, host.lateness_s)
+    if enforced is None:
+        return
+    end = event_log.log_end()
+    if applied.position < end:
+        stages = _stages_over(host, terms._replace(versions=former))
+        stages.log_writer.start()
+        stages.view.start()
+        stages.view.catch_up(end)
+        stages.view.stop()
+        stages.log_writer.stop()
+        if stages.log_writer.applied < end:
+            raise ServiceError(
+                f"the job {terms.job} has not decided to the log's end: nothing can be switched",
+                fix="see whether it runs; start with the former policy, model and mode till then",
+            )
+    with transaction.atomic():
+        job_switches.record(end, target(engine, terms.versions))
+        job_switches.settle()
+        AppliedPosition.objects.filter(id=1).update(made_by=terms.versions)
+        if engine.enforce and not enforced:
+            state_changes.lift_all()
+    host.listener.report(f"the job {terms.job} goes over at position {end:,}: {terms.versions}")
+
+
+def _stages_over(host: Host, terms: JobTerms) -> Stages:
+    """Connect the stages of a service that follows a job by some terms."""
+    settings = host.settings
+    applied, _ = AppliedPosition.objects.get_or_create(id=1)
     # Names are counted where the state is: it has no ceiling here.
     new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, _no_names)
     log_writer = _log_writer(
         host,
-        LogEnd(event_log.log_end(), applied.position, applied.decisions, versions),
+        LogEnd(event_log.log_end(), applied.position, applied.decisions, terms.versions),
         lambda logged: view.put(logged),
         new_names,
         in_time,

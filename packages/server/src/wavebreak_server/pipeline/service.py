@@ -41,6 +41,7 @@ import structlog
 from django.db import Error, connection
 
 from wavebreak.engine import Engine
+from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
@@ -102,6 +103,9 @@ class Switch(Protocol):
 
     def __call__(self, service: Service, *options: Any, **named: Any) -> Awaitable[float]:
         """Switch; return how long requests were refused (s)."""
+
+    def terms(self, engine: Engine, versions: str, /) -> SwitchTerms:
+        """Return what a job needs to decide by what a start decides by."""
 
 
 @dataclass(frozen=True)
@@ -281,6 +285,7 @@ class Service:
                     self.states,
                     Runtime(self.clock, lost=lambda: self.lost()),
                     Listener(self._on_stored, self.report, self._progress),
+                    self.switch.terms if self.switch else None,
                 ),
                 decoders,
                 pause_decoding=self._should_pause_decoding,

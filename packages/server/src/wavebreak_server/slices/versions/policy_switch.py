@@ -28,7 +28,7 @@ from django.db import transaction
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.policy_change import carried_state, model_version
-from wavebreak.engine.switch_records import Decider
+from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
@@ -241,10 +241,7 @@ class PolicySwitch:
         fresh = make()
         responder.challenges = fresh.challenges_anyone
         versions = engine_versions(fresh, service.lateness_s)
-        decider = (
-            job_switches.decider_of(fresh, versions, directory, profile)
-            if service.settings.flink_job else None
-        )  # fmt: skip
+        terms = self._terms(wanted, fresh, versions) if service.settings.flink_job else None
         handed = list[_HandedOver]()
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
@@ -259,7 +256,7 @@ class PolicySwitch:
             changes = state_changes.newest()
             moved = (
                 _to_engine(stopped.engine_thread, fresh, self.home, service.lateness_s)
-                if decider is None else _to_job(stopped.job_view, fresh, decider)
+                if terms is None else _to_job(stopped.job_view, fresh, terms)
             )  # fmt: skip
             handed.append(moved)
             earlier = self._earlier(wanted, before, back)
@@ -297,15 +294,25 @@ class PolicySwitch:
 
         return Replacement(make, responder, carry, done)
 
+    def terms(self, engine: Engine, versions: str) -> SwitchTerms:
+        """Return what a job needs to decide by what a start decides by."""
+        return self._terms(self.deciding, engine, versions)
+
+    def _terms(self, wanted: Deciding, engine: Engine, versions: str) -> SwitchTerms:
+        profile = wanted.coverage.profile() if wanted.coverage is not None else None
+        directory = self.directory(wanted.policy, wanted.digest)
+        return job_switches.switch_terms(engine, versions, directory, profile)
+
     def _go_live(self, live: LivePolicy, moved: _HandedOver) -> None:
         """Write down what decides from here on."""
-        set_live_policy(self.home, live)
         with transaction.atomic():
+            moved.record()
             AppliedPosition.objects.filter(id=1).update(made_by=moved.versions)
             if moved.lifts:
                 state_changes.lift_all()
             if moved.challenges_anew:
                 state_changes.show_challenges_anew()
+            set_live_policy(self.home, live)
 
     def _digests(self, before: LivePolicy | None) -> dict[str, str]:
         """Return the digests of the versions that decided before, by version."""
@@ -342,6 +349,7 @@ class _HandedOver:
         former: The policy that decided before.
         versions: What goes on. An engine goes on in the mode up to now, and switches itself.
         undo: Takes it back.
+        record: Writes it down, in the transaction in which it begins to decide.
         settle: Called once it is not taken back any more.
         challenges_anew: Whether challenges that are in force become limits, or again challenges.
         lifts: Whether the outcomes in force end here, which were found in shadow.
@@ -350,6 +358,7 @@ class _HandedOver:
     former: str
     versions: str
     undo: Callable[[], object]
+    record: Callable[[], object] = lambda: None
     settle: Callable[[], object] = lambda: None
     challenges_anew: bool = False
     lifts: bool = False
@@ -374,14 +383,14 @@ def _to_engine(thread: EngineThread, fresh: Engine, home: Path, lateness_s: int)
     )
 
 
-def _to_job(view: JobView, fresh: Engine, decider: Decider) -> _HandedOver:
-    """Write the switch for the job that decides over the log, at the log's end."""
-    number = job_switches.record(view.position, decider)
+def _to_job(view: JobView, fresh: Engine, terms: SwitchTerms) -> _HandedOver:
+    """Let the job that decides over the log go on, at the log's end."""
     return _HandedOver(
         view.terms.versions.split()[0],
-        decider.versions,
-        partial(job_switches.take_back, number),
-        partial(job_switches.settle, number),
+        terms.versions,
+        job_switches.take_back,
+        partial(job_switches.record, view.position, terms),
+        job_switches.settle,
         challenges_anew=view.terms.challenges != fresh.challenges_anyone,
         lifts=fresh.enforce and not view.terms.enforce,
     )
