@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 
 from support import service_harness
-from support.flink_jobs import over_rows
+from support.flink_jobs import NoRecords, over_rows
 from support.followed_job import at_work, job_in, over, service
 from support.service_harness import SECRET, Running, abuser, migrated
 from wavebreak.engine import Engine
@@ -25,16 +25,31 @@ from wavebreak.model import Model, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
-from wavebreak.schema.coverage import Profile
+from wavebreak.schema.coverage import Profile, known_names
+from wavebreak_flink import submission
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.switches import Switches, noted
+from wavebreak_flink.topic_log import Rows, TopicLog
 from wavebreak_server.pipeline import decide, job_switches, job_view
-from wavebreak_server.pipeline.live_policy import live_policy, models_directory, store_files
+from wavebreak_server.pipeline.live_policy import (
+    LiveSource,
+    live_policy,
+    models_directory,
+    store_files,
+)
 from wavebreak_server.settings import Limits
+from wavebreak_server.slices.keys.service import KeyTerms, create_key
+from wavebreak_server.slices.sources.service import Coverage
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 
 START = 1_767_222_000_000
-ACCOUNTS = ("ann", "bob", "eve", "zoe")
+ACCOUNTS = ("ann", "bob", "eve", "zoe", "lea", "gil")
+GROUPS = (1, 3, 2, 1, 2, 3)
+"""Of the job, by turns: each time fan-out and groups are new ones."""
+POOR = ("account.registered", "message.sent")
+SOURCES = Coverage(
+    POOR, sources=(LiveSource("chat", tuple(sorted(known_names()))), LiveSource("gateway", POOR))
+)
 RULE = """
 [[rule]]
 id = "two_strangers"
@@ -93,34 +108,49 @@ def switch_of(home: Path, job: JobSettings) -> PolicySwitch:
     return PolicySwitch(home, None, make, responder, base_model="none")
 
 
-async def put(made: Running, n: int) -> None:
-    answer = await made.ask("POST", "/v1/events", json=sent(n))
+async def put(made: Running, n: int, key: str | None = None) -> None:
+    answer = await made.ask("POST", "/v1/events", key, json=sent(n))
     assert answer.status_code == 202, answer.text
 
 
+def rows_alone(job: JobSettings) -> TopicLog:
+    """The log of a service whose rows hold the bodies."""
+    return TopicLog(Path(job.home), Rows(job.database), NoRecords())
+
+
+def key_of(source: str) -> str:
+    try:
+        terms = KeyTerms(1e6, source=source)
+        return create_key(source, ("ingest",), 0, "test", "because a test asks for it", terms)[1]
+    finally:
+        connection.close()
+
+
 async def story(made: Running, home: Path, job: JobSettings, decides: Any) -> tuple[Any, ...]:
-    """Send, switch the policy, send, switch model and mode, send, go back, send."""
+    """Send by turns, and switch between: policy, model and mode, back, and declared sources."""
     switch = switch_of(home, job)
-    store_files(home, "v1", {"rules/tested.toml": RULE})
+    digest = store_files(home, "v1", {"rules/tested.toml": RULE}).parent.name
     save(smallest_model(), models_directory(home) / "m1")
-    wanted: list[dict[str, Any]] = [
-        {"policy": "v1"}, {"policy": "v1", "model": "m1", "enforce": True},
-        {"policy": "", "back": True},
+    keys = [await asyncio.to_thread(key_of, name) for name in ("gateway", "chat")]
+    await made.context.refresh()
+    switches: list[dict[str, Any]] = [
+        {"policy": "v1", "digest": digest}, {"model": "m1", "enforce": True},
+        {"policy": "", "back": True}, {"coverage": SOURCES},
     ]  # fmt: skip
-    digest = next((home / "policies").iterdir()).name
-    for n in range(4):
-        await put(made, n)
+    for n, key in enumerate([None, None, None, None, *keys]):
+        await put(made, n, key)
         await decides(n)
         await made.wait_until_applied()
-        if n < 3:
-            named = {"digest": digest} if wanted[n]["policy"] else {}
-            await switch(made.service, **named, **wanted[n])
+        if n < len(switches):
+            await switch(made.service, **switches[n])
     states = (await made.ask("GET", "/v1/states")).json()
     states.pop("as_of", None)
     return states, await asyncio.to_thread(service_harness.decided)
 
 
-def test_a_job_goes_over_where_an_engine_would(job: JobSettings, tmp_path: Path) -> None:
+def test_a_job_goes_over_where_an_engine_would(
+    job: JobSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def embedded(home: Path) -> Any:
         async def decides(_n: int) -> None:
             """The engine does."""
@@ -130,9 +160,8 @@ def test_a_job_goes_over_where_an_engine_would(job: JobSettings, tmp_path: Path)
 
     async def followed(home: Path, bound: JobSettings) -> Any:
         async def decides(n: int) -> None:
-            # Each time fan-out and groups are new ones, and as many as never before.
-            groups = (1, 3, 2, 1)[n]
-            await asyncio.to_thread(over_rows, msgspec.structs.replace(bound, groups=groups), [n])
+            turn = msgspec.structs.replace(bound, groups=GROUPS[n])
+            await asyncio.to_thread(over_rows, turn, [n])
 
         async with service(home, job, flink_job=job.name) as made:
             return await story(made, home, job, decides)
@@ -146,15 +175,22 @@ def test_a_job_goes_over_where_an_engine_would(job: JobSettings, tmp_path: Path)
         found = asyncio.run(followed(tmp_path / "b", bound))
         # Another job reads the whole log at once, and divides its only block.
         fresh = tmp_path / "fresh"
-        rows = merged(over_rows(over(job_in(fresh, groups=3)), [0]), "decision")
+        other = over(job_in(fresh, groups=3))
+        rows = over_rows(other, [0])
+        (fresh / "results").mkdir()
+        (fresh / "results" / "part-0").write_bytes(b"\n".join(rows))
+        other.save()
+        monkeypatch.setattr(submission, "open_log", rows_alone)
+        compared = submission.compare(fresh)
     assert found == expected
     policies = [msgspec.json.decode(body)["policy"].split("-")[0] for body in expected[1]]
     assert list(dict.fromkeys(policies)) == ["shipped", "v1"]
     assert policies[-1] == "shipped"
-    assert rows == expected[1]
+    assert merged(rows, "decision") == expected[1]
+    assert compared == (len(expected[1]), len(expected[1]), None)
     last = noted(fresh)
     assert last is not None
-    assert last.switches == 3
+    assert last.switches == 4
 
 
 def test_a_switch_that_fails_is_taken_back(job: JobSettings, home: Path) -> None:
