@@ -148,12 +148,6 @@ class Pipeline:
         return engine_of(self.view)
 
     @property
-    def job_view(self) -> JobView:
-        """What follows a job; only where one decides."""
-        assert isinstance(self.view, JobView)  # noqa: S101 - the caller knows the settings
-        return self.view
-
-    @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages, in the order of the flow."""
         return self.decoder_pool, self.log_writer, self.view

@@ -47,6 +47,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline import job_switches
 from wavebreak_server.pipeline.admission import FORBIDDEN, Admission, event_fault
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
@@ -386,6 +387,10 @@ class Service:
                 undo()
                 self._pipeline = self._started(self._make_engine, self._new_decoders())
                 raise
+            if self.settings.flink_job:
+                with suppress(Error):
+                    # Before anybody asks the job; without events it would not go over yet.
+                    job_switches.settle()
             self._make_engine = wanted.make_engine
             self._pipeline, self.responder = started, wanted.responder
             with suppress(Error, WavebreakError):

@@ -240,9 +240,7 @@ class PolicySwitch:
             make = partial(make, profile=profile)
         fresh = make()
         responder.challenges = fresh.challenges_anyone
-        versions = engine_versions(fresh, service.lateness_s)
-        terms = self._terms(wanted, fresh, versions) if service.settings.flink_job else None
-        handed = list[_HandedOver]()
+        terms = self._terms(wanted, fresh, engine_versions(fresh, service.lateness_s))
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
             """Move the state of a stopped pipeline; return what undoes it."""
@@ -255,10 +253,10 @@ class PolicySwitch:
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             changes = state_changes.newest()
             moved = (
-                _to_engine(stopped.engine_thread, fresh, self.home, service.lateness_s)
-                if terms is None else _to_job(stopped.job_view, fresh, terms)
-            )  # fmt: skip
-            handed.append(moved)
+                _to_job(view, fresh, terms)
+                if isinstance(view, JobView)
+                else _to_engine(stopped.engine_thread, fresh, self.home, service.lateness_s)
+            )
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
@@ -288,7 +286,6 @@ class PolicySwitch:
             return undo
 
         def done() -> None:
-            handed[0].settle()
             self.deciding = wanted
             self.switched(directory, model_path)
 
@@ -350,7 +347,6 @@ class _HandedOver:
         versions: What goes on. An engine goes on in the mode up to now, and switches itself.
         undo: Takes it back.
         record: Writes it down, in the transaction in which it begins to decide.
-        settle: Called once it is not taken back any more.
         challenges_anew: Whether challenges that are in force become limits, or again challenges.
         lifts: Whether the outcomes in force end here, which were found in shadow.
     """
@@ -359,7 +355,6 @@ class _HandedOver:
     versions: str
     undo: Callable[[], object]
     record: Callable[[], object] = lambda: None
-    settle: Callable[[], object] = lambda: None
     challenges_anew: bool = False
     lifts: bool = False
 
@@ -390,7 +385,6 @@ def _to_job(view: JobView, fresh: Engine, terms: SwitchTerms) -> _HandedOver:
         terms.versions,
         job_switches.take_back,
         partial(job_switches.record, view.position, terms),
-        job_switches.settle,
         challenges_anew=view.terms.challenges != fresh.challenges_anyone,
         lifts=fresh.enforce and not view.terms.enforce,
     )
