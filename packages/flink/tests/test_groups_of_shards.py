@@ -12,6 +12,7 @@ import pytest
 from support.external_servers import postgresql
 from support.flink_jobs import Decided, blocks, decided, final_state, groups, stretch
 from support.shard_comparison import different
+from wavebreak.engine import snapshot
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.published import merged
 from wavebreak.errors import SnapshotError
@@ -69,6 +70,15 @@ def test_a_mark_that_lacks_a_group_is_passed_over(day: Decided, tmp_path: Path) 
     job = day.settings(tmp_path, groups=2, model="none")
     stretch(job, 0, 7)
     (tmp_path / "marks" / f"{6:012d}" / "group-0-of-2").unlink()
+    assert Marks(tmp_path, 1).newest(7, Switches(job).deciding)[0] == 3
+
+
+def test_a_mark_of_two_policies_is_passed_over(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, groups=2, model="none")
+    stretch(job, 0, 7)
+    part = tmp_path / "marks" / f"{6:012d}" / "group-0-of-2"
+    state = snapshot.read(part)
+    snapshot.write(snapshot.EngineState(state.about | {"switches": 1}, state.arrays), part)
     assert Marks(tmp_path, 1).newest(7, Switches(job).deciding)[0] == 3
 
 

@@ -96,10 +96,17 @@ class FanOut:
             yield from self._steps(number, piece, resume, loud=True)
         if self._questions is not None and (asked := self._questions.asked(self._fanout)):
             self._hurried = HURRIED
-            # Who asks runs by the newest switch, also where no event came after it.
-            for made, _ in self._divided([(self._fanout.position, _NOTHING)]):
-                self._go_over(made)
-            yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
+            if self._is_newest():
+                yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
+
+    def _is_newest(self) -> bool:
+        """Go over where no event came after a switch; return whether the newest decides now.
+
+        Who asks runs by the newest: what another policy finds would not be understood.
+        """
+        for made, _ in self._divided([(self._fanout.position, _NOTHING)]):
+            self._go_over(made)
+        return not self._switches.after(self._deciding.switches)
 
     def close(self) -> None:
         """End what it holds open."""

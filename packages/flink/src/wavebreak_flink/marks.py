@@ -77,9 +77,11 @@ class Marks:
             try:
                 state = snapshot.read(self._path(mark, FAN_OUT))
                 made_by = deciding(state.about.get("switches", 0))
+                arrays = _arrays_of(mark, state, made_by)
                 for name in self._groups(mark):
-                    self._checked(mark, name, made_by)
-                return mark, made_by, _arrays_of(mark, state, made_by)
+                    if snapshot.read(self._path(mark, name)).about != state.about:
+                        raise SnapshotError(f"mark {mark} is not of one policy")
+                return mark, made_by, arrays
             except SnapshotError as error:
                 if not error.code:
                     continue
