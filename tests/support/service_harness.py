@@ -147,20 +147,27 @@ def service(
     allow_identifiers: bool = False,
     profile: Profile | None = None,
     lateness_s: int = 60,
+    switch: PolicySwitch | None = None,
     **settings: Any,
 ) -> Service:
     """A service over the bound database, with the rules of `banning_policy` and without a model.
 
-    `profile` is what the stream carries (None: everything), `settings` are further fields of
-    Settings.
+    `profile` is what the stream carries (None: everything), `switch` what switches it, `settings`
+    are further fields of Settings.
     """
 
     policy, edge = policy or load_banning_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
-        return engine.Engine(policy, profile, accounts=accounts, lateness_s=lateness_s)
+        return engine.Engine(
+            policy,
+            profile,
+            accounts=accounts,
+            lateness_s=lateness_s,
+            enforce=settings.get("enforce", False),
+        )
 
-    return Service(
+    made = Service(
         Settings(
             home,
             allow_identifiers=allow_identifiers,
@@ -183,6 +190,8 @@ def service(
         background=tuple(background),
         observer=Observer(progress=progress),
     )
+    made.switch = switch
+    return made
 
 
 def switch_of(home: Path) -> PolicySwitch:

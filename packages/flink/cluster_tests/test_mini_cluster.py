@@ -20,6 +20,7 @@ from wavebreak_flink.marks import Marks
 from wavebreak_flink.rows import refused_row
 from wavebreak_flink.settings import REFUSED, JobSettings
 from wavebreak_flink.submission import lines_of, rows_of
+from wavebreak_flink.switches import Switches
 
 
 def command(environment: FlinkEnvironment, job: JobSettings, **more: str) -> list[str]:
@@ -82,8 +83,8 @@ def test_a_mini_cluster_decides_the_same(
     (refused,) = (msgspec.json.decode(line, type=Refusal) for line in day.refused)
     rows = [line.decode() for line in lines_of(Path(job.home) / REFUSED)]
     assert rows == [refused_row(day.log.name, refused)]
-    engine = job.engine()
-    whole = Marks(Path(job.home), 1).read(len(blocks(job)), 0, 1, engine)
+    deciding = Switches(job).deciding(0)
+    whole = Marks(Path(job.home), 1).read(len(blocks(job)), 0, 1, deciding)
     state = {name: a for name, a in whole.items() if name.startswith(("core.", "linker."))}
     assert list(different(final_state(job), state)) == []
 

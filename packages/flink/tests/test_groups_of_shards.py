@@ -12,7 +12,7 @@ import pytest
 from support.external_servers import postgresql
 from support.flink_jobs import Decided, blocks, decided, final_state, groups, stretch
 from support.shard_comparison import different
-from wavebreak.engine import state_ceiling
+from wavebreak.engine import snapshot, state_ceiling
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.published import merged
 from wavebreak.errors import SnapshotError, StateSizeError
@@ -20,6 +20,7 @@ from wavebreak_flink import event_log
 from wavebreak_flink.exchange import open_exchange
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.marks import Marks
+from wavebreak_flink.switches import Switches
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_groups_decide_what_the_engine_decides(day: Decided, tmp_path: Path) -> 
     rows = stretch(job, 0, len(blocks(job)))
     assert merged(rows, "decision") == day.decisions
     assert merged(rows, "operator") == day.operators
-    whole = Marks(tmp_path, 1).read(len(blocks(job)), 0, 1, job.engine())
+    whole = Marks(tmp_path, 1).read(len(blocks(job)), 0, 1, Switches(job).deciding(0))
     state = {name: a for name, a in whole.items() if name.startswith(("core.", "linker."))}
     assert list(different(final_state(job), state)) == []
 
@@ -58,10 +59,10 @@ def test_a_damaged_mark_is_passed_over(day: Decided, tmp_path: Path) -> None:
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
-    assert Marks(tmp_path, 1).newest(7, job.engine())[0] == newest - job.mark_every
+    assert Marks(tmp_path, 1).newest(7, Switches(job).deciding)[0] == newest - job.mark_every
     rows += stretch(job, 7, len(blocks(job)))
     # On the way the damaged one is written again.
-    assert Marks(tmp_path, 1).newest(7, job.engine())[0] == newest
+    assert Marks(tmp_path, 1).newest(7, Switches(job).deciding)[0] == newest
     assert merged(rows, "decision") == day.decisions
 
 
@@ -69,7 +70,16 @@ def test_a_mark_that_lacks_a_group_is_passed_over(day: Decided, tmp_path: Path) 
     job = day.settings(tmp_path, groups=2, model="none")
     stretch(job, 0, 7)
     (tmp_path / "marks" / f"{6:012d}" / "group-0-of-2").unlink()
-    assert Marks(tmp_path, 1).newest(7, job.engine())[0] == 3
+    assert Marks(tmp_path, 1).newest(7, Switches(job).deciding)[0] == 3
+
+
+def test_a_mark_of_two_policies_is_passed_over(day: Decided, tmp_path: Path) -> None:
+    job = day.settings(tmp_path, groups=2, model="none")
+    stretch(job, 0, 7)
+    part = tmp_path / "marks" / f"{6:012d}" / "group-0-of-2"
+    state = snapshot.read(part)
+    snapshot.write(snapshot.EngineState(state.about | {"switches": 1}, state.arrays), part)
+    assert Marks(tmp_path, 1).newest(7, Switches(job).deciding)[0] == 3
 
 
 def test_a_mark_of_another_mode_is_refused(day: Decided, tmp_path: Path) -> None:

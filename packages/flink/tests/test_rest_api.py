@@ -10,13 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from wavebreak.cli.app import app
 from wavebreak.errors import StateSizeError, UsageError
 from wavebreak_flink import settings, submission
 from wavebreak_flink.rest_api import Address, Overview, RestApi
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.submission import Submission
+from wavebreak_flink.switches import FILE, Noted
 
 JOB = "0123456789abcdef0123456789abcdef"
 STOPPED = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/savepoint"}}
@@ -72,7 +76,7 @@ def flink() -> Iterator[Flink]:
         thread.join()
 
 
-def test_an_overview_says_how_a_job_is(flink: Flink) -> None:
+def says_how_it_is(flink: Flink) -> None:
     flink.answers |= {
         f"/jobs/{JOB}": (200, {"state": "RUNNING", "vertices": [{"parallelism": 1},
                                                               {"parallelism": 4}]}),
@@ -81,6 +85,10 @@ def test_an_overview_says_how_a_job_is(flink: Flink) -> None:
             "latest": {"completed": {"latest_ack_timestamp": 1000}}}),
         f"/jobs/{JOB}/exceptions": (200, {"exceptionHistory": {"entries": []}}),
     }  # fmt: skip
+
+
+def test_an_overview_says_how_a_job_is(flink: Flink) -> None:
+    says_how_it_is(flink)
     assert flink.api.overview(JOB) == ("RUNNING", 4, 2, 7, 1000, "")
 
 
@@ -109,6 +117,14 @@ def submitted(flink: Flink, home: Path, state: str) -> Path:
     Submission(flink.url, JOB, "file:/begun", options={"state.backend": "x"}).save(home)
     JobSettings("job", str(home), "profile.json").save()
     return home
+
+
+def test_status_says_what_decides(flink: Flink, tmp_path: Path) -> None:
+    says_how_it_is(flink)
+    noted = Noted("strict-1 none catalog-1 stream-1", 2, 4096)
+    (submitted(flink, tmp_path, "RUNNING") / FILE).write_bytes(msgspec.json.encode(noted))
+    said = CliRunner().invoke(app, ["flink", "status", str(tmp_path)]).output
+    assert "decides by policy strict-1, model none, since position 4,096" in said
 
 
 class Environment:

@@ -17,9 +17,10 @@ from support.kafka_broker import KafkaBroker
 from support.service_process import Server
 from wavebreak_flink import submission
 from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.switches import noted
 
 ROOT = Path(__file__).resolve().parents[3]
-EVENTS = 3_000
+EVENTS, IN_SHADOW = 3_500, 3_000
 WHY = "because a test asks for it"
 
 
@@ -42,6 +43,13 @@ def answers(server: Server, path: str, body: bytes = b"") -> tuple[int, bytes]:
     return answer.status, answer.body
 
 
+def switched(home: Path) -> tuple[int, int]:
+    """How many switches led to what decides in a job, and where the last one was."""
+    found = noted(home)
+    assert found is not None
+    return found.switches, found.position
+
+
 def test_a_service_answers_from_a_job_whose_manager_is_killed(
     environment: FlinkEnvironment, stopping: ExitStack, tmp_path: Path
 ) -> None:
@@ -57,7 +65,7 @@ def test_a_service_answers_from_a_job_whose_manager_is_killed(
     options = ("--log", topic, "--profile", job.profile, "--flink-job", job.name)
     (tmp_path / "service").mkdir()
     with Server(tmp_path / "service", options, database=database).started() as server:
-        load = crash_test.Load(server, crash_test.world()[:EVENTS], seed=3)
+        load = crash_test.Load(server, crash_test.world()[:IN_SHADOW], seed=3)
         load.thread.start()
         made = submission.submit(job, environment, cluster.url, options=OPTIONS)
         in_mid_run(made)
@@ -66,16 +74,22 @@ def test_a_service_answers_from_a_job_whose_manager_is_killed(
         server.kill()
         server.start()
         load.thread.join(120)
+        server.settled(IN_SHADOW)
+        server.stop()
+        server.start("--enforce")
+        load = crash_test.Load(server, crash_test.world()[:EVENTS], seed=3)
+        load.at = IN_SHADOW
+        load.thread.start()
+        load.thread.join(120)
         server.settled(EVENTS)
+        assert switched(home) == (1, IN_SHADOW)
         status, page = answers(server, "/v1/states")
         assert status == 200
         assert msgspec.json.decode(page)["as_of"]["position"] == EVENTS
         ((account,),) = server.rows("SELECT account FROM decision ORDER BY number LIMIT 1")
-        act = {"verdict": "undetermined", "outcome": "restrict", "hold_s": 600}
+        act = {"verdict": "undetermined", "outcome": "restrict", "hold_s": 600, "reason": WHY}
         override = f"/v1/accounts/{account}/override"
-        done = answers(
-            server, override, msgspec.json.encode(act | {"reason": "a test asks for it"})
-        )
+        done = answers(server, override, msgspec.json.encode(act))
         assert (done[0], b'"outcome":"restrict"' in done[1]) == (200, True), done[1]
         status, page = answers(server, "/v1/operators")
         assert (status, "total" in msgspec.json.decode(page)) == (200, True), page

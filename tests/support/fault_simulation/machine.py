@@ -645,10 +645,10 @@ class Machine:
 
     clock, lateness_s = now_ms, LATENESS_S
 
-    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
-        """Ask the engine, as `Service.ask` does."""
+    def model_version(self) -> str:
+        """Return the model's version, as `Service.model_version` does."""
         assert self.stages is not None
-        return ask(self.stages.engine_thread.engine)
+        return self.stages.view.model_version
 
     async def replace_engine(self, prepare: Callable[[], Replacement], _why: str) -> float:
         """Go on with other engines, as `Service.replace_engine` does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,12 @@ from wavebreak.engine.exchange import group_of, shards_of
 from wavebreak.engine.owner_answers import Asked
 from wavebreak.engine.published import FirstNamed, LogTime
 from wavebreak.engine.state_size import fan_out_bytes
+from wavebreak.engine.switch_records import Piece as Part
+from wavebreak.engine.switch_records import divided
 from wavebreak.features.facts import Segment
 from wavebreak.features.first_names import FirstNames
 from wavebreak.io import Batch
-from wavebreak.schema.events import Refusal
+from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak_flink.dead_letters import around_lost
 from wavebreak_flink.event_log import Piece, decode
 from wavebreak_flink.logs import Log
@@ -24,10 +26,20 @@ from wavebreak_flink.memory import ProcessMemory
 from wavebreak_flink.messages import Message, Texts, part_of
 from wavebreak_flink.questions import Questions
 from wavebreak_flink.settings import JobSettings
+from wavebreak_flink.switches import Deciding, Switches
 from wavebreak_flink.topic_log import TopicLog
 
+_NOTHING = pa.RecordBatch.from_pylist([], LOG_SCHEMA)
+_UNREAD = Batch(_NOTHING)
 HURRIED = 4
 """Blocks after a question for which the log is not waited: a bundle goes on when it is full."""
+
+
+class Begin(NamedTuple):
+    """The mark from which groups go on with a message (-1: none), and the switches before it."""
+
+    mark: int = -1
+    switches: int = 0
 
 
 class Step(NamedTuple):
@@ -57,8 +69,9 @@ class FanOut:
     def __init__(self, settings: JobSettings, log: Log) -> None:
         self._settings, self._log = settings, log
         # The policy decides nothing here; marks are of it.
-        self._engine = settings.engine()
-        self._fanout = self._engine.fanout
+        self._switches = Switches(settings)
+        self._deciding = self._switches.deciding(0)
+        self._fanout = self._deciding.engine.fanout
         self._edge = settings.edge()
         self._marks = Marks(Path(settings.home), settings.marks_kept)
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
@@ -83,18 +96,29 @@ class FanOut:
             self._begun = True
             resume = self._restore(number)
             for before, block in self._log.between(resume, number):
-                yield self._step(before, block, resume, loud=False)
+                yield from self._steps(before, block, resume, loud=False)
                 resume = -1
         piece = self._log.read(number)
         # What is without events is no JSON: refused lines are events as well.
         if resume >= 0 or not (isinstance(piece, pa.RecordBatch) and piece.num_rows == 0):
-            yield self._step(number, piece, resume, loud=True)
+            yield from self._steps(number, piece, resume, loud=True)
         if self._questions is not None and (asked := self._questions.asked(self._fanout)):
             self._hurried = HURRIED
-            yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
+            if self._is_newest():
+                yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
+
+    def _is_newest(self) -> bool:
+        """Go over where no event came after a switch; return whether the newest decides now.
+
+        Who asks runs by the newest: what another policy finds would not be understood.
+        """
+        for made, _ in self._divided([(self._fanout.position, _NOTHING)]):
+            self._go_over(made)
+        return not self._switches.after(self._deciding.switches)
 
     def close(self) -> None:
         """End what it holds open."""
+        self._switches.close()
         if self._questions is not None:
             self._questions.close()
 
@@ -108,40 +132,62 @@ class FanOut:
     def _to_answer(self, number: int, asked: list[Asked]) -> Message:
         return Message(
             number, True, [], Texts.of(pa.array([], pa.string())), self._fanout.sources,
-            time=self._time(), asked=asked,
+            time=self._time(), asked=asked, switches=self._deciding.switches,
         )  # fmt: skip
 
     def _restore(self, number: int) -> int:
         """Go on from the newest mark; return its number (0: from nothing)."""
-        self._mark, arrays = self._marks.newest(number, self._engine)
+        self._mark, self._deciding, arrays = self._marks.newest(number, self._known)
         if arrays:
             self._fanout.load(arrays)
         self._named = len(self._fanout.accounts)
         self._first_names = FirstNames(self._fanout)
+        self._switches.note(self._deciding)
         return self._mark
 
-    def _step(self, number: int, piece: Piece, resume: int, *, loud: bool) -> Step:
-        every = self._settings.mark_every
-        marks = number // every > self._mark // every
-        if marks:
-            self._mark = number
-            self._marks.write(number, FAN_OUT, self._engine, self._fanout.dump())
-            self._log.forget(min(self._marks.numbers()))
+    def _known(self, switches: int) -> Deciding:
+        """Return what decides after so many switches; what is made is not made anew."""
+        if switches == self._deciding.switches:
+            return self._deciding
+        return self._switches.deciding(switches)
+
+    def _go_over(self, switches: int) -> None:
+        """Let what so many switches lead to decide: at each, sources of its profile get numbers."""
+        while self._deciding.switches < switches:
+            self._deciding = self._switches.deciding(self._deciding.switches + 1)
+            self._fanout.number_sources(self._deciding.engine.by_source)
+            self._switches.note(self._deciding)
+
+    def _divided(self, parts: Iterable[Part]) -> Iterator[tuple[int, list[Part]]]:
+        return divided(parts, self._deciding.switches, self._switches.after)
+
+    def _steps(self, number: int, piece: Piece, resume: int, *, loud: bool) -> Iterator[Step]:
+        """Return what becomes of a block: more than one step where something else decides in it."""
         batch: Batch = decode(piece, self._edge)
+        parts = around_lost(batch.log, self._fanout.position, self._log.lost)
+        begin, new = Begin(resume, self._deciding.switches), batch if loud else _UNREAD
+        for made, stretch in self._divided(parts):
+            self._go_over(made)
+            messages = self._messages(number, stretch, begin, loud=loud)
+            yield Step(messages, new.refused, new.read, self._log.file_of(number) if loud else "")
+            begin, new = Begin(), _UNREAD
+
+    def _messages(
+        self, number: int, stretch: list[Part], begin: Begin, *, loud: bool
+    ) -> list[Message]:
+        marks = self._write_mark(number)
         first = self._fanout.position
-        segments = [(each, str(each.ids[-1].as_py())) for each in self._segments(batch.log)]
+        segments = [(each, str(each.ids[-1].as_py())) for each in self._segments(stretch)]
         self.memory.measure(fan_out_bytes(self._fanout), number)
         names, named = self._new_names(), self._first_named(segments, first)
         finish = number == self._log.last
-        messages = [
+        return [
             Message(number, loud, self._parts(segments, own), names[group], self._fanout.sources,
-                    resume, marks, finish, first, self._fanout.position, self._time(),
-                    named=[] if group else named)
+                    begin.mark, marks, finish, first, self._fanout.position, self._time(),
+                    named=[] if group else named, switches=self._deciding.switches,
+                    resume_switches=begin.switches)
             for group, own in enumerate(self._own)
         ]  # fmt: skip
-        if not loud:
-            return Step(messages, [], 0)
-        return Step(messages, batch.refused, batch.read, self._log.file_of(number))
 
     def _first_named(self, segments: list[tuple[Segment, str]], first: int) -> list[FirstNamed]:
         """Return the events of a block with new names, by their places, for a service."""
@@ -151,8 +197,18 @@ class FanOut:
             found += zip((segment.base - first + at).tolist(), names.tolist(), strict=True)
         return found
 
-    def _segments(self, events: pa.RecordBatch) -> Iterator[Segment]:
-        for position, part in around_lost(events, self._fanout.position, self._log.lost):
+    def _write_mark(self, number: int) -> bool:
+        """Write the fan-out's part of a mark, where one is due; return whether it is."""
+        every = self._settings.mark_every
+        if number // every <= self._mark // every:
+            return False
+        self._mark = number
+        self._marks.write(number, FAN_OUT, self._deciding, self._fanout.dump())
+        self._log.forget(min(self._marks.numbers()))
+        return True
+
+    def _segments(self, parts: Iterable[Part]) -> Iterator[Segment]:
+        for position, part in parts:
             self._fanout.position = position
             yield from self._fanout.segments(part)
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from wavebreak.engine import Engine, snapshot
+from wavebreak.engine import snapshot
 from wavebreak.engine.exchange import shards_of
-from wavebreak.engine.snapshot import EngineState, manifest_of
+from wavebreak.engine.snapshot import EngineState
 from wavebreak.errors import SnapshotError
 from wavebreak.features.layout import SHARDS
+from wavebreak_flink.switches import Deciding
 
 FAN_OUT = "fan-out"
 _GROUP = re.compile(r"group-(\d+)-of-(\d+)")
@@ -41,39 +42,53 @@ class Marks:
     def __init__(self, home: Path, kept: int) -> None:
         self._root, self._kept = home / "marks", kept
 
-    def write(self, number: int, name: str, engine: Engine, arrays: dict[str, Any]) -> None:
+    def write(self, number: int, name: str, deciding: Deciding, arrays: dict[str, Any]) -> None:
         """Write a part of a mark, unless it is there from before a restart.
 
         Args:
             number: The block before which it is.
             name: Of the part; see `group_name`.
-            engine: The engine, whose policy and model the mark is of.
+            deciding: What decides from the mark on: it is of that.
             arrays: The part.
 
         """
         path = self._path(number, name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        snapshot.write(EngineState(manifest_of(engine), arrays), path)
+        snapshot.write(EngineState(deciding.about, arrays), path)
 
-    def newest(self, number: int, engine: Engine) -> tuple[int, dict[str, Any]]:
+    def newest(
+        self, number: int, deciding: Callable[[int], Deciding]
+    ) -> tuple[int, Deciding, dict[str, Any]]:
         """Return the newest sound mark at or before a block, and the fan-out's part of it.
 
         0 and nothing where there is none: the log is read from its beginning.
+
+        Args:
+            number: The block's.
+            deciding: Returns what decides after so many switches.
+
+        Returns:
+            The mark, what decides from it on, and the fan-out's state.
+
         """
         for mark in sorted(self.numbers(), reverse=True):
             if mark > number:
                 continue
             try:
+                state = snapshot.read(self._path(mark, FAN_OUT))
+                made_by = deciding(state.about.get("switches", 0))
+                arrays = _arrays_of(mark, state, made_by)
                 for name in self._groups(mark):
-                    self._checked(mark, name, engine)
-                return mark, self._checked(mark, FAN_OUT, engine)
+                    if snapshot.read(self._path(mark, name)).about != state.about:
+                        raise SnapshotError(f"mark {mark} is not of one policy")
+                return mark, made_by, arrays
             except SnapshotError as error:
                 if not error.code:
                     continue
                 raise
-        return 0, {}
+        return 0, deciding(0), {}
 
-    def read(self, number: int, group: int, groups: int, engine: Engine) -> dict[str, Any]:
+    def read(self, number: int, group: int, groups: int, deciding: Deciding) -> dict[str, Any]:
         """Return a group's state in a mark, whatever number of groups wrote it.
 
         Raises:
@@ -82,9 +97,9 @@ class Marks:
         """
         held: dict[str, Any] = {}
         own, positions, ids = shards_of(group, groups), [], list[str]()
-        fired = np.zeros(len(engine.policy.rules), np.int64)
+        fired = np.zeros(len(deciding.engine.policy.rules), np.int64)
         for name in self._groups(number):
-            arrays = self._checked(number, name, engine)
+            arrays = self._checked(number, name, deciding)
             positions.append(arrays.pop("positions"))
             ids += unpacked(arrays.pop("ids"))
             # What all groups have counted goes on in the first one.
@@ -120,18 +135,22 @@ class Marks:
                 return [group_name(group, many) for group in range(many)]
         raise SnapshotError(f"mark {number} is incomplete")
 
-    def _checked(self, number: int, name: str, engine: Engine) -> dict[str, Any]:
-        state = snapshot.read(self._path(number, name))
-        if state.about != manifest_of(engine):
-            raise SnapshotError(
-                f"mark {number} is of another policy, model, profile or mode",
-                fix="submit the job with what it ran with, or anew under another home",
-                code="other_policy",
-            )
-        return state.arrays
+    def _checked(self, number: int, name: str, deciding: Deciding) -> dict[str, Any]:
+        return _arrays_of(number, snapshot.read(self._path(number, name)), deciding)
 
     def _path(self, number: int, name: str) -> Path:
         return self._root / f"{number:012d}" / name
+
+
+def _arrays_of(number: int, state: EngineState, deciding: Deciding) -> dict[str, Any]:
+    """Return the arrays of a part of a mark, which has to be of what decides."""
+    if {"switches": 0} | state.about != deciding.about:
+        raise SnapshotError(
+            f"mark {number} is of another policy, model, profile or mode",
+            fix="submit the job with what it ran with, or anew under another home",
+            code="other_policy",
+        )
+    return state.arrays
 
 
 def group_name(group: int, groups: int) -> str:

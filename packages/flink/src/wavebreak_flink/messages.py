@@ -83,6 +83,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         named: To the first group alone: events with new names, for a service that counts them.
         asked: Questions of a service, to whichever group holds the account; their message holds
             nothing else.
+        switches: How many switches were made before this message.
+        resume_switches: How many were made before the mark of `resume`.
     """
 
     number: int
@@ -98,6 +100,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     time: LogTime = LogTime()
     asked: list[Asked] = []
     named: list[FirstNamed] = []
+    switches: int = 0
+    resume_switches: int = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()

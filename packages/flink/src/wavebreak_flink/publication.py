@@ -30,15 +30,19 @@ class Publication:
     Args:
         settings: Of the job.
         group: Which group it is.
-        engine: The group's engine, whose versions the parts name.
+        engine: The group's engine, whose versions the parts name: see `decided_by`.
 
     """
 
     def __init__(self, settings: JobSettings, group: int, engine: Engine) -> None:
         self._settings, self._group = settings, group
-        self._versions = engine_versions(engine, settings.lateness_s)
+        self.decided_by(engine)
         self._key = settings.publishing_key()
         self._connection = psycopg.connect(settings.database, autocommit=True)
+
+    def decided_by(self, engine: Engine) -> None:
+        """Name the versions of another engine from now on."""
+        self._versions = engine_versions(engine, self._settings.lateness_s)
 
     def write(self, message: Message, rows: list[str]) -> None:
         """Write the part of a message's block.

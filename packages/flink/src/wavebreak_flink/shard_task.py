@@ -16,8 +16,10 @@ import msgspec
 import pyarrow as pa
 
 from wavebreak.durations import HOUR_MS
+from wavebreak.engine import Engine
 from wavebreak.engine.exchange import group_of
 from wavebreak.engine.owner_answers import Asked
+from wavebreak.engine.policy_change import carry_group
 from wavebreak.engine.queries import QUERIES, Held, Query
 from wavebreak.engine.shard_group import ROUNDS
 from wavebreak.engine.state_size import shard_bytes
@@ -30,6 +32,7 @@ from wavebreak_flink.publication import Publication
 from wavebreak_flink.questions import PLACES
 from wavebreak_flink.rows import decision_row, operator_row
 from wavebreak_flink.settings import JobSettings
+from wavebreak_flink.switches import Switches
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +52,23 @@ class ShardTask:
             settings.ceiling(), f"group {group} of {settings.groups}", ", or a larger --parallelism"
         )
         self._marks = Marks(Path(settings.home), settings.marks_kept)
+        self._switches = Switches(settings)
         self._begin()
 
     def close(self) -> None:
         """End what it holds open."""
         self._exchange.close()
+        self._switches.close()
         if self._publication is not None:
             self._publication.close()
 
-    def _begin(self) -> None:
+    @property
+    def _engine(self) -> Engine:
+        return self._deciding.engine
+
+    def _begin(self, switches: int = 0) -> None:
         self._exchange = open_exchange(self._settings, self.group)
-        self._engine = self._settings.engine(self._exchange)
+        self._deciding = self._switches.deciding(switches, self._exchange)
         self._publication = (
             Publication(self._settings, self.group, self._engine)
             if self._settings.publish
@@ -84,9 +93,11 @@ class ShardTask:
 
     def _taken(self, message: Message) -> Iterator[str]:
         if message.resume >= 0:
-            self._resume(message.resume)
+            self._resume(message)
         elif not self._begun:
             raise RuntimeError("a group began in the middle of a log: the job has to restart")
+        while self._deciding.switches < message.switches:
+            self._switch()
         if message.mark:
             self._mark(message.number)
         self._names += message.names.array().to_pylist()
@@ -97,6 +108,14 @@ class ShardTask:
         self._answer(message)
         if message.finish:
             yield from self._finish(message)
+
+    def _switch(self) -> None:
+        """Let what the next switch says decide from here on."""
+        fresh = self._switches.deciding(self._deciding.switches + 1, self._exchange)
+        carry_group(self._engine, fresh.engine)
+        self._deciding = fresh
+        if self._publication is not None:
+            self._publication.decided_by(fresh.engine)
 
     def _answer(self, message: Message) -> None:
         """Answer questions: those about accounts of this group, or of every group."""
@@ -171,14 +190,17 @@ class ShardTask:
                 yield operator_row(place, operator)
         self._mark(message.number + 1)
 
-    def _resume(self, mark: int) -> None:
+    def _resume(self, message: Message) -> None:
         """Go on from a mark; from nothing at 0."""
         self.close()
-        self._begin()
+        self._begin(message.resume_switches)
         self._begun = True
-        if mark == 0:
+        if message.resume == 0:
             return
-        arrays = self._marks.read(mark, self.group, self._settings.groups, self._engine)
+        arrays = self._marks.read(
+            message.resume, self.group, self._settings.groups, self._deciding
+        )  # fmt: skip
+        self._engine.go_on_with_sources(message.sources)
         self._triggers.add(arrays.pop("positions"), pa.array(arrays.pop("ids"), pa.string()))
         by_shard = [
             unpacked(arrays.pop(f"names{shard}"))
@@ -204,7 +226,7 @@ class ShardTask:
         for at, shard in enumerate(held):
             arrays[f"names{shard}"] = packed(self._names[at :: len(held)])
         name = group_name(self.group, self._settings.groups)
-        self._marks.write(number, name, self._engine, arrays)
+        self._marks.write(number, name, self._deciding, arrays)
         if self.group == 0:
             self._marks.forget(number)
             # All groups restart together, and say again what they need; this is for comparison.

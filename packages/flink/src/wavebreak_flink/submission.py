@@ -10,7 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from wavebreak.durable_files import replace_file
+from wavebreak.engine import snapshot
+from wavebreak.engine.policy_change import carried_state
 from wavebreak.engine.published import Kind, merged
+from wavebreak.engine.switch_records import divided
 from wavebreak.errors import FileError, UsageError
 from wavebreak_flink import settings
 from wavebreak_flink.dead_letters import around_lost
@@ -19,6 +22,7 @@ from wavebreak_flink.event_log import decode
 from wavebreak_flink.logs import open_log
 from wavebreak_flink.rest_api import Address, RestApi
 from wavebreak_flink.settings import RESULTS, JobSettings
+from wavebreak_flink.switches import Switches
 
 FILE = "submission.json"
 _CHECKPOINT_MS = "10000"
@@ -200,14 +204,20 @@ def compare(home: Path) -> Comparison:
 
 def _engine_decisions(home: Path) -> Iterator[bytes]:
     job = settings.load(home / settings.FILE)
-    engine, edge = job.engine(), job.edge()
-    with closing(open_log(job)) as log:
+    edge = job.edge()
+    with closing(open_log(job)) as log, closing(Switches(job)) as switches:
+        engine, switched = switches.deciding(0)
         for _, piece in log.between(0, _EVER):
             events = decode(piece, edge).log
-            for position, part in around_lost(events, engine.fanout.position, log.lost):
-                engine.fanout.position = position
-                for made in engine.take(part):
-                    yield msgspec.json.encode(made)
+            parts = around_lost(events, engine.fanout.position, log.lost)
+            for number, stretch in divided(parts, switched, switches.after):
+                while switched < number:
+                    former, (engine, switched) = engine, switches.deciding(switched + 1)
+                    snapshot.load(engine, carried_state(former, engine))
+                for position, part in stretch:
+                    engine.fanout.position = position
+                    for made in engine.take(part):
+                        yield msgspec.json.encode(made)
         # A log that grows has an open epoch, as it has in the job.
         for made in engine.finish() if log.last >= 0 else ():
             yield msgspec.json.encode(made)

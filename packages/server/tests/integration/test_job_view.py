@@ -14,11 +14,9 @@ import pytest
 
 from support import service_harness
 from support.flink_jobs import over_rows
-from support.published_job import at_work, job_in, over
-from support.service_harness import Running, abuser, migrated, running
+from support.followed_job import at_work, job_in, over, service
+from support.service_harness import Running, abuser, migrated
 from support.webhook_receiver import Receiver, listening
-from wavebreak.rules import load_policy
-from wavebreak.schema import coverage
 from wavebreak_flink.settings import JobSettings
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher
@@ -49,12 +47,6 @@ def bound(job: JobSettings, tmp_path: Path) -> Iterator[JobSettings]:
 def decides(job: JobSettings, numbers: Iterable[int]) -> None:
     """Let the job take blocks of the log, in threads of its own."""
     over_rows(job, numbers)
-
-
-def service(home: Path, job: JobSettings, **more: Any) -> Any:
-    """The service: with an engine, or with the job's name where `flink_job` is given."""
-    profile = coverage.load(Path(job.profile))
-    return running(home, policy=load_policy(), profile=profile, **more)
 
 
 async def put(made: Running, events: list[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.console_harness import RunningConsole, Visitor, running_console
-from support.published_job import at_work, job_in, over
+from support.followed_job import at_work, job_in, over
 from support.service_harness import abuser, decided, migrated
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage

@@ -147,6 +147,14 @@ def test_a_job_that_decides_otherwise_than_is_stored_is_not_followed() -> None:
         _ = stored.view.as_of
 
 
+def test_a_block_from_before_a_switch_may_come_again() -> None:
+    stored = Stored(5, 0)
+    publish(0, 5, versions="of before")
+    publish(5, 9, made("ann"))
+    assert stored.view.turn() == 1
+    assert stored.accounts == [(1, "ann")]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

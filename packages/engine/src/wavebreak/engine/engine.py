@@ -239,6 +239,13 @@ class Engine:
         if self.by_source and numbered > self._judged_sources:
             self._judge_by_source()
 
+    def go_on_with_sources(self, numbered: Sequence[str]) -> None:
+        """Take over the numbers that sources have; those of the profile that have none follow."""
+        self.fanout.sources = list(numbered)
+        if self.by_source:
+            self.fanout.number_sources(self.by_source)
+            self._judge_by_source()
+
     def _judge_by_source(self) -> None:
         """Let each source's accounts be judged by its own terms, those of others as of several."""
         named = [self.by_source.get(name) for name in self.fanout.sources]
@@ -389,9 +396,7 @@ class Engine:
         check_state(arrays, len(self.policy.rules))
         self.shards.load(arrays)
         self.fanout.load(below("fanout.", arrays))
-        if self.by_source:
-            self.fanout.number_sources(self.by_source)
-            self._judge_by_source()
+        self.go_on_with_sources(self.fanout.sources)
         self.lists.load(arrays.get("lists", np.zeros(0, np.uint8)), self.fanout)
         self.fired = arrays["fired"].copy()
         # A snapshot may be older than the newest outcomes.

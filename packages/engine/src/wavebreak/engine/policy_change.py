@@ -17,6 +17,7 @@ import numpy as np
 
 from wavebreak.engine import snapshot
 from wavebreak.engine.engine import Engine
+from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.features.layout import SCORED, SCORED_AT, SHARDS
 from wavebreak.rules import Policy, Rule
 from wavebreak.rules.model import MAX_RULES
@@ -42,19 +43,51 @@ def carried_state(
         copied: A copy of the old engine's state, where that answers queries meanwhile.
 
     """
-    arrays = dict(copied.arrays if copied else old.dump())
+    arrays = _with_carried_rows(old, new, dict(copied.arrays if copied else old.dump()))
+    arrays["fired"] = _carried_hits(old, new)
+    return snapshot.EngineState(snapshot.manifest_of(new) | {"enforce": old.enforce}, arrays)
+
+
+def carry_group(old: Engine, new: Engine) -> None:
+    """Let the engine of a group of shards go on from that of another policy, model or mode.
+
+    All groups do so at one position of the log. Names and ids are where the fan-out is.
+
+    Args:
+        old: The group's engine up to now, between two messages.
+        new: An engine of the same shards and exchange, without state.
+
+    """
+    new.go_on_with_sources(old.fanout.sources)
+    new.fired = _carried_hits(old, new)
+    if old.shards.epoch < 0:
+        return
+    enforce = new.enforce
+    new.shards.load(_with_carried_rows(old, new, dict(old.shards.dump())))
+    new.set_mode(enforce=old.enforce)
+    switch_mode(new, enforce=enforce)
+
+
+def _carried_hits(old: Engine, new: Engine) -> Any:
+    """Return how often each rule of the new policy has fired under the old one (int64[rules])."""
+    hits = old.rule_hits()
+    return np.array([hits.get(rule.id, 0) for rule in new.policy.rules], np.int64)
+
+
+def _with_carried_rows(old: Engine, new: Engine, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return arrays of a dump with the rows of those shards that it holds as they go over."""
     moves = _moves(old.policy, new.policy)
     grace = [~np.int64(engine.core.policy.registration) for engine in (old, new)]
     for s in range(SHARDS):
+        if f"core.rows{s}" not in arrays:
+            continue
         rows = arrays[f"core.rows{s}"].copy()
         if model_version(old) != model_version(new):
             free = (rows["until"] == 0) & (rows["enforcement"] == 0)
             rows["flags"][free] &= np.uint16(0xFFFF & ~(SCORED << SCORED_AT))
         rows["fired"] = _moved(rows["fired"], rows["until"] > 0, rows["enforcement"], moves, grace)
         arrays[f"core.rows{s}"] = rows
-    hits = dict(zip(old.program.ids, old.fired.tolist(), strict=True))
-    arrays["fired"] = np.array([hits.get(rule.id, 0) for rule in new.policy.rules], np.int64)
-    return snapshot.EngineState(snapshot.manifest_of(new) | {"enforce": old.enforce}, arrays)
+    return arrays
 
 
 def model_version(engine: Engine) -> str:

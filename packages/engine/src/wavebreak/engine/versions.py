@@ -23,6 +23,7 @@ class Terms(NamedTuple):
         off: The rules that are evaluated for no account.
         rules_off: The rules that cannot hold for any account, by what the stream is to carry.
         rules_off_by_source: Those that cannot hold for the accounts of each source.
+        challenges: Whether some account can be asked for a challenge.
 
     """
 
@@ -33,6 +34,7 @@ class Terms(NamedTuple):
     off: frozenset[str]
     rules_off: tuple[str, ...]
     rules_off_by_source: Mapping[str, tuple[str, ...]]
+    challenges: bool
 
 
 def terms_of(engine: Engine) -> Terms:
@@ -45,6 +47,7 @@ def terms_of(engine: Engine) -> Terms:
         engine.off,
         engine.rules_off,
         engine.rules_off_by_source,
+        engine.challenges_anyone,
     )
 
 

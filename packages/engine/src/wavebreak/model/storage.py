@@ -26,12 +26,17 @@ NONE = "none"
 def save(model: Model, directory: Path) -> None:
     """Write a model's two files into `directory`; the same model gives the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files_of(model).items():
+        replace_file(directory / name, text.encode())
+
+
+def files_of(model: Model) -> dict[str, str]:
+    """Return a model's two files by their names."""
     content = json.loads(model.metadata())
     document = {"layout": LAYOUT, "version": model.version, "model": content}
     document["sums"] = {TREES: _digest(model.text), "model": _digest(model.metadata())}
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    for name, content in ((TREES, model.text), (METADATA, text + "\n")):
-        replace_file(directory / name, content.encode())
+    return {TREES: model.text, METADATA: text + "\n"}
 
 
 def load(directory: Path) -> Model:

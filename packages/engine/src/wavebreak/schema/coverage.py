@@ -184,7 +184,12 @@ def sidecar_path(events: Path) -> Path:
 
 def save(profile: Profile, path: Path) -> None:
     """Write a profile as JSON, keys sorted."""
-    path.write_text(json.dumps(_as_json(profile), indent=1, sort_keys=True) + "\n", "utf-8")
+    path.write_text(as_text(profile), "utf-8")
+
+
+def as_text(profile: Profile) -> str:
+    """Return a profile as its file holds it."""
+    return json.dumps(_as_json(profile), indent=1, sort_keys=True) + "\n"
 
 
 def _as_json(profile: Profile) -> dict[str, Any]:

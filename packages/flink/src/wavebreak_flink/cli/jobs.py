@@ -172,14 +172,17 @@ def _path(given: Path | None) -> str:
 def status(home: Home, as_json: Json = False) -> None:
     """Say how a job is: its state, checkpoints, restarts, and what it has published."""
     from wavebreak_flink import submission
+    from wavebreak_flink.switches import noted
 
     known = submission.load(home)
     said = known.api.overview(known.job)
     rows = {kind: len(submission.rows_of(home, kind)) for kind in ("decision", "operator")}
+    deciding = noted(home)
     if as_json:
         print_json(
             {"job": known.job, "flink": known.flink, "savepoint": known.savepoint}
             | said._asdict() | rows
+            | {"deciding": msgspec.structs.asdict(deciding) if deciding else None}
         )  # fmt: skip
         return
     out.print(f"Job {known.job} at {known.flink}: {said.state}, parallelism {said.parallelism}")
@@ -187,6 +190,10 @@ def status(home: Home, as_json: Json = False) -> None:
         f"checkpoints {said.checkpoints:,}, restored {said.restarts:,}; decisions published "
         f"{rows['decision']:,}"
     )
+    if deciding:
+        policy, model, *_ = deciding.versions.split()
+        since = f"since position {deciding.position:,}" if deciding.switches else "as submitted"
+        out.print(f"decides by policy {policy}, model {model}, {since}", markup=False)
     if known.savepoint:
         out.print(f"savepoint {known.savepoint}")
     if said.failure:

@@ -149,6 +149,9 @@ class EngineThread:
         """The log's time, and how many of its events were out of time."""
         return LogClock.of(self.engine.fanout)
 
+    def catch_up(self, end: int) -> None:
+        """Do nothing: what was put is decided before it stops."""
+
     def waiting(self, end: int) -> int:
         """Return how many events wait here for the engine, with the log's end."""
         return end - self.position

@@ -73,12 +73,14 @@ class EngineView(Protocol):
 
     Attributes:
         position: How far it has decided.
+        decisions: How many decisions were made up to there.
         broken: Why it has stopped; empty while it runs.
         unsealed: The number of the newest decision by account, where it may not be sealed yet.
         sealed: The newest decision that is sealed; no response shows a later one.
     """
 
     position: int
+    decisions: int
     broken: str
     unsealed: dict[str, int]
     sealed: int
@@ -117,6 +119,10 @@ class EngineView(Protocol):
 
     def stop(self) -> None:
         """Decide what was put, and end."""
+        ...
+
+    def catch_up(self, end: int, /) -> None:
+        """Wait until it has decided to the log's end, before it is stopped; not for ever."""
         ...
 
     def waiting(self, end: int, /) -> int:

@@ -80,6 +80,8 @@ ANSWER_POLL_S: Final = 0.01
 """Seconds between two looks for an answer, while one is waited for."""
 MAX_OPEN: Final = 256
 """Questions that wait at once."""
+CATCH_UP_S: Final = 30.0
+"""Seconds for which a switch waits until the job has decided to the log's end."""
 PARTS_AT_ONCE: Final = 512
 """Parts that are read at once: more than the groups of a job, which are 64 at most."""
 _SELECT = (
@@ -204,6 +206,12 @@ class JobView:
         self._stopping = True
         self._wake.set()
         self._thread.join()
+
+    def catch_up(self, end: int) -> None:
+        """Wait until the job has decided to the log's end, for `CATCH_UP_S` at most."""
+        limit = time.monotonic() + CATCH_UP_S
+        while self.position < end and self._wrong is None and time.monotonic() < limit:
+            time.sleep(POLL_S)
 
     def put(self, item: LoggedBatch) -> None:
         """Note that there is something to decide on."""
@@ -407,7 +415,9 @@ class JobView:
                     f"into the table {TABLE}: delete its rows",
                 )
             blocks.append(msgspec.msgpack.decode(bytes(content), type=Block))
-        if other := next((b.versions for b in blocks if b.versions != self.terms.versions), ""):
+        other = next((b.versions for b in blocks if b.versions != self.terms.versions), "")
+        # What is stored is compared, whatever decided then.
+        if other and name.reached > self.position:
             raise _WrongError(
                 f"the job {name.job} decides by other versions than this service: {other}, and not "
                 f"{self.terms.versions}",

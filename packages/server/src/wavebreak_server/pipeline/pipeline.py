@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
+from django.db import transaction
 
 from wavebreak.engine import Engine
+from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions, terms_of
 from wavebreak.errors import ServiceError
+from wavebreak_server.pipeline import job_switches
 from wavebreak_server.pipeline.admission import Mask
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -36,7 +39,7 @@ from wavebreak_server.pipeline.recovery import (
 )
 from wavebreak_server.pipeline.start_checks import check_database
 from wavebreak_server.settings import Settings
-from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage import database, event_log, state_changes
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AppliedPosition
 
@@ -98,6 +101,8 @@ class Host:
         states: The enforcement states that are known while the engine does not answer.
         runtime: Time and threads.
         listener: Whom the stages tell what they have done.
+        switch_terms: Returns what a job needs to decide as an engine of some versions (None: a
+            start switches nothing).
     """
 
     settings: Settings
@@ -107,6 +112,7 @@ class Host:
     states: EnforcementCache
     runtime: Runtime
     listener: Listener
+    switch_terms: Callable[[Engine, str], SwitchTerms] | None = None
 
 
 class Stages(NamedTuple):
@@ -161,16 +167,23 @@ class Pipeline:
         self.view.start()
         self.decoder_pool.start()
 
-    def stop(self, *, snapshot: bool = True) -> None:
-        """Finish what was accepted, stage by stage, and write a snapshot."""
+    def stop(self, *, switching: bool = False) -> None:
+        """Finish what was accepted, stage by stage, and write a snapshot.
+
+        Args:
+            switching: Another pipeline goes on with what is decided to the log's end; it needs no
+                snapshot.
+        """
         self.decoder_pool.stop()
         # The writer hands its last batch to the engine, then stores the engine's last decisions.
         self.log_writer.flush()
+        if switching:
+            self.view.catch_up(self.log_writer.end)
         self.view.stop()
         self.log_writer.stop()
         if self.log_writer.applied != self.view.position:
             self.snapshots.abandon()
-        elif snapshot:
+        elif not switching:
             self.view.keep(self.snapshots)
         self.snapshots.wait()
 
@@ -209,14 +222,58 @@ def _stages_of_job(host: Host) -> Stages:
     """Connect the stages of a service that answers from what a job publishes."""
     settings, engine = host.settings, host.make_engine()
     versions = engine_versions(engine, host.lateness_s)
-    applied, _ = AppliedPosition.objects.get_or_create(id=1)
-    host.ledger_store.versions(engine, versions, 0, 0)
+    job_switches.reconcile(event_log.log_end(), versions)
     terms = JobTerms(
         settings.flink_job,
         versions,
         settings.limits.max_age_s,
         terms_of(engine),
     )
+    if host.switch_terms is not None:
+        _switch_at_start(host, terms, engine, host.switch_terms)
+    host.ledger_store.versions(engine, versions, 0, 0)
+    return _stages_over(host, terms)
+
+
+def _switch_at_start(
+    host: Host, terms: JobTerms, engine: Engine, target: Callable[[Engine, str], SwitchTerms]
+) -> None:
+    """Let the job go over where a service starts with another policy, model or mode than it had.
+
+    Another profile or lateness is not switched: the job has its own, and is not followed then.
+    """
+    applied, _ = AppliedPosition.objects.get_or_create(id=1)
+    last = job_switches.newest()
+    former = last.terms.versions if last else applied.made_by
+    enforced = job_switches.former_mode(former, terms.versions, engine, host.lateness_s)
+    if enforced is None:
+        return
+    end = event_log.log_end()
+    if applied.position < end:
+        stages = _stages_over(host, terms._replace(versions=former))
+        stages.log_writer.start()
+        stages.view.start()
+        stages.view.catch_up(end)
+        stages.view.stop()
+        stages.log_writer.stop()
+        if stages.log_writer.applied < end:
+            raise ServiceError(
+                f"the job {terms.job} has not decided to the log's end: nothing can be switched",
+                fix="see whether it runs; start with the former policy, model and mode till then",
+            )
+    with transaction.atomic():
+        job_switches.record(end, target(engine, terms.versions))
+        job_switches.settle()
+        AppliedPosition.objects.filter(id=1).update(made_by=terms.versions)
+        if engine.enforce and not enforced:
+            state_changes.lift_all()
+    host.listener.report(f"the job {terms.job} goes over at position {end:,}: {terms.versions}")
+
+
+def _stages_over(host: Host, terms: JobTerms) -> Stages:
+    """Connect the stages of a service that follows a job by some terms."""
+    settings = host.settings
+    applied, _ = AppliedPosition.objects.get_or_create(id=1)
     # The ceiling is the job's, which has the state.
     recent = RecentNames()
     new_names = NewNames(None, settings.new_names_per_hour, host.runtime.clock, recent.new)
@@ -228,7 +285,7 @@ def _stages_of_job(host: Host) -> Stages:
 
     log_writer = _log_writer(
         host,
-        LogEnd(event_log.log_end(), applied.position, applied.decisions, versions),
+        LogEnd(event_log.log_end(), applied.position, applied.decisions, terms.versions),
         on_logged,
         new_names,
         in_time,

@@ -43,12 +43,14 @@ from django.db import Error, connection
 from wavebreak.engine import Engine
 from wavebreak.engine.owner_answers import trials
 from wavebreak.engine.queries import Held, Query
+from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import Terms
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline import job_switches
 from wavebreak_server.pipeline.admission import FORBIDDEN, Admission, event_fault
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
@@ -65,7 +67,7 @@ from wavebreak_server.pipeline.decide import (
 from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
-from wavebreak_server.pipeline.engine_view import AsOf, NoAnswerError, NoEngineError, StaleError
+from wavebreak_server.pipeline.engine_view import AsOf, NoAnswerError, StaleError
 from wavebreak_server.pipeline.idempotency import (
     AnsweredAttempts,
     attempt_key,
@@ -107,6 +109,9 @@ class Switch(Protocol):
 
     def __call__(self, service: Service, *options: Any, **named: Any) -> Awaitable[float]:
         """Switch; return how long requests were refused (s)."""
+
+    def terms(self, engine: Engine, versions: str, /) -> SwitchTerms:
+        """Return what a job needs to decide by what a start decides by."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +291,7 @@ class Service:
                     self.states,
                     Runtime(self.clock, lost=lambda: self.lost()),
                     Listener(self._on_stored, self.report, self._progress),
+                    self.switch.terms if self.switch else None,
                 ),
                 decoders,
                 pause_decoding=self._should_pause_decoding,
@@ -340,16 +346,17 @@ class Service:
             How many seconds bodies were refused.
 
         Raises:
-            BusyError: The service is not running, is being switched, or has no engine.
+            BusyError: The service is not running, is being switched, or follows a job that is too
+                far behind.
             ServiceError: The other engines could not start; the former ones go on.
         """
-        if self.settings.flink_job:
-            raise NoEngineError(self.settings.flink_job)
         if self._lifecycle.locked() or not self.progress().ready:
             raise BusyError(
                 self._switching or "the service is not ready",
                 retry_after_s=self.settings.limits.retry_after_s,
             )
+        # Who waits for a job that is away would refuse bodies for nothing.
+        self.as_of()
         # The switch goes on if the request that asked for it is cancelled.
         return await asyncio.shield(asyncio.ensure_future(self._replace_engine(prepare, why)))
 
@@ -374,7 +381,7 @@ class Service:
         assert former is not None  # noqa: S101 - replace_engine has seen it
         undo: Callable[[], None] = _nothing
         try:
-            former.stop(snapshot=False)
+            former.stop(switching=True)
             try:
                 undo = wanted.carry(former)
                 started = self._started(wanted.make_engine, decoders)
@@ -385,6 +392,10 @@ class Service:
                 undo()
                 self._pipeline = self._started(self._make_engine, self._new_decoders())
                 raise
+            if self.settings.flink_job:
+                with suppress(Error):
+                    # Before anybody asks the job; without events it would not go over yet.
+                    job_switches.settle()
             self._make_engine = wanted.make_engine
             self._pipeline, self.responder = started, wanted.responder
             with suppress(Error, WavebreakError):

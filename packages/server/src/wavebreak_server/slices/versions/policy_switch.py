@@ -4,7 +4,8 @@
 2. The service refuses new bodies (503 with Retry-After), and finishes what it has accepted:
    decisions are stored and sealed. What decided before answers `decide` until step 4 is done; an
    attempt that it refuses is not recorded.
-3. The engine's state goes over to the other policy or model, as a snapshot at the log's end.
+3. The engine's state goes over to the other policy or model, as a snapshot at the log's end. Where
+   a job on Flink decides over the log, a record beside the log says so to the job, which does it.
 4. `HOME/policies/live` names what decides, and the pipeline starts from that snapshot. Where the
    mode is another one too, it is switched there, as after a restart in the other mode.
 
@@ -22,15 +23,20 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from django.db import transaction
+
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.policy_change import carried_state
+from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
 from wavebreak.schema.coverage import save
+from wavebreak_server.pipeline import job_switches
 from wavebreak_server.pipeline.decide import DecideResponder
 from wavebreak_server.pipeline.engine_thread import EngineThread
+from wavebreak_server.pipeline.job_view import JobView
 from wavebreak_server.pipeline.live_policy import (
     LivePolicy,
     files_digest,
@@ -229,23 +235,28 @@ class PolicySwitch:
         wanted = replace(wanted, digest=digest)
         make = partial(self.engine, policy, loaded, wanted.enforce)
         coverage = wanted.coverage
-        if coverage is not None:
-            make = partial(make, profile=coverage.profile())
+        profile = coverage.profile() if coverage is not None else None
+        if profile is not None:
+            make = partial(make, profile=profile)
         fresh = make()
         responder.challenges = fresh.challenges_anyone
+        terms = self._terms(wanted, fresh, engine_versions(fresh, service.lateness_s))
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
             """Move the state of a stopped pipeline; return what undoes it."""
-            thread, before = stopped.engine_thread, live_policy(self.home)
-            position, decisions = thread.position, thread.decisions
-            if thread.broken or stopped.log_writer.applied != position:
+            view, before = stopped.view, live_policy(self.home)
+            position, decisions = view.position, view.decisions
+            if view.broken or not position == stopped.log_writer.applied == stopped.log_writer.end:
                 raise ServiceError(
                     "the log is not decided to its end", fix="try again when the service is ready"
                 )
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             changes = state_changes.newest()
-            path = new_snapshot_path(self.home, position, decisions)
-            snapshot.write(_carried(thread, fresh), path, bound_key("snapshot"))
+            moved = (
+                _to_job(view, fresh, terms)
+                if isinstance(view, JobView)
+                else _to_engine(stopped.engine_thread, fresh, self.home, service.lateness_s)
+            )
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
@@ -258,24 +269,18 @@ class PolicySwitch:
             )  # fmt: skip
 
             def undo() -> None:
-                former = thread.engine.policy.version
                 set_live_policy(
-                    self.home, before or LivePolicy("", former, "", 0, 0, service.clock())
+                    self.home, before or LivePolicy("", moved.former, "", 0, 0, service.clock())
                 )
                 # The mode may have been switched already.
                 AppliedPosition.objects.filter(id=1).update(made_by=made_by)
                 state_changes.undo(changes)
-                path.unlink()
-                own = new_snapshot_path(self.home, position, decisions)
-                thread.ask_between_turns(lambda old: snapshot.save(old, own, bound_key("snapshot")))
+                moved.undo()
 
-            # What goes on from the snapshot is of these versions, and of the mode up to now.
-            versions = engine_versions(fresh, service.lateness_s, enforce=thread.engine.enforce)
-            anew = thread.engine.challenges_anyone != fresh.challenges_anyone
             with ExitStack() as failing:
                 # Where the database fails, too, at least no file names what does not decide.
                 failing.callback(undo)
-                self._go_live(live, versions, challenges_anew=anew)
+                self._go_live(live, moved)
                 failing.pop_all()
 
             return undo
@@ -286,12 +291,25 @@ class PolicySwitch:
 
         return Replacement(make, responder, carry, done)
 
-    def _go_live(self, live: LivePolicy, versions: str, *, challenges_anew: bool) -> None:
+    def terms(self, engine: Engine, versions: str) -> SwitchTerms:
+        """Return what a job needs to decide by what a start decides by."""
+        return self._terms(self.deciding, engine, versions)
+
+    def _terms(self, wanted: Deciding, engine: Engine, versions: str) -> SwitchTerms:
+        profile = wanted.coverage.profile() if wanted.coverage is not None else None
+        directory = self.directory(wanted.policy, wanted.digest)
+        return job_switches.switch_terms(engine, versions, directory, profile)
+
+    def _go_live(self, live: LivePolicy, moved: _HandedOver) -> None:
         """Write down what decides from here on."""
-        set_live_policy(self.home, live)
-        AppliedPosition.objects.filter(id=1).update(made_by=versions)
-        if challenges_anew:
-            state_changes.show_challenges_anew()
+        with transaction.atomic():
+            moved.record()
+            AppliedPosition.objects.filter(id=1).update(made_by=moved.versions)
+            if moved.lifts:
+                state_changes.lift_all()
+            if moved.challenges_anew:
+                state_changes.show_challenges_anew()
+            set_live_policy(self.home, live)
 
     def _digests(self, before: LivePolicy | None) -> dict[str, str]:
         """Return the digests of the versions that decided before, by version."""
@@ -318,6 +336,58 @@ def _check_approved(name: str, approved: str, *found: str) -> None:
             f"the files of {name} are not those that were approved",
             fix="restore them, or have them approved anew",
         )
+
+
+@dataclass(frozen=True)
+class _HandedOver:
+    """What became of what decided before, where another policy, model or mode goes on from it.
+
+    Attributes:
+        former: The policy that decided before.
+        versions: What goes on. An engine goes on in the mode up to now, and switches itself.
+        undo: Takes it back.
+        record: Writes it down, in the transaction in which it begins to decide.
+        challenges_anew: Whether challenges that are in force become limits, or again challenges.
+        lifts: Whether the outcomes in force end here, which were found in shadow.
+    """
+
+    former: str
+    versions: str
+    undo: Callable[[], object]
+    record: Callable[[], object] = lambda: None
+    challenges_anew: bool = False
+    lifts: bool = False
+
+
+def _to_engine(thread: EngineThread, fresh: Engine, home: Path, lateness_s: int) -> _HandedOver:
+    """Write the state from which the other engine goes on, as a snapshot at the log's end."""
+    position, decisions, key = thread.position, thread.decisions, bound_key("snapshot")
+    path = new_snapshot_path(home, position, decisions)
+    snapshot.write(_carried(thread, fresh), path, key)
+
+    def undo() -> None:
+        path.unlink()
+        own = new_snapshot_path(home, position, decisions)
+        thread.ask_between_turns(lambda old: snapshot.save(old, own, key))
+
+    return _HandedOver(
+        thread.engine.policy.version,
+        engine_versions(fresh, lateness_s, enforce=thread.engine.enforce),
+        undo,
+        challenges_anew=thread.engine.challenges_anyone != fresh.challenges_anyone,
+    )
+
+
+def _to_job(view: JobView, fresh: Engine, terms: SwitchTerms) -> _HandedOver:
+    """Let the job that decides over the log go on, at the log's end."""
+    return _HandedOver(
+        view.terms.versions.split()[0],
+        terms.versions,
+        job_switches.take_back,
+        partial(job_switches.record, view.position, terms),
+        challenges_anew=view.deciding.challenges != fresh.challenges_anyone,
+        lifts=fresh.enforce and not view.deciding.enforce,
+    )
 
 
 def _carried(thread: EngineThread, fresh: Engine) -> snapshot.EngineState:

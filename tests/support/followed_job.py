@@ -1,4 +1,4 @@
-"""A job over a service's log, in threads, for a service without an engine."""
+"""A service that follows a job, and the job's fan-out and groups as threads of a test."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from django.db import connection
 
 from support.external_servers import postgresql
 from support.flink_jobs import over_rows
-from support.service_harness import SECRET
+from support.service_harness import SECRET, running
+from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak_flink.settings import JobSettings
 
 
-def job_in(home: Path) -> JobSettings:
-    """Return settings of a job of two groups; its database is not known yet."""
+def job_in(home: Path, groups: int = 2) -> JobSettings:
+    """Settings of a job of a service of a test, in a new directory; not bound to a database."""
     home.mkdir()
     (home / "key").write_text(SECRET.hex(), "utf-8")
     (home / "key").chmod(0o600)
     coverage.save(coverage.declared(coverage.known_names()), home / "profile.json")
     return JobSettings(
         home.name, str(home), str(home / "profile.json"), model="none", key=str(home / "key"),
-        topic="kafka://nowhere:9092/log", publish=True, groups=2, mark_every=1, patience_s=20,
+        topic="kafka://nowhere:9092/log", publish=True, groups=groups, mark_every=1, patience_s=60,
     )  # fmt: skip
 
 
 def over(job: JobSettings) -> JobSettings:
-    """Return a job's settings over the bound database."""
+    """Let a job read the database that is bound."""
     url = f"{postgresql().url}/{connection.settings_dict['NAME']}"
     return msgspec.structs.replace(job, database=url)
 
@@ -49,3 +51,9 @@ def at_work(job: JobSettings) -> Iterator[None]:
     finally:
         stopping.set()
         worker.join()
+
+
+def service(home: Path, job: JobSettings, **more: Any) -> Any:
+    """The service: with an engine, or with the job's name where `flink_job` is given."""
+    profile = coverage.load(Path(job.profile))
+    return running(home, policy=load_policy(), profile=profile, **more)
