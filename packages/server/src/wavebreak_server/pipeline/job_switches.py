@@ -7,6 +7,7 @@ the log stands still there, and settled once the service runs by it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from django.db import connection, transaction
 
@@ -26,6 +27,9 @@ from wavebreak.model.storage import files_of
 from wavebreak.schema.coverage import Profile, as_text
 from wavebreak_server.pipeline.live_policy import policy_files
 from wavebreak_server.storage.row_macs import bound_key
+
+if TYPE_CHECKING:
+    from wavebreak.model import Model
 
 _NEWEST = (
     f"SELECT number, position, settled, content, mac FROM {TABLE} "  # noqa: S608
@@ -48,7 +52,7 @@ def switch_terms(
         profile: What the declared sources carry (None: none is declared).
 
     """
-    model = files_of(engine.model) if engine.model else {}
+    model = files_of(cast("Model", engine.model)) if engine.model else {}
     policy = policy_files(directory) if directory else {}
     return SwitchTerms(
         versions, engine.enforce, directory.name if directory else "", "own" if model else "none",
