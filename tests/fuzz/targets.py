@@ -6,13 +6,16 @@ finding; its input goes into `corpus/`, where the tests try it again.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import io
 import json
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from email.message import Message
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +25,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 from django.db import connection, transaction
+from PIL import Image
+from pypdf import PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from support.service_harness import SECRET, abuser
 from support.shared_policy import make_engine
@@ -32,6 +38,14 @@ from wavebreak.io import log_rows
 from wavebreak.ledger.verifier import VerifierError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles.archive_reader import Bounds, unpack
+from wavebreak_cases.bundles.case_draft import read_batch
+from wavebreak_cases.claims.capture import page_requisites, stylesheet_requisites
+from wavebreak_cases.claims.config import UploadLimits
+from wavebreak_cases.claims.page_text import parse_html, parse_pdf
+from wavebreak_cases.claims.pdf_pages import render_pages
+from wavebreak_cases.claims.pictures import open_picture
+from wavebreak_cases.claims.reader import read
+from wavebreak_cases.claims.warc import Exchange, encode_warc, read_warc
 from wavebreak_server.pipeline import cloudevents, decide
 from wavebreak_server.pipeline.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak_server.settings import Limits
@@ -316,6 +330,100 @@ def _identifier_seeds() -> Iterator[bytes]:
     yield b"+97235551234\x002001:db8::1\x00x"
 
 
+UPLOAD = UploadLimits(bytes=1 << 20, unpacked=1 << 20, members=50, pages=3)
+_PAGE = (
+    b"<html><head><title>Bulk SMS</title><meta property='article:published_time' "
+    b"content='2026-01-02'><script type='application/ld+json'>{\"name\": \"A shop\"}</script>"
+    b"</head><body><p>We send 80,000 messages a day for $5.</p>"
+    b"<a href='mailto:a@example.org'>Write</a>"
+    b"<img src='x.png' srcset='y.png 2x'><link rel='stylesheet' href='z.css'></body></html>"
+)
+
+
+def _run_pdf(data: bytes) -> bool:
+    """Read the text of a PDF, and draw its pages."""
+    parse_pdf(data)
+    return len(list(render_pages(data, UPLOAD.pages))) > 0
+
+
+def _pdf_seeds() -> Iterator[bytes]:
+    for encoded in (b"BT /F1 12 Tf 20 50 Td (We send 80,000 a day) Tj ET", b"q 10 0 0 10 0 0 cm Q"):
+        file = io.BytesIO()
+        writer = PdfWriter()
+        page = writer.add_blank_page(100, 100)
+        font = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica"}
+        named = {NameObject(name): NameObject(value) for name, value in font.items()}
+        fonts = DictionaryObject({NameObject("/F1"): DictionaryObject(named)})
+        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+        stream = StreamObject()
+        stream.set_data(encoded)
+        page[NameObject("/Contents")] = stream
+        writer.add_metadata({"/Title": "An offer", "/CreationDate": "D:20260102030405Z"})
+        writer.write(file)
+        yield file.getvalue()
+
+
+def _run_picture(data: bytes) -> bool:
+    """Open a picture as pixels."""
+    with warnings.catch_warnings():
+        # Of Pillow's, on metadata that are damaged.
+        warnings.simplefilter("ignore")
+        return open_picture(data).width > 0
+
+
+def _picture_seeds() -> Iterator[bytes]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for form in ("PNG", "JPEG", "GIF", "WEBP"):
+        file = io.BytesIO()
+        more = {} if form == "GIF" else {"exif": exif}
+        Image.new("RGB", (9, 5), "red").save(file, form, **more)
+        yield file.getvalue()
+
+
+def _run_warc(data: bytes) -> bool:
+    """Read the pages of an archive."""
+    return bool([page.url for page in read_warc(data, UPLOAD)])
+
+
+def _warc_seeds() -> Iterator[bytes]:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+    exchange = Exchange(
+        "https://shop.example/", "2026-01-02T03:04:05Z", "203.0.113.7", b"GET / HTTP/1.1\r\n\r\n",
+        head + _PAGE, 200, Message(), _PAGE,
+    )  # fmt: skip
+    packed = encode_warc([exchange], {"software": "a test"}, "2026-01-02T03:04:05Z")
+    yield packed
+    yield gzip.decompress(packed)
+
+
+def _run_claims(data: bytes) -> bool:
+    """Read what a page claims, and what it refers to."""
+    reading = read(parse_html(data), "2026-01-02T03:04:05Z", ["A shop"])
+    page_requisites(data, "https://shop.example/a/b")
+    stylesheet_requisites(data, "https://shop.example/a/b")
+    return bool(reading.capacities)
+
+
+def _claims_seeds() -> Iterator[bytes]:
+    yield _PAGE
+    yield "<p>שולחים 50 אלף הודעות ביום, 03-1234567</p>".encode()
+    yield b"@import 'a.css'; a { background: url(\"b.png\") }"
+
+
+def _run_batch(data: bytes) -> bool:
+    """Read a batch of cases, with their parties and ties; its first byte chooses a form."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / ("batch.csv" if data[:1] == b"c" else "batch.toml")
+        path.write_bytes(data[1:])
+        return bool([line.draft for line in read_batch(path)])
+
+
+def _batch_seeds() -> Iterator[bytes]:
+    yield b"ccase,party,url\nC-1,A shop,https://shop.example/\nC-2,,\n"
+    yield b"t[[case]]\ncase = 'C-1'\nparty = 'A shop'\nurl = ['https://shop.example/']\n"
+
+
 TARGETS: dict[str, Target] = {
     **{f"body-{form}": Target(_body(form), _body_seeds(form)) for form in FORMS},
     "snapshot": Target(_run_snapshot, _snapshot_seeds),
@@ -324,6 +432,11 @@ TARGETS: dict[str, Target] = {
     "bundle": Target(_run_bundle, _bundle_seeds),
     "policy": Target(_run_policy, _policy_seeds),
     "identifiers": Target(_run_identifiers, _identifier_seeds),
+    "pdf": Target(_run_pdf, _pdf_seeds),
+    "picture": Target(_run_picture, _picture_seeds),
+    "warc": Target(_run_warc, _warc_seeds),
+    "claims": Target(_run_claims, _claims_seeds),
+    "batch": Target(_run_batch, _batch_seeds),
 }
 
 

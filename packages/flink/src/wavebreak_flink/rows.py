@@ -31,7 +31,9 @@ class RefusedEvent(msgspec.Struct, frozen=True):
 
 def refused_row(file: str, refusal: Refusal) -> str:
     """Encode an event of a file that was refused."""
-    return msgspec.json.encode(RefusedEvent(*msgspec.structs.astuple(refusal), file)).decode()
+    return msgspec.json.encode(
+        RefusedEvent(refusal.line, refusal.cause, refusal.field, refusal.message, file)
+    ).decode()
 
 
 def operator_row(place: int, operator: Operator) -> str:

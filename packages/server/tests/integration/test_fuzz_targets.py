@@ -29,6 +29,11 @@ MUTATIONS = {
     "bundle": 200,
     "policy": 100,
     "identifiers": 1_000,
+    "pdf": 300,
+    "picture": 1_000,
+    "warc": 1_000,
+    "claims": 5,
+    "batch": 200,
 }
 MOST_FILES = 40
 

@@ -577,7 +577,10 @@ def _toml_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     known = {*CaseDraft.__struct_fields__, "case"}
     lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    columns = [name.strip() for name in lines.fieldnames or ()]
+    try:
+        columns = [name.strip() for name in lines.fieldnames or ()]
+    except csv.Error as error:
+        raise FileError(f"{path} is no CSV: {error}", fix="correct its first line") from None
     if wrong := [name for name in columns if name not in known]:
         raise FileError(
             f"{path} has a column that is not known: {wrong[0][:40]}",

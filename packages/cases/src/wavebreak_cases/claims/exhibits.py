@@ -349,6 +349,13 @@ def archive_pages(raw: bytes, sort: FileType, bounds: UploadLimits) -> Iterator[
         raise ClaimError("a zip file that is no WACZ: it has no WARC in archive/", fix=_FIX)
 
 
+DAMAGED_PDF = (
+    PyPdfError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    OSError,
+)  # fmt: skip
+"""What pypdf raises where a PDF is damaged."""
+
+
 def open_pdf(raw: bytes, bounds: UploadLimits | None = None) -> PdfReader:
     """Open a PDF; raises ClaimError if it is damaged, locked, or of too many pages."""
     bounds = bounds or load_limits().upload
@@ -357,7 +364,7 @@ def open_pdf(raw: bytes, bounds: UploadLimits | None = None) -> PdfReader:
         if reader.is_encrypted:
             raise ClaimError("the PDF is locked by a password", fix="give it without one")
         count = len(reader.pages)
-    except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, OSError):
+    except DAMAGED_PDF:
         raise ClaimError("the PDF is damaged", fix="give a sound one") from None
     if count > bounds.pages:
         raise ClaimError(f"the PDF has more than {bounds.pages} pages", fix="give fewer")

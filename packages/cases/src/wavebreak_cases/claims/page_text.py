@@ -17,10 +17,9 @@ import msgspec
 from bs4 import BeautifulSoup, Tag
 from bs4.element import CData, NavigableString
 from pypdf import PdfReader
-from pypdf.errors import PyPdfError
 
 from wavebreak_cases.claims.config import load_limits
-from wavebreak_cases.claims.exhibits import Published, open_pdf
+from wavebreak_cases.claims.exhibits import DAMAGED_PDF, Published, open_pdf
 from wavebreak_cases.claims.lexicon import LANGUAGES
 
 _INVISIBLE_TAGS = {
@@ -111,7 +110,7 @@ def page_texts(reader: PdfReader) -> list[str]:
     for page in reader.pages:
         try:
             pages.append(page.extract_text())
-        except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        except DAMAGED_PDF:
             pages.append("")
     return pages
 
@@ -125,18 +124,29 @@ def parse_pdf(raw: bytes, recognized: Mapping[int, str] | None = None) -> Docume
 
     """
     reader = open_pdf(raw)
-    pages, metadata = page_texts(reader), reader.metadata
+    pages, (title, created) = page_texts(reader), _metadata(reader)
     unread = [n for n, text in enumerate(pages, 1) if not text.strip()]
     for n, text in (recognized or {}).items():
         pages[n - 1] = text
     joined = _HYPHENATED.sub("", "\n".join(pages))
     text = "\n".join(_lines(joined))[: load_limits().reading.characters]
-    document = Document(text, (metadata.title or "")[:300] if metadata else "")
+    document = Document(text, title[:300])
     document.unread = tuple(n for n in unread if not (recognized or {}).get(n, "").strip())
     document.recognized = bool(recognized)
-    if metadata and metadata.creation_date_raw:
-        document.dates.append(("pdf creation", metadata.creation_date_raw[:64]))
+    if created:
+        document.dates.append(("pdf creation", created[:64]))
     return document
+
+
+def _metadata(reader: PdfReader) -> tuple[str, str]:
+    """Return what a PDF says of its title and of when it was made; "" where it cannot be read."""
+    try:
+        metadata = reader.metadata
+        if metadata is None:
+            return "", ""
+        return metadata.title or "", metadata.creation_date_raw or ""
+    except DAMAGED_PDF:
+        return "", ""
 
 
 def parse_text(text: str) -> Document:

@@ -277,6 +277,10 @@ def encode_warc(exchanges: Sequence[Exchange], about: dict[str, str], at: str) -
     return b"".join(gzip.compress(record, mtime=0) for record in records)
 
 
+_DAMAGED = (ArchiveLoadFailed, ValueError, EOFError, OSError, AttributeError, TypeError)
+"""What warcio raises; the last two for a record without a target, and a digest without a name."""
+
+
 def read_warc(raw: bytes, bounds: UploadLimits) -> Iterator[ArchivedPage]:
     """Read the responses and resources of a WARC, checking every digest that it holds.
 
@@ -294,7 +298,7 @@ def read_warc(raw: bytes, bounds: UploadLimits) -> Iterator[ArchivedPage]:
             if record.rec_type in ("response", "resource"):
                 shown += 1
                 yield _page(record, body)
-    except (ArchiveLoadFailed, ValueError, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise ClaimError(f"the WARC is damaged: {error}") from None
     if not shown:
         raise ClaimError("the WARC holds no response", fix="give a WARC file, plain or gzipped")
