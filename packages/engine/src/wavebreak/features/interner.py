@@ -47,7 +47,7 @@ _HEAD = 5
 _SPACE = _HEAD + _LONGEST
 _ARENA_MAX = 1 << 32
 """Maximum bytes of an arena: an entry holds a record's place in 32 bits."""
-BLOCK = 32
+BLOCK = 64
 
 
 @compiled(inline="always")
@@ -136,7 +136,9 @@ def _fetch(
             while table[at] != 0 and table[at] >> 32 != tag:
                 at = at + 1 if at + 1 < sub.capacity else 0
             places[i - begin] = at
-            prefetch(sub.arena + (table[at] & 0xFFFFFFFF))
+            record = sub.arena + (table[at] & 0xFFFFFFFF)
+            prefetch(record)
+            prefetch(record + _HEAD + sizes[i])
 
 
 @compiled()
