@@ -36,6 +36,7 @@ _cfunc: Any = numba.cfunc
 _intrinsic: Any = intrinsic
 _int64: Any = np.int64
 _locator: Any = UserProvidedCacheLocator
+_typeof: Any = numba.typeof
 _unliteral: Any = types.unliteral
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -161,6 +162,11 @@ def _forget_literals(dispatcher: Any) -> None:
         return template_of(tuple(map(_unliteral, args)), named)
 
     dispatcher.get_call_template = without_literals
+
+
+def compile_for(function: Any, *examples: Any) -> None:
+    """Compile a function for arguments of the types of some examples; it is not called."""
+    function.compile(tuple(map(_typeof, examples)))
 
 
 def compilable(function: Callable[..., Result]) -> Callable[..., Result]:
