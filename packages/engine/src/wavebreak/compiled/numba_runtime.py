@@ -152,8 +152,8 @@ def compiled(
 def _forget_literals(dispatcher: Any) -> None:
     """Compile a function once for all the constants that compiled code gives it.
 
-    By itself Numba compiles it once more for each, though the code does not differ by them: where it
-    is small enough, LLVM copies it into its caller and sees the constant there.
+    By itself Numba compiles it once more for each, though the code does not differ by them: where
+    it is small enough, LLVM copies it into its caller and sees the constant there.
     """
     template_of = dispatcher.get_call_template
 

@@ -191,6 +191,17 @@ def _pack(subs: Any, where: Any, begins: Any, places: Any, texts: Any) -> None:
 
 
 @compiled()
+def _gather(subs: Any, places: Any, offsets: Any, texts: Any) -> None:
+    """Copy names one after the other, by their packed addresses."""
+    for i in range(places.size):
+        size, at = (places[i] >> 48) & 255, places[i] & 0xFFFFFFFFFFFF
+        name = carray(address_as_void_pointer(subs[places[i] >> 56].arena + at), (size,), np.uint8)
+        to = offsets[i]
+        for k in range(size):
+            texts[to + k] = name[k]
+
+
+@compiled()
 def _move(old: Any, new: Any) -> None:
     for i in range(old.size):
         entry = old[i]
@@ -281,7 +292,7 @@ class Interner:
         return int(self.counts[0])
 
     def _point(self, some: Any = None) -> None:
-        for s in range(SUBTABLES) if some is None else some.tolist():
+        for s in range(SUBTABLES) if some is None else some:
             self.subs[s]["table"] = self.tables[s].ctypes.data
             self.subs[s]["capacity"] = self.tables[s].size
             self.subs[s]["arena"] = self.arenas[s].ctypes.data
@@ -310,8 +321,10 @@ class Interner:
                 raise MemoryError("names need more than 256 GiB")
             arena = self._arenas_memory.room(min(size, _ARENA_MAX))
             arena[: subs["arena_n"][s]] = self.arenas[s][: subs["arena_n"][s]]
-            self.arenas[s] = arena
-        self._point(np.flatnonzero(full | long))
+            with self._moving:
+                self.arenas[s] = arena
+                self._point([s])
+        self._point(np.flatnonzero(full))
 
     def slots(self, column: pa.Array) -> Any:
         """Return the slot of each name (uint32), assigned if new; 0xFFFFFFFF for a null."""
@@ -343,12 +356,16 @@ class Interner:
     def texts(self, slots: Any) -> pa.Array:
         """Return the names of slots; another thread may assign more meanwhile."""
         with self._moving:
-            places = self.where[np.asarray(slots, np.int64)].tolist()
-        found = []
-        for place in places:
-            at, length = place & 0xFFFFFFFFFFFF, (place >> 48) & 255
-            found.append(self.arenas[place >> 56][at : at + length].tobytes().decode())
-        return pa.array(found, pa.string())
+            places = self.where[np.asarray(slots, np.int64)]
+            offsets = np.zeros(places.size + 1, np.int64)
+            np.cumsum((places >> 48) & 255, out=offsets[1:])
+            texts = np.empty(offsets[-1], np.uint8)
+            _gather(self.subs, places, offsets, texts)
+        kind = pa.string() if offsets[-1] < 1 << 31 else pa.large_string()
+        ends = offsets.astype(np.int32) if kind == pa.string() else offsets
+        return pa.Array.from_buffers(
+            kind, places.size, [None, pa.py_buffer(ends), pa.py_buffer(texts)]
+        )
 
     def nbytes(self) -> int:
         """Return the bytes in use (without reserve)."""
