@@ -79,6 +79,10 @@ class _Server:
         """Bytes of memory of the process and of those that it began, shared pages once."""
         return sum(_proportional(pid) for pid in _family(self.process.pid))
 
+    def busy_s(self) -> float:
+        """Seconds of processor of the process and of those that it began and that go on."""
+        return sum(_busy_s(pid) for pid in _family(self.process.pid))
+
     def close(self) -> None:
         """End it as a person would."""
         self.process.send_signal(signal.SIGINT)
@@ -112,6 +116,11 @@ def _proportional(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def _busy_s(pid: int) -> float:
+    spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")
 
 
 class _Load:
@@ -150,7 +159,8 @@ class _Load:
 
 
 @contextlib.contextmanager
-def _loading(server: _Server, *options: str) -> Iterator[_Load]:
+def loading(server: _Server, *options: str) -> Iterator[_Load]:
+    """Run a generator of load, with these options of `benchmarks.load`."""
     load = _Load(server, *options)
     try:
         yield load
@@ -185,7 +195,7 @@ class _Size(NamedTuple):
 
 
 def _rates(size: _Size, form: str, called: str, target: float) -> list[Figure]:
-    with serving("--model", "none") as server, _loading(
+    with serving("--model", "none") as server, loading(
         server, *size.options, "--form", form
     ) as load:  # fmt: skip
         (first,) = load.runs(1)
@@ -211,7 +221,7 @@ def _rates(size: _Size, form: str, called: str, target: float) -> list[Figure]:
 
 
 def _model(size: _Size) -> list[Figure]:
-    with serving() as server, _loading(server, *size.options) as load:
+    with serving() as server, loading(server, *size.options) as load:
         load.runs(1)
         runs = load.runs(RUNS)
     what = "the same in JSON, the shipped model asked"
@@ -222,9 +232,9 @@ def _deciding(size: _Size) -> list[Figure]:
     """Ask `decide` for a minute and more, beside a background and with nothing beside it."""
     with (
         serving("--model", "none") as server,
-        _loading(server, "--events", str(min(size.events, 1_000_000)), "--seconds",
+        loading(server, "--events", str(min(size.events, 1_000_000)), "--seconds",
                  str(4 * 2 * size.seconds + 3), "--pace", "50000") as background,
-        _loading(server, "--form", "decide", "--connections", "8", "--seconds",
+        loading(server, "--form", "decide", "--connections", "8", "--seconds",
                  str(2 * size.seconds), "--events", "20000") as asking,
     ):  # fmt: skip
         alone = asking.runs(1, 200)
@@ -249,7 +259,7 @@ def _hour(quick: bool) -> list[Figure]:
     held: list[int] = []
     options = ("--events", "300000" if quick else "2000000", "--seconds", "600",
                "--at-most", str(each), "--pace", "10000")  # fmt: skip
-    with serving("--model", "none") as server, _loading(server, *options) as load:
+    with serving("--model", "none") as server, loading(server, *options) as load:
         for _ in range(parts):
             load.runs(1)
             held.append(server.resident())
@@ -277,7 +287,7 @@ def _postgresql(size: _Size) -> list[Figure]:
     with (
         _postgres() as url,
         serving("--model", "none", "--database", url) as server,
-        _loading(server, *size.options) as load,
+        loading(server, *size.options) as load,
     ):
         load.runs(1)
         runs = load.runs(RUNS)

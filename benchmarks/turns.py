@@ -15,13 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 
-from benchmarks import machine
+from benchmarks import machine, service
 from benchmarks.engine_stages import Clockwork, engine, feed, warmed
 from benchmarks.figures import Figure, figure, show
 from benchmarks.load_streams import log_batch, write
@@ -93,12 +93,33 @@ class _Run:
         }
 
 
+class _Ingest:
+    """Durable events into the service's SQLite: processor time of its processes, and the clock."""
+
+    def __init__(self, events: int, seconds: int) -> None:
+        self.held = ExitStack()
+        self.server = self.held.enter_context(service.serving("--model", "none"))
+        options = ("--events", str(events), "--seconds", str(seconds))
+        self.load = self.held.enter_context(service.loading(self.server, *options))
+        self()
+
+    def __call__(self) -> Costs:
+        before = self.server.busy_s()
+        (run,) = self.load.runs(1)
+        spent = self.server.busy_s() - before
+        return {
+            "durable ingest of JSON, processor": spent / run["events"] * 1e9,
+            "durable ingest of JSON, by the clock": 1e9 / run["rate"],
+        }
+
+
 PARTS: dict[str, Callable[[bool], Callable[[], Costs]]] = {
     "small": lambda quick: _Engine(20_000 if quick else 100_000, 200_000 if quick else 500_000),
     "engine": lambda quick: _Engine(50_000 if quick else 1_000_000, 200_000 if quick else 500_000),
     "large": lambda quick: _Engine(200_000 if quick else 10_000_000, 200_000 if quick else 500_000),
     "jsonl": lambda quick: _Reading(50_000 if quick else 500_000, 50_000, "jsonl"),
     "parquet": lambda quick: _Reading(50_000 if quick else 500_000, 50_000, "parquet"),
+    "ingest": lambda quick: _Ingest(100_000 if quick else 1_000_000, 3 if quick else 10),
     "run": lambda quick: _Run(100_000 if quick else 2_000_000, 400_000),
 }
 

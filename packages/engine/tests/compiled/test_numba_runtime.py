@@ -22,6 +22,7 @@ from wavebreak.compiled.numba_runtime import (
     call_int64,
     callback,
     carray,
+    compile_for,
     compiled,
     prefetch,
     source_files,
@@ -194,3 +195,27 @@ def test_digest_source_name_without_file_raises() -> None:
     with pytest.raises(FileNotFoundError, match=r"no source 'renamed\.py'"):
         source_files(PACKAGE, [*SOURCES, "renamed.py"])
     assert len(source_files(PACKAGE, SOURCES)) > 30
+
+
+def test_constants_compile_a_function_only_once() -> None:
+    @compiled()
+    def product(one: int, other: int) -> int:
+        return one * other
+
+    @compiled()
+    def of_constants(number: int) -> int:
+        return product(number, 2) + product(number, other=3) + product(4, number)
+
+    assert of_constants(10) == 90
+    dispatcher: Any = product
+    assert dispatcher.signatures == [(numba.int64, numba.int64)]
+
+
+def test_function_is_compiled_for_examples_without_a_call() -> None:
+    @compiled()
+    def second(numbers: Any, at: int) -> float:
+        return float(numbers[at + 1])
+
+    compile_for(second, np.zeros(0), 7)
+    dispatcher: Any = second
+    assert dispatcher.signatures == [(numba.float64[::1], numba.int64)]

@@ -102,7 +102,8 @@ def test_duplicate_filter_burst_of_ids_is_bounded() -> None:
     dropped(fanout, flood)
     ids: Any = fanout.seen.filled.sum()
     assert ids < 3 * fanout.seen.most
-    assert held(fanout) < 16 * 8 * fanout.seen.most
+    # By its random key one table in some twenty runs grows once more than the others.
+    assert held(fanout) < 16 * 10 * fanout.seen.most
 
 
 def test_duplicate_filter_knows_what_two_sets_of_ids_would() -> None:

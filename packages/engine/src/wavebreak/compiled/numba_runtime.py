@@ -36,6 +36,8 @@ _cfunc: Any = numba.cfunc
 _intrinsic: Any = intrinsic
 _int64: Any = np.int64
 _locator: Any = UserProvidedCacheLocator
+_typeof: Any = numba.typeof
+_unliteral: Any = types.unliteral
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -141,9 +143,30 @@ def compiled(
             # A function without a file (typed at a prompt, a doctest) cannot be cached.
             keep = keep and Path(function.__code__.co_filename).exists()
             dispatcher: Callable[..., Result] = _njit(signature, cache=keep, **options)(function)
+        _forget_literals(dispatcher)
         return dispatcher
 
     return decorate
+
+
+def _forget_literals(dispatcher: Any) -> None:
+    """Compile a function once for all the constants that compiled code gives it.
+
+    By itself Numba compiles it once more for each, though the code does not differ by them: where
+    it is small enough, LLVM copies it into its caller and sees the constant there.
+    """
+    template_of = dispatcher.get_call_template
+
+    def without_literals(args: Any, kws: Any) -> Any:
+        named = {name: _unliteral(kind) for name, kind in kws.items()}
+        return template_of(tuple(map(_unliteral, args)), named)
+
+    dispatcher.get_call_template = without_literals
+
+
+def compile_for(function: Any, *examples: Any) -> None:
+    """Compile a function for arguments of the types of some examples; it is not called."""
+    function.compile(tuple(map(_typeof, examples)))
 
 
 def compilable(function: Callable[..., Result]) -> Callable[..., Result]:

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.compiled.numba_runtime import compile_for
 from wavebreak.engine.engine import Engine
-from wavebreak.features import catalog
+from wavebreak.features import catalog, kernel
 from wavebreak.features.facts import Segment
-from wavebreak.features.layout import EVENT, FACT, SHARDS
+from wavebreak.features.layout import EVENT, FACT, ROW, SHARD, SHARDS, WORKER
 from wavebreak.io import jsonl
 from wavebreak.model import smallest_model
 from wavebreak.rules import EnforcementTerms, Policy, compile_prefilter, load_policy
@@ -113,7 +114,13 @@ def _no_rules() -> Policy:
 
 
 def _run_events() -> None:
-    """Compile what processes events, then whatever the other part has not compiled meanwhile."""
+    """Compile what applies events, then whatever the other part has not compiled meanwhile.
+
+    In this order, since processing events needs first what evaluates accounts: both parts would
+    compile it at the same time.
+    """
+    records = [np.zeros(1, kind)[0] for kind in (WORKER, SHARD, ROW, EVENT)]
+    compile_for(kernel.apply_event, *records, 0, 0, 0, False)
     nothing = Segment(
         epoch=0, base=0, last=0, events=np.zeros(0, EVENT), facts=np.zeros(0, FACT),
         offsets=np.zeros(SHARDS + 1, np.int64), results=np.zeros(0, np.uint8),

@@ -77,7 +77,10 @@ def _repeated(
             low |= _ONE
             lows[i - block], highs[i - block] = low, high
             s = _number(low)
-            prefetch(tables[s] + 16 * _cell(high, sizes[s]))
+            at = tables[s] + 16 * _cell(high, sizes[s])
+            prefetch(at)
+            prefetch(at + 64)
+            prefetch(at + 128)
         for i in range(block, end):
             low, high = lows[i - block], highs[i - block]
             s = _number(low)

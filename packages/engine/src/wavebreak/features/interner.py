@@ -47,7 +47,7 @@ _HEAD = 5
 _SPACE = _HEAD + _LONGEST
 _ARENA_MAX = 1 << 32
 """Maximum bytes of an arena: an entry holds a record's place in 32 bits."""
-BLOCK = 32
+BLOCK = 64
 
 
 @compiled(inline="always")
@@ -66,12 +66,11 @@ def _home(h: Any, capacity: int) -> int:
 
 
 @compiled()
-def _sought(subs: Any, name: int, size: int, h: Any) -> tuple[int, int]:
-    """Return a name's slot (-1: none) and the index at which the search ended."""
+def _sought(subs: Any, name: int, size: int, h: Any, at: int) -> tuple[int, int]:
+    """Return a name's slot (-1: none), searched from an index on, and where the search ended."""
     sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
     tag = np.int64(h >> np.uint64(34)) + 1
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
-    at = _home(h, sub.capacity)
     while table[at] != 0:
         if table[at] >> 32 == tag:
             record = sub.arena + (table[at] & 0xFFFFFFFF)
@@ -113,11 +112,13 @@ def _insert(
 
 @compiled()
 def _fetch(
-    subs: Any, names: Any, sizes: Any, begin: int, end: int, low: Any, high: Any, hashes: Any
+    subs: Any, names: Any, sizes: Any, begin: int, end: int, low: Any, high: Any, hashes: Any,
+    places: Any,
 ) -> None:  # fmt: skip
     """Hash a block of names and ask for all the memory that finding them will touch.
 
-    Two waits (the entry, the record) are shared by the block, not paid by each name.
+    Two waits (the entry, the record) are shared by the block, not paid by each name. `places` are
+    where the search begins: at the first entry of a name's tag, or where it would be inserted.
     """
     for i in range(begin, end):
         if sizes[i] >= 0:
@@ -129,10 +130,15 @@ def _fetch(
         if sizes[i] >= 0:
             h = hashes[i - begin]
             sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
+            tag = np.int64(h >> np.uint64(34)) + 1
             table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
-            entry = table[_home(h, sub.capacity)]
-            if entry != 0:
-                prefetch(sub.arena + (entry & 0xFFFFFFFF))
+            at = _home(h, sub.capacity)
+            while table[at] != 0 and table[at] >> 32 != tag:
+                at = at + 1 if at + 1 < sub.capacity else 0
+            places[i - begin] = at
+            record = sub.arena + (table[at] & 0xFFFFFFFF)
+            prefetch(record)
+            prefetch(record + _HEAD + sizes[i])
 
 
 @compiled()
@@ -141,15 +147,15 @@ def _intern(
     begin: int,
 ) -> int:  # fmt: skip
     """Assign slots to names from index `begin`; return where it stopped (the length: all done)."""
-    hashes = np.zeros(BLOCK, np.uint64)
+    hashes, places = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
-        _fetch(subs, names, sizes, block, end, low, high, hashes)
+        _fetch(subs, names, sizes, block, end, low, high, hashes, places)
         for i in range(block, end):
             out[i] = 0xFFFFFFFF
             if sizes[i] >= 0:
                 h = hashes[i - block]
-                slot, at = _sought(subs, names[i], sizes[i], h)
+                slot, at = _sought(subs, names[i], sizes[i], h, places[i - block])
                 if slot < 0:
                     slot = _insert(subs, where, names[i], sizes[i], counts, h, at)
                 if slot < 0:
@@ -165,7 +171,8 @@ def _find(subs: Any, names: Any, sizes: Any, out: Any, low: Any, high: Any) -> N
         out[i] = -1
         if sizes[i] >= 0:
             h = hash_bytes(names[i], sizes[i], low, high)
-            out[i], _ = _sought(subs, names[i], sizes[i], h)
+            home = _home(h, subs[np.int64(h & np.uint64(SUBTABLES - 1))].capacity)
+            out[i], _ = _sought(subs, names[i], sizes[i], h, home)
 
 
 @compiled()
@@ -181,6 +188,17 @@ def _pack(subs: Any, where: Any, begins: Any, places: Any, texts: Any) -> None:
             texts[to + k] = text[k]
         places[slot] = (number << 56) | (size << 48) | ends[number]
         ends[number] += size
+
+
+@compiled()
+def _gather(subs: Any, places: Any, offsets: Any, texts: Any) -> None:
+    """Copy names one after the other, by their packed addresses."""
+    for i in range(places.size):
+        size, at = (places[i] >> 48) & 255, places[i] & 0xFFFFFFFFFFFF
+        name = carray(address_as_void_pointer(subs[places[i] >> 56].arena + at), (size,), np.uint8)
+        to = offsets[i]
+        for k in range(size):
+            texts[to + k] = name[k]
 
 
 @compiled()
@@ -218,6 +236,26 @@ def name_spans(column: pa.Array) -> NameSpans:
     return NameSpans(offsets[:-1] + (text.address if text is not None else 0), sizes, column)
 
 
+class _Memory:
+    """Memory of tables or arenas: those that grow one after the other lie together.
+
+    Of one large block NumPy asks the system for large pages, where a search waits for less.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._block, self._taken = np.zeros(0, kind), 0
+
+    def room(self, size: int) -> Any:
+        """Return the memory of a table or an arena, all zero."""
+        begin, self._taken = self._taken, self._taken + size
+        if self._taken > self._block.size:
+            # The first that grows is the smallest.
+            size_of_all = int(size * SUBTABLES * (1 + GROWTH) / 2)
+            self._block = np.zeros(size_of_all, self._block.dtype)
+            begin, self._taken = 0, size
+        return self._block[begin : self._taken]
+
+
 class Interner:
     """Names with slots, numbered in order of first appearance.
 
@@ -247,14 +285,14 @@ class Interner:
             np.zeros(int(1024 * GROWTH ** (s / SUBTABLES)), np.uint8) for s in range(SUBTABLES)
         ]
         self.subs = np.zeros(SUBTABLES, _TABLE)
-        self._block, self._taken = np.zeros(0, np.int64), 0
+        self._tables_memory, self._arenas_memory = _Memory(np.int64), _Memory(np.uint8)
         self._point()
 
     def __len__(self) -> int:
         return int(self.counts[0])
 
     def _point(self, some: Any = None) -> None:
-        for s in range(SUBTABLES) if some is None else some.tolist():
+        for s in range(SUBTABLES) if some is None else some:
             self.subs[s]["table"] = self.tables[s].ctypes.data
             self.subs[s]["capacity"] = self.tables[s].size
             self.subs[s]["arena"] = self.arenas[s].ctypes.data
@@ -273,7 +311,7 @@ class Interner:
         subs = self.subs
         full = subs["n"] + 1 > subs["capacity"] * FULL
         for s in np.flatnonzero(full):
-            table = self._room(int(subs["capacity"][s] * GROWTH) + 1)
+            table = self._tables_memory.room(int(subs["capacity"][s] * GROWTH) + 1)
             _move(self.tables[s], table)
             self.tables[s] = table
         long = subs["arena_n"] + _SPACE > subs["arena_size"]
@@ -281,22 +319,12 @@ class Interner:
             size = int(subs["arena_size"][s] * GROWTH) + 4 * _SPACE
             if subs["arena_n"][s] + _SPACE > _ARENA_MAX:
                 raise MemoryError("names need more than 256 GiB")
-            arena = np.zeros(min(size, _ARENA_MAX), np.uint8)
+            arena = self._arenas_memory.room(min(size, _ARENA_MAX))
             arena[: subs["arena_n"][s]] = self.arenas[s][: subs["arena_n"][s]]
-            self.arenas[s] = arena
-        self._point(np.flatnonzero(full | long))
-
-    def _room(self, size: int) -> Any:
-        """Return the memory of a table: those that grow one after the other lie together.
-
-        Of one large block NumPy asks the system for large pages, where a search waits for less.
-        """
-        begin, self._taken = self._taken, self._taken + size
-        if self._taken > self._block.size:
-            # The first table that grows is the smallest.
-            self._block = np.zeros(int(size * SUBTABLES * (1 + GROWTH) / 2), np.int64)
-            begin, self._taken = 0, size
-        return self._block[begin : self._taken]
+            with self._moving:
+                self.arenas[s] = arena
+                self._point([s])
+        self._point(np.flatnonzero(full))
 
     def slots(self, column: pa.Array) -> Any:
         """Return the slot of each name (uint32), assigned if new; 0xFFFFFFFF for a null."""
@@ -328,12 +356,16 @@ class Interner:
     def texts(self, slots: Any) -> pa.Array:
         """Return the names of slots; another thread may assign more meanwhile."""
         with self._moving:
-            places = self.where[np.asarray(slots, np.int64)].tolist()
-        found = []
-        for place in places:
-            at, length = place & 0xFFFFFFFFFFFF, (place >> 48) & 255
-            found.append(self.arenas[place >> 56][at : at + length].tobytes().decode())
-        return pa.array(found, pa.string())
+            places = self.where[np.asarray(slots, np.int64)]
+            offsets = np.zeros(places.size + 1, np.int64)
+            np.cumsum((places >> 48) & 255, out=offsets[1:])
+            texts = np.empty(offsets[-1], np.uint8)
+            _gather(self.subs, places, offsets, texts)
+        kind = pa.string() if offsets[-1] < 1 << 31 else pa.large_string()
+        ends = offsets.astype(np.int32) if kind == pa.string() else offsets
+        return pa.Array.from_buffers(
+            kind, places.size, [None, pa.py_buffer(ends), pa.py_buffer(texts)]
+        )
 
     def nbytes(self) -> int:
         """Return the bytes in use (without reserve)."""

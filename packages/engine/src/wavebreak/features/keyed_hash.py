@@ -64,7 +64,7 @@ def _rotated(word: Any, bits: int) -> Any:
     return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))
 
 
-@compiled(inline="always")
+@compiled()
 def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> tuple[Any, Any, Any, Any]:
     """One round of SipHash."""
     v0 += v1

@@ -592,8 +592,11 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
     """
     rows, begin, present, doubt = column[LENGTH], column[OFFSET], sheet.present, sheet.doubt
     buffers, starts, before, last = _span(column)
-    at = sheet.where[field, 2] + to
-    sheet.memory[at : at + last - before] = array_at(buffers[2] + before, last - before, np.uint8)
+    to_text = sheet.memory[sheet.where[field, 2] + to :]
+    text = array_at(buffers[2] + before, last - before, np.uint8)
+    # The assignment of a slice would have Numba compile the texts of its errors, for a second.
+    for k in range(text.size):
+        to_text[k] = text[k]
     offsets = text_offsets(sheet, field)
     many, given, shift, bit = int64(0), int64(0), to - before, int64(1) << field
     low, high = bounds[field]
