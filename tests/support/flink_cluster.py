@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from support.external_servers import answers, free_port
+from support.external_servers import answers, free_ports
 from wavebreak.errors import UsageError
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address, RestApi
@@ -39,6 +40,14 @@ def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
     assert made.api.overview(made.job).state == "RUNNING"
 
 
+def _processes() -> Iterator[tuple[int, int, bytes]]:
+    """Return the processes of this machine: number, session, command."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (path / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+            yield int(path.name), int(fields[3]), (path / "cmdline").read_bytes()
+
+
 class LocalCluster:
     """A JobManager, and TaskManagers of so many slots each.
 
@@ -47,14 +56,16 @@ class LocalCluster:
         home: For configuration and logs.
         managers: TaskManagers.
         slots: Of each.
+        heartbeat_s: After so long without a word, a TaskManager counts as lost.
 
     """
 
     def __init__(
-        self, environment: FlinkEnvironment, home: Path, *, managers: int = 2, slots: int = 2
-    ) -> None:
+        self, environment: FlinkEnvironment, home: Path, *, managers: int = 2, slots: int = 2,
+        heartbeat_s: int = 30,
+    ) -> None:  # fmt: skip
         self._environment, self._home, self._managers = environment, home, managers
-        self._port = free_port()
+        self._port, rpc = free_ports(2)
         self._processes = dict[str, subprocess.Popen[bytes]]()
         self._launches = 0
         conf = home / "conf"
@@ -68,9 +79,11 @@ class LocalCluster:
             "env.java.opts.all": java,
             "env.log.dir": str(home / "log"),
             "jobmanager.rpc.address": "127.0.0.1",
-            "jobmanager.rpc.port": free_port(),
+            "jobmanager.rpc.port": rpc,
             "jobmanager.memory.process.size": "1100m",
             "execution.checkpointing.num-retained": 3,
+            # How far a job is, is asked for while it is measured.
+            "metrics.fetcher.update-interval": "500",
             "rest.address": "127.0.0.1",
             "rest.bind-address": "127.0.0.1",
             "rest.port": self._port,
@@ -80,7 +93,7 @@ class LocalCluster:
             "taskmanager.memory.managed.size": "256m",
             "io.tmp.dirs": str(home / "tmp"),
             "heartbeat.interval": "1 s",
-            "heartbeat.timeout": "30 s",
+            "heartbeat.timeout": f"{heartbeat_s} s",
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 100,
             "restart-strategy.fixed-delay.delay": "1 s",
@@ -127,6 +140,25 @@ class LocalCluster:
         ]
         names = (name.removeprefix("manager").partition(".")[0] for name in tasks)
         return sorted({int(name) for name in names if name.isdigit()})
+
+    def messages_of(self, job: str) -> int:
+        """Return how many messages the groups of a job have taken."""
+        return sum(
+            vertex["metrics"]["read-records"]
+            for vertex in self._said(f"/jobs/{job}")["vertices"] if vertex["name"] == "shards"
+        )  # fmt: skip
+
+    def pids_of(self, number: int) -> list[int]:
+        """Return the processes of a TaskManager, and those of Python that it has started."""
+        session = self._processes[f"taskmanager{number}"].pid
+        return [pid for pid, leader, _ in _processes() if leader == session]
+
+    def workers(self) -> list[int]:
+        """Return the Python processes of all TaskManagers, the latest last."""
+        return sorted(
+            pid for pid, session, command in _processes()
+            if session in self.pids and b"python\0-m\0pyflink" in command
+        )  # fmt: skip
 
     def _said(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_S) as answer:

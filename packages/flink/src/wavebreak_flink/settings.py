@@ -45,7 +45,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
         mark_every: Blocks of the log between two marks.
         marks_kept: Newest marks that are kept.
-        patience_s: Seconds after which a group that waits for another one gives up.
+        patience_s: Seconds after which a group that waits for another one gives up, and Flink a
+            checkpoint: the job then goes on from the last one.
         accounts: Accounts for which address space is reserved.
     """
 
