@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,13 @@ class LocalCluster:
         home: For configuration and logs.
         managers: TaskManagers.
         slots: Of each.
-        heartbeat_s: After so long without a word, a TaskManager counts as lost.
+        settings: More of Flink's configuration.
 
     """
 
     def __init__(
         self, environment: FlinkEnvironment, home: Path, *, managers: int = 2, slots: int = 2,
-        heartbeat_s: int = 30,
+        settings: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._environment, self._home, self._managers = environment, home, managers
         self._port, rpc = free_ports(2)
@@ -73,10 +73,9 @@ class LocalCluster:
         shipped = environment.home / "conf"
         for path in shipped.glob("*.properties"):
             (conf / path.name).write_bytes(path.read_bytes())
-        settings = yaml.safe_load((shipped / "config.yaml").read_text("utf-8"))
-        java = settings["env"]["java"]["opts"]["all"]
+        of_flink = yaml.safe_load((shipped / "config.yaml").read_text("utf-8"))
         (conf / "config.yaml").write_text(yaml.safe_dump({
-            "env.java.opts.all": java,
+            "env.java.opts.all": of_flink["env"]["java"]["opts"]["all"],
             "env.log.dir": str(home / "log"),
             "jobmanager.rpc.address": "127.0.0.1",
             "jobmanager.rpc.port": rpc,
@@ -93,11 +92,11 @@ class LocalCluster:
             "taskmanager.memory.managed.size": "256m",
             "io.tmp.dirs": str(home / "tmp"),
             "heartbeat.interval": "1 s",
-            "heartbeat.timeout": f"{heartbeat_s} s",
+            "heartbeat.timeout": "30 s",
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 100,
             "restart-strategy.fixed-delay.delay": "1 s",
-        }), "utf-8")  # fmt: skip
+        } | dict(settings or {})), "utf-8")  # fmt: skip
         (home / "tmp").mkdir()
 
     @property
@@ -143,22 +142,14 @@ class LocalCluster:
 
     def messages_of(self, job: str) -> int:
         """Return how many messages the groups of a job have taken."""
-        return sum(
-            vertex["metrics"]["read-records"]
-            for vertex in self._said(f"/jobs/{job}")["vertices"] if vertex["name"] == "shards"
-        )  # fmt: skip
+        vertices = self._said(f"/jobs/{job}")["vertices"]
+        groups = (each for each in vertices if each["name"].startswith("shards"))
+        return sum(each["metrics"]["read-records"] for each in groups)
 
-    def pids_of(self, number: int) -> list[int]:
-        """Return the processes of a TaskManager, and those of Python that it has started."""
+    def pids_of(self, number: int, command: bytes = b"") -> list[int]:
+        """Return the processes of a TaskManager whose command has something, Python's too."""
         session = self._processes[f"taskmanager{number}"].pid
-        return [pid for pid, leader, _ in _processes() if leader == session]
-
-    def workers(self) -> list[int]:
-        """Return the Python processes of all TaskManagers, the latest last."""
-        return sorted(
-            pid for pid, session, command in _processes()
-            if session in self.pids and b"python\0-m\0pyflink" in command
-        )  # fmt: skip
+        return [pid for pid, leader, line in _processes() if leader == session and command in line]
 
     def _said(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_S) as answer:
