@@ -61,7 +61,7 @@ class Attempts:
             account = self._accounts[number % len(self._accounts)]
             yield msgspec.json.encode({
                 "type": "message.sent", "account": account, "peer": f"stranger{number}",
-                "ts": self._ts,
+                "id": f"attempt{number}", "ts": self._ts,
             })  # fmt: skip
 
 
