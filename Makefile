@@ -77,7 +77,7 @@ integrations: $(READY) ## the integrations' tests with real chat servers, which 
 
 # With what the package index carries: Flink, its Python and a small cluster; and a Kafka broker from
 # Maven's jars, which it fetches. Needs a Java runtime (17 or newer) and Maven.
-# Longer: KILLS=50 processes, DAYS=7 of the simulated log, TRACE=59835 events of the real one.
+# Longer: KILLS=50 processes, HANGS=4 parts that hang, DAYS=7 of the simulated log, TRACE=59835 events of the real one.
 scale: $(READY) $(FLINK_READY) ## the job on Apache Flink and the log in Kafka: tests on clusters (KILLS=50 DAYS=7)
 	@$(BIN)/pytest packages/flink/cluster_tests packages/server/cluster_tests -n0 -rs
 

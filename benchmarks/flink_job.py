@@ -2,11 +2,11 @@
 
     python -m benchmarks.flink_job [--accounts 1000000] [--groups 1 2] [--rounds 3]
 
-Processor time of all processes, user and system. Its head alone is run first, so that what a start
-costs drops out: the figure is the difference of times by the difference of events. The head is one
-message of each two accounts, which makes all known, and a tenth of the traffic. In turns, so that
-what else the machine does falls on all alike; medians, lowest and highest. Needs the environment
-that `make scale` makes.
+Processor time of all processes, user and system, without what a start costs. Of the engine it is
+the difference of the log and its head alone, by the difference of events; of a job, what its
+processes use between two of its messages, after the head. The head is one message of each two
+accounts, which makes all known, and a tenth of the traffic. In turns, so that what else the machine
+does falls on all alike; medians, lowest and highest. Needs the environment that `make scale` makes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice, product
 from pathlib import Path
@@ -30,8 +31,9 @@ import pyarrow as pa
 from benchmarks import load_streams, machine
 from support.external_servers import running
 from support.flink_cluster import LocalCluster
-from support.flink_jobs import Decided, decide
+from support.flink_jobs import Decided, blocks, decide
 from wavebreak import io
+from wavebreak.errors import UsageError
 from wavebreak.io import read
 from wavebreak.io.log_rows import decode_row, encode_row
 from wavebreak_flink import event_log, messages, submission
@@ -45,7 +47,14 @@ from wavebreak_flink.submission import rows_of
 ROOT = Path(__file__).resolve().parents[1]
 ROOM = 1 << 24
 """Accounts for which address space is reserved."""
-TICKS = os.sysconf("SC_CLK_TCK")
+TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+PARTS = {
+    b"StandaloneSession": "JobManager", b"TaskManagerRunner": "TaskManager", b"pyflink": "Python",
+}  # fmt: skip
+"""What a part's command line has."""
+HEAD = 0.25
+"""The share of a job's messages after which it is measured: all accounts are known, and code is
+compiled."""
 
 
 def embedded(day: Decided, log: Path, out: Path) -> float:
@@ -59,25 +68,39 @@ def embedded(day: Decided, log: Path, out: Path) -> float:
     return machine.children_busy_s() - before
 
 
+class Sample(NamedTuple):
+    """Messages that a job's groups have taken, and seconds of processor by part."""
+
+    messages: int
+    used_s: Counter[str]
+
+
 class ProcessorClock:
-    """Processor time of all processes of some sessions, ended ones too.
+    """Processor time of all processes of some sessions by part, ended ones too, and their memory.
 
     A Python worker outlives the shell that a TaskManager has started it by, so that nobody waits
     for it: each is looked at every `EVERY_S`, and its last figure stays.
+
+    Args:
+        sessions: Their leaders.
+        messages: Returns how far the job is.
+
+    Attributes:
+        samples: What was seen.
+        most: Resident memory of each part, at its highest (bytes).
+
     """
 
     EVERY_S = 0.25
 
-    def __init__(self, sessions: list[int]) -> None:
-        self._sessions, self._ticks = set(sessions), dict[int, int]()
+    def __init__(self, sessions: list[int], messages: Callable[[], int]) -> None:
+        self._sessions, self._messages = set(sessions), messages
+        self._ticks = dict[int, tuple[str, int]]()
+        self.samples, self.most = list[Sample](), Counter[str]()
         self._ended = threading.Event()
+        self._before = self._look()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._look()
         self._thread.start()
-
-    def read_s(self) -> float:
-        """Return it now."""
-        return sum(self._ticks.values()) / TICKS
 
     def close(self) -> None:
         """End looking."""
@@ -86,14 +109,30 @@ class ProcessorClock:
 
     def _watch(self) -> None:
         while not self._ended.wait(self.EVERY_S):
-            self._look()
+            with suppress(UsageError, OSError):
+                messages, used = self._messages(), self._look()
+                used.subtract(self._before)
+                self.samples.append(Sample(messages, used))
 
-    def _look(self) -> None:
+    def _look(self) -> Counter[str]:
+        held = Counter[str]()
         for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 fields = (path / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
                 if int(fields[3]) in self._sessions:
-                    self._ticks[int(path.name)] = int(fields[11]) + int(fields[12])
+                    part = _part((path / "cmdline").read_bytes())
+                    self._ticks[int(path.name)] = part, int(fields[11]) + int(fields[12])
+                    held[part] += int(fields[21]) * PAGE
+        self.most |= held
+        used = Counter[str]()
+        for part, ticks in self._ticks.values():
+            used[part] += ticks / TICKS  # type: ignore[assignment]
+        return used
+
+
+def _part(command: bytes) -> str:
+    """Return the part of a cluster that a process is, by its command."""
+    return next((name for mark, name in PARTS.items() if mark in command), "shells")
 
 
 def production(day: Decided, home: Path, log: Path, **changed: Any) -> JobSettings:
@@ -119,50 +158,85 @@ def traffic(home: Path, accounts: int, events: int) -> tuple[Decided, Path, int]
     return day, home / "short.jsonl", sum(part.ts.size for part in parts) - many
 
 
+class Cost(NamedTuple):
+    """Processor time of a run: an event beyond the head (ns), also by part, and of its start (s).
+
+    `held`: resident memory by part, at its highest (bytes).
+    """
+
+    event_ns: float
+    start_s: float
+    parts: Counter[str]
+    held: Counter[str]
+
+
 class Turns(NamedTuple):
     """Runs of one log in turns, by `wavebreak run` (0 groups) and by jobs on a cluster."""
 
     day: Decided
+    short: Path
+    events: int
     home: Path
     cluster: LocalCluster
     environment: FlinkEnvironment
 
-    def cost(self, log: Path, groups: int, name: str) -> float:
-        """Processor time of a run (s)."""
-        out = self.home / name
-        if not groups:
-            return embedded(self.day, log, out)
-        used = self._on_flink(production(self.day, out, log, groups=groups))
-        if log == self.day.log and rows_of(out, "decision") != self.day.decisions:
-            print(f"Flink, {groups} groups: decisions DIFFER")
-        return used
+    def embedded(self, name: str) -> Cost:
+        """What `wavebreak run` costs: the difference of the log and its head alone."""
+        start_s = embedded(self.day, self.short, self.home / f"short{name}")
+        used_s = embedded(self.day, self.day.log, self.home / name) - start_s
+        return Cost(used_s / self.events * 1e9, start_s, Counter(), Counter())
 
-    def _on_flink(self, job: JobSettings) -> float:
-        """Processor time of JobManager and TaskManagers, without the client that submits a job."""
-        with closing(ProcessorClock(self.cluster.pids)) as clock:
-            before = clock.read_s()
+    def on_flink(self, groups: int, name: str) -> Cost:
+        """What a job costs, JobManager and TaskManagers, without the client that submits it.
+
+        It is what its processes use between two of its messages, in the midst of the log.
+        """
+        home = self.home / name
+        job = production(self.day, home, self.day.log, groups=groups)
+        given = {"job": ""}
+        with closing(ProcessorClock(
+            self.cluster.pids,
+            lambda: self.cluster.messages_of(given["job"]) if given["job"] else 0,
+        )) as clock:  # fmt: skip
             made = submission.submit(job, self.environment, self.cluster.url)
+            given["job"] = made.job
             state = made.api.wait_for(made.job)
             assert state == "FINISHED", made.api.overview(made.job).failure
             # Python processes end a moment later.
             time.sleep(2)
-            return clock.read_s() - before
+        if rows_of(home, "decision") != self.day.decisions:
+            print(f"Flink, {groups} groups: decisions DIFFER")
+        return self._cost(clock, groups * len(blocks(job)))
 
-    def take(
-        self, kinds: list[int], rounds: int, short: Path, events: int
-    ) -> dict[int, list[float]]:
+    def _cost(self, clock: ProcessorClock, messages: int) -> Cost:
+        begin, end = (
+            next(each for each in clock.samples if each.messages >= share * messages)
+            for share in (HEAD, 1 - HEAD / 4)
+        )
+        whole, short = self.day.log.stat().st_size, self.short.stat().st_size
+        events = (end.messages - begin.messages) / messages * self.events * whole / (whole - short)
+        parts = Counter({
+            part: (end.used_s[part] - begin.used_s[part]) / events * 1e9 for part in end.used_s
+        })  # fmt: skip
+        event_ns = sum(parts.values())
+        start_s = sum(clock.samples[-1].used_s.values()) - event_ns * self.events / 1e9
+        return Cost(event_ns, start_s, parts, clock.most)
+
+    def take(self, kinds: list[int], rounds: int) -> dict[int, list[float]]:
         """Cost an event of each kind in each round (ns)."""
         used: dict[int, list[float]] = {groups: [] for groups in kinds}
-        start = dict[int, float]()
-        # What a JVM loads and compiles once is no part of what a job's start costs.
-        self.cost(short, max(kinds), "warm-up")
+        # What a JVM loads and compiles once is no part of what an event costs.
+        self.on_flink(max(kinds), "warm-up")
         for turn, groups in product(range(rounds), kinds):
-            if groups not in start:
-                start[groups] = self.cost(short, groups, f"short{groups}")
-            long = self.cost(self.day.log, groups, f"log{groups}-{turn}")
-            used[groups].append((long - start[groups]) / events * 1e9)
-            said = f"{used[groups][-1]:,.0f} ns; start {start[groups]:.1f} s"
-            print(f"{groups} groups: {said}; load {os.getloadavg()[0]:.1f}", flush=True)
+            name = f"log{groups}-{turn}"
+            cost = self.on_flink(groups, name) if groups else self.embedded(name)
+            used[groups].append(cost.event_ns)
+            parts = ", ".join(
+                f"{part} {ns:,.0f} ns {cost.held[part] / 2**30:.1f} GiB"
+                for part, ns in cost.parts.most_common()
+            )
+            print(f"{groups} groups: {cost.event_ns:,.0f} ns; start {cost.start_s:.1f} s; {parts}; "
+                  f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
         return used
 
 
@@ -260,8 +334,8 @@ def main() -> None:
         # One TaskManager: each job begins in the same JVM.
         alone = LocalCluster(environment, home / "cluster", managers=1, slots=max(given.groups))
         with running(alone) as cluster:
-            turns = Turns(day, home, cluster, environment)
-            used = turns.take([0, *given.groups], given.rounds, short, events)
+            turns = Turns(day, short, events, home, cluster, environment)
+            used = turns.take([0, *given.groups], given.rounds)
     engine = statistics.median(used[0])
     print("| what | ns of processor an event | share kept |")
     for groups, values in used.items():

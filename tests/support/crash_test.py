@@ -56,8 +56,11 @@ def world(people: int = 40) -> list[bytes]:
 class Load:
     """Sends events in order, a few to a body, each body again until it is acknowledged.
 
-    It waits `pause_s` after each, so that a load lasts as long as what happens under it.
+    It waits `pause_s` after each, so that a load lasts as long as what happens under it; and from
+    `slow_from` on it sends one event in `SLOW_S`.
     """
+
+    SLOW_S = 0.5
 
     def __init__(
         self, server: Server, events: list[bytes], seed: int, most: int = 200, pause_s: float = 0
@@ -66,13 +69,14 @@ class Load:
         self.sizes = (1, 7, 40, most) if most > 40 else (1, 2, 7, most)
         self.random = random.Random(seed)
         self.acknowledged: list[bytes] = []
-        self.at, self.repeated = 0, 0
+        self.at, self.repeated, self.slow_from = 0, 0, len(events)
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._send, daemon=True)
 
     def _send(self) -> None:
         while self.at < len(self.events) and not self.stopped.is_set():
-            part = self.events[self.at : self.at + self.random.choice(self.sizes)]
+            slow = self.at >= self.slow_from
+            part = self.events[self.at : self.at + (1 if slow else self.random.choice(self.sizes))]
             body = b"[" + b",".join(part) + b"]"
             tries = 0
             while not self.stopped.is_set():
@@ -87,7 +91,7 @@ class Load:
                     self.acknowledged += part
                     self.at += len(part)
                     self.repeated += tries > 0
-                    self.stopped.wait(self.pause_s)
+                    self.stopped.wait(self.SLOW_S if slow else self.pause_s)
                     break
                 assert answer.status in (409, 503), answer
                 time.sleep(0.02)

@@ -5,11 +5,15 @@ A service whose log is at a Kafka broker, PostgreSQL, and a job on a Flink clust
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from pyarrow import RecordBatch
 
 from support import crash_test
@@ -54,6 +58,7 @@ class Deployment:
         server: The service.
         made: Where the job runs.
         restarts: How often Flink restarted the job; a lost JobManager forgets it.
+        loads: What was sent to the service.
     """
 
     parts: Parts
@@ -61,6 +66,7 @@ class Deployment:
     server: Server
     made: Submission
     restarts: int = field(default=0)
+    loads: list[crash_test.Load] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -73,6 +79,7 @@ class Deployment:
             self.server, events, seed=3, most=20 if pause_s else 200, pause_s=pause_s
         )
         load.at = begin
+        self.loads.append(load)
         load.thread.start()
         return load
 
@@ -139,7 +146,22 @@ class Deployment:
 
 
 @contextmanager
-def deployed(home: Path, topic: str, parts: Parts, events: list[bytes]) -> Iterator[Deployment]:
+def hung(pids: list[int]) -> Iterator[None]:
+    """Processes do nothing as long as the block lasts, and go on after it, where they still are."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def deployed(
+    home: Path, topic: str, parts: Parts, events: list[bytes], *options: str, **changed: Any
+) -> Iterator[Deployment]:
     """A deployment that runs as long as the block lasts.
 
     Args:
@@ -147,13 +169,22 @@ def deployed(home: Path, topic: str, parts: Parts, events: list[bytes]) -> Itera
         topic: Of the log.
         parts: What it stands on.
         events: What will be sent, of which the profile is made.
+        options: More of the service's command line.
+        changed: Settings of the job; where it publishes, the service answers from it.
 
     """
     url = f"kafka://{parts.broker.address}/{topic}"
     job = job_over_service(home / "job", url, parts.database, events)
+    job = msgspec.structs.replace(job, **changed)
     (home / "service").mkdir()
-    options = ("--log", url, "--profile", job.profile)
+    options += ("--log", url, "--profile", job.profile)
+    options += ("--flink-job", job.name) if job.publish else ()
     server = Server(home / "service", options, database=parts.database)
     with server.started():
         made = submission.submit(job, parts.environment, parts.cluster.url, options=OPTIONS)
-        yield Deployment(parts, job, server, made)
+        deployment = Deployment(parts, job, server, made)
+        try:
+            yield deployment
+        finally:
+            for load in deployment.loads:
+                load.stopped.set()

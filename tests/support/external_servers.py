@@ -19,7 +19,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,9 +35,16 @@ FIX = "make test installs what the tests need; requirements.lock names it"
 
 def free_port() -> int:
     """A port nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports nobody listens on now."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def answers(port: int) -> bool:
@@ -54,6 +61,13 @@ def package_path(package: str, pattern: str) -> Path:
         for found in Path(home).glob(pattern):
             return found
     raise ServiceError(f"the package {package} is not installed", fix=FIX)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody waited for has."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2][1] != "Z"
+    return False
 
 
 class Server:
@@ -92,6 +106,15 @@ class Server:
     def ready(self) -> bool:
         """Whether it takes connections."""
         return answers(self.port)
+
+    @property
+    def pids(self) -> list[int]:
+        """Its process, and those that this one has started; none where it does not run."""
+        if self._process is None:
+            return []
+        pid = self._process.pid
+        others = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        return [pid, *map(int, others)]
 
     def kill(self) -> None:
         """Kill it, where it runs."""
@@ -159,14 +182,18 @@ class Postgres(Server):
         self._end(signal.SIGQUIT)
 
     def kill_outright(self) -> None:
-        """Kill all its processes as they are; the next start takes the memory that they shared."""
-        if self._process is not None:
-            pid = self._process.pid
-            others = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-            self._end(signal.SIGKILL)
-            for other in others:
-                with suppress(ProcessLookupError):
-                    os.kill(int(other), signal.SIGKILL)
+        """Kill all its processes as they are, and wait until none holds the memory they shared."""
+        if self._process is None:
+            return
+        # Stopped, it begins none after they are listed.
+        self._process.send_signal(signal.SIGSTOP)
+        others = self.pids[1:]
+        self._end(signal.SIGKILL)
+        for other in others:
+            with suppress(ProcessLookupError):
+                os.kill(other, signal.SIGKILL)
+        while any(map(_runs, others)):
+            time.sleep(0.01)
 
     def start_again(self) -> None:
         """Start it with the cluster that it left; it recovers first."""

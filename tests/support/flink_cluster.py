@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from support.external_servers import answers, free_port
+from support.external_servers import answers, free_ports
 from wavebreak.errors import UsageError
 from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address, RestApi
@@ -39,6 +40,14 @@ def in_mid_run(made: Submission, checkpoints: int = 2) -> None:
     assert made.api.overview(made.job).state == "RUNNING"
 
 
+def _processes() -> Iterator[tuple[int, int, bytes]]:
+    """Return the processes of this machine: number, session, command."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (path / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+            yield int(path.name), int(fields[3]), (path / "cmdline").read_bytes()
+
+
 class LocalCluster:
     """A JobManager, and TaskManagers of so many slots each.
 
@@ -47,14 +56,16 @@ class LocalCluster:
         home: For configuration and logs.
         managers: TaskManagers.
         slots: Of each.
+        settings: More of Flink's configuration.
 
     """
 
     def __init__(
-        self, environment: FlinkEnvironment, home: Path, *, managers: int = 2, slots: int = 2
-    ) -> None:
+        self, environment: FlinkEnvironment, home: Path, *, managers: int = 2, slots: int = 2,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._environment, self._home, self._managers = environment, home, managers
-        self._port = free_port()
+        self._port, rpc = free_ports(2)
         self._processes = dict[str, subprocess.Popen[bytes]]()
         self._launches = 0
         conf = home / "conf"
@@ -62,15 +73,16 @@ class LocalCluster:
         shipped = environment.home / "conf"
         for path in shipped.glob("*.properties"):
             (conf / path.name).write_bytes(path.read_bytes())
-        settings = yaml.safe_load((shipped / "config.yaml").read_text("utf-8"))
-        java = settings["env"]["java"]["opts"]["all"]
+        of_flink = yaml.safe_load((shipped / "config.yaml").read_text("utf-8"))
         (conf / "config.yaml").write_text(yaml.safe_dump({
-            "env.java.opts.all": java,
+            "env.java.opts.all": of_flink["env"]["java"]["opts"]["all"],
             "env.log.dir": str(home / "log"),
             "jobmanager.rpc.address": "127.0.0.1",
-            "jobmanager.rpc.port": free_port(),
+            "jobmanager.rpc.port": rpc,
             "jobmanager.memory.process.size": "1100m",
             "execution.checkpointing.num-retained": 3,
+            # How far a job is, is asked for while it is measured.
+            "metrics.fetcher.update-interval": "500",
             "rest.address": "127.0.0.1",
             "rest.bind-address": "127.0.0.1",
             "rest.port": self._port,
@@ -84,7 +96,7 @@ class LocalCluster:
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 100,
             "restart-strategy.fixed-delay.delay": "1 s",
-        }), "utf-8")  # fmt: skip
+        } | dict(settings or {})), "utf-8")  # fmt: skip
         (home / "tmp").mkdir()
 
     @property
@@ -127,6 +139,17 @@ class LocalCluster:
         ]
         names = (name.removeprefix("manager").partition(".")[0] for name in tasks)
         return sorted({int(name) for name in names if name.isdigit()})
+
+    def messages_of(self, job: str) -> int:
+        """Return how many messages the groups of a job have taken."""
+        vertices = self._said(f"/jobs/{job}")["vertices"]
+        groups = (each for each in vertices if each["name"].startswith("shards"))
+        return sum(each["metrics"]["read-records"] for each in groups)
+
+    def pids_of(self, number: int, command: bytes = b"") -> list[int]:
+        """Return the processes of a TaskManager whose command has something, Python's too."""
+        session = self._processes[f"taskmanager{number}"].pid
+        return [pid for pid, leader, line in _processes() if leader == session and command in line]
 
     def _said(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_S) as answer:

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from support import maven_jars
-from support.external_servers import Server, answers, free_port, running
+from support.external_servers import Server, answers, free_ports, running
 from wavebreak.errors import ServiceError
 
 JARS = Path(__file__).with_name("kafka_jars.txt")
@@ -59,7 +59,7 @@ class KafkaBroker(Server):
         self._home = Path(tempfile.mkdtemp(prefix="wavebreak-kafka-"))
         self._data, self._options = self._home / "data", self._home / "server.properties"
         self.log = self._home / "broker.log"
-        port, controller = free_port(), free_port()
+        port, controller = free_ports(2)
         chosen = SETTINGS | {
             "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",

@@ -36,11 +36,12 @@ def test_a_job_over_a_service_decides_the_same_over_rescales(parts: Parts, tmp_p
 
 @pytest.mark.timeout(600 + 120 * KILLS)
 def test_kills_change_nothing(parts: Parts, tmp_path: Path) -> None:
-    events = crash_test.world(40 + 6 * KILLS)
+    events = crash_test.world(40 + 2 * KILLS)
     killed = Counter[str]()
     with deployed(tmp_path, "kills", parts, events) as deployment:
         load = deployment.send(events, pause_s=PAUSE_S)
         for number, victim in enumerate(islice(cycle(VICTIMS), KILLS)):
+            load.slow_from = len(events) * (number + 1) // (KILLS + 1)
             deployment.kill_under(load, victim, number)
             killed[victim] += 1
             print(f"{number + 1} of {KILLS}: {victim}; {load.at:,} events acknowledged")

@@ -18,7 +18,7 @@ from wavebreak_flink.environment import FlinkEnvironment
 from wavebreak_flink.rest_api import Address
 from wavebreak_flink.rows import refused_row
 from wavebreak_flink.settings import JobSettings, load
-from wavebreak_flink.submission import Submission, compare, rescale
+from wavebreak_flink.submission import Submission, compare, rescale, submit
 
 
 @pytest.fixture(scope="module")
@@ -158,17 +158,24 @@ def dead_letters(job: JobSettings, *more: str) -> list[str]:
 
 
 class FakeEnvironment(FlinkEnvironment):
-    """Flink's programs, which refuse checkpoints that are damaged."""
+    """Flink's programs, which refuse checkpoints that are damaged; `given`: a job's settings."""
 
     def __init__(self, *damaged: str) -> None:
-        self.damaged = damaged
+        self.damaged, self.given = damaged, dict[str, str]()
 
     def submit(
         self, address: Address, home: Path, settings: Mapping[str, str], savepoint: str = ""
     ) -> str:
         if savepoint.endswith(self.damaged):
             raise UsageError("Flink did not accept the job")
+        self.given = dict(settings)
         return "f" * 32
+
+
+def test_a_checkpoint_has_the_patience_of_groups(day: Decided, tmp_path: Path) -> None:
+    environment = FakeEnvironment()
+    submit(day.settings(tmp_path, model="none", patience_s=7), environment, "http://127.0.0.1:1")
+    assert environment.given["execution.checkpointing.timeout"] == "7 s"
 
 
 @pytest.mark.parametrize(

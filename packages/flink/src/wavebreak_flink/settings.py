@@ -46,7 +46,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
         mark_every: Blocks of the log between two marks.
         marks_kept: Newest marks that are kept.
-        patience_s: Seconds after which a group that waits for another one gives up.
+        patience_s: Seconds after which a group that waits for another one gives up, and Flink a
+            checkpoint: the job then goes on from the last one.
         accounts: Accounts for which address space is reserved.
         max_memory: Memory that each Python process of the job may use, as 4GiB ("": three quarters
             of what its machine has, or the smallest limit of its control groups).

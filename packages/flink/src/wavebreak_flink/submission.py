@@ -86,6 +86,8 @@ def submit(
     flags = {
         "execution.checkpointing.interval": _CHECKPOINT_MS,
         "execution.checkpointing.dir": (home / "checkpoints").as_uri(),
+        # A part that hangs while nobody waits for it is noticed by the checkpoint that it holds up.
+        "execution.checkpointing.timeout": f"{job.patience_s} s",
         "execution.checkpointing.savepoint-dir": (home / "savepoints").as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "parallelism.default": "1",
