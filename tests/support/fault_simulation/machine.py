@@ -648,7 +648,7 @@ class Machine:
     def model_version(self) -> str:
         """Return the model's version, as `Service.model_version` does."""
         assert self.stages is not None
-        return self.stages.view.model_version
+        return self.stages.view.deciding.model
 
     async def replace_engine(self, prepare: Callable[[], Replacement], _why: str) -> float:
         """Go on with other engines, as `Service.replace_engine` does."""
