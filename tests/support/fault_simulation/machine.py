@@ -34,6 +34,7 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.policy_change import carried_state
+from wavebreak.engine.versions import Terms
 from wavebreak.errors import EventError, ServiceError
 from wavebreak.io import log_rows
 from wavebreak.ledger import new_signer
@@ -645,10 +646,10 @@ class Machine:
 
     clock, lateness_s = now_ms, LATENESS_S
 
-    def model_version(self) -> str:
-        """Return the model's version, as `Service.model_version` does."""
+    def deciding(self) -> Terms:
+        """Return what decides, as `Service.deciding` does."""
         assert self.stages is not None
-        return self.stages.view.deciding.model
+        return self.stages.view.deciding
 
     async def replace_engine(self, prepare: Callable[[], Replacement], _why: str) -> float:
         """Go on with other engines, as `Service.replace_engine` does."""
