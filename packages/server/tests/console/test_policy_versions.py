@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.console_harness import RunningConsole, Visitor, console_test, switch_of
+from support.console_harness import RunningConsole, console_test, switch_of
+from support.policy_pages import FILE, TEXT, approved, drafted, go_live, save
 from support.service_harness import abuser
 from wavebreak.rules import load_policy
 from wavebreak_server.http.app_context import run_background_query as stored
@@ -22,13 +23,11 @@ from wavebreak_server.pipeline.live_policy import (
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions import policy_switch
 from wavebreak_server.slices.versions.model_versions import MODEL
-from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
+from wavebreak_server.slices.versions.models import ModelVersion, PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.slices.versions.service import settle_interrupted
 from wavebreak_server.storage.models import AuditEntry
 
-FILE = "evidence.toml"
-TEXT = "[evidence]\nreply = 0.1\n"
 EDITED = "[evidence]\nreply = 0.2\n"
 
 
@@ -38,48 +37,6 @@ async def _prepared(console: RunningConsole) -> None:
 
 
 visits = console_test(_prepared)
-
-
-async def save(owner: Visitor, version: PolicyVersion, text: str) -> Any:
-    path = f"/console/policy/versions/{version.id}/edit"
-    return await owner.post(path, file=FILE, text=text, seen=version.digest)
-
-
-async def drafted(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:
-    """Return a policy owner and their draft of one file."""
-    owner = await console.person("policy_owner")
-    made = await owner.post("/console/policy/versions/new", reason="another figure")
-    number = int(str(made.headers["location"]).rpartition("/")[2])
-    empty = await stored(lambda: PolicyVersion.objects.get(id=number))
-    assert (await save(owner, empty, TEXT)).status_code == 302
-    return owner, await stored(lambda: PolicyVersion.objects.get(id=number))
-
-
-async def approved(console: RunningConsole, version: PolicyVersion) -> Visitor:
-    """Have a version replayed, and approved by a lead, who is returned."""
-    lead = await console.person("lead")
-    live = console.service.responder.policy.version
-
-    def replayed() -> None:
-        PolicyReplay.objects.create(
-            of=version, by=User.objects.get(username="policy-owner"), state=PolicyReplay.DONE,
-            started_ms=1, digest=version.digest, live=live,
-        )  # fmt: skip
-        PolicyVersion.objects.filter(id=version.id).update(state=PolicyVersion.REPLAYED)
-
-    await stored(replayed)
-    path = f"/console/policy/versions/{version.id}/approve"
-    answer = await lead.post(path, reason="read it", seen=version.digest)
-    assert answer.status_code == 302, answer.text
-    return lead
-
-
-async def go_live(lead: Visitor, *numbers: int) -> list[int]:
-    """Let versions go live, all at once; return the statuses of the answers."""
-    fields = {"csrfmiddlewaretoken": await lead.token(), "reason": "now"}
-    paths = [f"/console/policy/versions/{number}/live" for number in numbers]
-    answers = await asyncio.gather(*(lead.client.post(path, data=fields) for path in paths))
-    return sorted(answer.status_code for answer in answers)
 
 
 def with_interruption(act: Any) -> pytest.MonkeyPatch:

@@ -6,13 +6,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.console_harness import RunningConsole, Visitor, running_console
+from support.console_harness import RunningConsole, Visitor, running_console, switch_of
 from support.followed_job import at_work, job_in, over
+from support.policy_pages import approved, drafted, go_live
 from support.service_harness import abuser, decided, migrated
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
@@ -97,7 +99,8 @@ async def acts_in_the_console(console: RunningConsole, person: Visitor) -> Any:
     for path in (
         "/console/queue", "/console/operators", "/console/account-neighbours/ann",
         "/console/account-timelines/ann", "/console/account-sharing/device/ann",
-        "/console/query?outcome=limit&measure=sends_1h&op=%3E%3D&value=0", "/console/policy",
+        "/console/query?outcome=limit&measure=sends_1h&op=%3E%3D&value=0",
+        "/console/policy", "/console/policy/versions", "/console/policy/models",
     ):  # fmt: skip
         yield path, await shown(await person.get(path))
     admin = await console.person("admin", "adi")
@@ -111,6 +114,28 @@ async def acts_in_the_console(console: RunningConsole, person: Visitor) -> Any:
     yield re.findall(r'class="stat-value">[^<]*', page), "Among the population" in page
 
 
+async def a_policy_goes_live(console: RunningConsole, _person: Visitor) -> Any:
+    switch = switch_of(console)
+    profile = coverage.declared(coverage.known_names())
+    console.service.switch = replace(
+        switch,
+        engine=lambda policy, model, enforce, _=None: switch.engine(
+            policy, model, enforce, profile
+        ),
+    )
+    _, version = await drafted(console)
+    lead = await approved(console, version)
+    yield await go_live(lead, version.id)
+    yield console.service.deciding().policy.version
+    more = abuser(account="fay", ts=START + 1_200_000)
+    await console.running.send(more)
+    await console.running.wait_until_applied()
+    back = await lead.post("/console/policy/rollback", reason="it was wrong", seen=version.name)
+    yield back.status_code
+    yield console.service.deciding().policy.version
+    yield await api(console, "GET", "/v1/accounts/fay")
+
+
 async def everything(home: Path, job: JobSettings, flink_job: str, acts: Acts) -> Any:
     async with console_over(home, job, flink_job) as console:
         person = await console.person("lead", "noa")
@@ -119,7 +144,7 @@ async def everything(home: Path, job: JobSettings, flink_job: str, acts: Acts) -
         return answers, await asyncio.to_thread(decided)
 
 
-@pytest.mark.parametrize("acts", [acts_by_the_api, acts_in_the_console])
+@pytest.mark.parametrize("acts", [acts_by_the_api, acts_in_the_console, a_policy_goes_live])
 def test_acts_and_pages_are_those_of_an_engine(tmp_path: Path, acts: Acts) -> None:
     job = job_in(tmp_path / "deciding")
     made = []

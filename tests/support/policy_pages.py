@@ -1,0 +1,56 @@
+"""A version of the policy from draft to live, as people do it in the console."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from support.console_harness import RunningConsole, Visitor
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
+
+FILE = "evidence.toml"
+TEXT = "[evidence]\nreply = 0.1\n"
+
+
+async def save(owner: Visitor, version: PolicyVersion, text: str) -> Any:
+    path = f"/console/policy/versions/{version.id}/edit"
+    return await owner.post(path, file=FILE, text=text, seen=version.digest)
+
+
+async def drafted(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:
+    """Return a policy owner and their draft of one file."""
+    owner = await console.person("policy_owner")
+    made = await owner.post("/console/policy/versions/new", reason="another figure")
+    number = int(str(made.headers["location"]).rpartition("/")[2])
+    empty = await stored(lambda: PolicyVersion.objects.get(id=number))
+    assert (await save(owner, empty, TEXT)).status_code == 302
+    return owner, await stored(lambda: PolicyVersion.objects.get(id=number))
+
+
+async def approved(console: RunningConsole, version: PolicyVersion) -> Visitor:
+    """Have a version replayed, and approved by a lead, who is returned."""
+    lead = await console.person("lead")
+    live = console.service.responder.policy.version
+
+    def replayed() -> None:
+        PolicyReplay.objects.create(
+            of=version, by=User.objects.get(username="policy-owner"), state=PolicyReplay.DONE,
+            started_ms=1, digest=version.digest, live=live,
+        )  # fmt: skip
+        PolicyVersion.objects.filter(id=version.id).update(state=PolicyVersion.REPLAYED)
+
+    await stored(replayed)
+    path = f"/console/policy/versions/{version.id}/approve"
+    answer = await lead.post(path, reason="read it", seen=version.digest)
+    assert answer.status_code == 302, answer.text
+    return lead
+
+
+async def go_live(lead: Visitor, *numbers: int) -> list[int]:
+    """Let versions go live, all at once; return the statuses of the answers."""
+    fields = {"csrfmiddlewaretoken": await lead.token(), "reason": "now"}
+    paths = [f"/console/policy/versions/{number}/live" for number in numbers]
+    answers = await asyncio.gather(*(lead.client.post(path, data=fields) for path in paths))
+    return sorted(answer.status_code for answer in answers)
