@@ -75,7 +75,9 @@ class FanOut:
         self._edge = settings.edge()
         self._marks = Marks(Path(settings.home), settings.marks_kept)
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
-        self._named, self._mark, self._begun = 0, 0, False
+        self._named, self._begun = 0, False
+        # The last mark, and its position.
+        self._mark = self._marked = 0
         self._questions = Questions(settings) if settings.publish else None
         self._hurried, self._first_names = 0, FirstNames(self._fanout)
         self.memory = ProcessMemory(settings.ceiling(), "the fan-out")
@@ -140,7 +142,7 @@ class FanOut:
         self._mark, self._deciding, arrays = self._marks.newest(number, self._known)
         if arrays:
             self._fanout.load(arrays)
-        self._named = len(self._fanout.accounts)
+        self._named, self._marked = len(self._fanout.accounts), self._fanout.position
         self._first_names = FirstNames(self._fanout)
         self._switches.note(self._deciding)
         return self._mark
@@ -199,10 +201,13 @@ class FanOut:
 
     def _write_mark(self, number: int) -> bool:
         """Write the fan-out's part of a mark, where one is due; return whether it is."""
-        every = self._settings.mark_every
+        every, position = self._settings.mark_every, self._fanout.position
         if number // every <= self._mark // every:
             return False
-        self._mark = number
+        # A mark is as large as the state: small blocks do not make it dearer than their events.
+        if self._mark and position - self._marked < len(self._fanout.accounts):
+            return False
+        self._mark, self._marked = number, position
         self._marks.write(number, FAN_OUT, self._deciding, self._fanout.dump())
         self._log.forget(min(self._marks.numbers()))
         return True

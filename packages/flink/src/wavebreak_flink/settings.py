@@ -44,7 +44,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         database: The service's database, with the rows of that log: a PostgreSQL URL.
         publish: Whether the service of that database answers from what the job decides.
         exchange: Where groups exchange rows: a PostgreSQL URL ("": files in `home`).
-        mark_every: Blocks of the log between two marks.
+        mark_every: Blocks of the log between two marks, and at least an event for each account.
         marks_kept: Newest marks that are kept.
         patience_s: Seconds after which a group that waits for another one gives up, and Flink a
             checkpoint: the job then goes on from the last one.
