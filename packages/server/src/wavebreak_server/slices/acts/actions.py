@@ -132,7 +132,7 @@ async def override_account(
 def appeal_result(before: int, after: int) -> str:
     """Return the state of an appeal, by the outcomes in force before and after its decision.
 
-    >>> from wavebreak.outcomes import BAN
+    >>> from wavebreak.outcomes import BAN, LIMIT
     >>> [appeal_result(BAN, after) for after in (BAN, LIMIT, OBSERVE, ALLOW)]
     ['unchanged', 'partially_reversed', 'reversed', 'reversed']
     """
