@@ -511,7 +511,9 @@ def test_transparency_report_is_recounted_equal(person: Person) -> None:
     reload_until(page, f"{person.at}/console/reports", row)
     # Withheld, unless tests before it left no small count from which this one could be derived.
     decisions = row.locator("td.num").first.inner_text()
-    assert decisions == "withheld" or int(decisions.replace(",", "")) >= 12
+    # On the first of a month most of the day may be in the other one.
+    few = {"<5"} if time.gmtime().tm_mday == 1 else set()
+    assert decisions in {"withheld", *few} or int(decisions.replace(",", "")) >= 12
     free = row.get_by_role("button", name="Recount").and_(page.locator(":enabled"))
     reload_until(page, f"{person.at}/console/reports", free)
     with page.expect_navigation():

@@ -30,6 +30,7 @@ from wavebreak_flink import submission
 from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.switches import Switches, noted
 from wavebreak_flink.topic_log import Rows, TopicLog
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.pipeline import decide, job_switches, job_view
 from wavebreak_server.pipeline.live_policy import (
     LiveSource,
@@ -131,7 +132,7 @@ async def story(made: Running, home: Path, job: JobSettings, decides: Any) -> tu
     switch = switch_of(home, job)
     digest = store_files(home, "v1", {"rules/tested.toml": RULE}).parent.name
     save(smallest_model(), models_directory(home) / "m1")
-    keys = [await asyncio.to_thread(key_of, name) for name in ("gateway", "chat")]
+    keys = [await stored(partial(key_of, name)) for name in ("gateway", "chat")]
     await made.context.refresh()
     switches: list[dict[str, Any]] = [
         {"policy": "v1", "digest": digest}, {"model": "m1", "enforce": True},
@@ -217,9 +218,9 @@ def test_a_switch_that_fails_is_taken_back(job: JobSettings, home: Path) -> None
             await put(made, 1)
             await asyncio.to_thread(over_rows, bound, [1])
             await made.wait_until_applied()
-            record = await asyncio.to_thread(job_switches.newest)
-            stored = await asyncio.to_thread(service_harness.decided)
-            return (await made.ask("GET", "/v1/states")).status_code, record, stored
+            record = await stored(job_switches.newest)
+            decisions = await asyncio.to_thread(service_harness.decided)
+            return (await made.ask("GET", "/v1/states")).status_code, record, decisions
 
     status, record, stored = asyncio.run(live())
     assert (status, record) == (200, None)
@@ -245,7 +246,7 @@ def test_a_switch_is_refused_while_the_job_is_behind(
                 await switch_of(home, job)(made.service, enforce=True)
             await asyncio.to_thread(over_rows, bound, [1])
             await made.wait_until_applied()
-            return await asyncio.to_thread(job_switches.newest)
+            return await stored(job_switches.newest)
 
     assert asyncio.run(live()) is None
 

@@ -297,7 +297,7 @@ def test_answers_of_all_groups_are_waited_for_and_merged() -> None:
         assert not future.done()
         await asyncio.to_thread(write_answer, Holders(5, 0, [7, 8]), part=0, parts=2)
         await asyncio.to_thread(view.exchange_questions)
-        assert await future == Holders(7, 1, [7, 8, 4])
+        assert await future == Holders(7, 1, [4, 7, 8])
 
     asyncio.run(ask())
 
