@@ -27,10 +27,10 @@ class UnitCosts(NamedTuple):
     PostgreSQL).
     """
 
-    body_ns: float = 260.0
-    fan_out_ns: float = 898.0
-    shards_ns: float = 846.5
-    flink_ns: float = 8137.0 - 282.5 - 1185.5 - 870.0
+    body_ns: float = 223.5
+    fan_out_ns: float = 675.0
+    shards_ns: float = 708.5
+    flink_ns: float = 5213.0 - 223.5 - 675.0 - 708.5
     body_bytes: float = 100.0
     message_bytes: float = 132.0
     account_bytes: float = 639 + 4 * 21.1
