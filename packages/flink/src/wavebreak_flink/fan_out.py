@@ -31,8 +31,6 @@ from wavebreak_flink.topic_log import TopicLog
 
 _NOTHING = pa.RecordBatch.from_pylist([], LOG_SCHEMA)
 _UNREAD = Batch(_NOTHING)
-HURRIED = 4
-"""Blocks after a question for which the log is not waited: a bundle goes on when it is full."""
 
 
 class Begin(NamedTuple):
@@ -79,10 +77,10 @@ class FanOut:
         # The last mark, and its position.
         self._mark = self._marked = 0
         self._questions = Questions(settings) if settings.publish else None
-        self._hurried, self._first_names = 0, FirstNames(self._fanout)
+        self._first_names = FirstNames(self._fanout)
         self.memory = ProcessMemory(settings.ceiling(), "the fan-out")
-        if isinstance(log, TopicLog):
-            log.hurry = self._hurry
+        if isinstance(log, TopicLog) and self._questions is not None:
+            log.hurry = self._questions.come
 
     def take(self, number: int) -> Iterator[Step]:
         """Take a block; also the blocks before it where the job goes on from a mark.
@@ -104,10 +102,9 @@ class FanOut:
         # What is without events is no JSON: refused lines are events as well.
         if resume >= 0 or not (isinstance(piece, pa.RecordBatch) and piece.num_rows == 0):
             yield from self._steps(number, piece, resume, loud=True)
-        if self._questions is not None and (asked := self._questions.asked(self._fanout)):
-            self._hurried = HURRIED
-            if self._is_newest():
-                yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
+        asked = self._questions.asked(self._fanout) if self._questions is not None else []
+        if asked and self._is_newest():
+            yield Step([self._to_answer(number, asked)] * self._settings.groups, [], 0)
 
     def _is_newest(self) -> bool:
         """Go over where no event came after a switch; return whether the newest decides now.
@@ -123,13 +120,6 @@ class FanOut:
         self._switches.close()
         if self._questions is not None:
             self._questions.close()
-
-    def _hurry(self) -> bool:
-        """Whether the reader is not to wait for events: questions wait here, or in a bundle."""
-        if self._hurried:
-            self._hurried -= 1
-            return True
-        return self._questions is not None and self._questions.come()
 
     def _to_answer(self, number: int, asked: list[Asked]) -> Message:
         return Message(

@@ -35,9 +35,12 @@ PLACES = 1 << 50
 in milliseconds, so that what a killed job left is known by its age."""
 REMEMBERED = 4_096
 """Questions that were sent and are not sent again."""
+HURRY_S = 2.0
+"""How long the log is not waited for, while a question is open: what a process of Python has said
+goes on with a bundle, which ends when it is full."""
 _SELECT = (
-    f"SELECT id, content, mac FROM {QUESTIONS} WHERE job = %s "  # noqa: S608
-    f"AND id <> ALL(%s) LIMIT {AT_ONCE}"
+    f"SELECT id, content, mac, id = ANY(%s) AS sent FROM {QUESTIONS} WHERE job = %s "  # noqa: S608
+    f"ORDER BY sent LIMIT {AT_ONCE}"
 )
 
 
@@ -54,13 +57,19 @@ class Questions:
         self._connection = psycopg.connect(settings.database, autocommit=True)
         self._sent: deque[str] = deque(maxlen=REMEMBERED)
         self._waiting = list[tuple[str, Asking]]()
-        self._place = 0
+        self._place, self._hurried_until = 0, 0.0
 
     def come(self) -> bool:
-        """Look for questions; return whether some wait that were not sent."""
-        rows = self._connection.execute(_SELECT, (self._job, list(self._sent))).fetchall()
-        for name, content, mac in rows:
+        """Look for questions; return whether some wait to be sent, or have just been sent.
+
+        A service deletes a question that is answered.
+        """
+        rows = self._connection.execute(_SELECT, (list(self._sent), self._job)).fetchall()
+        for name, content, mac, sent in rows:
+            if sent:
+                continue
             self._sent.append(name)
+            self._hurried_until = time.monotonic() + HURRY_S
             made = question_mac(self._key, "asked", name, self._job, bytes(content))
             if not hmac.compare_digest(made, bytes(mac)):
                 continue
@@ -68,7 +77,7 @@ class Questions:
             # One of another version is answered by nobody.
             if asking.query in QUERIES and len(asking.accounts) <= MOST_ACCOUNTS:
                 self._waiting.append((name, asking))
-        return bool(self._waiting)
+        return bool(rows) and time.monotonic() < self._hurried_until
 
     def asked(self, fanout: Fanout) -> list[Asked]:
         """Return what waits, with the slots of its names; what cannot be read is passed over."""
