@@ -12,9 +12,11 @@ import pytest
 from support.parity_streams import MINUTE, START, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
+from wavebreak.engine.account_queries import challenged_accounts
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.eviction import evict
 from wavebreak.engine.policy_change import carried_state
+from wavebreak.engine.queries import Held
 from wavebreak.errors import SnapshotError
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import SEVERAL
@@ -222,7 +224,7 @@ def test_questions_are_answered_by_the_source_of_the_account_and_change_none() -
 def test_challenges_are_asked_of_the_accounts_of_who_can() -> None:
     made = engine()
     made.take(log(two_sources().rows))
-    able = {name: made.challenges_account(name) for name in (*EXPECTED, "nobody")}
+    able = challenged_accounts.read(Held.by(made, [*EXPECTED, "nobody"]))
     assert able == dict.fromkeys((*EXPECTED, "nobody"), False) | {"of-chat": True}
     assert made.challenges_anyone
 
@@ -238,7 +240,7 @@ def test_eviction_keeps_who_reports_the_others() -> None:
     again = engine()
     again.load(left)
     assert gone == 2
-    assert again.challenges_account("ann")
+    assert challenged_accounts.read(Held.by(again, ["ann"])) == {"ann": True}
 
 
 def test_snapshot_of_other_sources_is_not_used(tmp_path: Path) -> None:

@@ -39,9 +39,10 @@ HURRY_S = 2.0
 """How long the log is not waited for, while a question is open: what a process of Python has said
 goes on with a bundle, which ends when it is full."""
 _SELECT = (
-    f"SELECT id, content, mac, id = ANY(%s) AS sent FROM {QUESTIONS} WHERE job = %s "  # noqa: S608
-    f"ORDER BY sent LIMIT {AT_ONCE}"
+    "SELECT id, CASE WHEN id <> ALL(%(sent)s) THEN content END AS fresh, mac "  # noqa: S608
+    f"FROM {QUESTIONS} WHERE job = %(job)s ORDER BY id = ANY(%(sent)s) LIMIT {AT_ONCE}"
 )
+"""What was sent has no content here: it may be large, and is looked for while it is open."""
 
 
 class Questions:
@@ -64,9 +65,10 @@ class Questions:
 
         A service deletes a question that is answered.
         """
-        rows = self._connection.execute(_SELECT, (list(self._sent), self._job)).fetchall()
-        for name, content, mac, sent in rows:
-            if sent:
+        known = {"sent": list(self._sent), "job": self._job}
+        rows = self._connection.execute(_SELECT, known).fetchall()
+        for name, content, mac in rows:
+            if content is None:
                 continue
             self._sent.append(name)
             self._hurried_until = time.monotonic() + HURRY_S

@@ -19,21 +19,15 @@ def decision_row(epoch: int, hit: Any, made: Decision) -> str:
     return encode_row("decision", (epoch, int(step > 0), position, role, account, step), made)
 
 
-class RefusedEvent(msgspec.Struct, frozen=True):
-    """An event of a log in files that was refused, as `Refusal`; `file` has the line."""
+class RefusedEvent(Refusal, frozen=True):
+    """An event of a log in files that was refused; `file` has the line."""
 
-    line: int
-    cause: str
-    field: str
-    message: str
     file: str = ""
 
 
 def refused_row(file: str, refusal: Refusal) -> str:
     """Encode an event of a file that was refused."""
-    return msgspec.json.encode(
-        RefusedEvent(refusal.line, refusal.cause, refusal.field, refusal.message, file)
-    ).decode()
+    return msgspec.json.encode(RefusedEvent(**msgspec.structs.asdict(refusal), file=file)).decode()
 
 
 def operator_row(place: int, operator: Operator) -> str:

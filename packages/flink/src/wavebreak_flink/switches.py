@@ -12,7 +12,13 @@ from wavebreak.durable_files import replace_file
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import Exchange
 from wavebreak.engine.snapshot import manifest_of
-from wavebreak.engine.switch_records import TABLE, SwitchRecord, decode_switch, write_files
+from wavebreak.engine.switch_records import (
+    SELECT,
+    TABLE,
+    SwitchRecord,
+    decode_switch,
+    write_files,
+)
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import FileError, WavebreakError
 from wavebreak.extras import LazyModule
@@ -22,10 +28,7 @@ psycopg: Any = LazyModule("psycopg")
 
 FILE = "deciding.json"
 """File of a job's directory: what decides now (`Noted`)."""
-_SELECT = (
-    f"SELECT number, position, settled, content, mac FROM {TABLE} WHERE number > %s "  # noqa: S608
-    "ORDER BY number"
-)
+_AFTER = SELECT + "WHERE number > %s ORDER BY number"
 
 
 class Deciding(NamedTuple):
@@ -74,7 +77,7 @@ class Switches:
             return []
         if self._connection is None:
             self._connection = psycopg.connect(self._settings.database, autocommit=True)
-        rows = self._connection.execute(_SELECT, (number,)).fetchall()
+        rows = self._connection.execute(_AFTER, (number,)).fetchall()
         key = self._settings.publishing_key() if rows else b""
         found = [decode_switch(key, row) for row in rows]
         for expected, each in enumerate(found, number + 1):

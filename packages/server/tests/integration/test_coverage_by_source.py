@@ -14,6 +14,7 @@ from django.db import connection
 from support import service_harness
 from support.service_harness import DATABASES, Running
 from wavebreak.engine import Engine
+from wavebreak.engine.account_queries import challenged_accounts
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import known_names
@@ -157,8 +158,8 @@ def test_decisions_are_the_same_after_a_restart_and_in_a_replay(live: Live, tmp_
         await send(made, named["chat"], enumeration("later"))
         found = await asyncio.to_thread(closing_connection(decided))
         assert found == {"of-chat": "limit", "later": "limit"}
-        assert await made.service.ask(lambda engine: engine.challenges_account("of-chat"))
-        assert not await made.service.ask(lambda engine: engine.challenges_account("of-gateway"))
+        able = await made.service.query(challenged_accounts, ["of-chat", "of-gateway"])
+        assert able == {"of-chat": True, "of-gateway": False}
 
     live(second, profile=profile, policy=load_policy())
 

@@ -17,6 +17,7 @@ from support import service_harness
 from support.flink_jobs import NoRecords, over_rows
 from support.followed_job import at_work, job_in, over, service
 from support.service_harness import SECRET, Running, abuser, migrated
+from support.switched_rule import RULE
 from wavebreak.engine import Engine
 from wavebreak.engine.published import merged, publishing_key
 from wavebreak.engine.switch_records import TABLE, SwitchTerms, encode_switch
@@ -51,22 +52,6 @@ POOR = ("account.registered", "message.sent")
 SOURCES = Coverage(
     POOR, sources=(LiveSource("chat", tuple(sorted(known_names()))), LiveSource("gateway", POOR))
 )
-RULE = """
-[[rule]]
-id = "two_strangers"
-abuse = "norms"
-about = "An account has written to two strangers: a rule of a test."
-source = "A test of the switch of policies."
-stage = "messaging"
-on = ["sent"]
-when = ["unanswered_strangers_1d >= 2"]
-outcome = "limit"
-new_chats_1d = 2
-for = "24h"
-mode = "enforce"
-fires_on = [{ unanswered_strangers_1d = 2 }]
-stays_quiet_on = [{ unanswered_strangers_1d = 1 }]
-"""
 
 
 @pytest.fixture

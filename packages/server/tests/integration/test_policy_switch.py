@@ -24,6 +24,7 @@ from support.service_harness import (
     now_ms,
     running,
 )
+from support.switched_rule import RULE
 from wavebreak.engine import Engine
 from wavebreak.errors import ModelError, PolicyError, ServiceError
 from wavebreak.model import Model, load, save, smallest_model
@@ -48,22 +49,6 @@ from wavebreak_server.storage import database
 from wavebreak_server.storage.models import EnforcementState, LedgerEntry
 
 TS = 1_767_222_000_000
-RULE = """
-[[rule]]
-id = "two_strangers"
-abuse = "norms"
-about = "An account has written to two strangers: a rule of a test."
-source = "A test of the switch of policies."
-stage = "messaging"
-on = ["sent"]
-when = ["unanswered_strangers_1d >= 2"]
-outcome = "limit"
-new_chats_1d = 2
-for = "24h"
-mode = "enforce"
-fires_on = [{ unanswered_strangers_1d = 2 }]
-stays_quiet_on = [{ unanswered_strangers_1d = 1 }]
-"""
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def _sample(engine: Engine) -> Any:
     if values is None or time.monotonic() - at > SAMPLE_EVERY_S:
         core = engine.core
         held = np.flatnonzero(core.own)
-        # The shards of a group hold every so manyth account.
+        # Accounts lie in the shards in turn; a group has some of the shards.
         many = core.accounts // SHARDS * held.size + held.size
         places = np.unique(np.linspace(0, many - 1, min(SAMPLE, many)).astype(np.int64))
         slots = (places // held.size * SHARDS + held[places % held.size]).tolist()
@@ -255,7 +255,7 @@ def channels(held: Held) -> dict[str, int]:
 
 
 class Neighbourhood(NamedTuple):
-    """Whom an account shares something with: its slot, its outcome, and what it last had.
+    """What an account may share with others: its slot, and what it last had.
 
     `entities` are numbers of entities (0: none) by field of SHARED.
     """

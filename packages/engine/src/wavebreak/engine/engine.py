@@ -197,11 +197,6 @@ class Engine:
             if 0 <= slot < self.core.accounts
         }
 
-    def challenges_account(self, account: str) -> bool:
-        """Whether an account, by its name, can be asked for a challenge."""
-        slot = self.slots_of([account]).get(account)
-        return self.challenges_by(0 if slot is None else self.core.source_of(slot))
-
     @property
     def rules_off(self) -> tuple[str, ...]:
         """Ids of the rules that cannot hold for any account: of no source, where there are some."""

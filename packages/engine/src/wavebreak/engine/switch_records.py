@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 )
 """
 """The service makes the table; the job's user has to be able to select."""
+SELECT = f"SELECT number, position, settled, content, mac FROM {TABLE} "  # noqa: S608
+"""The beginning of a query whose rows `decode_switch` reads."""
 MAX_BYTES: Final = 32 << 20
 """Of a record: a policy has kilobytes, a model a megabyte."""
 _ROOT = "policy"

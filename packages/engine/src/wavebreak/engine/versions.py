@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from wavebreak.engine.engine import Engine
+from wavebreak.engine.policy_change import model_version
 from wavebreak.features.facts import DATING
 from wavebreak.rules import Policy, Program
 
@@ -42,7 +43,7 @@ def terms_of(engine: Engine) -> Terms:
     return Terms(
         engine.policy,
         engine.program,
-        engine.model.version if engine.model else "",
+        model_version(engine),
         engine.enforce,
         engine.off,
         engine.rules_off,

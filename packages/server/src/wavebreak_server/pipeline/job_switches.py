@@ -15,6 +15,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.published import TABLE as PUBLISHED
 from wavebreak.engine.switch_records import (
     CREATE,
+    SELECT,
     TABLE,
     SwitchRecord,
     SwitchTerms,
@@ -31,10 +32,7 @@ from wavebreak_server.storage.row_macs import bound_key
 if TYPE_CHECKING:
     from wavebreak.model import Model
 
-_NEWEST = (
-    f"SELECT number, position, settled, content, mac FROM {TABLE} "  # noqa: S608
-    "ORDER BY number DESC LIMIT 1"
-)
+_NEWEST = SELECT + "ORDER BY number DESC LIMIT 1"
 _INSERT = f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
 _SETTLE = f"UPDATE {TABLE} SET settled = %s WHERE NOT settled"  # noqa: S608
 _DELETE = f"DELETE FROM {TABLE} WHERE NOT settled"  # noqa: S608

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from wavebreak.engine import account_queries
 from wavebreak.engine.account_queries import (
+    SHARED,
     Holders,
     Neighbourhood,
     holders,
@@ -23,7 +24,7 @@ from wavebreak.linking import Operator
 from wavebreak_server.slices.users.acting_user import ActingUser
 
 SHOWN = 12
-KINDS = {"device": "device", "block": "number block", "network": "network"}
+KINDS = dict(zip(SHARED, ("device", "number block", "network"), strict=True))
 """Fields of a row that name something shared, and what a page calls it."""
 OPERATORS_FOR_S = 60.0
 """How long a list of operators is kept: ties are closed once an hour of the log's time."""

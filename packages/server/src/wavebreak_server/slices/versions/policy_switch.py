@@ -27,7 +27,7 @@ from django.db import transaction
 
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
-from wavebreak.engine.policy_change import carried_state
+from wavebreak.engine.policy_change import carried_state, model_version
 from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import ServiceError
@@ -260,7 +260,7 @@ class PolicySwitch:
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
-                wanted.model, fresh.model.version if fresh.model else "", *earlier,
+                wanted.model, model_version(fresh), *earlier,
                 enforce=wanted.enforce and not self.base_enforce,
                 carries=coverage.carries if coverage else None,
                 challenges=coverage.challenges if coverage else True,
