@@ -40,7 +40,7 @@ serve: assets $(CORE_READY) ## the service on a simulated live stream, and where
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) assets ## every test but speed
-	@$(BIN)/python tests/support/chromium.py
+	@PYTHONPATH=tests $(BIN)/python -m support.chromium
 	@$(BIN)/python frontend/build.py --tests
 	@$(BIN)/python -m compileall -q -j 0 packages
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
