@@ -164,7 +164,7 @@ def home_of_0_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a service of version 0.2, with a transparency report beside it."""
     directory = tmp_path_factory.mktemp("service-0.2")
     with tarfile.open(FIXTURES / "service-0.2" / "service.tar.xz") as archive:
-        archive.extractall(directory)  # noqa: S202 (our own)
+        archive.extractall(directory)
     home, upgraded = directory / "home", directory / "upgraded"
     shutil.copytree(home, upgraded)
     period = ["--from", "2026-01-01", "--to", "2026-12-01"]
