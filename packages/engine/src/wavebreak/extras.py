@@ -72,6 +72,7 @@ COMMANDS: Mapping[str, str] = {
     "flink": FLINK,
     "backup": SERVER,
     "restore": SERVER,
+    "upgrade": SERVER,
     "log": SERVER,
     "precompile": "wavebreak",
     "train-default": LAB,
