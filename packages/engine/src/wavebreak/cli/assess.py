@@ -80,6 +80,8 @@ def assess(
     from wavebreak import assessment, model, rules
     from wavebreak.assessment.measurement import Options
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report
 
     options = Options(
         rules.load_policy(policy),
@@ -95,18 +97,14 @@ def assess(
     with progress_bar("assess") as show:
         show(0.0, "starting")
         assessed, known = assessment.assess(source, options, show)
-    assessment.write_html(assessed, page)
+    write_html(assessment.assessment_report(assessed), page)
     if names:
         _write_names(names, assessed, known)
+    brief = assessment.assessment_report(assessed, is_brief=True)
     if as_json:
-        print_json(assessment.as_json(assessed))
+        print_json(brief.data)
         return
-    assessment.print_assessment(assessed, out)
-    from wavebreak.assessment.report import next_steps
-
-    out.print("What to do next", style="bold")
-    for number, step in enumerate(next_steps(assessed), 1):
-        out.print(f"{number}. {step}")
+    print_report(brief, out)
     print_next_steps(
         [
             f"the page: {page}",

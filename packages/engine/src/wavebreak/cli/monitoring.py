@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import (
-    echo,
     out,
     print_json,
     print_next_steps,
@@ -53,6 +51,8 @@ def replay(
     from wavebreak.engine.state_ceiling import parse_ceiling
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report, write_json
 
     ceiling = parse_ceiling(max_memory, copies=False)
     with progress_bar("replay") as show:
@@ -67,13 +67,13 @@ def replay(
             ceiling=ceiling,
             model=model.load_selected(model_dir),
         )
-    text = json.dumps(differences.as_json(), indent=1, ensure_ascii=False)
-    (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")
-    monitoring.write_html(differences, out_path / "replay.html")
+    report = monitoring.differences_report(differences)
+    write_json(report, out_path / "replay.json")
+    write_html(report, out_path / "replay.html")
     if as_json:
-        echo(text)
+        print_json(report.data)
         return
-    monitoring.print_differences(differences, out)
+    print_report(report, out)
     print_next_steps([f"charts: {out_path}/replay.html", f"all changes: {out_path}/replay.json"])
 
 
@@ -100,9 +100,11 @@ def drift(
 ) -> None:
     """Measure how far a stream has drifted from the data that a model was trained on."""
     from wavebreak import monitoring, rules
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report
 
     with progress_bar("drift") as show:
-        report = monitoring.measure_drift(
+        measured = monitoring.measure_drift(
             model,
             run,
             rules.load_policy(policy),
@@ -110,13 +112,14 @@ def drift(
             moved=moved,
             progress=lambda share, events: show(share, f"{events:,} events"),
         )
+    report = monitoring.drift_report(measured)
     if as_json:
-        print_json(report.as_json())
+        print_json(report.data)
     else:
-        monitoring.print_drift(report, out)
+        print_report(report, out)
     if html:
-        monitoring.write_drift(report, html)
+        write_html(report, html)
         if not as_json:
             print_next_steps([f"charts: {html}"])
-    if strict and report.verdict == "moved":
+    if strict and measured.verdict == "moved":
         raise typer.Exit(1)

@@ -128,6 +128,7 @@ def run(
     from wavebreak.engine.state_ceiling import parse_ceiling
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak.reports.report import print_report
 
     counts = run_engine(
         "run",
@@ -160,7 +161,7 @@ def run(
         return
     print_run_summary(counts, out_path)
     if measured:
-        evaluation.print_tables(measured, out)
+        print_report(evaluation.evaluation_report(measured), out)
     print_next_steps(
         [
             *(
@@ -241,6 +242,8 @@ def evaluate(
 ) -> None:
     """Measure decisions against labels: abusive accounts actioned, how soon, and false actions."""
     from wavebreak import evaluation
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report
 
     if labels and len(directories) > 1:
         raise UsageError(
@@ -249,12 +252,13 @@ def evaluate(
         )
     runs = [(run, labels or evaluation.labels_path(run)) for run in directories]
     measured = evaluation.evaluate_all(runs, exclude_family or [])
+    report = evaluation.evaluation_report(measured)
     if as_json:
-        print_json(measured.as_json())
+        print_json(report.data)
     else:
-        evaluation.print_tables(measured, out)
+        print_report(report, out)
     if html:
-        evaluation.write_html(measured, html)
+        write_html(report, html)
         if not as_json:
             print_next_steps([f"charts: {html}"])
 
@@ -275,12 +279,15 @@ def explain_account(
 ) -> None:
     """Explain the decisions about an account: what it did, which rules fired, what follows."""
     from wavebreak import explain
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report
 
     explanation = explain.explain(directory, account)
     page = html or directory / "explain.html"
-    explain.write_html(explanation, page)
+    report = explain.explanation_report(explanation)
+    write_html(report, page)
     if as_json:
-        print_json(explain.as_json(explanation))
+        print_json(report.data)
         return
-    explain.print_explanation(explanation, out, full=full)
+    print_report(report if full else explain.explanation_summary(explanation), out)
     print_next_steps([f"timeline: {page}", *([] if full else ["meanings and totals: add --full"])])
