@@ -17,7 +17,7 @@ from wavebreak.cli.events import CsvOptions, read_pairs
 from wavebreak.errors import UsageError
 from wavebreak.io.chat_servers import SERVERS, query_of
 from wavebreak.privacy import secret_key
-from wavebreak.reports.html import write_html
+from wavebreak.reports import html as html_pages
 
 
 @command(
@@ -82,7 +82,7 @@ def assess(
     with console.progress_bar("assess") as show:
         show(0.0, "starting")
         result, pseudonyms = assessment.assess(source, settings, show)
-    write_html(assessment.assessment_report(result), out)
+    html_pages.write_html(assessment.assessment_report(result), out)
     if names:
         # The names of accounts that the page shows, for whoever runs this alone.
         shown = {account.account for account in result.met}

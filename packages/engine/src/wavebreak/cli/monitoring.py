@@ -10,8 +10,8 @@ from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import NO, Output, command
 from wavebreak.engine import state_ceiling
-from wavebreak.reports.html import write_html
-from wavebreak.reports.report import write_json
+from wavebreak.reports import html as html_pages
+from wavebreak.reports import report as reporting
 
 
 @command(
@@ -43,8 +43,8 @@ def replay(
             model=deciding.load_model(),
         )
     report = monitoring.differences_report(differences)
-    write_json(report, out / "replay.json")
-    write_html(report, out / "replay.html")
+    reporting.write_json(report, out / "replay.json")
+    html_pages.write_html(report, out / "replay.html")
     return Output(
         report,
         steps=[f"charts: {out}/replay.html", f"all changes: {out}/replay.json"],
@@ -74,7 +74,7 @@ def drift(
         )
     report = monitoring.drift_report(measured)
     if html:
-        write_html(report, html)
+        html_pages.write_html(report, html)
     return Output(
         report,
         steps=[f"charts: {html}"] if html else [],

@@ -20,7 +20,7 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger import checkpoints
 from wavebreak.outcomes import REFUSING
-from wavebreak.reports.html import write_html
+from wavebreak.reports import html as html_pages
 from wavebreak.reports.tables import count_of
 from wavebreak.schema import identifiers
 
@@ -182,7 +182,7 @@ def evaluate(
     runs = [(run, labels or evaluation.labels_path(run)) for run in directories]
     report = evaluation.evaluation_report(evaluation.evaluate_all(runs, list(exclude_family)))
     if html:
-        write_html(report, html)
+        html_pages.write_html(report, html)
     return Output(
         report,
         steps=[f"charts: {html}"] if html else [],
@@ -203,7 +203,7 @@ def explain_account(
     explanation = explain.explain(directory, account)
     page = html or directory / "explain.html"
     report = explain.explanation_report(explanation)
-    write_html(report, page)
+    html_pages.write_html(report, page)
     return Output(
         report.data,
         report if full else explain.explanation_summary(explanation),
