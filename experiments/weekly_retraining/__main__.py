@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from experiments.weekly_retraining import retraining
-from experiments.weekly_retraining.report import print_weeks, write_weeks
+from experiments.weekly_retraining.report import weeks_report
 from wavebreak import rules
 from wavebreak.cli import run_app
 from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.cli.options import PolicyDir
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import print_report, write_json
 from wavebreak_lab import training
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -53,10 +54,10 @@ def retrain(
             setting,
             progress=show,
         )
-    text = json.dumps(retraining.as_json(weeks), indent=1, ensure_ascii=False)
-    (out_path / "weeks.json").write_text(text + "\n", encoding="utf-8")
-    write_weeks(weeks, out_path / "weeks.html")
-    print_weeks(weeks, out)
+    report = weeks_report(weeks)
+    write_json(report, out_path / "weeks.json")
+    write_html(report, out_path / "weeks.html")
+    print_report(report, out)
     print_next_steps(
         [f"chart: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"]
     )

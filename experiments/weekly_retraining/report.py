@@ -1,14 +1,13 @@
-"""Weeks of retraining as people read them: tables, and the plot of what each family delivers."""
+"""The report of weeks of retraining: what each family delivers, with a chart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from experiments.weekly_retraining.retraining import Cut, Week, cuts
-from wavebreak.reports.charts import Line, curves
-from wavebreak.reports.html import html_figure, html_table, page
-from wavebreak.reports.tables import Console, Table, number, percent, print_lines, print_table
+from experiments.weekly_retraining.retraining import Cut, Week, as_json, cuts
+from wavebreak.reports.charts import Curves, Line
+from wavebreak.reports.report import Report, Section
+from wavebreak.reports.tables import Table, number, percent
 
 
 def headline(weeks: Sequence[Week]) -> list[str]:
@@ -68,34 +67,29 @@ def _weeks(weeks: Sequence[Week]) -> Table:
     )  # fmt: skip
 
 
-def print_weeks(weeks: Sequence[Week], console: Console) -> None:
-    """Print the weeks: sentences and tables."""
-    print_lines(headline(weeks), console)
-    print_table(_cuts(cuts(weeks)), console)
-    print_table(_weeks(weeks), console)
-
-
-def write_weeks(weeks: Sequence[Week], path: Path) -> None:
-    """Write the weeks as one self-contained page; the same ones give the same bytes."""
-    made = cuts(weeks)
+def weeks_report(weeks: Sequence[Week]) -> Report:
+    """Return the weeks as a report."""
+    families = cuts(weeks)
     lines = [
         Line(cut.family, [k + 1.0, k + 2.0], [cut.first, cut.second])
-        for k, cut in enumerate(made)
-    ]  # fmt: skip
+        for k, cut in enumerate(families)
+    ]
     lines += [
         Line("had nothing been learned", [k + 1.0, k + 2.0], [cut.first, cut.unlearned], True)
-        for k, cut in enumerate(made)
+        for k, cut in enumerate(families)
     ]
-    drawn = curves(
-        "weeks", "Unwanted messages delivered an account, week by week", lines, across="week",
-        up="unwanted messages an account", marks=True,
-    )  # fmt: skip
-    words = (
+    chart = Curves(
+        "weeks",
+        "Unwanted messages delivered an account, week by week",
         "Each family from the week it is first seen to the next; dashed: had the model not "
-        "learned from the first."
+        "learned from the first.",
+        lines,
+        across="week",
+        up="unwanted messages an account",
+        marks=True,
     )
     sections = [
-        ("What retraining cuts", html_figure(drawn, words) + html_table(_cuts(made))),
-        ("Week by week", html_table(_weeks(weeks))),
+        Section("What retraining cuts", [chart, _cuts(families)]),
+        Section("Week by week", [_weeks(weeks)]),
     ]
-    path.write_text(page("Retraining", headline(weeks), sections), encoding="utf-8")
+    return Report("Retraining", headline(weeks), sections, data=as_json(weeks))

@@ -12,6 +12,8 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import write_json
 from wavebreak_lab import red_team
 from wavebreak_lab.simulation.attackers import PRESETS
 
@@ -28,7 +30,7 @@ def run(out: Path, config: red_team.TournamentConfig) -> red_team.Tournament:
     tournament = red_team.run_tournament(
         config, rules.load_policy(), EDGE, red_team.load_config(), out
     )
-    red_team.write_json(tournament, out)
+    write_json(red_team.tournament_report(tournament), out / "red_team.json")
     return tournament
 
 
@@ -85,7 +87,7 @@ def test_same_seed_yields_the_same_bytes(tmp_path: Path) -> None:
     few = replace(SMALL, families=("blast", "proxies", "combination"), people=150, rounds=1)
     for name in ("one", "two"):
         tournament = run(tmp_path / name, few)
-        red_team.write_html(tournament, tmp_path / name / "red_team.html")
+        write_html(red_team.tournament_report(tournament), tmp_path / name / "red_team.html")
     for name in (*FILES, "red_team.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     report = json.loads((tmp_path / "one" / "red_team.json").read_text())

@@ -16,6 +16,8 @@ from wavebreak.errors import MissingExtraError
 from wavebreak.extras import EXTRAS, LazyModule, load, load_plugin, missing_extra
 from wavebreak.reports import charts
 from wavebreak.reports.charts import Interval
+from wavebreak.reports.html import render_html
+from wavebreak.reports.report import Report, Section
 
 PROJECTS = {
     project["name"]: project
@@ -113,9 +115,10 @@ def test_picture_without_matplotlib_is_a_note_with_the_fix(
 ) -> None:
     monkeypatch.setattr(charts, "matplotlib", LazyModule("matplotlib"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    drawn = charts.shares("a", "A", ["x"], {"x": [Interval(0.1, 0.0, 0.2, "10 %")]})
-    assert drawn.startswith('<p class="note">No chart: matplotlib is not installed')
-    assert "wavebreak[charts]" in drawn
+    chart = charts.Shares("a", "A", "", ["x"], {"x": [Interval(0.1, 0.0, 0.2, "10 %")]})
+    page = render_html(Report("Title", [], [Section("Heading", [chart])]))
+    assert '<p class="note">No chart: matplotlib is not installed' in page
+    assert "wavebreak[charts]" in page
 
 
 def test_core_commands_import_without_any_extra() -> None:

@@ -16,16 +16,16 @@ from wavebreak import model, rules
 from wavebreak.assessment import (
     Assessment,
     CsvOptions,
-    as_json,
     assess,
-    print_assessment,
-    write_html,
+    assessment_report,
 )
 from wavebreak.assessment.measurement import MetAccount, Options, missing_sources, time_held
-from wavebreak.assessment.report import SHOWN_ACCOUNTS, accounts_table, headline, next_steps
+from wavebreak.assessment.report import MAX_ACCOUNTS, accounts_table, headline, next_steps
 from wavebreak.assessment.sources import Names
 from wavebreak.cli.console import TerminalConsole
 from wavebreak.errors import FileError, UsageError
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import print_report
 from wavebreak.schema.coverage import Profile
 
 KEY = b"0123456789abcdef"
@@ -110,10 +110,10 @@ def test_bad_lines_are_counted_and_shown_without_values(assessed: tuple[Assessme
 def test_names_stay_out_of_every_output(assessed: tuple[Assessment, Names], tmp_path: Path) -> None:
     found, names = assessed
     page = tmp_path / "page.html"
-    write_html(found, page)
+    write_html(assessment_report(found), page)
     console = TerminalConsole(width=80, file=io.StringIO(), record=True)
-    print_assessment(found, console)
-    outputs = (page.read_text(), console.export_text(), json.dumps(as_json(found)))
+    print_report(assessment_report(found, is_brief=True), console)
+    outputs = (page.read_text(), console.export_text(), json.dumps(assessment_report(found).data))
     for output in outputs:
         assert "evil" not in output
         assert not re.search(r"\bp1\b", output)
@@ -127,7 +127,7 @@ def test_the_page_loads_nothing_and_says_why(
     assessed: tuple[Assessment, Names], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    write_html(assessed[0], page)
+    write_html(assessment_report(assessed[0]), page)
     text = page.read_text()
     assert not re.search(r"""(src|href)=["'](?!#)""", text)
     assert "<script" not in text
@@ -138,7 +138,7 @@ def test_the_page_loads_nothing_and_says_why(
         "What to do next",
     ):
         assert heading in text
-    write_html(assessed[0], tmp_path / "again.html")
+    write_html(assessment_report(assessed[0]), tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == text
 
 
@@ -251,8 +251,8 @@ def test_rows_of_a_page_are_bounded() -> None:
         MetAccount(account=f"a-{n}", outcome="limit", rules=("r",), why="w", first_ms=NOON * 1000,
                    held_ms=1, sends=1, strangers=1, answered=0, reports=0, refused=0, honest=None,
                    operator="")
-        for n in range(SHOWN_ACCOUNTS + 5)
+        for n in range(MAX_ACCOUNTS + 5)
     ]  # fmt: skip
-    shown = accounts_table("Accounts", many, SHOWN_ACCOUNTS)
-    assert len(shown.rows) == SHOWN_ACCOUNTS
+    shown = accounts_table("Accounts", many, MAX_ACCOUNTS)
+    assert len(shown.rows) == MAX_ACCOUNTS
     assert "5 more accounts" in shown.note

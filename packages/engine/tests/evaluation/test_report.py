@@ -12,10 +12,11 @@ from wavebreak.evaluation import (
     Evaluation,
     evaluate,
     evaluate_all,
-    print_overview,
-    print_tables,
-    write_html,
+    evaluation_overview,
+    evaluation_report,
 )
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import print_report
 from wavebreak.reports.tables import Console
 
 
@@ -48,7 +49,7 @@ def _evaluation(path: Path, world: object = None) -> Evaluation:
 
 def _printed(evaluation: Evaluation, width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    print_tables(evaluation, console)
+    print_report(evaluation_report(evaluation), console)
     return console.export_text()
 
 
@@ -77,7 +78,7 @@ def test_tables_and_overview_state_first_messages_refused(tmp_path: Path) -> Non
     assert re.search(r"people-with-a-new-number\s+40\s+12\s+30\.0\s+16\.6–46\.5", text)
     assert re.search(r"courier\s+60\s+0\s+0", text)
     console = Console(width=80, record=True, file=io.StringIO())
-    print_overview(evaluation, console)
+    print_report(evaluation_overview(evaluation), console)
     said = console.export_text()
     assert max(len(line.rstrip()) for line in said.splitlines()) <= 80
     assert (
@@ -134,8 +135,8 @@ def test_provenance_states_runs_and_excluded_families(tmp_path: Path) -> None:
 
 def test_page_is_self_contained_accessible_and_deterministic(tmp_path: Path) -> None:
     evaluation = _evaluation(tmp_path)
-    write_html(evaluation, tmp_path / "one.html")
-    write_html(evaluation, tmp_path / "two.html")
+    write_html(evaluation_report(evaluation), tmp_path / "one.html")
+    write_html(evaluation_report(evaluation), tmp_path / "two.html")
     text = (tmp_path / "one.html").read_text()
     assert text == (tmp_path / "two.html").read_text()
     assert text.count("<svg") == text.count('role="img"') == 3
@@ -147,7 +148,7 @@ def test_page_is_self_contained_accessible_and_deterministic(tmp_path: Path) -> 
 
 
 def test_page_states_the_result_first(tmp_path: Path) -> None:
-    write_html(_evaluation(tmp_path), tmp_path / "one.html")
+    write_html(evaluation_report(_evaluation(tmp_path)), tmp_path / "one.html")
     text = (tmp_path / "one.html").read_text()
     assert "unwanted messages, 0 % were stopped (each family weighing the same: 0 %)" in text
     assert "Of 2 abusive accounts, 0 were slowed and 1 (50.0 %) restricted or worse." in text
@@ -157,7 +158,7 @@ def test_page_states_the_result_first(tmp_path: Path) -> None:
 def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", [account_row("a")])
     found = evaluate(run, labels_file(tmp_path / "labels.csv", "a,benign,shop,"))
-    write_html(found, tmp_path / "one.html")
+    write_html(evaluation_report(found), tmp_path / "one.html")
     assert (tmp_path / "one.html").read_text().count("<svg") == 1
 
 
@@ -170,7 +171,7 @@ def test_overview_lists_worst_families_first_and_counts_others(tmp_path: Path) -
     run = run_directory(tmp_path / "run", rows)
     labels = labels_file(tmp_path / "l.csv", *(f"{name}1,abusive,{name}," for name in families))
     console = Console(width=80, record=True, file=io.StringIO())
-    print_overview(evaluate(run, labels), console, limit=2)
+    print_report(evaluation_overview(evaluate(run, labels), limit=2), console)
     text = console.export_text()
     said = " ".join(text.split())
     assert "Of 117 unwanted messages, 92.3 % were stopped (each family weighing the same: " in said
@@ -187,7 +188,7 @@ def test_overview_without_false_actions_has_no_persona_table(tmp_path: Path) -> 
     run = run_directory(tmp_path / "run", [account_row("p")])
     console = Console(width=80, record=True, file=io.StringIO())
     labels = labels_file(tmp_path / "l.csv", "p,benign,shop,")
-    print_overview(evaluate(run, labels), console)
+    print_report(evaluation_overview(evaluate(run, labels)), console)
     text = console.export_text()
     assert "Of 1 benign account, 0 were slowed, 0 restricted or worse, 0 banned." in text
     assert "persona" not in text

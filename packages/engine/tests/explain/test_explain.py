@@ -24,7 +24,7 @@ from support.factories import (
     run_directory,
 )
 from wavebreak.errors import FileError, UsageError
-from wavebreak.explain import Explanation, as_json, explain, print_explanation, write_html
+from wavebreak.explain import Explanation, explain, explanation_report, explanation_summary
 from wavebreak.explain.narrative import (
     decisions_table,
     decisions_to_explain,
@@ -34,6 +34,8 @@ from wavebreak.explain.narrative import (
     story_paragraphs,
 )
 from wavebreak.languages import get_language
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import print_report
 from wavebreak.reports.tables import Console
 
 RULES = {
@@ -88,7 +90,7 @@ def blast(tmp_path: Path) -> Explanation:
 
 def _printed(explanation: Explanation) -> str:
     console = Console(width=100, record=True, file=io.StringIO())
-    print_explanation(explanation, console, full=True)
+    print_report(explanation_report(explanation), console)
     return console.export_text()
 
 
@@ -167,7 +169,7 @@ def test_missing_log_is_reported_with_totals(tmp_path: Path) -> None:
     assert found.timeline is None
     assert "it sent 114 messages and wrote first to 113 people, of whom 1 replied" in result[1]
     assert "does not exist any more" in result[-1]
-    write_html(found, tmp_path / "b.html")
+    write_html(explanation_report(found), tmp_path / "b.html")
     assert "does not exist any more" in (tmp_path / "b.html").read_text()
 
 
@@ -270,8 +272,8 @@ def test_account_name_is_not_read_as_markup(tmp_path: Path) -> None:
 
 
 def test_page_is_self_contained_and_reproducible(blast: Explanation, tmp_path: Path) -> None:
-    write_html(blast, tmp_path / "one.html")
-    write_html(blast, tmp_path / "two.html")
+    write_html(explanation_report(blast), tmp_path / "one.html")
+    write_html(explanation_report(blast), tmp_path / "two.html")
     text = (tmp_path / "one.html").read_text()
     assert text == (tmp_path / "two.html").read_text()
     assert text.count("<svg") == text.count('role="img"') == 2  # the whole, and a close-up
@@ -285,7 +287,7 @@ def test_page_is_self_contained_and_reproducible(blast: Explanation, tmp_path: P
 
 def test_an_account_name_cannot_break_the_page(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", [account_row("<script>&")])
-    write_html(explain(run, "<script>&"), tmp_path / "a.html")
+    write_html(explanation_report(explain(run, "<script>&")), tmp_path / "a.html")
     text = (tmp_path / "a.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;&amp;" in text
@@ -293,7 +295,7 @@ def test_an_account_name_cannot_break_the_page(tmp_path: Path) -> None:
 
 def test_short_explanation_leaves_out_timeline_and_meanings(blast: Explanation) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    print_explanation(blast, console)
+    print_report(explanation_summary(blast), console)
     text = console.export_text()
     assert "3 min later it sent 113 messages" in text
     assert "sends │" not in text
@@ -302,7 +304,7 @@ def test_short_explanation_leaves_out_timeline_and_meanings(blast: Explanation) 
 
 
 def test_explanation_as_json_round_trips(blast: Explanation) -> None:
-    values = as_json(blast)
+    values = dict(explanation_report(blast).data or {})
     assert json.loads(json.dumps(values)) == values
     assert values["account"] == blast.account
     assert values["story"]

@@ -14,8 +14,9 @@ from support.factories import DAY, NOON, account_row, decision, run_directory
 from support.operator_events import HONEST, RENTED, RING, TEAM, sender_events, team_events
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
-from wavebreak.explain import as_json, explain, print_explanation
+from wavebreak.explain import explain, explanation_summary
 from wavebreak.linking import Edge, Operator, storage
+from wavebreak.reports.report import print_report
 from wavebreak.reports.tables import Console
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
@@ -108,8 +109,9 @@ def test_an_explanation_shows_the_accounts_that_it_is_tied_to(tmp_path: Path) ->
     storage.save([operator], run)
     explanation = explain(run, "s1")
     text = io.StringIO()
-    print_explanation(explanation, Console(file=text, width=80))
+    report = explanation_summary(explanation)
+    print_report(report, Console(file=text, width=80))
     shown = " ".join(text.getvalue().split())
     assert "It seems to be of one operator with 1 other account." in shown
     assert "used one device" in shown
-    assert json.loads(json.dumps(as_json(explanation)["ties"]))[0]["accounts"] == ["s1", "s2"]
+    assert json.loads(json.dumps((report.data or {})["ties"]))[0]["accounts"] == ["s1", "s2"]

@@ -14,8 +14,10 @@ from rich.console import Console
 from support.banning_policy import load_banning_policy
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
-from wavebreak.monitoring import compare, print_differences, replay, write_html
+from wavebreak.monitoring import compare, differences_report, replay
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import print_report
 from wavebreak_lab.simulation import simulate, write
 
 Row = tuple[str, str, int | None, int]
@@ -135,10 +137,10 @@ def test_differences_are_described_and_page_is_deterministic(
 ) -> None:
     found = compare(*made(tmp_path))
     counts = io.StringIO()
-    print_differences(found, Console(file=counts, width=140))
+    print_report(differences_report(found), Console(file=counts, width=140))
     assert "2 newly actioned, 1 newly spared, 1 earlier, 1 later" in counts.getvalue()
-    write_html(found, tmp_path / "1.html")
-    write_html(found, tmp_path / "2.html")
+    write_html(differences_report(found), tmp_path / "1.html")
+    write_html(differences_report(found), tmp_path / "2.html")
     assert (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
 
 

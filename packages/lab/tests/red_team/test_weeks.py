@@ -15,6 +15,7 @@ from support import home_stream
 from wavebreak import rules
 from wavebreak.evaluation.home_learning import Terms, load_terms
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
+from wavebreak.reports.report import write_json
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab import red_team
 from wavebreak_lab.red_team.config import load_config
@@ -122,7 +123,7 @@ def test_brigade_gains_by_honest_accounts_that_it_harmed() -> None:
 def test_same_seed_yields_the_same_weeks(tmp_path: Path) -> None:
     for name in ("one", "two"):
         played = red_team.run_weeks(SMALL, 2, SHIPPED, EDGE, SETTINGS, TERMS, tmp_path / name)
-        red_team.write_json(played, tmp_path / name)
+        write_json(red_team.weeks_report(played), tmp_path / name / "red_team.json")
     one, two = ((tmp_path / name / "red_team.json").read_bytes() for name in ("one", "two"))
     assert one == two
     report = json.loads(one)

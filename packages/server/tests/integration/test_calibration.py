@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from support.events import edge
 from wavebreak import calibration, rules
 from wavebreak.calibration.measurement import measure
-from wavebreak.calibration.report import print_calibration
 from wavebreak.cli.app import app
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
+from wavebreak.reports.report import print_report
 from wavebreak.reports.tables import Console
 from wavebreak_lab import simulation
 
@@ -70,7 +70,7 @@ def test_calibration_writes_policy_report_and_numbers(
     assert page.count("<svg") >= 2
     assert "http" not in page.replace("http://www.w3.org", "")
     console = Console(width=80, record=True, file=io.StringIO())
-    print_calibration(made, console)
+    print_report(calibration.calibration_report(made), console)
     assert max(map(len, console.export_text().splitlines())) <= 80
 
 

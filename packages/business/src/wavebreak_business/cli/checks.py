@@ -99,12 +99,14 @@ def check(
     pseudonyms on entry; texts are not looked at. Nothing is sent anywhere.
     """
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report
     from wavebreak_business.answers import Options
     from wavebreak_business.findings import find
     from wavebreak_business.identities import Identities
     from wavebreak_business.log_files import read_consent, read_logs
     from wavebreak_business.record_table import RecordTable
-    from wavebreak_business.report import make_check, print_check, write_html
+    from wavebreak_business.report import check_report, make_check
     from wavebreak_business.settings import load_settings
     from wavebreak_business.texts import Words, offered_languages
 
@@ -119,13 +121,13 @@ def check(
     if consent is not None:
         read_consent(consent, table)
     done = make_check(portfolio, find(table, settings, options), reading, table, settings)
-    words = Words(lang)
+    report = check_report(done, Words(lang))
     if html_path is not None:
-        write_html(done, html_path, words)
+        write_html(report, html_path)
     if as_json:
-        print_json(done.as_json())
+        print_json(report.data)
     else:
-        print_check(done, out, words)
+        print_report(report, out)
         if html_path is not None:
             out.print(f"Written to {html_path}")
     if strict and done.needs_action():

@@ -6,16 +6,16 @@ from wavebreak.extras import lazily
 
 if TYPE_CHECKING:
     from wavebreak.assessment.measurement import Assessment, assess
-    from wavebreak.assessment.report import as_json, print_assessment, write_html
+    from wavebreak.assessment.report import assessment_report
     from wavebreak.assessment.sources import CsvOptions
 else:
     __getattr__ = lazily(
         __name__,
         {
             "measurement": "Assessment assess",
-            "report": "as_json print_assessment write_html",
+            "report": "assessment_report",
             "sources": "CsvOptions",
         },
     )
 
-__all__ = ["Assessment", "CsvOptions", "as_json", "assess", "print_assessment", "write_html"]
+__all__ = ["Assessment", "CsvOptions", "assess", "assessment_report"]

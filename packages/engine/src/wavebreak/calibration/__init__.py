@@ -6,6 +6,6 @@ approves.
 
 from wavebreak.calibration.calibrate import calibrate
 from wavebreak.calibration.config import Settings, load_settings
-from wavebreak.calibration.report import Calibration, print_calibration
+from wavebreak.calibration.report import Calibration, calibration_report
 
-__all__ = ["Calibration", "Settings", "calibrate", "load_settings", "print_calibration"]
+__all__ = ["Calibration", "Settings", "calibrate", "calibration_report", "load_settings"]

@@ -7,7 +7,6 @@ written to `rules/calibrated.toml`, which takes their place.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -20,9 +19,11 @@ from wavebreak import config
 from wavebreak.calibration.config import Settings
 from wavebreak.calibration.measurement import allowance_of, count_outcomes, measure
 from wavebreak.calibration.proposal import Proposal, propose
-from wavebreak.calibration.report import Calibration, write_html
+from wavebreak.calibration.report import Calibration, calibration_report
 from wavebreak.engine.kernel_policy import Model
 from wavebreak.errors import FileError, UsageError
+from wavebreak.reports.html import write_html
+from wavebreak.reports.report import write_json
 from wavebreak.rules import Policy, load_policy
 from wavebreak.rules.model import Rule, ScoreThresholds
 from wavebreak.schema.coverage import Profile
@@ -66,9 +67,9 @@ def calibrate(
             "model": model.version if model else None,
         },
     )
-    text = json.dumps(calibration.as_json(), indent=1, ensure_ascii=False) + "\n"
-    (out / "calibration.json").write_text(text, "utf-8")
-    write_html(calibration, out / "calibration.html")
+    report = calibration_report(calibration)
+    write_json(report, out / "calibration.json")
+    write_html(report, out / "calibration.html")
     return calibration
 
 

@@ -1,9 +1,8 @@
-"""Report of a calibration: a table on the terminal, a page with charts, and plain JSON."""
+"""A calibration, and its report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,16 @@ from msgspec.structs import asdict
 from wavebreak.calibration.config import Settings
 from wavebreak.calibration.measurement import Measurement
 from wavebreak.calibration.proposal import Proposal, Setting
-from wavebreak.evaluation import exact_interval
+from wavebreak.evaluation import share_interval
 from wavebreak.outcomes import BY_RANK
-from wavebreak.reports.charts import Interval, Line, curves, shares
-from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
-from wavebreak.reports.tables import (
-    Console,
-    Table,
-    count_of,
-    number,
-    percent,
-    print_lines,
-    print_table,
-)
+from wavebreak.reports.charts import Curves, Interval, Line, Shares
+from wavebreak.reports.report import Report, Section, Text
+from wavebreak.reports.tables import Table, count_of, number, percent
 
-_POINTS = 200
-"""Most points of a curve."""
-_BELOW = 8.0
-"""How far below the thresholds the curve of scores begins (log-odds)."""
+MAX_POINTS = 200
+"""Points of a curve."""
+CURVE_MARGIN = 8.0
+"""Distance from the thresholds to the start of the curve of scores (log-odds)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Calibration:
             "accounts": self.measured.accounts,
             "versions": self.versions,
             "assumed": asdict(self.settings),
-            "settings": [_setting_json(each) for each in self.proposal.settings],
+            "settings": [_setting_json(setting) for setting in self.proposal.settings],
             "outcomes": {"now": self.measured.outcomes, "proposed": self.outcomes},
         }
 
@@ -101,6 +92,28 @@ def headline(calibration: Calibration) -> list[str]:
     ]
 
 
+def calibration_report(calibration: Calibration) -> Report:
+    """Return the calibration as a report."""
+    reasons = Table(
+        "How each number came about",
+        ("setting", "how"),
+        [(setting.name, setting.why) for setting in calibration.proposal.settings],
+        words=frozenset({0, 1}),
+    )
+    versions = [f"{name}: {version}" for name, version in calibration.versions.items() if version]
+    sections = [
+        Section("Settings", [_settings_table(calibration)]),
+        Section("How each number came about", [reasons], page_only=True),
+        Section("What the platform's own accounts do", [_rates(calibration)], page_only=True),
+        Section("Whom each number would slow", _touched(calibration)),
+        Section("Allowances", _allowances(calibration)),
+        Section("Score", _scores(calibration)),
+        Section("All rules together", [_outcomes_table(calibration)]),
+        Section("Versions", [Text(versions, "note")], page_only=True),
+    ]
+    return Report("Calibration", headline(calibration), sections, data=calibration.as_json())
+
+
 def _settings_table(calibration: Calibration) -> Table:
     return Table(
         "Settings",
@@ -108,7 +121,7 @@ def _settings_table(calibration: Calibration) -> Table:
         [
             (
                 setting.name,
-                number(setting.accounts),
+                setting.accounts,
                 f"{setting.now:g}",
                 f"{setting.proposed:g}" if setting.changed else "kept",
                 f"{setting.touched_now.limited:,} → {setting.touched_proposed.limited:,}",
@@ -127,7 +140,7 @@ def _outcomes_table(calibration: Calibration) -> Table:
         "Accounts by their most severe outcome",
         ("outcome", "policy in force", "proposed"),
         [
-            (outcome, number(before.get(outcome, 0)), number(after.get(outcome, 0)))
+            (outcome, before.get(outcome, 0), after.get(outcome, 0))
             for outcome in BY_RANK
             if before.get(outcome) or after.get(outcome)
         ],
@@ -135,126 +148,92 @@ def _outcomes_table(calibration: Calibration) -> Table:
     )
 
 
-def print_calibration(calibration: Calibration, console: Console) -> None:
-    """Print the calibration: sentences and two tables."""
-    print_lines(headline(calibration), console)
-    print_table(_settings_table(calibration), console)
-    print_table(_outcomes_table(calibration), console)
-
-
-def write_html(calibration: Calibration, path: Path) -> None:
-    """Write the calibration as one self-contained page; the same input gives the same bytes."""
-    reasons = Table(
-        "How each number came about",
-        ("setting", "how"),
-        [(setting.name, setting.why) for setting in calibration.proposal.settings],
-        words=frozenset({0, 1}),
-    )
-    sections = [
-        ("Settings", join_html([html_table(_settings_table(calibration)), html_table(reasons)])),
-        ("What the platform's own accounts do", _rates_figure(calibration)),
-        ("Whom each number would slow", _touched_figure(calibration)),
-        ("Allowances", _allowances_figure(calibration)),
-        ("Score", _score_figure(calibration)),
-        ("All rules together", html_table(_outcomes_table(calibration))),
-    ]
-    versions = [f"{name}: {version}" for name, version in calibration.versions.items() if version]
-    sections.append(("Versions", paragraphs(versions, "note")))
-    written = [(heading, content) for heading, content in sections if content]
-    path.write_text(page("Calibration", headline(calibration), written), encoding="utf-8")
-
-
-def _rates_figure(calibration: Calibration) -> str:
-    shown = [s for s in calibration.proposal.settings if s.interval is not None]
-    if not shown:
-        return paragraphs(["Too few accounts: every floor and ceiling stays as it is."])
+def _rates(calibration: Calibration) -> Shares | Text:
+    settings = [s for s in calibration.proposal.settings if s.interval is not None]
+    if not settings:
+        return Text(["Too few accounts: every floor and ceiling stays as it is."])
     proposed = []
-    for setting in shown:
+    for setting in settings:
         low, high = setting.interval or (setting.proposed, setting.proposed)
-        words = f"{percent(setting.now)} → {percent(setting.proposed)}"
+        text = f"{percent(setting.now)} → {percent(setting.proposed)}"
         ends = min(low, setting.proposed), max(high, setting.proposed)
-        proposed.append(Interval(setting.proposed, *ends, words))
-    now = [Interval(setting.now, setting.now, setting.now, "") for setting in shown]
-    chart = shares(
+        proposed.append(Interval(setting.proposed, *ends, text))
+    return Shares(
         "rates",
         "Floors and ceilings, in force and proposed",
-        [setting.name for setting in shown],
-        {"in force": now, "proposed": proposed},
-    )
-    return html_figure(
-        chart,
         "The line reaches over the 95 % interval of the quantile of the platform's own accounts "
         "from which the number is taken; its end that is kinder to people is proposed, within the "
         "limits of calibration.toml.",
-    )
-
-
-def _touched_figure(calibration: Calibration) -> str:
-    shown, accounts = calibration.proposal.settings, calibration.measured.accounts
-    if not accounts:
-        return ""
-
-    def slowed(count: int) -> Interval:
-        low, high = exact_interval(count, accounts)
-        return Interval(count / accounts, low, high, f"{number(count)} of {number(accounts)}")
-
-    chart = shares(
-        "touched",
-        "Share of the platform's accounts that each number alone would slow",
-        [setting.name for setting in shown],
+        [setting.name for setting in settings],
         {
-            "in force": [slowed(setting.touched_now.limited) for setting in shown],
-            "proposed": [slowed(setting.touched_proposed.limited) for setting in shown],
+            "in force": [
+                Interval(setting.now, setting.now, setting.now, "") for setting in settings
+            ],
+            "proposed": proposed,
         },
     )
-    return html_figure(
-        chart, "With 95 % Clopper–Pearson intervals; the counts beside are of the proposed numbers."
+
+
+def _touched(calibration: Calibration) -> list[Shares]:
+    settings, accounts = calibration.proposal.settings, calibration.measured.accounts
+    if not accounts:
+        return []
+    chart = Shares(
+        "touched",
+        "Share of the platform's accounts that each number alone would slow",
+        "With 95 % Clopper–Pearson intervals; the counts beside are of the proposed numbers.",
+        [setting.name for setting in settings],
+        {
+            "in force": [share_interval(s.touched_now.limited, accounts) for s in settings],
+            "proposed": [share_interval(s.touched_proposed.limited, accounts) for s in settings],
+        },
     )
+    return [chart]
 
 
-def _allowances_figure(calibration: Calibration) -> str:
+def _allowances(calibration: Calibration) -> list[Curves]:
     reached, accounts = calibration.measured.reached, calibration.measured.accounts
     if not reached or not accounts:
-        return ""
+        return []
     lines = [
-        Line(rule_id, list(met), [100 * count / accounts for count in met.values()])
-        for rule_id, met in reached.items()
+        Line(rule_id, list(counts), [100 * count / accounts for count in counts.values()])
+        for rule_id, counts in reached.items()
     ]
-    tried = [n for met in reached.values() for n in met]
-    ends = [float(min(tried)), float(max(tried))]
-    tolerated = [100 * calibration.settings.slowed] * 2
-    chart = curves(
+    allowances = [n for counts in reached.values() for n in counts]
+    ends = [float(min(allowances)), float(max(allowances))]
+    tolerated = Line("tolerated", ends, [100 * calibration.settings.slowed] * 2, guide=True)
+    chart = Curves(
         "allowances",
         "Accounts that an hourly allowance would slow",
-        [*lines, Line("tolerated", ends, tolerated, guide=True)],
+        "Each point is a copy of the rule that only counted.",
+        [*lines, tolerated],
         across="strangers an hour, less those who answered",
         up="accounts slowed, %",
         marks=True,
     )
-    return html_figure(chart, "Each point is a copy of the rule that only counted.")
+    return [chart]
 
 
-def _score_figure(calibration: Calibration) -> str:
+def _scores(calibration: Calibration) -> list[Curves]:
     thresholds = [s for s in calibration.proposal.settings if s.name.startswith("score.")]
-    least = min((setting.now for setting in thresholds), default=0.0) - _BELOW
+    start = min((setting.now for setting in thresholds), default=0.0) - CURVE_MARGIN
     margins = np.sort(calibration.measured.margins)
-    margins = margins[margins >= least]
+    margins = margins[margins >= start]
     if not margins.size:
-        return ""
-    at = np.unique(np.linspace(0, margins.size - 1, _POINTS).astype(int))
-    above = 100 * (margins.size - at) / calibration.measured.accounts
+        return []
+    points = np.unique(np.linspace(0, margins.size - 1, MAX_POINTS).astype(int))
+    above = 100 * (margins.size - points) / calibration.measured.accounts
     top = float(above.max())
     guides = [
         Line(f"{setting.name}, proposed", [setting.proposed] * 2, [0.0, top], guide=True)
         for setting in thresholds
     ]
-    chart = curves(
+    chart = Curves(
         "score",
         "Accounts by the highest score that they reached",
-        [Line("accounts at or above", margins[at].tolist(), above.tolist()), *guides],
+        "A threshold is only ever raised: never below the model's own, nor the policy's.",
+        [Line("accounts at or above", margins[points].tolist(), above.tolist()), *guides],
         across="score (log-odds)",
         up="accounts, %",
     )
-    return html_figure(
-        chart, "A threshold is only ever raised: never below the model's own, nor the policy's."
-    )
+    return [chart]

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
         labels_path,
         read_accounts,
     )
-    from wavebreak.evaluation.report import print_overview, print_tables, share_of, write_html
+    from wavebreak.evaluation.report import (
+        evaluation_overview,
+        evaluation_report,
+        share_interval,
+        share_of,
+    )
 else:
     __getattr__ = lazily(
         __name__,
@@ -26,7 +31,7 @@ else:
             "read_accounts",
             "intervals": "exact_interval",
             "labels": "Label read_labels",
-            "report": "print_overview print_tables share_of write_html",
+            "report": "evaluation_overview evaluation_report share_interval share_of",
         },
     )
 
@@ -38,12 +43,12 @@ __all__ = [
     "Persona",
     "evaluate",
     "evaluate_all",
+    "evaluation_overview",
+    "evaluation_report",
     "exact_interval",
     "labels_path",
-    "print_overview",
-    "print_tables",
     "read_accounts",
     "read_labels",
+    "share_interval",
     "share_of",
-    "write_html",
 ]

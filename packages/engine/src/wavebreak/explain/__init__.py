@@ -6,19 +6,11 @@ from wavebreak.extras import lazily
 
 if TYPE_CHECKING:
     from wavebreak.explain.collect import Explanation, Timeline, explain
-    from wavebreak.explain.report import as_json, print_explanation, print_summary, write_html
+    from wavebreak.explain.report import explanation_report, explanation_summary
 else:
     __getattr__ = lazily(__name__, {
         "collect": "Explanation Timeline explain",
-        "report": "as_json print_summary print_explanation write_html",
+        "report": "explanation_report explanation_summary",
     })  # fmt: skip
 
-__all__ = [
-    "Explanation",
-    "Timeline",
-    "as_json",
-    "explain",
-    "print_explanation",
-    "print_summary",
-    "write_html",
-]
+__all__ = ["Explanation", "Timeline", "explain", "explanation_report", "explanation_summary"]

@@ -217,7 +217,7 @@ EVENT = np.dtype(
      ("count", "u4"), ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"),
      ("media", "u1"),
      ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("lane", "u1"), ("source", "u2"), ("spare", "u1", (2,))],
+     ("lane", "u1"), ("source", "u2"), ("spare", "u1", (6,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".

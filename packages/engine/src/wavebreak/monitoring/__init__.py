@@ -1,20 +1,13 @@
 """Comparison of a candidate policy or model with today's, and measurement of drift."""
 
-from wavebreak.monitoring.drift import (
-    DriftReport,
-    FeatureDrift,
-    measure_drift,
-    print_drift,
-    write_drift,
-)
+from wavebreak.monitoring.drift import DriftReport, FeatureDrift, drift_report, measure_drift
 from wavebreak.monitoring.run_diff import (
     AccountResult,
     Change,
     Differences,
     compare,
-    print_differences,
+    differences_report,
     replay,
-    write_html,
 )
 
 __all__ = [
@@ -24,10 +17,8 @@ __all__ = [
     "DriftReport",
     "FeatureDrift",
     "compare",
+    "differences_report",
+    "drift_report",
     "measure_drift",
-    "print_differences",
-    "print_drift",
     "replay",
-    "write_drift",
-    "write_html",
 ]

@@ -17,18 +17,9 @@ from wavebreak import model as models
 from wavebreak.evaluation import exact_interval, read_labels, scoring_points
 from wavebreak.evaluation.scoring_points import Floats, Ints, Points, to_catalog_columns
 from wavebreak.model import baseline
-from wavebreak.reports.charts import Line, curves
-from wavebreak.reports.html import html_figure, html_table, page
-from wavebreak.reports.tables import (
-    Console,
-    Table,
-    count_of,
-    number,
-    percent,
-    print_lines,
-    print_table,
-    stamp,
-)
+from wavebreak.reports.charts import Curves, Line
+from wavebreak.reports.report import Report, Section
+from wavebreak.reports.tables import Table, count_of, number, percent, stamp
 from wavebreak.rules import Policy
 
 SHIFTED, MOVED = 0.1, 0.25
@@ -256,20 +247,47 @@ def headline(report: DriftReport) -> list[str]:
     return lines
 
 
-def _features(report: DriftReport) -> Table:
-    listed: list[FeatureDrift] = [report.score, *report.features[:LISTED]]
+def drift_report(report: DriftReport) -> Report:
+    """Return the drift as a report."""
+    bins = [float(k) for k in range(len(report.bins["edges"]) + 1)]
+    score = Curves(
+        "score",
+        "Distribution of the score, by the deciles of training",
+        "Share of scoring points in each bin, in training and now.",
+        [
+            Line("in training", bins, report.bins["then"][:-1]),
+            Line("now", bins, report.bins["now"][:-1]),
+        ],
+        across="bin of the score in training, lowest first",
+        up="share of scoring points",
+        marks=True,
+    )
+    sections = [Section("Drift", [score, _features_table(report)])]
+    if report.calibration:
+        hours = [(c.start_ms - report.calibration[0].start_ms) / 3.6e6 for c in report.calibration]
+        counts = Curves(
+            "held",
+            "Abusive accounts, expected and observed",
+            "Labelled accounts in each interval of the log: abusive by score, and by label.",
+            [
+                Line("expected", hours, [c.expected for c in report.calibration]),
+                Line("observed", hours, [float(c.observed) for c in report.calibration]),
+            ],
+            across="hours since the first scoring point",
+            up="accounts",
+            marks=True,
+        )
+        sections.append(Section("Calibration over time", [counts, _calibration_table(report)]))
+    return Report("Drift", headline(report), sections, data=report.as_json())
+
+
+def _features_table(report: DriftReport) -> Table:
     return Table(
         "Drift by feature",
         ("feature", "index", "verdict", "missing\nin training", "missing\nnow"),
         [
-            (
-                one.name,
-                number(one.psi, 3),
-                one.verdict,
-                percent(one.missing_then),
-                percent(one.missing_now),
-            )
-            for one in listed
+            (d.name, number(d.psi, 3), d.verdict, percent(d.missing_then), percent(d.missing_now))
+            for d in [report.score, *report.features[:LISTED]]
         ],
         "Population stability index over scoring points: from 0.1 shifted, from 0.25 moved "
         "(Siddiqi 2006). The score comes first, then the features with the largest drift.",
@@ -277,20 +295,13 @@ def _features(report: DriftReport) -> Table:
     )
 
 
-def _calibration(report: DriftReport) -> Table:
+def _calibration_table(report: DriftReport) -> Table:
     rows = []
-    for one in report.calibration:
-        low, high = exact_interval(one.observed, one.accounts)
-        inside = low * one.accounts <= one.expected <= high * one.accounts
-        rows.append(
-            (
-                stamp(one.start_ms),
-                number(one.accounts),
-                number(one.expected),
-                number(one.observed),
-                "holds" if inside else ("too low" if one.expected < one.observed else "too high"),
-            )
-        )
+    for c in report.calibration:
+        low, high = exact_interval(c.observed, c.accounts)
+        inside = low * c.accounts <= c.expected <= high * c.accounts
+        verdict = "holds" if inside else ("too low" if c.expected < c.observed else "too high")
+        rows.append((stamp(c.start_ms), c.accounts, c.expected, c.observed, verdict))
     return Table(
         "Calibration over time",
         ("from (UTC)", "labelled", "abusive\nexpected", "abusive\nobserved", "the score"),
@@ -300,48 +311,3 @@ def _calibration(report: DriftReport) -> Table:
         "95 % interval of the observed count (Clopper-Pearson) contains the expected count.",
         words=frozenset({0, 4}),
     )
-
-
-def print_drift(report: DriftReport, console: Console) -> None:
-    """Print a drift report as sentences and tables."""
-    print_lines(headline(report), console)
-    print_table(_features(report), console)
-    if report.calibration:
-        print_table(_calibration(report), console)
-
-
-def write_drift(report: DriftReport, path: Path) -> None:
-    """Write a drift report as one self-contained page; the same input gives the same bytes."""
-    edges = report.bins["edges"]
-    across = [float(k) for k in range(len(edges) + 1)]
-    score = curves(
-        "score",
-        "Distribution of the score, by the deciles of training",
-        [
-            Line("in training", across, report.bins["then"][:-1]),
-            Line("now", across, report.bins["now"][:-1]),
-        ],
-        across="bin of the score in training, lowest first",
-        up="share of scoring points",
-        marks=True,
-    )
-    moved = html_figure(score, "Share of scoring points in each bin, in training and now.")
-    sections = [("Drift", moved + html_table(_features(report)))]
-    if report.calibration:
-        hours = [(c.start_ms - report.calibration[0].start_ms) / 3.6e6 for c in report.calibration]
-        drawn = curves(
-            "held",
-            "Abusive accounts, expected and observed",
-            [
-                Line("expected", hours, [c.expected for c in report.calibration]),
-                Line("observed", hours, [float(c.observed) for c in report.calibration]),
-            ],
-            across="hours since the first scoring point",
-            up="accounts",
-            marks=True,
-        )
-        words = "Labelled accounts in each interval of the log: abusive by score, and by label."
-        sections.append(
-            ("Calibration over time", html_figure(drawn, words) + html_table(_calibration(report)))
-        )
-    path.write_text(page("Drift", headline(report), sections), encoding="utf-8")

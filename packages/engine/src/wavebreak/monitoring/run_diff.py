@@ -16,22 +16,13 @@ from typing import Any
 
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
-from wavebreak.evaluation import exact_interval, read_accounts, read_labels
+from wavebreak.evaluation import exact_interval, read_accounts, read_labels, share_interval
 from wavebreak.evaluation.scoring_points import open_run
 from wavebreak.outcomes import SILENCING, rank_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.reports.charts import Interval, shares
-from wavebreak.reports.html import html_figure, html_table, page, paragraphs
-from wavebreak.reports.tables import (
-    Console,
-    Table,
-    brief,
-    count_of,
-    interval,
-    number,
-    print_lines,
-    print_table,
-)
+from wavebreak.reports.charts import Shares
+from wavebreak.reports.report import Report, Section, Text
+from wavebreak.reports.tables import Table, brief, count_of, interval, number
 from wavebreak.rules import Policy
 
 KINDS = ("newly actioned", "newly spared", "earlier", "later", "harsher", "milder")
@@ -310,8 +301,44 @@ def replay(
     return compare(run_dir, out, labels)
 
 
-EXAMPLES = 3
-"""Examples printed of each kind of change; replay.json has all changes."""
+MAX_EXAMPLES = 3
+"""Examples of each kind of change; replay.json has all changes."""
+
+
+def differences_report(differences: Differences) -> Report:
+    """Return the differences as a report."""
+    sections = [Section("Changes", [_changes_table(differences)])]
+    if labels := [label for label, count in differences.labelled.items() if count]:
+        sections.append(Section("Accounts actioned", [_actioned_chart(differences, labels)]))
+    sections += [
+        Section(
+            kind.capitalize(), [_examples_table(differences, kind)], page_only=kind not in KINDS[:4]
+        )
+        for kind in KINDS
+        if differences.of_kind(kind)
+    ]
+    versions = [
+        f"{name}: " + ", ".join(f"{key} {value}" for key, value in sorted(of.items()) if value)
+        for name, of in zip(("champion", "challenger"), differences.versions, strict=True)
+    ]
+    sections.append(Section("Versions", [Text(versions, "note")], page_only=True))
+    return Report("Replay", headline(differences), sections, data=differences.as_json())
+
+
+def _actioned_chart(differences: Differences, labels: list[str]) -> Shares:
+    return Shares(
+        "replayed",
+        "Share of accounts restricted or worse",
+        "Share restricted or worse by label, champion and challenger, with 95 % Clopper-Pearson "
+        "intervals.",
+        labels,
+        {
+            name: [
+                share_interval(of.get(label, 0), differences.labelled[label]) for label in labels
+            ]
+            for name, of in zip(("champion", "challenger"), differences.actioned, strict=True)
+        },
+    )
 
 
 def headline(differences: Differences) -> list[str]:
@@ -365,8 +392,8 @@ def _changes_table(differences: Differences) -> Table:
         [
             (
                 kind,
-                number(len(differences.of_kind(kind))),
-                *(number(counts[kind].get(label, 0)) for label in labels),
+                len(differences.of_kind(kind)),
+                *(counts[kind].get(label, 0) for label in labels),
                 _median_gain(differences.of_kind(kind)),
             )
             for kind in KINDS
@@ -378,18 +405,18 @@ def _changes_table(differences: Differences) -> Table:
 
 def _median_gain(changes: list[Change]) -> str:
     """Return the median time by which actions are earlier (negative: later), as text."""
-    both = sorted(
+    gains = sorted(
         change.champion.action_ms - change.challenger.action_ms
         for change in changes
         if change.champion.action_ms is not None and change.challenger.action_ms is not None
     )
-    if not both:
+    if not gains:
         return "–"
-    middle = both[len(both) // 2]
+    middle = gains[len(gains) // 2]
     return brief(middle) if middle >= 0 else f"-{brief(-middle)}"
 
 
-def _examples(differences: Differences, kind: str) -> Table:
+def _examples_table(differences: Differences, kind: str) -> Table:
     return Table(
         f"Examples: {kind}",
         ("account", "label", "champion", "challenger", "why"),
@@ -401,9 +428,9 @@ def _examples(differences: Differences, kind: str) -> Table:
                 change.challenger.worst,
                 _reason_text(change.decision),
             )
-            for change in differences.of_kind(kind)[:EXAMPLES]
+            for change in differences.of_kind(kind)[:MAX_EXAMPLES]
         ],
-        words=frozenset({0, 1, 2, 3, 4}),
+        words=frozenset(range(5)),
     )
 
 
@@ -413,62 +440,3 @@ def _reason_text(decision: dict[str, Any] | None) -> str:
     score = "" if decision["score"] is None else f"score {number(decision['score'], 3)}"
     reasons = [f"{r['feature']} {number(r['value'], 2)}" for r in decision["reasons"][:3]]
     return "\n".join(filter(None, [", ".join(decision["rules"][:2]), score, ", ".join(reasons)]))
-
-
-def print_differences(differences: Differences, console: Console) -> None:
-    """Print the differences: sentences, the table, a few examples of each kind."""
-    print_lines(headline(differences), console)
-    print_table(_changes_table(differences), console)
-    for kind in KINDS[:4]:
-        if differences.of_kind(kind):
-            print_table(_examples(differences, kind), console)
-
-
-def write_html(differences: Differences, path: Path) -> None:
-    """Write the differences as one self-contained page; the same input gives the same bytes."""
-    sections = [("Changes", html_table(_changes_table(differences)))]
-    if chart := _chart(differences):
-        sections.append(
-            (
-                "Accounts actioned",
-                html_figure(
-                    chart,
-                    "Share restricted or worse by label, champion and challenger, with 95 % "
-                    "Clopper-Pearson intervals.",
-                ),
-            )
-        )
-    sections += [
-        (kind.capitalize(), html_table(_examples(differences, kind)))
-        for kind in KINDS
-        if differences.of_kind(kind)
-    ]
-    versions = [
-        f"{name}: " + ", ".join(f"{key} {value}" for key, value in sorted(of.items()) if value)
-        for name, of in zip(("champion", "challenger"), differences.versions, strict=True)
-    ]
-    sections.append(("Versions", paragraphs(versions, "note")))
-    path.write_text(page("Replay", headline(differences), sections), encoding="utf-8")
-
-
-def _chart(differences: Differences) -> str:
-    labels = [label for label, of in differences.labelled.items() if of]
-    if not labels:
-        return ""
-
-    def series(of: dict[str, int]) -> list[Interval]:
-        intervals = []
-        for label in labels:
-            count, total = of.get(label, 0), differences.labelled[label]
-            low, high = exact_interval(count, total)
-            words = f"{number(count)} of {number(total)}"
-            intervals.append(Interval(count / total, low, high, words))
-        return intervals
-
-    champion, challenger = (series(of) for of in differences.actioned)
-    return shares(
-        "replayed",
-        "Share of accounts restricted or worse",
-        labels,
-        {"champion": champion, "challenger": challenger},
-    )

@@ -1,29 +1,59 @@
-"""HTML pages of reports: tables, figures and paragraphs, through Jinja2 with autoescape.
+"""Reports as HTML pages, through Jinja2 with autoescape.
 
-A page is one file: its style and figures are inside it, it loads nothing, and the same input gives
-the same bytes. All text is escaped; only `Markup`, which these functions and `charts` return, is
-inserted as it is.
+A page is one file in the design of the console: style and charts are inside, the page loads no
+other file, and the same report gives the same bytes. All text is escaped; only the `Markup` of
+charts is inserted as is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from wavebreak.languages import Direction
-from wavebreak.reports.tables import Table
+from wavebreak.errors import MissingExtraError
+from wavebreak.reports import charts
+from wavebreak.reports.report import Report, Text
+from wavebreak.reports.tables import Table, cell_text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-_LONG = 48
+LONG_CELL = 48
 """Characters from which a line of words keeps some width in a narrow window."""
+PAGE_COLOURS = {
+    "#ffffff": "surface",
+    "#000000": "text",
+    charts.INK: "text",
+    "#1b1f24": "text",
+    charts.GREY: "text-muted",
+    charts.EDGE: "border-strong",
+    charts.GRID: "chart-grid",
+    charts.BLUE: "chart-1",
+    charts.ORANGE: "chart-2",
+    charts.GREEN: "chart-5",
+    charts.RED: "restrict",
+    charts.PURPLE: "chart-3",
+    "#b08800": "limit",
+    "#b3261e": "suspend",
+    "#7a0019": "ban",
+}
+"""The console's colour for each colour of a drawing, so that charts follow a dark page."""
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write a report as one self-contained page."""
+    path.write_text(render_html(report), encoding="utf-8")
+
+
+def render_html(report: Report) -> str:
+    """Return a report as one self-contained page."""
+    return _template().render(report=report) + "\n"
 
 
 @cache
-def _environment() -> Environment:
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -31,81 +61,23 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests["long"] = lambda cell: max(map(len, cell.split("\n"))) > _LONG
-    return environment
+    environment.tests |= {
+        "table": lambda block: isinstance(block, Table),
+        "prose": lambda block: isinstance(block, Text),
+        "long": lambda cell: max(map(len, cell.split("\n"))) > LONG_CELL,
+    }
+    environment.filters |= {"cell": cell_text, "drawing": _drawing}
+    return environment.get_template("page.html")
 
 
-def render(template: str, **values: object) -> Markup:
-    """Render a template of `reports/templates`; every value that is not `Markup` is escaped.
-
-    Args:
-        template: The file name of the template.
-        values: The variables of the template.
-
-    """
-    return Markup(_environment().get_template(template).render(**values))  # noqa: S704
-
-
-def html_table(table: Table, *, caption: bool = True) -> Markup:
-    """Return a table as HTML that a screen reader can navigate; it scrolls in a narrow window.
-
-    Args:
-        table: The table.
-        caption: Whether its title is shown; not below a heading that says the same.
-
-    """
-    return render("table.html", table=table, caption=caption)
-
-
-def html_figure(svg: str, caption: str) -> Markup:
-    """Return a chart with its caption; it scrolls in a narrow window to stay legible.
-
-    Args:
-        svg: What a function of `charts` returned.
-        caption: The text below the chart.
-
-    """
-    return render("figure.html", svg=svg, caption=caption)
-
-
-def paragraphs(lines: Iterable[str], kind: str = "") -> Markup:
-    """Return lines of text as paragraphs.
-
-    Args:
-        lines: One paragraph a line.
-        kind: The CSS classes of the paragraphs.
-
-    >>> paragraphs(["1 < 2"]).strip()
-    Markup('<p>1 &lt; 2</p>')
-
-    """
-    return render("paragraphs.html", lines=lines, kind=kind)
-
-
-def join_html(parts: Iterable[str]) -> Markup:
-    """Join pieces of HTML, one a line; pieces that are plain text are escaped."""
-    return Markup("\n").join(parts)
-
-
-def page(
-    title: str,
-    lead: Sequence[str],
-    sections: Sequence[tuple[str, str]],
-    *,
-    language: str = "en",
-    direction: Direction = "ltr",
-    dark: bool = False,
-) -> str:
-    """Return one self-contained HTML page.
-
-    Args:
-        title: The title and main heading.
-        lead: The first paragraphs, as text.
-        sections: The heading and the HTML of each section; plain text is escaped.
-        language: The code of the page's language.
-        direction: The direction of its text.
-        dark: Whether it follows a reader who prefers dark pages, charts too.
-
-    """
-    values = {"title": title, "lead": lead, "sections": sections, "dark": dark}
-    return str(render("page.html", language=language, direction=direction, **values)) + "\n"
+def _drawing(chart: charts.Chart) -> Markup:
+    """Return the drawing of a chart, or a note where Matplotlib is not installed."""
+    try:
+        drawing = chart.svg()
+    except MissingExtraError as error:
+        note = Markup('<p class="note">No chart: {} (<code>{}</code>).</p>')
+        return note.format(error.what, error.fix)
+    colours = "|".join(PAGE_COLOURS)
+    themed = re.sub(rf"({colours})\b", lambda match: f"var(--{PAGE_COLOURS[match[0]]})", drawing)
+    # Only colours of the drawing, which is safe, were replaced.
+    return Markup(themed)  # noqa: S704

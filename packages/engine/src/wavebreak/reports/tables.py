@@ -1,8 +1,4 @@
-"""Tables for a terminal and a page, and numbers, times and shares as text.
-
-A table is declared once and printed by both (`print_table` here, `html_table` in `html`), so that
-terminal and page always agree.
-"""
+"""Tables of a report, their form on a terminal, and numbers, times and shares as text."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -31,27 +28,31 @@ _UNITS_MS = (
 
 
 def visible(text: str, *, line: bool = False) -> str:
-    r"""Escape the control characters of a text for a terminal, as JSON does.
+    r"""Escape control characters and marks of direction for a terminal, as JSON does.
 
     Args:
-        text: What may hold an escape sequence, or turn the direction of what follows it.
+        text: The text.
         line: Whether the text is part of one line, in which tabs and line ends are escaped too.
 
     >>> print(visible("a\x1b[2Jb"), visible("a\nb", line=True))
     a\u001b[2Jb a\u000ab
     """
     unsafe = _UNSAFE_LINE if line else _UNSAFE
-    return unsafe.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return unsafe.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+Cell = str | float | None
+"""A cell of a table: text of one or several lines, a number, or None for an unknown number."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: a title, column headings, rows of equal length, and a note below.
+    """A table: a title, column headings, rows of equal length, and a note below.
 
     Attributes:
         title: The title or caption.
         columns: The headings. The first column names the row.
-        rows: The cells of each row, as text. A cell may have several lines.
+        rows: The cells of each row.
         note: An explanation below the table.
         words: Indexes of the columns that hold words and are aligned left. All others hold
             numbers and are aligned right.
@@ -60,7 +61,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
+    rows: Sequence[tuple[Cell, ...]]
     note: str = ""
     words: frozenset[int] = frozenset({0})
 
@@ -76,6 +77,11 @@ def number(value: float | None, digits: int = 1) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.{digits}f}"
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a cell as text."""
+    return cell if isinstance(cell, str) else number(cell)
 
 
 def percent(share: float) -> str:
@@ -145,12 +151,12 @@ def moment(ms: int, *, since: int | None = None, language: Language = ENGLISH) -
     >>> moment(1_772_373_924_000, since=1_772_373_730_000)
     '14:05:24'
     """
-    at = datetime.fromtimestamp(ms / 1000, UTC)
-    if since is not None and datetime.fromtimestamp(since / 1000, UTC).date() == at.date():
-        return f"{at:%H:%M:%S}"
+    time = datetime.fromtimestamp(ms / 1000, UTC)
+    if since is not None and datetime.fromtimestamp(since / 1000, UTC).date() == time.date():
+        return f"{time:%H:%M:%S}"
     # The day in English needs no Babel, which an installation may lack.
-    day = f"{at.day} {at:%B %Y}" if language is ENGLISH else language.format_day(ms)
-    return f"{day}, {at:%H:%M:%S} UTC"
+    day = f"{time.day} {time:%B %Y}" if language is ENGLISH else language.format_day(ms)
+    return f"{day}, {time:%H:%M:%S} UTC"
 
 
 def stamp(ms: int | None) -> str:
@@ -190,12 +196,12 @@ def print_table(table: Table, console: Console) -> None:
     Where the terminal is too narrow, the widest columns wrap first, and only between words. A
     word breaks only where not even the longest word of each column fits.
     """
-    table = _visible_table(table)
-    columns = list(zip(table.columns, *table.rows, strict=True))
-    widths = _fit_columns(table, columns, console.width)
+    headings = [visible(column) for column in table.columns]
+    rows = [[visible(cell_text(cell)) for cell in row] for row in table.rows]
+    widths = _fit_columns(table.words, list(zip(headings, *rows, strict=True)), console.width)
     roomy = sum(widths) + 2 * (len(widths) - 1) <= console.width
     printed = RichTable(
-        title=table.title,
+        title=visible(table.title),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -203,69 +209,55 @@ def print_table(table: Table, console: Console) -> None:
         pad_edge=False,
         show_edge=False,
     )
-    for index, column in enumerate(table.columns):
-        printed.add_column(
-            column,
-            justify="left" if index in table.words else "right",
-            width=widths[index],
-            overflow="fold",
-        )
-    for row in table.rows:
-        printed.add_row(*(_cell(value) for value in row))
+    for index, heading in enumerate(headings):
+        justify: Literal["left", "right"] = "left" if index in table.words else "right"
+        printed.add_column(heading, justify=justify, width=widths[index], overflow="fold")
+    for row in rows:
+        printed.add_row(*map(_styled_cell, row))
     console.print(printed)
     if table.note:
-        console.print(Text(table.note, style="dim"))
+        console.print(Text(visible(table.note), style="dim"))
     console.print()
 
 
-def _visible_table(table: Table) -> Table:
-    """Escape control characters before the columns are measured."""
-    return Table(
-        visible(table.title),
-        tuple(map(visible, table.columns)),
-        [tuple(map(visible, row)) for row in table.rows],
-        visible(table.note),
-        table.words,
-    )
-
-
-def _fit_columns(table: Table, columns: list[tuple[str, ...]], width: int) -> list[int]:
-    """Return the width of each column, so that the table fits in `width` where it can.
+def _fit_columns(words: frozenset[int], columns: list[tuple[str, ...]], width: int) -> list[int]:
+    """Return the width of each column, so that the table fits in `width` where possible.
 
     The columns keep their natural widths where these fit. Otherwise columns are narrowed one step
-    at a time, each time the one that makes the table the least longer. Numbers and narrow columns
+    at a time, each time the column that lengthens the table least. Numbers and narrow columns
     keep their width in a first attempt, words in a second; only then words break.
     """
     lines = [[cell.split("\n") for cell in cells] for cells in columns]
-    flat = [[line for cell in cells for line in cell] for cells in lines]
-    natural = [max(map(cell_len, each)) for each in flat]
-    words = [max(map(cell_len, " ".join(each).split()), default=0) for each in flat]
-    least = [
-        max(word, min(whole, _NARROW)) if index in table.words else whole
-        for index, (word, whole) in enumerate(zip(words, natural, strict=True))
+    natural = [max(cell_len(line) for cell in cells for line in cell) for cells in lines]
+    longest_words = [
+        max((cell_len(word) for cell in cells for word in cell.split()), default=0)
+        for cells in columns
+    ]
+    keep_narrow = [
+        max(word, min(whole, _NARROW)) if index in words else whole
+        for index, (word, whole) in enumerate(zip(longest_words, natural, strict=True))
     ]
     available = width - (len(columns) - 1)
-    rows = list(zip(*lines, strict=True))
-    for floor in (least, words, [1] * len(columns)):
-        if sum(floor) <= available:
-            return _narrow(rows, natural, floor, available)
-    return words
+    for minima in (keep_narrow, longest_words, [1] * len(columns)):
+        if sum(minima) <= available:
+            return _narrow(list(zip(*lines, strict=True)), natural, minima, available)
+    return longest_words
 
 
 def _narrow(
-    rows: list[tuple[list[str], ...]], natural: list[int], floor: list[int], available: int
+    rows: list[tuple[list[str], ...]], natural: list[int], minima: list[int], available: int
 ) -> list[int]:
-    """Narrow columns step by step from their natural widths until they fit."""
+    """Narrow columns step by step from their natural widths until the table fits."""
     widths = [
-        max(least, min(whole, available)) for whole, least in zip(natural, floor, strict=True)
+        max(least, min(whole, available)) for whole, least in zip(natural, minima, strict=True)
     ]
     while sum(widths) > available:
 
         def cost(column: int) -> tuple[int, int]:
-            tried = [w - (k == column) for k, w in enumerate(widths)]
-            return sum(_row_height(row, tried) for row in rows), -widths[column]
+            narrowed = [width - (k == column) for k, width in enumerate(widths)]
+            return sum(_row_height(row, narrowed) for row in rows), -widths[column]
 
-        column = min((k for k, w in enumerate(widths) if w > floor[k]), key=cost)
+        column = min((k for k, width in enumerate(widths) if width > minima[k]), key=cost)
         widths[column] -= 1
     return widths
 
@@ -278,10 +270,7 @@ def _row_height(row: tuple[list[str], ...], widths: list[int]) -> int:
     )
 
 
-def _cell(value: str) -> Text:
+def _styled_cell(text: str) -> Text:
     """Style the lines of a cell: the first plain, the others dim."""
-    first, *rest = value.split("\n")
-    text = Text(first)
-    for line in rest:
-        text.append("\n" + line, style="dim")
-    return text
+    first, newline, rest = text.partition("\n")
+    return Text(first).append(newline + rest, style="dim")

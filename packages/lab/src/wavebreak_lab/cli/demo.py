@@ -77,6 +77,7 @@ def _decide_day(people: int, seed: int, directory: Path) -> _Day:
     began = time.monotonic()
     from wavebreak import engine, evaluation, model, rules
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.reports.html import write_html
     from wavebreak_lab import simulation
     from wavebreak_lab.cli.demo_world import DEMO_KEY, causal_day, simulate_day
 
@@ -104,7 +105,7 @@ def _decide_day(people: int, seed: int, directory: Path) -> _Day:
         )  # fmt: skip
     err.print("Comparing the decisions with what the simulation knows")
     measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
-    evaluation.write_html(measured, directory / "evaluation.html")
+    write_html(evaluation.evaluation_report(measured), directory / "evaluation.html")
     return _Day(len(world.labels), played, counts, measured)
 
 
@@ -121,6 +122,8 @@ def _print_day(day: _Day, directory: Path) -> None:
     """Print the decisions, how they compare with the labels, three stories and one account."""
     from wavebreak import evaluation, explain
     from wavebreak.linking import storage
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report
     from wavebreak_lab.cli.demo_world import slowed
 
     world_dir, run_dir = directory / "world", directory / "run"
@@ -133,7 +136,8 @@ def _print_day(day: _Day, directory: Path) -> None:
     out.print(styled("\n[bold]2. Decisions[/]\n"))
     print_run_summary(day.counts, run_dir)
     out.print(styled("\n[bold]3. Decisions against the labels[/]"))
-    evaluation.print_overview(day.measured, out, more=[*slowed(day.played)])
+    overview = evaluation.evaluation_overview(day.measured, more=[*slowed(day.played)])
+    print_report(overview, out)
     out.print(styled("[bold]4. A campaign, an operator, a courier[/]\n"))
     for line in three_stories(day.measured, storage.load(run_dir), world_dir / "labels.csv"):
         out.print(line, soft_wrap=False)
@@ -142,8 +146,8 @@ def _print_day(day: _Day, directory: Path) -> None:
     if account:
         out.print(styled("[bold]5. The explanation of one account[/]"))
         explanation = explain.explain(run_dir, account)
-        explain.print_summary(explanation, out)
-        explain.write_html(explanation, directory / "explain.html")
+        print_report(explain.explanation_summary(explanation, story_only=True), out)
+        write_html(explain.explanation_report(explanation), directory / "explain.html")
     print_next_steps(
         [
             f"every family and persona: {directory}/evaluation.html",

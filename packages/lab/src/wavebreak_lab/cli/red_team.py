@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +61,8 @@ def run_red_team(
     from wavebreak.evaluation.home_learning import load_terms
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak.reports.html import write_html
+    from wavebreak.reports.report import print_report, write_json
     from wavebreak_lab import red_team
 
     families = family or (list(red_team.WEEK_FAMILIES) if weeks else [])
@@ -76,31 +77,25 @@ def run_red_team(
     )
     loaded, edge = rules.load_policy(policy), Pseudonymizer(load_key(key))
     settings, chosen = red_team.load_config(policy), model.load_selected(model_dir)
-    played: red_team.Tournament | red_team.Weeks
     with progress_bar("red-team") as show:
         if weeks:
             terms = load_terms(policy)
-            played = red_team.run_weeks(
+            report = red_team.weeks_report(red_team.run_weeks(
                 config, weeks, loaded, edge, settings, terms, out_path, model=chosen,
                 progress=show,
-            )  # fmt: skip
+            ))  # fmt: skip
         else:
-            played = red_team.run_tournament(
+            report = red_team.tournament_report(red_team.run_tournament(
                 config, loaded, edge, settings, out_path, model=chosen, progress=show
-            )
-    red_team.write_json(played, out_path)
-    if isinstance(played, red_team.Tournament):
-        red_team.write_html(played, out_path / "red-team.html")
+            ))  # fmt: skip
+    write_json(report, out_path / "red_team.json")
+    write_html(report, out_path / "red-team.html")
     if as_json:
-        print_json(json.loads((out_path / "red_team.json").read_text("utf-8")))
+        print_json(report.data)
         return
-    last, steps = out_path, list[str]()
-    if isinstance(played, red_team.Tournament):
-        red_team.print_report(played, out)
-        steps = [f"charts: {out_path}/red-team.html"]
-    else:
-        red_team.print_weeks(played, out)
-        last = out_path / "weeks" / str(weeks)
-    print_next_steps(
-        [*steps, command("wavebreak", "evaluate", last, "--labels", last / "labels.csv")]
-    )
+    print_report(report, out)
+    last = out_path / "weeks" / str(weeks) if weeks else out_path
+    print_next_steps([
+        f"charts: {out_path}/red-team.html",
+        command("wavebreak", "evaluate", last, "--labels", last / "labels.csv"),
+    ])  # fmt: skip

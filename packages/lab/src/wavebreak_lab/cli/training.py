@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
@@ -24,13 +24,11 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import UsageError
-from wavebreak.reports.tables import print_lines, print_table
+from wavebreak.reports.report import print_report
+from wavebreak.reports.tables import print_table
 from wavebreak_lab import training
 from wavebreak_lab.training import default_model, leave_one_out, platform_store, recalibration
 from wavebreak_lab.training.pipeline import REPORT
-
-if TYPE_CHECKING:
-    from wavebreak_lab.training import ModelEvaluation, TrainingResult
 
 Runs = Annotated[
     list[Path], typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events.")
@@ -98,17 +96,11 @@ def train(
     if as_json:
         print_json(json.loads((out_path / REPORT).read_text("utf-8")))
         return
-    _print_training(learned, tested)
+    print_report(training.training_report(learned, tested), out)
     print_next_steps([
         f"card:  {out_path}/card.html",
         f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}",
     ])  # fmt: skip
-
-
-def _print_training(learned: TrainingResult, tested: ModelEvaluation) -> None:
-    for table in training.terminal_tables(learned, tested):
-        print_table(table, out)
-    print_lines(training.summary(learned, tested), out)
 
 
 @app.command(
@@ -173,7 +165,7 @@ def train_default(
     if as_json:
         print_json(json.loads((out_path / REPORT).read_text("utf-8")))
         return
-    _print_training(learned, tested)
+    print_report(training.training_report(learned, tested), out)
     print_next_steps([f"card:  {out_path}/card.html"])
 
 

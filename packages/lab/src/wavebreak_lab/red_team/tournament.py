@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -349,16 +348,3 @@ def _write_last_round(final: RoundResult, run: TournamentRun, out: Path) -> None
     simulation.write(world, out)
     run.report_progress("running the adapted round from its file")
     engine.run(out, out, run.policy, run.pseudonymizer, enforce=True, model=run.model)
-
-
-class Played(Protocol):
-    """What was played, of which a file tells."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-
-
-def write_json(played: Played, out: Path) -> None:
-    """Write `red_team.json`."""
-    text = json.dumps(played.as_json(), indent=1, ensure_ascii=False)
-    (out / "red_team.json").write_text(text + "\n", encoding="utf-8")

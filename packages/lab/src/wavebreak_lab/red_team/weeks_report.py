@@ -1,46 +1,50 @@
-"""The report of a red team over weeks: tables on a terminal."""
+"""The report of a red team over weeks."""
 
 from __future__ import annotations
 
 from wavebreak.evaluation import exact_interval, share_of
-from wavebreak.reports.tables import Console, Table, interval, number, print_lines, print_table
+from wavebreak.reports.report import Report, Section
+from wavebreak.reports.tables import Cell, Table, interval
+from wavebreak_lab.red_team.report import format_money
 from wavebreak_lab.red_team.weeks import Week, Weeks
 
 
-def _dollars(value: float | None) -> str:
-    return "–" if value is None else number(value, 0 if value >= 100 else 2)
+def weeks_report(weeks: Weeks) -> Report:
+    """Return the weeks as a report."""
+    sections = [
+        Section("Cost", [cost_table(weeks)]),
+        Section("Families", [families_table(weeks.weeks[-1])]),
+        Section("Benign accounts", [people_table(weeks)]),
+    ]
+    return Report("Red team over weeks", weeks_summary(weeks), sections, data=weeks.as_json())
 
 
-def _bounds(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f"{_dollars(bounds[0])}–{_dollars(bounds[1])}"
-
-
-def cost_by_week(weeks: Weeks) -> Table:
+def cost_table(weeks: Weeks) -> Table:
     """Return dollars per thousand delivered, by family and week."""
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             name,
             *(
-                f"{_dollars(week.families[name].per_thousand)}\n"
-                f"{_bounds(week.families[name].interval)}"
+                _cost_text(week.families[name].per_thousand, week.families[name].interval)
                 for week in weeks.weeks
             ),
-            _dollars(weeks.weeks[-1].families[name].cheapest),
+            format_money(weeks.weeks[-1].families[name].cheapest),
         )
         for name in weeks.config.families
     ]
-    rows.append((
-        "all that deliver",
-        *(f"{_dollars(week.per_thousand)}\n{_bounds(week.interval)}" for week in weeks.weeks),
-        "",
-    ))  # fmt: skip
+    costs = [_cost_text(week.per_thousand, week.interval) for week in weeks.weeks]
     return Table(
         "Dollars per 1,000 delivered, by week",
         ("family", *(f"week {week.number}" for week in weeks.weeks), "cheapest\noperator"),
-        rows,
+        [*rows, ("all that deliver", *costs, "")],
         "Below: 95 %, by a bootstrap over a family's accounts, and over operators for all. The "
         "cheapest operator is of the last week. Prices are those of red_team.toml.",
     )
+
+
+def _cost_text(cost: float | None, bounds: tuple[float, float] | None) -> str:
+    ends = "" if bounds is None else f"{format_money(bounds[0])}–{format_money(bounds[1])}"
+    return f"{format_money(cost)}\n{ends}"
 
 
 def families_table(week: Week) -> Table:
@@ -49,33 +53,27 @@ def families_table(week: Week) -> Table:
         f"Week {week.number}: families",
         ("family", "accounts", "restricted", "attempted", "delivered", "dollars"),
         [
-            (
-                name, number(f.accounts), number(f.restricted), number(f.attempted),
-                number(f.delivered), _dollars(f.cost),
-            )
+            (name, f.accounts, f.restricted, f.attempted, f.delivered, format_money(f.cost))
             for name, f in week.families.items()
         ],
         "Accounts of the week; restricted: or worse.",
-    )  # fmt: skip
+    )
 
 
 def people_table(weeks: Weeks) -> Table:
-    """Return what people felt, by week, and those whom brigades complained of."""
+    """Return the effects on benign accounts by week, and on the accounts that brigades accuse."""
     return Table(
         "Benign accounts, by week",
-        (
-            "week", "first\ncontacts", "refused, %\n95 %", "restricted", "banned",
-            "accused", "slowed", "convicted", "a score\nacted, days",
-        ),
+        ("week", "first\ncontacts", "refused, %\n95 %", "restricted", "banned",
+         "accused", "slowed", "convicted", "a score\nacted, days"),
         [
             (
-                number(w.number), number(w.people.first_contacts),
-                share_of(w.people.refused, w.people.first_contacts),
-                number(w.people.restricted), number(w.people.banned), number(len(w.people.accused)),
-                number(w.people.slowed), number(w.people.convicted),
-                number(w.days_acting),
+                week.number, people.first_contacts, share_of(people.refused, people.first_contacts),
+                people.restricted, people.banned, len(people.accused), people.slowed,
+                people.convicted, week.days_acting,
             )
-            for w in weeks.weeks
+            for week in weeks.weeks
+            for people in [week.people]
         ],
         "Refused: of the week. The others: all weeks so far. Accused: honest accounts of which "
         "senders complain on purpose; slowed: limited or asked; convicted: restricted or worse.",
@@ -90,9 +88,9 @@ def weeks_summary(weeks: Weeks) -> list[str]:
     contacts = sum(w.people.first_contacts for w in weeks.weeks)
     learned = [f"{s['number']}: {s['state']} {s['why']}".strip() for s in last.learned]
     return [
-        f"A thousand delivered cost {_dollars(first.per_thousand)} dollars in the first week and "
-        f"{_dollars(last.per_thousand)} in week {last.number}, after {weeks.config.rounds} rounds "
-        "of adaptation and one each week.",
+        f"A thousand delivered cost {format_money(first.per_thousand)} dollars in the first week "
+        f"and {format_money(last.per_thousand)} in week {last.number}, after "
+        f"{weeks.config.rounds} rounds of adaptation and one each week.",
         f"Of {people.accounts:,} benign accounts {people.restricted:,} were restricted or worse "
         f"and {people.banned:,} banned; {refused:,} of {contacts:,} first contacts were refused "
         f"({100 * refused / max(1, contacts):.2f} %; "
@@ -102,11 +100,3 @@ def weeks_summary(weeks: Weeks) -> list[str]:
         f"and {people.slowed:,} slowed.",
         f"Learned scores: {'; '.join(learned) or 'none'}.",
     ]
-
-
-def print_weeks(weeks: Weeks, console: Console) -> None:
-    """Print the weeks as tables."""
-    print_lines(weeks_summary(weeks), console)
-    print_table(cost_by_week(weeks), console)
-    print_table(families_table(weeks.weeks[-1]), console)
-    print_table(people_table(weeks), console)

@@ -1,4 +1,4 @@
-"""The model card: tables and charts of a model, as one self-contained HTML page.
+"""The model card: the report of a trained model.
 
 After Mitchell et al., Model Cards for Model Reporting (FAT* 2019).
 """
@@ -7,19 +7,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from wavebreak import __version__
 from wavebreak.evaluation import exact_interval
 from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS
 from wavebreak.model import ONE
-from wavebreak.reports.charts import Line, curves
-from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
+from wavebreak.reports.charts import Chart, Curves, Line
+from wavebreak.reports.report import KeyFigure, Report, Section, Text
 from wavebreak.reports.tables import Table, count_of, interval, number, percent
-from wavebreak_lab.training.evaluation import GroupMetrics, ModelEvaluation, Recall, ScoreMetrics
+from wavebreak_lab.training.evaluation import (
+    GroupMetrics,
+    ModelEvaluation,
+    Recall,
+    ScoreMetrics,
+    as_json,
+)
 from wavebreak_lab.training.trainer import TrainingResult
 
-_ALWAYS_SHOWN = ("challenge", "restrict", "suspend", "ban")
+SHOWN_OUTCOMES = ("challenge", "restrict", "suspend", "ban")
+MIN_FALSE_SHARE, MIN_PROBABILITY = 1e-4, 1e-7
+"""Smallest values of logarithmic axes."""
+
+
+def training_report(
+    learned: TrainingResult, tested: ModelEvaluation, left_out: Sequence[Table] = ()
+) -> Report:
+    """Return the card of a model as a report.
+
+    Args:
+        learned: The result of the training.
+        tested: The model's evaluation.
+        left_out: Tables of personas and families left out (`leave_one_out.result_tables`).
+
+    """
+    prevalence = learned.settings.calibration.prevalence
+
+    def metrics_section(
+        heading: str, title: str, metrics: Mapping[str, ScoreMetrics], page_only: bool = False
+    ) -> Section:
+        blocks = [metrics_table(title, metrics, prevalence)] if metrics else []
+        return Section(heading, blocks, page_only)
+
+    accuracy = metrics_section("How well it tells accounts apart", "The model", tested.measured)
+    sections = [
+        Section(accuracy.title, [*accuracy.blocks, *_curves(tested)]),
+        metrics_section(
+            "Beside the simplest", "Baselines, accounts held out", tested.baselines
+        ),
+        Section("Where it acts", [thresholds_table(learned), actions_table(tested, learned)]),
+        Section("What a probability of it means", _reliability(learned, tested), page_only=True),
+        Section("By family and persona", _groups(tested), page_only=True),
+        metrics_section(
+            "Where the stream carries less", "The same accounts", tested.masked, page_only=True
+        ),
+        Section("People and attackers it never saw", left_out, page_only=True),
+        Section("What it reads", [importance_table(learned, tested), *input_tables()],
+                page_only=True),
+        Section("What it was learned from", [splits_table(tested)]),
+        Section("Labels", _origin(learned), page_only=True),
+        Section("Drift baseline", [Text([_baseline_sentence(learned)])], page_only=True),
+        Section("Made with", [Text(_versions(learned), "note")], page_only=True),
+    ]  # fmt: skip
+    figures = []
+    if best := tested.headline():
+        where, metrics = best
+        few = metrics.recalls[-1]
+        figures = [
+            KeyFigure("AUC", f"{metrics.auc:.4f}", where),
+            KeyFigure(
+                "Abusive accounts reached",
+                percent(few.share),
+                f"where {percent(few.rate)} of benign ones are",
+            ),
+        ]
+    return Report(
+        f"Model {learned.model.version}",
+        summary(learned, tested),
+        sections,
+        figures,
+        data=as_json(learned, tested),
+    )
 
 
 def metrics_table(title: str, measured: Mapping[str, ScoreMetrics], prevalence: float) -> Table:
@@ -72,9 +139,9 @@ def thresholds_table(learned: TrainingResult) -> Table:
                 f"1 in {share:,.0f}",
                 f"{t.bound:.2g}" + ("\nnot shown" if t.short else ""),
                 "–" if t.counted == "accounts" else f"{number(t.false)}/{number(t.points)}",
-                number(t.masked),
+                t.masked,
                 f"{number(t.false_accounts)}/{number(t.accounts)}",
-                number(t.needed),
+                t.needed,
             )
         )
     return Table(
@@ -138,22 +205,19 @@ def small_population_notes(learned: TrainingResult) -> list[str]:
 
 
 def unmet_tolerances(learned: TrainingResult) -> list[str]:
-    """Say plainly which tolerances the data could not show."""
-    found = [t for t in learned.thresholds.values() if t.short]
-    if not found:
-        return []
-    said = []
-    for counted, name in (("points", "scoring points"), ("accounts", "accounts")):
-        mine = [t for t in found if t.counted == counted]
-        if mine:
-            worst, bound = max(t.needed for t in mine), max(t.bound for t in mine)
-            said.append(
-                f"Too few benign {name} for {', '.join(t.outcome for t in mine)}: "
-                f"{mine[0].points:,} were there, {worst:,} without a fault are needed. Their "
+    """Name the tolerances that the data could not show."""
+    sentences = []
+    for unit, name in (("points", "scoring points"), ("accounts", "accounts")):
+        unmet = [t for t in learned.thresholds.values() if t.short and t.counted == unit]
+        if unmet:
+            needed, bound = max(t.needed for t in unmet), max(t.bound for t in unmet)
+            sentences.append(
+                f"Too few benign {name} for {', '.join(t.outcome for t in unmet)}: "
+                f"{unmet[0].points:,} were there, {needed:,} without a fault are needed. Their "
                 f"threshold lies just above all that were seen, which shows no more than one "
                 f"false action in {1 / bound:,.0f}."
             )
-    return [" ".join(said)]
+    return [" ".join(sentences)] if sentences else []
 
 
 def actions_table(tested: ModelEvaluation, learned: TrainingResult) -> Table:
@@ -166,8 +230,8 @@ def actions_table(tested: ModelEvaluation, learned: TrainingResult) -> Table:
             f"{number(n['abusive accounts'])}/{number(bad)}",
             percent(n["abusive accounts"] / bad) if bad else "–",
             f"{number(n['benign accounts'])}/{number(good)}",
-            number(n["abusive points"]),
-            number(n["benign points"]),
+            n["abusive points"],
+            n["benign points"],
         )
         for outcome, n in tested.actions.items()
     ]
@@ -191,15 +255,15 @@ def groups_table(title: str, groups: list[GroupMetrics]) -> Table:
     """Families or personas held out."""
     return Table(
         title,
-        ("name", "accounts", "points", *_ALWAYS_SHOWN, "at regis-\ntration", "median\npoint"),
+        ("name", "accounts", "points", *SHOWN_OUTCOMES, "at regis-\ntration", "median\npoint"),
         [
             (
                 g.name,
-                number(g.accounts),
-                number(g.points),
-                *(number(g.reached[o]) for o in _ALWAYS_SHOWN),
-                number(g.first),
-                number(g.point),
+                g.accounts,
+                g.points,
+                *(g.reached[outcome] for outcome in SHOWN_OUTCOMES),
+                g.first,
+                g.point,
             )
             for g in groups
         ],
@@ -214,7 +278,7 @@ def splits_table(tested: ModelEvaluation) -> Table:
     return Table(
         "Splits",
         ("side", *(kind.replace(" ", "\n", 1) for kind in kinds)),
-        [(s, *(number(n[kind]) for kind in kinds)) for s, n in tested.splits.items()],
+        [(s, *(n[kind] for kind in kinds)) for s, n in tested.splits.items()],
         "By operator; an account without one is its own. No operator is on two splits. Points kept "
         "for later time are in no fit.",
     )
@@ -224,19 +288,13 @@ def label_tables(learned: TrainingResult) -> list[Table]:
     """Label sources, and how contradictions were resolved."""
     labels = learned.labels
     ranks = learned.settings.sources
-    made = [
+    tables = [
         Table(
             "Labels",
             ("source", "label", "votes", "rank", "weight"),
             [
-                (
-                    s,
-                    label,
-                    number(n),
-                    number(ranks[s].rank),
-                    number(ranks[s].weight, 2),
-                )
-                for (s, label), n in sorted(labels.votes.items())
+                (source, label, n, ranks[source].rank, number(ranks[source].weight, 2))
+                for (source, label), n in sorted(labels.votes.items())
             ],
             f"{labels.undecided:,} accounts had two words of one rank against each other and are "
             "left out.",
@@ -244,16 +302,16 @@ def label_tables(learned: TrainingResult) -> list[Table]:
         )
     ]
     if labels.contradictions:
-        made.append(
+        tables.append(
             Table(
                 "Contradictions",
                 ("taken", "as", "against", "votes"),
-                [(a, b, c, number(n)) for (a, b, c), n in sorted(labels.contradictions.items())],
+                [(*names, n) for names, n in sorted(labels.contradictions.items())],
                 "Resolved by rank, then by the later word.",
                 frozenset({0, 1, 2}),
             )
         )
-    return made
+    return tables
 
 
 def importance_table(learned: TrainingResult, tested: ModelEvaluation) -> Table:
@@ -294,128 +352,34 @@ def input_tables() -> list[Table]:
     ]
 
 
-def terminal_tables(learned: TrainingResult, tested: ModelEvaluation) -> list[Table]:
-    """What the command prints."""
-    prevalence = learned.settings.calibration.prevalence
-    made = [splits_table(tested)]
-    if tested.measured:
-        sets = tested.measured | tested.baselines
-        made.append(metrics_table("How well it tells accounts apart", sets, prevalence))
-    return [*made, thresholds_table(learned), actions_table(tested, learned)]
+def _curves(tested: ModelEvaluation) -> list[Chart]:
+    if not tested.curves:
+        return []
+    precision = Curves(
+        "pr",
+        "Precision against recall, accounts held out",
+        "Accounts of operators held out, at their highest score, at their own share of abusive "
+        "accounts.",
+        [Line(name, *lines["pr"]) for name, lines in tested.curves.items()],
+        across="recall",
+        up="precision",
+    )
+    recall = Curves(
+        "roc",
+        "Recall against the share of false alarms, accounts held out",
+        "The same accounts; where no benign account is reached yet is at the left edge.",
+        [
+            Line(name, _log10(lines["roc"][0], MIN_FALSE_SHARE), lines["roc"][1])
+            for name, lines in tested.curves.items()
+        ],
+        across="share of benign accounts reached, log10",
+        up="recall",
+    )
+    return [precision, recall]
 
 
-def charts(learned: TrainingResult, tested: ModelEvaluation) -> dict[str, str]:
-    """Draw what there is to draw; figures with their captions, as HTML, by name."""
-    drawn: dict[str, str] = {}
-    if tested.curves:
-        drawn["pr"] = html_figure(
-            curves(
-                "pr",
-                "Precision against recall, accounts held out",
-                [Line(name, *lines["pr"]) for name, lines in tested.curves.items()],
-                across="recall",
-                up="precision",
-            ),
-            "Accounts of operators held out, at their highest score, at their own share of abusive "
-            "accounts.",
-        )
-        drawn["roc"] = html_figure(
-            curves(
-                "roc",
-                "Recall against the share of false alarms, accounts held out",
-                [
-                    Line(name, *_log_false_share(lines["roc"]))
-                    for name, lines in tested.curves.items()
-                ],
-                across="share of benign accounts reached, log10",
-                up="recall",
-            ),
-            "The same accounts; where no benign account is reached yet is at the left edge.",
-        )
-    if tested.reliability:
-        said, was = zip(*((s, w) for s, w, _ in tested.reliability), strict=True)
-        ends = [math.log10(max(min(said), 1e-7)), math.log10(max(*said, 1e-7))]
-        drawn["reliability"] = html_figure(
-            curves(
-                "reliability",
-                "What was said and what was, scoring points held out",
-                [
-                    Line("model", _log10(said), _log10(was)),
-                    Line("as it should be", ends, ends, guide=True),
-                ],
-                across="probability said, log10",
-                up="share observed, log10",
-                marks=True,
-            ),
-            f"Both at {100 * learned.settings.calibration.prevalence:g} % abusive accounts; bins "
-            "hold alike many abusive points.",
-        )
-    return drawn
-
-
-_EDGE = 1e-4
-
-
-def _log_false_share(curve: tuple[list[float], list[float]]) -> tuple[list[float], list[float]]:
-    false, recall = curve
-    return [math.log10(max(f, _EDGE)) for f in false], recall
-
-
-def _log10(values: tuple[float, ...]) -> list[float]:
-    return [math.log10(max(v, 1e-7)) for v in values]
-
-
-def write_html(
-    learned: TrainingResult,
-    tested: ModelEvaluation,
-    path: Path,
-    left_out: Sequence[Table] = (),
-) -> None:
-    """Write the card; the same model and tables give the same bytes.
-
-    `left_out` are tables of personas and families left out (`leave_one_out.result_tables`).
-    """
-    prevalence = learned.settings.calibration.prevalence
-    drawn = charts(learned, tested)
-    made: list[tuple[str, str]] = []
-    if tested.measured:
-        table = metrics_table("The model", tested.measured, prevalence)
-        made.append(
-            (
-                "How well it tells accounts apart",
-                html_table(table) + _join_charts(drawn, "pr", "roc"),
-            )
-        )
-    if tested.baselines:
-        made.append(
-            (
-                "Beside the simplest",
-                html_table(
-                    metrics_table("Baselines, accounts held out", tested.baselines, prevalence)
-                ),
-            )
-        )
-    thresholds = html_table(thresholds_table(learned))
-    made += [
-        ("Where it acts", thresholds + html_table(actions_table(tested, learned))),
-        ("What a probability of it means", _reliability(learned, drawn)),
-        ("By family and persona", _groups(tested)),
-    ]
-    if tested.masked:
-        table = metrics_table("The same accounts", tested.masked, prevalence)
-        made.append(("Where the stream carries less", html_table(table)))
-    if left_out:
-        made.append(("People and attackers it never saw", join_html(map(html_table, left_out))))
-    made += [
-        (
-            "What it reads",
-            join_html(map(html_table, (importance_table(learned, tested), *input_tables()))),
-        ),
-        ("What it was learned from", _origin(learned, tested)),
-        ("Drift baseline", paragraphs([_drift(learned)])),
-        ("Made with", paragraphs(_versions(learned), "note")),
-    ]
-    path.write_text(page(f"Model {learned.model.version}", summary(learned, tested), made), "utf-8")
+def _log10(values: Sequence[float], minimum: float = MIN_PROBABILITY) -> list[float]:
+    return [math.log10(max(value, minimum)) for value in values]
 
 
 def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
@@ -457,40 +421,48 @@ def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
     return lines + small_population_notes(learned) + unmet_tolerances(learned)
 
 
-def _join_charts(drawn: dict[str, str], *names: str) -> str:
-    return join_html(drawn[name] for name in names if name in drawn)
-
-
-def _reliability(learned: TrainingResult, drawn: dict[str, str]) -> str:
+def _reliability(learned: TrainingResult, tested: ModelEvaluation) -> list[Text | Chart]:
     share = 100 * learned.settings.calibration.prevalence
-    said = (
+    text = (
         f"Probabilities are stated for {share:g} % abusive accounts, by isotonic regression on "
         "operators that the fit never saw, each account counting once "
         f"({count_of(len(learned.model.calibration.levels), 'step')}). Where more or fewer "
         "accounts are abusive, odds move by the same factor."
     )
-    return paragraphs([said]) + _join_charts(drawn, "reliability")
-
-
-def _groups(tested: ModelEvaluation) -> str:
-    made = []
-    if tested.families:
-        made.append(groups_table("Abusive families, held out", tested.families))
-    if tested.personas:
-        made.append(groups_table("Benign personas, held out", tested.personas))
-    return join_html(map(html_table, made)) or paragraphs(["None was held out."])
-
-
-def _origin(learned: TrainingResult, tested: ModelEvaluation) -> str:
-    left = [f"Left out, {why}: {count_of(n, 'point')}." for why, n in learned.left_out.items()]
-    allowed = [f"Let pass although good alone: {', '.join(learned.allowed)}."] * bool(
-        learned.allowed
+    if not tested.reliability:
+        return [Text([text])]
+    stated, observed = zip(*((s, o) for s, o, _ in tested.reliability), strict=True)
+    ends = _log10([min(stated), max(*stated, MIN_PROBABILITY)])
+    chart = Curves(
+        "reliability",
+        "What was said and what was, scoring points held out",
+        f"Both at {share:g} % abusive accounts; bins hold alike many abusive points.",
+        [
+            Line("model", _log10(stated), _log10(observed)),
+            Line("as it should be", ends, ends, guide=True),
+        ],
+        across="probability said, log10",
+        up="share observed, log10",
+        marks=True,
     )
-    made = [splits_table(tested), *label_tables(learned)]
-    return join_html(map(html_table, made)) + paragraphs([*left, *allowed])
+    return [Text([text]), chart]
 
 
-def _drift(learned: TrainingResult) -> str:
+def _groups(tested: ModelEvaluation) -> list[Table | Text]:
+    groups = {"Abusive families, held out": tested.families}
+    groups["Benign personas, held out"] = tested.personas
+    tables = [groups_table(title, group) for title, group in groups.items() if group]
+    return [*tables] or [Text(["None was held out."])]
+
+
+def _origin(learned: TrainingResult) -> list[Table | Text]:
+    lines = [f"Left out, {why}: {count_of(n, 'point')}." for why, n in learned.left_out.items()]
+    if learned.allowed:
+        lines.append(f"Let pass although good alone: {', '.join(learned.allowed)}.")
+    return [*label_tables(learned), Text(lines)]
+
+
+def _baseline_sentence(learned: TrainingResult) -> str:
     return (
         f"baseline.json holds {len(learned.spreads)} spreads in at most "
         f"{learned.settings.baseline.bins} bins each, over "

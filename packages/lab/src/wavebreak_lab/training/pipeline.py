@@ -38,6 +38,7 @@ from wavebreak.evaluation.scoring_points import (
 )
 from wavebreak.model import baseline
 from wavebreak.outcomes import CONFIRMING
+from wavebreak.reports.html import write_html
 from wavebreak.reports.tables import Table
 from wavebreak.rules import Policy
 from wavebreak_lab.training import evaluation, leakage, model_card
@@ -253,9 +254,9 @@ def write_model_directory(
     """Write a model's directory."""
     model.save(learned.model, out)
     baseline.save(learned.spreads, out)
-    model_card.write_html(learned, measured, out / CARD, left_out)
-    report = evaluation.as_json(learned, measured)
-    text = json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False)
+    report = model_card.training_report(learned, measured, left_out)
+    write_html(report, out / CARD)
+    text = json.dumps(report.data, indent=1, sort_keys=True, ensure_ascii=False)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")
     (out / SUSPECTED).unlink(missing_ok=True)
     if learned.suspected:

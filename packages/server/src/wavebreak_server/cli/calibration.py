@@ -63,6 +63,7 @@ def calibrate(
 ) -> None:
     """Propose a policy's numbers from a platform's own first days in shadow."""
     from wavebreak import calibration, model, rules
+    from wavebreak.reports.report import print_report
 
     asked, key = options.configuration.decisions, options.configuration.keys.key
     policy, profile = asked.policy, asked.profile
@@ -85,10 +86,11 @@ def calibrate(
             out_path,
             workers=asked.shards,
         )
+    report = calibration.calibration_report(made)
     if as_json:
-        print_json(made.as_json())
+        print_json(report.data)
         return
-    calibration.print_calibration(made, out)
+    print_report(report, out)
     print_next_steps(
         [
             f"charts: {out_path}/calibration.html",

@@ -26,7 +26,7 @@ from wavebreak.cli.console import (
 )
 from wavebreak.cli.options import Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
-from wavebreak.reports.tables import count_of, print_lines, print_table
+from wavebreak.reports.tables import count_of, print_table
 from wavebreak_server.cli.service_home import connect, opens_home
 from wavebreak_server.config_sources import Effective
 
@@ -267,17 +267,12 @@ def _write_reports(
 def _print_reports(
     made: list[Report], parts: list[tuple[str, Period]], out_path: Path, source: Path
 ) -> None:
-    from wavebreak_server.transparency.publication import brief_tables, lead
+    from wavebreak.reports.report import print_report
+    from wavebreak_server.transparency.publication import brief_report
     from wavebreak_server.transparency.report import shown
 
     if len(made) == 1:
-        print_lines(lead(made[0]), out)
-        brief = brief_tables(made[0])
-        for table in brief:
-            print_table(table, out)
-        titles = {table.title for table in brief}
-        if empty := [each.title for each in made[0].sections if each.title not in titles]:
-            out.print(f"All 0 or not measured: {'; '.join(empty)}.")
+        print_report(brief_report(made[0]), out)
     else:
         for (name, _), one in zip(parts, made, strict=True):
             total = one.numbers()["decisions.total"]

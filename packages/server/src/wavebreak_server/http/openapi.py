@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from markupsafe import Markup
 from msgspec import Struct
 
 from wavebreak import __version__
 from wavebreak.engine.decision import Decision
-from wavebreak.reports.html import html_table, join_html, page
+from wavebreak.reports.html import render_html
+from wavebreak.reports.report import Report, Section, Text
 from wavebreak.reports.tables import Table
 from wavebreak_server.errors import DESCRIPTIONS, MEDIA_TYPE, PROBLEMS, Problem
 from wavebreak_server.http.operations import Operation
@@ -185,22 +185,20 @@ def render_docs_page(document: dict[str, Any]) -> str:
     table = Table("Operations", columns, rows, words=frozenset({0, 1, 2, 3, 4}))
     schemas = document["components"]["schemas"].items()
     objects = [(name, schema) for name, schema in schemas if "properties" in schema]
-    fields = join_html(html_table(_field_table(name, schema)) for name, schema in objects)
-    lead = (INTRODUCTION, "The OpenAPI document: /api/openapi.json.")
     sections = [
-        ("Operations", html_table(table)),
-        ("Problems", join_html(_problem_text(code) for code in PROBLEMS)),
-        ("Schemas", fields),
+        Section("Operations", [table]),
+        Section("Problems", [_problem_text(code) for code in PROBLEMS]),
+        Section("Schemas", [_field_table(name, schema) for name, schema in objects]),
     ]
-    return page("Wavebreak API", lead, sections)
+    lead = [INTRODUCTION, "The OpenAPI document: /api/openapi.json."]
+    return render_html(Report("Wavebreak API", lead, sections))
 
 
-def _problem_text(code: str) -> Markup:
+def _problem_text(code: str) -> Text:
     """Describe a kind of problem, at the place that its URI names."""
     problem = PROBLEMS[code]
     text = problem.meaning + (f" Way out: {problem.fixes.api}." if problem.fixes.api else "")
-    heading = f"{code}: {problem.status} {problem.title}"
-    return Markup('<h3 id="{}">{}</h3><p>{}</p>').format(code, heading, text)
+    return Text([text], title=f"{code}: {problem.status} {problem.title}", anchor=code)
 
 
 def _scope(operation: dict[str, Any]) -> str:

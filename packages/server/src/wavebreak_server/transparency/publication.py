@@ -8,7 +8,9 @@ import msgspec
 
 from wavebreak.csv_files import encode_csv
 from wavebreak.errors import FileError
-from wavebreak.reports.html import html_table, join_html, page, paragraphs
+from wavebreak.reports import report as reports
+from wavebreak.reports.html import render_html
+from wavebreak.reports.report import Section, Text
 from wavebreak.reports.tables import Table, count_of
 from wavebreak_server.transparency import accounts_list
 from wavebreak_server.transparency.accounts_list import AccountsList
@@ -70,7 +72,7 @@ def write_report(report: Report, listed: AccountsList | None, place: Path) -> li
     files = {
         REPORT: encode_report(report),
         TABLE: _csv(report),
-        PAGE: html_page(report).encode(),
+        PAGE: render_html(full_report(report)).encode(),
         **{f"{DSA}/{name}": content for name, content in annex_files(report).items()},
     }
     if listed is not None:
@@ -119,37 +121,29 @@ def lead(report: Report) -> list[str]:
     return lines
 
 
-def full_tables(report: Report) -> list[tuple[Table, str]]:
-    """Return each section as a table of numbers with their definitions, and its note."""
-    columns = ("number", "value", "unit", "rests on", "definition")
-    made = []
+def brief_report(report: Report) -> reports.Report:
+    """Return the numbers that are not 0 and were measured, for a terminal."""
+    sections, empty = [], []
     for section in report.sections:
         rows = [
-            (*_row(each, report), each.unit, each.rests_on, each.definition)
-            for each in section.numbers
+            _row(number, report)
+            for number in section.numbers
+            if number.value != 0 and number.withheld != NOT_MEASURED
         ]
-        caption = f"{section.title}: numbers and their definitions"
-        made.append((Table(caption, columns, rows, words=frozenset({0, 2, 3, 4})), section.note))
-    return made
-
-
-def brief_tables(report: Report) -> list[Table]:
-    """Return the sections as tables of numbers that are not 0 and were measured, for a terminal.
-
-    A section that has none is left out.
-    """
-    made = []
-    for section in report.sections:
-        rows = [
-            _row(each, report)
-            for each in section.numbers
-            if each.value != 0 and each.withheld != NOT_MEASURED
-        ]
-        left = len(section.numbers) - len(rows)
-        note = f"{count_of(left, 'more number')}: 0, or not measured" if left else ""
+        omitted = len(section.numbers) - len(rows)
+        note = f"{count_of(omitted, 'more number')}: 0, or not measured" if omitted else ""
         if rows:
-            made.append(Table(section.title, ("number", "value"), rows, note))
-    return made
+            sections.append(Section("", [Table(section.title, ("number", "value"), rows, note)]))
+        else:
+            empty.append(section.title)
+    if empty:
+        text = Text([f"All 0 or not measured: {'; '.join(empty)}."])
+        sections.append(Section("", [text]))
+    return reports.Report(_title(report), lead(report), sections)
+
+
+def _title(report: Report) -> str:
+    return f"Transparency report, {report.period}"
 
 
 def _row(number: Number, report: Report) -> tuple[str, str]:
@@ -157,21 +151,25 @@ def _row(number: Number, report: Report) -> tuple[str, str]:
     return number.label, f"{value} h" if number.unit == "hours" and number.value else value
 
 
-def html_page(report: Report) -> str:
-    """Return a report as one HTML page, with each number's definition beside it."""
-    sections = [
-        (section.title, join_html([paragraphs([note]), html_table(table)]))
-        for section, (table, note) in zip(report.sections, full_tables(report), strict=True)
-    ]
+def full_report(report: Report) -> reports.Report:
+    """Return all numbers, each with its definition."""
+    columns = ("number", "value", "unit", "rests on", "definition")
+    sections = []
+    for section in report.sections:
+        rows = [
+            (*_row(number, report), number.unit, number.rests_on, number.definition)
+            for number in section.numbers
+        ]
+        caption = f"{section.title}: numbers and their definitions"
+        table = Table(caption, columns, rows, words=frozenset({0, 2, 3, 4}))
+        sections.append(Section(section.title, [Text([section.note]), table]))
     recount = [
         "Whoever has a copy of the ledger, which names no account, can count these numbers again: "
         "wavebreak transparency recount DIRECTORY LEDGER --key KEY.",
         "What rests on the ledger needs nothing else; the accounts list goes with this report; the "
         "openings and the event log are held by the operator.",
         f"Verifier key: {report.ledger.key}",
+        *report.ledger.note.strip().splitlines(),
     ]
-    checkpoint = join_html(
-        [paragraphs([*recount, *report.ledger.note.strip().splitlines()], "note")]
-    )
-    sections.append(("How to check it", checkpoint))
-    return page(f"Transparency report, {report.period}", lead(report), sections)
+    sections.append(Section("How to check it", [Text(recount, "note")]))
+    return reports.Report(_title(report), lead(report), sections)
