@@ -254,6 +254,8 @@ class Curves(Chart):
             axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
         elif min(values, default=0.0) >= 0 < max(values, default=0.0):
             axes.set_ylim(-0.03 * max(values), 1.05 * max(values))
+            if max(values) >= 1_000:
+                axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:,.0f}"))
         if all(float(x).is_integer() for line in self.lines for x in line.x):
             axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
 

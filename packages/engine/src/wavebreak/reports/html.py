@@ -20,8 +20,8 @@ from wavebreak.reports.report import Report, Text
 from wavebreak.reports.tables import Table, cell_text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-LONG_CELL = 48
-"""Characters from which a line of words keeps some width in a narrow window."""
+CELL_WIDTHS = (("wide", 48), ("mid", 16))
+"""Classes of cells that keep some width in a narrow window, and the characters of their lines."""
 PAGE_COLOURS = {
     "#ffffff": "surface",
     "#000000": "text",
@@ -64,10 +64,14 @@ def _template() -> Template:
     environment.tests |= {
         "table": lambda block: isinstance(block, Table),
         "prose": lambda block: isinstance(block, Text),
-        "long": lambda cell: max(map(len, cell.split("\n"))) > LONG_CELL,
     }
-    environment.filters |= {"cell": cell_text, "drawing": _drawing}
+    environment.filters |= {"cell": cell_text, "width": _cell_width, "drawing": _drawing}
     return environment.get_template("page.html")
+
+
+def _cell_width(cell: str) -> str:
+    length = max(map(len, cell.split("\n")))
+    return next((name for name, minimum in CELL_WIDTHS if length > minimum), "")
 
 
 def _drawing(chart: charts.Chart) -> Markup:
