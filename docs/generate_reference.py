@@ -229,8 +229,8 @@ one: [Add a feature](../how-to/add-a-feature.md).
 - **A first contact** is an account written to with whom no message was exchanged before, either
   way. A **stranger** never wrote to the sender, and no address book ties the two.
 - **Missing is not zero.** A share without a denominator is missing. So is a feature whose sources
-  the stream does not carry ([ADR 3](../adr/0003-rules-as-typed-expressions.md)). A comparison with a
-  missing feature is false.
+  the stream does not carry ([ADR 3](../adr/0003-rules-as-typed-expressions.md)). A comparison
+  with a missing feature is false.
 - **Sources** are the event types, or `type.field`, that the stream has to carry; `a|b` means
   either.
 """
