@@ -63,8 +63,8 @@ def write_locks(folder: Path, *upgrade: str) -> None:
     LOCK.write_text(text, "utf-8")
     # Both environments share the compiled kernel, so its compiler is of one version.
     compiler = folder / "compiler"
-    pins = [blocks[name].partition(" ")[0] for name in ("numba", "llvmlite")]
-    compiler.write_text("\n".join(pins), "utf-8")
+    compiler_pins = [blocks[name].partition(" ")[0] for name in ("numba", "llvmlite")]
+    compiler.write_text("\n".join(compiler_pins), "utf-8")
     job = ("--group", "packages/flink/pyproject.toml:job", "--python-version", "3.11")
     resolve(FLINK_LOCK, engine, *job, "--constraint", compiler, *upgrade)
 
@@ -74,10 +74,18 @@ def audit_locks() -> int:
 
     A package that cannot be looked up is a failure, not a pass.
     """
-    audit = [VENV / "bin/uv", "tool", "run", "--quiet", "--from", "pip-audit>=2.7,<3", "pip-audit"]
+    audit = [
+        str(VENV / "bin/uv"),
+        "tool",
+        "run",
+        "--quiet",
+        "--from",
+        "pip-audit>=2.7,<3",
+        "pip-audit",
+    ]
     options = ["--strict", "--disable-pip", "--require-hashes", "--progress-spinner", "off"]
     for lock in (LOCK, FLINK_LOCK):
-        command = [*audit, *options, "-r", lock]
+        command = [*audit, *options, "-r", str(lock)]
         if subprocess.run(command, env=uv_variables(), check=False).returncode:
             print(
                 "Fix: make lock UPGRADE=1; where packages could not be looked up, run it where "

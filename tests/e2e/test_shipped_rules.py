@@ -267,7 +267,7 @@ def test_own_action_harms_no_neighbour() -> None:
 
 
 def test_complaints_alone_never_ban_and_a_second_kind_of_evidence_does() -> None:
-    events = []
+    events: list[dict[str, Any]] = []
     for day in range(60):
         for k in range(12):
             at, peer = day * 24 * HOUR + (8 * 60 + 20 * k) * 60_000, f"p{day}-{k}"
@@ -281,9 +281,10 @@ def test_complaints_alone_never_ban_and_a_second_kind_of_evidence_does() -> None
     assert sum(outcome in WORST for outcome in outcomes) >= 4
     assert "suspend" in outcomes
     assert "ban" not in outcomes, "a person decides, however many complain"
-    trap = {"ts": 40 * 24 * HOUR, "type": "label.assigned", "account": "organiser",
+    trapped_ms = 40 * 24 * HOUR
+    trap = {"ts": trapped_ms, "type": "label.assigned", "account": "organiser",
             "label": "abusive", "source": "honeypot"}  # fmt: skip
     both = _decide(sorted([*events, trap], key=lambda event: event["ts"]))
     bans = [d for d in both if d.outcome == "ban"]
     assert bans[0].rules == ("evidence_after_three_restrictions",)
-    assert bans[0].ts >= trap["ts"]
+    assert bans[0].ts >= trapped_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 
 from wavebreak.durations import DAY_MS
 from wavebreak.evaluation import exact_interval
-from wavebreak.reports.charts import Curves, Interval, Line, Shares
+from wavebreak.reports.charts import Chart, Curves, Interval, Line, Shares
 from wavebreak.reports.report import ISOLATES, Report, Section
 from wavebreak.reports.tables import Table, number, percent, stamp
 from wavebreak_business.answers import Findings, Template
@@ -99,9 +100,12 @@ def check_report(check: Check, words: Words) -> Report:
         ("unread", _unread_table(check, words)),
     ):
         if table.rows:
-            draw = {"limit": _limit_chart, "templates": _templates_chart}.get(name)
-            chart = draw(check, words) if draw else []
-            sections.append(Section(words.say(f"{name}.title"), [*chart, table]))
+            charts: Sequence[Chart] = []
+            if name == "limit":
+                charts = _limit_chart(check, words)
+            elif name == "templates":
+                charts = _templates_chart(check, words)
+            sections.append(Section(words.say(f"{name}.title"), [*charts, table]))
     title = words.say("title", portfolio=check.portfolio)
     return Report(
         title, _lead(check, words), sections, data=check.as_json(), language=words.language
