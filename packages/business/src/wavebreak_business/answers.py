@@ -20,14 +20,11 @@ class Failure(msgspec.Struct, frozen=True):
 
     Attributes:
         provider: Whose code it is.
-        code: The code.
         known: Whether the table of codes has it.
         cause: The group of codes it belongs to; `unlisted` where the table lacks it.
         messages: Messages that failed with it, and were not delivered by a later try of the same.
-        people: People concerned.
         first_ms: The first time; None where the log has none.
         last_ms: The last time.
-
     """
 
     provider: str
@@ -84,7 +81,6 @@ class LimitUse(msgspec.Struct, frozen=True):
         limit: People; -1 where there is no limit, None where nobody said.
         told_ms: When the platform announced it; None where an option gave it.
         peak: The highest use.
-        peak_ms: When.
         now: Use at the end of the logs.
         days_left: Days until the limit at the growth of the last fortnight; None where there is
             no growth, or beyond a month.
@@ -92,7 +88,6 @@ class LimitUse(msgspec.Struct, frozen=True):
         next_limit: The next step; -1 for none, None at the top.
         raise_reached: Whether enough of the limit is used for the next step.
         inside: Delivered messages that lay in a window, and so count nothing.
-
     """
 
     limit: int | None
@@ -125,10 +120,7 @@ class Template(msgspec.Struct, frozen=True):
         resumes_ms: When the pause ends; None where it does not end by itself.
         next_pause: What the next bad rating does: a duration, or `disabled`.
         sends: Messages that are known to be of it.
-        failed: How many of them failed.
-        read: How many of them were read.
         risks: Codes of what speaks against it; empty for nothing.
-
     """
 
     name: str
@@ -153,14 +145,11 @@ class Consent(msgspec.Struct, frozen=True):
         resumed: People who stopped and came back.
         after_stop: Messages sent after a stop that covers them.
         after_stop_delivered: How many of them arrived.
-        after_stop_people: To whom.
         other_number: Messages after a stop that another number of the portfolio was sent.
         marketing: Marketing messages delivered.
         given: Whether records of consent were given.
         gap_messages: Marketing delivered without one; without records, to people who had never
             written.
-        gap_people: To whom.
-
     """
 
     stops: int
@@ -182,8 +171,6 @@ class Duplicates(msgspec.Struct, frozen=True):
         changed: People with a new id.
         to_old_id: Messages to an id after it was given up.
         both: Messages to the old id within a day of one to the new.
-        people: To whom.
-
     """
 
     changed: int
@@ -199,10 +186,8 @@ class Waste(msgspec.Struct, frozen=True):
         cause: `duplicate`, `after_stop`, `repeated` (after the address was known to be dead) or
             `failed`.
         category: The category of the price.
-        messages: How many.
         billed: How many of them are paid for: by the log, or because they were delivered.
         cost: Amount by currency; under "" where an option gave prices.
-
     """
 
     cause: str
@@ -253,7 +238,6 @@ class Options:
         limit: The limit of people a day, -1 for none; None: what the logs announce.
         prices: Price of a message by category.
         consent_given: Whether records of consent are in the table.
-
     """
 
     limit: int | None = None

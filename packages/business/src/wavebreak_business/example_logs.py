@@ -33,7 +33,6 @@ def write_example(directory: Path) -> list[Path]:
 
     Raises:
         UsageError: The directory has files.
-
     """
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):

@@ -60,7 +60,6 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
         table: The records.
         settings: Codes and limits.
         options: What the business adds.
-
     """
     records, persons = table.columns(), table.persons()
     codes = code_table(table, settings)

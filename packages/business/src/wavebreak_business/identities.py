@@ -37,7 +37,6 @@ class Identities:
 
     Args:
         key: At least 16 bytes; equal keys give equal pseudonyms.
-
     """
 
     def __init__(self, key: bytes) -> None:

@@ -95,7 +95,6 @@ def limit_use(
         settings: The platform's limits.
         options: The limit that the business gives.
         last_ms: The end of the logs.
-
     """
     rules = settings.limits.limit
     person, at = messages.person[counted], messages.sent[counted]

@@ -54,11 +54,9 @@ class Reading:
     """What was read.
 
     Attributes:
-        files: How many files.
         values: How many payloads, lists of them counted once.
         broken: What could not be decoded, by cause.
         places: Where, the first of them.
-
     """
 
     files: int = 0
@@ -78,7 +76,6 @@ def log_paths(logs: Sequence[Path]) -> list[Path]:
 
     Raises:
         FileError: A path is missing, or there is no log, or there are too many.
-
     """
     found: list[Path] = []
     for path in logs:
@@ -120,7 +117,6 @@ def read_logs(
 
     Raises:
         FileError: A file cannot be read, or a limit is passed.
-
     """
     reading, paths = Reading(), log_paths(logs)
     sizes = [path.stat().st_size for path in paths]
@@ -317,7 +313,6 @@ def read_consent(path: Path, table: RecordTable) -> int:
 
     Raises:
         FileError: The file is no such table; the message names the row and quotes nothing.
-
     """
     fix = "write a header person,at and a time such as 2026-11-01T10:00:00Z in each row"
     count = 0

@@ -8,20 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wavebreak_business import record_table
 from wavebreak_business.answers import People
-from wavebreak_business.record_table import (
-    CATEGORIES,
-    NO_TIME,
-    OUTBOUND,
-    Columns,
-    Kind,
-    RecordTable,
-)
 from wavebreak_business.settings import Code, Settings
 
 MAX_LISTED = 10_000
 """People of a list that JSON names; the count is of all."""
-MARKETING, TEXT = CATEGORIES.index("marketing"), CATEGORIES.index("sms")
+MARKETING, TEXT = record_table.CATEGORIES.index("marketing"), record_table.CATEGORIES.index("sms")
 """Text messages have neither windows nor a limit of people a day."""
 
 Ints = NDArray[Any]
@@ -32,7 +25,7 @@ Mask = NDArray[np.bool_]
 class Messages:
     """Outgoing messages, one a row: a record of each kind at most, the first of several."""
 
-    at: dict[Kind, Ints]
+    at: dict[record_table.Kind, Ints]
     sent: Ints
     person: Ints
     identity: Ints
@@ -48,12 +41,12 @@ class Messages:
     @property
     def delivered(self) -> Mask:
         """Which arrived: what was read has arrived."""
-        return (self.at[Kind.DELIVERED] >= 0) | (self.at[Kind.READ] >= 0)
+        return (self.at[record_table.Kind.DELIVERED] >= 0) | (self.at[record_table.Kind.READ] >= 0)
 
     @property
     def failed(self) -> Mask:
         """Which failed, and did not arrive after all."""
-        return (self.at[Kind.FAILED] >= 0) & ~self.delivered
+        return (self.at[record_table.Kind.FAILED] >= 0) & ~self.delivered
 
 
 @dataclass(frozen=True)
@@ -71,9 +64,9 @@ class CodeTable:
         return np.isin(column, wanted)
 
 
-def fold_messages(records: Columns, persons: Ints) -> Messages:
+def fold_messages(records: record_table.Columns, persons: Ints) -> Messages:
     """Fold the records of each message into one row."""
-    out = records.of(np.isin(records.kind, OUTBOUND))
+    out = records.of(np.isin(records.kind, record_table.OUTBOUND))
     # A record without an id is a message of its own.
     keys = np.where(out.message >= 0, out.message, -2 - np.arange(out.message.size))
     _, row = np.unique(keys, return_inverse=True)
@@ -87,8 +80,8 @@ def fold_messages(records: Columns, persons: Ints) -> Messages:
 
     every = np.ones(row.size, np.bool_)
     return Messages(
-        at={kind: first(out.ts, out.kind == kind, -1) for kind in OUTBOUND},
-        sent=first(out.ts, out.ts > NO_TIME, NO_TIME),
+        at={kind: first(out.ts, out.kind == kind, -1) for kind in record_table.OUTBOUND},
+        sent=first(out.ts, out.ts > record_table.NO_TIME, record_table.NO_TIME),
         person=first(persons[out.person] if out.person.size else out.person, every, -1),
         identity=first(out.person, every, -1),
         sender=first(out.sender, out.sender >= 0, -1),
@@ -102,7 +95,7 @@ def fold_messages(records: Columns, persons: Ints) -> Messages:
     )
 
 
-def code_table(table: RecordTable, settings: Settings) -> CodeTable:
+def code_table(table: record_table.RecordTable, settings: Settings) -> CodeTable:
     """Return the codes of a table with what the settings say of them."""
     names = [(p, c) for p, _, c in (text.partition(" ") for text in table.codes.texts)]
     return CodeTable(tuple(names), tuple(settings.code(*name) for name in names))
@@ -114,20 +107,20 @@ def with_categories(messages: Messages, codes: CodeTable) -> Messages:
     return replace(messages, category=np.where(implied, MARKETING, messages.category))
 
 
-def people_of(table: RecordTable, persons: Ints) -> People:
+def people_of(table: record_table.RecordTable, persons: Ints) -> People:
     """Return people by the numbers of their first ids."""
     found = np.unique(persons)
     return People(int(found.size), tuple(sorted(table.names(found[:MAX_LISTED]))))
 
 
-def last_by_person(table: RecordTable, person: Ints, at_ms: Ints) -> Ints:
+def last_by_person(table: record_table.RecordTable, person: Ints, at_ms: Ints) -> Ints:
     """Return the last of some times of each person, by the person's number; -1 for none."""
     last = np.full(len(table.people.texts), -1)
     np.maximum.at(last, person, at_ms)
     return last
 
 
-def last_arrival(table: RecordTable, messages: Messages) -> Ints:
+def last_arrival(table: record_table.RecordTable, messages: Messages) -> Ints:
     """Return when the last message that arrived was sent to each person; -1 for none."""
     arrived = messages.delivered
     return last_by_person(table, messages.person[arrived], messages.sent[arrived])
@@ -135,7 +128,7 @@ def last_arrival(table: RecordTable, messages: Messages) -> Ints:
 
 def known_ms(ms: int) -> int | None:
     """Return a time; None where the log has none."""
-    return ms if ms > NO_TIME else None
+    return ms if ms > record_table.NO_TIME else None
 
 
 def last_before(group: Ints, at_ms: Ints, event_group: Ints, event_ms: Ints) -> Ints:

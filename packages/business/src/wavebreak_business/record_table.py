@@ -160,7 +160,6 @@ class RecordTable:
         unread: Payloads of unknown shape, by shape.
         unusable: Records that were left out, by cause.
         payloads: Payloads that were read, by provider.
-
     """
 
     def __init__(self, identities: Identities) -> None:
@@ -188,7 +187,6 @@ class RecordTable:
         Args:
             statuses: The provider's statuses.
             status: The status of a record.
-
         """
         kind = statuses.get(status)
         if kind is None:
@@ -228,7 +226,6 @@ class RecordTable:
             inside: Whether the provider says that it lies in a window that the person opened.
             price: Its price, where the log says so.
             currency: The currency of the price.
-
         """
         if at_ms is not None and not 0 < at_ms < TS_END:
             self.unusable["time_out_of_range"] += 1

@@ -29,14 +29,11 @@ class Check:
     """A check: the logs read, the findings, and the settings.
 
     Attributes:
-        portfolio: The name of the portfolio.
-        findings: The findings.
         reading: The files and values.
         unread: Payloads of unknown shape, by shape.
         unusable: Records left out, by cause.
         payloads: Payloads by provider.
         settings: Codes and limits.
-
     """
 
     portfolio: str

@@ -38,12 +38,10 @@ class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         cause: The group of codes that it belongs to, the same for all providers.
         meaning: What happened.
-        fix: What to do.
         retry: Whether a send may be tried again: never, once the cause has changed, or later.
         wait: How long to wait before a later try.
         stop: What must not be sent again: to a person, of a template, of the whole account.
         category: The category of the messages that alone can fail so; "": any.
-
     """
 
     cause: str
@@ -240,7 +238,6 @@ class Settings:
         limits: The platform's limits.
         codes: What each code means, by provider and code.
         codes_as_of: The day of the table of codes.
-
     """
 
     limits: Limits
@@ -269,7 +266,6 @@ def load_settings(directory: Path | None = None) -> Settings:
 
     >>> load_settings().code("whatsapp", "131050").stop
     'person'
-
     """
     codes = _read("codes.toml", directory)
     as_of = codes.pop("as_of", None)
@@ -291,7 +287,6 @@ def load_limits(directory: Path | None = None) -> Limits:
 
     >>> load_limits().pair.burst
     45
-
     """
     path = _path("limits.toml", directory)
     values = read_toml(path)

@@ -90,7 +90,6 @@ def load_config(path: Path, kind: type[Config]) -> Config:
     >>> quota = load_config(resolve_path("quota.toml"), dict[str, dict[str, float]])
     >>> quota["quota"]["first_warning"]
     0.5
-
     """
     try:
         return msgspec.convert(read_toml(path), kind)

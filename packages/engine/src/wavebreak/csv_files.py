@@ -25,7 +25,6 @@ class CsvWriter:
     r"""Writes rows of CSV to a file that was opened with `newline=""`.
 
     Args:
-        file: Takes the text.
         exact: Whether cells are written as they are, for a program that reads them again; else a
             spreadsheet takes none for a formula.
         line_end: What ends a line; programs of this package write `\n`.

@@ -17,7 +17,6 @@ class WavebreakError(Exception):
 
     >>> str(WavebreakError("the file is empty", fix="give a file with events"))
     'the file is empty — fix: give a file with events'
-
     """
 
     code: str

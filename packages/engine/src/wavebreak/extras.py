@@ -100,7 +100,6 @@ def missing_extra(module: str) -> MissingExtraError | None:
         "pip install 'wavebreak[charts]'"
         >>> missing_extra("wavebreak.no_such_module") is None
         True
-
     """
     parts = module.split(".")
     for length in range(len(parts), 0, -1):
@@ -119,7 +118,6 @@ def missing_distribution(what: str, distribution: str) -> MissingExtraError:
     Example:
         >>> print(missing_distribution("the command `case`", CASES))
         the command `case` is not installed — fix: pip install wavebreak-cases
-
     """
     return MissingExtraError(f"{what} is not installed", fix=f"pip install {distribution}")
 
@@ -135,7 +133,6 @@ def load_plugin(group: str, name: str, distribution: str, what: str) -> Any:
 
     Raises:
         MissingExtraError: That distribution is not installed.
-
     """
     for point in entry_points(group=group, name=name):
         return point.load()
@@ -147,7 +144,6 @@ def load_home_fit() -> Any:
 
     Raises:
         MissingExtraError: The distribution that brings it is not installed.
-
     """
     return load_plugin("wavebreak.fits", "home", LAB, "the fit of a model")
 

@@ -110,13 +110,11 @@ class RegisteredLanguage(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """An entry of the registry, `policy/locale/languages.toml`.
 
     Attributes:
-        name: Its name in itself.
         direction: `ltr` or `rtl`.
         texts: Whether texts are offered in it.
         claims: Whether claims of others are read in it.
         formats: Whose conventions of dates and numbers it has ("": its own).
         former: Codes that some clients still send for it.
-
     """
 
     name: str
@@ -157,9 +155,7 @@ class Language:
 
     Attributes:
         code: Its code, as in the `lang` attribute of a page.
-        name: Its name in itself.
         direction: `ltr` or `rtl`.
-
     """
 
     def __init__(self, code: str, translations: NullTranslations) -> None:

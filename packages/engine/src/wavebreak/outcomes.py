@@ -49,8 +49,6 @@ class OutcomeRow(NamedTuple):
         code: Stored number; never changes.
         name: Its name in files, in the API and in policies.
         rank: Place in the order of severity, with room between two.
-        refuses: What it refuses.
-        end: How it ends.
         settable: Whether a person may set it.
         confirms_abuse: Whether one that still stands long after says that an account is abusive.
         stated: Whether the holder can read a statement of reasons.
@@ -61,7 +59,6 @@ class OutcomeRow(NamedTuple):
         state: What an account is under it, in English.
         refusal_words: What it refuses, in English.
         end_words: How it ends, in English.
-
     """
 
     code: int

@@ -132,7 +132,6 @@ def resolve_target(
     ... except ForbiddenAddressError as error:
     ...     print(error.what)
     the host is not on the public internet
-
     """
     scheme, host, port = _parts(url)
     if scheme not in schemes:

@@ -26,7 +26,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     Attributes:
         first: The position of its first event in the log.
-        events: How many events it has.
         cause: Its body is not in the topic, is not what the row says, or is no events.
         accepted: Whether its loss was accepted.
     """
@@ -75,7 +74,6 @@ class DeadLetters:
 
         Raises:
             UsageError: The job did not stop there.
-
         """
         if first not in self._letters:
             raise UsageError(
@@ -120,7 +118,6 @@ def around_lost(
 
     Returns:
         Parts, each with the position of its first event.
-
     """
     for row in lost:
         before = row.first - position

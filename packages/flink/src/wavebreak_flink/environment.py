@@ -32,7 +32,6 @@ class FlinkEnvironment:
 
     Raises:
         UsageError: It is not there, or not complete; or there is no Java.
-
     """
 
     def __init__(self, root: Path) -> None:
@@ -66,7 +65,6 @@ class FlinkEnvironment:
 
         Raises:
             UsageError: Flink did not accept it.
-
         """
         options = dict(settings) | {"rest.address": address.host, "rest.port": str(address.port)}
         command = [

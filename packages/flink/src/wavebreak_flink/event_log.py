@@ -46,7 +46,6 @@ class EventLog:
 
     Args:
         blocks: In the order of the log.
-
     """
 
     lost: Sequence[DeadLetter] = ()
@@ -64,7 +63,6 @@ class EventLog:
 
         Raises:
             FileError: The file is not what it was.
-
         """
         block = self.blocks[number]
         with Path(block.path).open("rb") as file:
@@ -124,7 +122,6 @@ def cut(source: Path, size: int = BLOCK) -> EventLog:
 
     Raises:
         FileError: There is no such file.
-
     """
     files = sorted(source.glob("*.jsonl")) if source.is_dir() else [source]
     fix = "give a .jsonl file, or a directory of such files; `wavebreak run` reads other formats"

@@ -45,13 +45,7 @@ def open_exchange(settings: JobSettings, group: int) -> JobExchange:
 
 
 class JobExchange(Exchange):
-    """An exchange whose rows can be forgotten.
-
-    Args:
-        settings: Of the job.
-        group: Which group it is.
-
-    """
+    """An exchange whose rows can be forgotten."""
 
     def __init__(self, settings: JobSettings, group: int) -> None:
         self._group, self._settings = group, settings

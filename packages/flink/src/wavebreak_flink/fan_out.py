@@ -57,11 +57,6 @@ class FanOut:
 
     It keeps nothing in Flink. Started anew in the middle of a log, it goes on from the newest mark
     before that, reads the blocks in between again, and lets the groups do so in silence.
-
-    Args:
-        settings: Of the job.
-        log: The blocks.
-
     """
 
     def __init__(self, settings: JobSettings, log: Log) -> None:
@@ -89,7 +84,6 @@ class FanOut:
 
         Args:
             number: The block's.
-
         """
         resume = -1
         if not self._begun:

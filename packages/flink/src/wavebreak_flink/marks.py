@@ -36,7 +36,6 @@ class Marks:
     Args:
         home: The job's directory.
         kept: How many of the newest are kept.
-
     """
 
     def __init__(self, home: Path, kept: int) -> None:
@@ -50,7 +49,6 @@ class Marks:
             name: Of the part; see `group_name`.
             deciding: What decides from the mark on: it is of that.
             arrays: The part.
-
         """
         path = self._path(number, name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,7 +67,6 @@ class Marks:
 
         Returns:
             The mark, what decides from it on, and the fan-out's state.
-
         """
         for mark in sorted(self.numbers(), reverse=True):
             if mark > number:
@@ -93,7 +90,6 @@ class Marks:
 
         Raises:
             SnapshotError: It is damaged, incomplete, or of another policy or model.
-
         """
         held: dict[str, Any] = {}
         own, positions, ids = shards_of(group, groups), [], list[str]()

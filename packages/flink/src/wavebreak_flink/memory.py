@@ -17,7 +17,6 @@ class ProcessMemory:
     """The state of one process of a job, and what it may have.
 
     Args:
-        ceiling: Its ceiling.
         what: The process, as in "group 1 of 4".
         relief: What gives it more room, beside more memory ("": nothing does).
 
@@ -34,7 +33,6 @@ class ProcessMemory:
 
         Raises:
             StateSizeError: It is beyond its ceiling.
-
         """
         self.held = held
         if held > self.ceiling.overshoot:

@@ -36,10 +36,7 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
     """Blocks of the log to messages for groups, and refused events to a side output.
 
     Args:
-        settings: Of the job.
         keys: The key of each group, so that each is on a subtask of its own.
-        refused: The tag of the side output.
-
     """
 
     def __init__(self, settings: JobSettings, keys: list[int], refused: OutputTag) -> None:
@@ -73,9 +70,7 @@ class ShardFunction(KeyedProcessFunction):  # type: ignore[misc]
     """Messages of the fan-out to rows; each subtask has one group.
 
     Args:
-        settings: Of the job.
         keys: The key of each group.
-
     """
 
     def __init__(self, settings: JobSettings, keys: list[int]) -> None:

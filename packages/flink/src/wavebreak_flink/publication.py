@@ -28,10 +28,7 @@ class Publication:
     """A group's parts in the table of the service's database.
 
     Args:
-        settings: Of the job.
-        group: Which group it is.
         engine: The group's engine, whose versions the parts name: see `decided_by`.
-
     """
 
     def __init__(self, settings: JobSettings, group: int, engine: Engine) -> None:
@@ -49,7 +46,6 @@ class Publication:
 
         Raises:
             ExchangeConflictError: It is there with other content.
-
         """
         name = BlockName(
             self._settings.name, message.first, self._settings.groups, self._group, message.reached

@@ -46,12 +46,7 @@ _SELECT = (
 
 
 class Questions:
-    """The open questions to a job.
-
-    Args:
-        settings: Of the job.
-
-    """
+    """The open questions to a job."""
 
     def __init__(self, settings: JobSettings) -> None:
         self._job, self._key = settings.name, settings.publishing_key()

@@ -31,7 +31,6 @@ class Address(NamedTuple):
 
         Raises:
             UsageError: It is none.
-
         """
         parts = urlsplit(url)
         try:
@@ -63,12 +62,7 @@ class Overview(NamedTuple):
 
 
 class RestApi:
-    """The REST API of a cluster.
-
-    Args:
-        address: Where it is.
-
-    """
+    """The REST API of a cluster."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -93,7 +87,6 @@ class RestApi:
 
         Raises:
             UsageError: The cluster could not.
-
         """
         body = {"targetDirectory": directory, "drain": False} if stop else {
             "target-directory": directory, "cancel-job": False

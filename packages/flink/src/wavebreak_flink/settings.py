@@ -91,7 +91,6 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             UsageError: `max_memory` is no size.
             StateSizeError: So little leaves no room for a state.
-
         """
         return parse_ceiling(self.max_memory, copies=True)
 
@@ -117,7 +116,6 @@ def load(path: Path) -> JobSettings:
 
     Raises:
         FileError: They cannot be read, or name something that there is not.
-
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=JobSettings)

@@ -38,13 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class ShardTask:
-    """The shards of one group.
-
-    Args:
-        settings: Of the job.
-        group: Which group it is.
-
-    """
+    """The shards of one group."""
 
     def __init__(self, settings: JobSettings, group: int) -> None:
         self._settings, self.group = settings, group

@@ -57,7 +57,6 @@ def load(home: Path) -> Submission:
 
     Raises:
         FileError: None was submitted from that directory.
-
     """
     try:
         return msgspec.json.decode((home / FILE).read_bytes(), type=Submission)
@@ -80,7 +79,6 @@ def submit(
         flink: The URL of the cluster's REST API.
         savepoint: From which it goes on ("": from the beginning).
         options: Flink's settings, beside those that the job needs.
-
     """
     home = Path(job.home)
     flags = {
@@ -133,7 +131,6 @@ def rescale(
     Raises:
         UsageError: The cluster does not answer, or `max_memory` is no size.
         StateSizeError: So little leaves no room for a state.
-
     """
     job, known = settings.load(home / settings.FILE), load(home)
     job = msgspec.structs.replace(job, groups=groups, max_memory=max_memory or job.max_memory)
@@ -191,7 +188,6 @@ def compare(home: Path) -> Comparison:
 
     Raises:
         UsageError: The job has published nothing yet.
-
     """
     published = rows_of(home, "decision")
     if not published and not (home / RESULTS).is_dir():

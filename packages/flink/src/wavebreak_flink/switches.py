@@ -55,12 +55,7 @@ class Noted(msgspec.Struct, frozen=True):
 
 
 class Switches:
-    """The switches of the service whose log a job reads; none where it does not publish for one.
-
-    Args:
-        settings: Of the job.
-
-    """
+    """The switches of the service whose log a job reads; none where it does not publish for one."""
 
     def __init__(self, settings: JobSettings) -> None:
         self._settings = settings
@@ -71,7 +66,6 @@ class Switches:
 
         Raises:
             FileError: One is missing, was changed, or is of another key.
-
         """
         if not self._settings.publish:
             return []
@@ -94,7 +88,6 @@ class Switches:
 
         Raises:
             FileError: The switch cannot be read, or leads to something else than in the service.
-
         """
         if number == 0:
             return Deciding(self._settings.engine(exchange))

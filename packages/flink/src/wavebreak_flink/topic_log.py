@@ -259,8 +259,6 @@ class TopicLog:
 
     Args:
         home: The job's directory.
-        rows: What is in the log.
-        bodies: Where the bodies are.
 
     Attributes:
         hurry: Whether something else waits for the reader, so that it waits for no event.

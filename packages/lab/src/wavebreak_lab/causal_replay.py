@@ -75,7 +75,6 @@ class Challenges:
 
     Args:
         delays_ms: Of each account whose holder would pass, after how long.
-
     """
 
     def __init__(self, delays_ms: Mapping[str, float]) -> None:
@@ -128,7 +127,6 @@ class CausalReplay:
         labels: The label of each account; who has none is benign.
         engine: Decides; it enforces.
         persistent: Labels of those who send again what a brief limit refused.
-
     """
 
     def __init__(
@@ -215,7 +213,6 @@ class CausalReplay:
             progress: Called with the share of the log that is done.
             begin_ms: The span's beginning.
             end_ms: Its end.
-
         """
         edges = np.arange(self.ts[0], self.ts[-1] + 2 * SLICE_MS, SLICE_MS)
         cuts = np.searchsorted(self.ts, edges)
@@ -361,7 +358,6 @@ class CausalReplay:
             times: When they happen.
             ids: New names of events that are sent again.
             extra: Further events; their rows count from the log's end.
-
         """
         first = len(self.log) + len(self.extra)
         every = np.concatenate([rows, np.arange(first, first + len(extra))])
@@ -464,7 +460,6 @@ class CausalReplay:
         Args:
             label: Of their senders.
             kinds: Types of events that open a chat.
-
         """
         opened = np.minimum(self.opened, len(self.log) - 1)
         chosen = np.isin(self.types[opened], [TYPES.index(kind) for kind in kinds])
@@ -492,7 +487,6 @@ class CausalReplay:
 
         Args:
             wire: The log's events before the privacy edge: the same rows (WIRE_SCHEMA).
-
         """
         words = [
             row

@@ -22,7 +22,7 @@ from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_sig
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
-from wavebreak_server import bootstrap
+from wavebreak_server import bootstrap, policy_choice
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration, parse_lists
 from wavebreak_server.console import plugins
 from wavebreak_server.console import server as console_server
@@ -34,17 +34,6 @@ from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
 from wavebreak_server.pipeline import brokers, observability, start_checks
 from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
-from wavebreak_server.policy_choice import (
-    EngineParts,
-    PolicyChoice,
-    Say,
-    baseline_directory,
-    calibration_tasks,
-    choose_model,
-    choose_policy,
-    learning_tasks,
-    make_policy_switch,
-)
 from wavebreak_server.settings import Limits, Settings, is_loopback
 from wavebreak_server.slices import routes
 from wavebreak_server.slices.appeals.service import AppealUpkeep
@@ -77,8 +66,8 @@ class Reports:
         note: Takes progress and warnings.
     """
 
-    say: Say
-    note: Say
+    say: policy_choice.Say
+    note: policy_choice.Say
 
 
 @dataclass(frozen=True)
@@ -87,10 +76,8 @@ class Pages:
 
     Attributes:
         wrap: Wraps the API's app.
-        tasks: Background tasks.
         shown: "" without a console, "empty" where nobody can sign in yet, else "served".
         demo_people: Who was created for a demonstration.
-        password: The one password of these.
         signed_in_before: Whether the people of a demonstration were there already.
     """
 
@@ -107,8 +94,6 @@ class Application:
     """A service that is built and not yet started.
 
     Attributes:
-        service: The service.
-        settings: Its settings.
         context: What its operations share.
         authorize: Checks the key of a request.
         pages: What is served beside the API.
@@ -136,25 +121,25 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     """
     deciding_by = asked.decisions
     traffic = demo_streams() if asked.start.demo else []
-    choice = choose_policy(home, deciding_by, reports.say)
+    choice = policy_choice.choose_policy(home, deciding_by, reports.say)
     settings = service_settings(home, asked, choice)
     consumed = _broker_sources(asked.brokers)
 
     secret, owner = _open_storage(settings, asked, reports)
 
     policy = rules.load_policy(choice.directory)
-    used_model = choose_model(home, deciding_by.model, reports.say)
+    used_model = policy_choice.choose_model(home, deciding_by.model, reports.say)
     loaded = model.load_selected(used_model)
 
     # API keys, webhooks, and notices to account holders.
-    baseline = baseline_directory(used_model)
+    baseline = policy_choice.baseline_directory(used_model)
     options = replace(_delivery_options(home, asked, consumed, baseline), policy=choice.directory)
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(
         context.holder_notices, keepers={name: terms.keeper for name, terms in lists.items()}
     )
-    parts = EngineParts(
+    parts = policy_choice.EngineParts(
         settings,
         _load_profile(deciding_by.profile, reports.note),
         deciding_by.lateness,
@@ -177,8 +162,8 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             *bootstrap.background_tasks(context, options),
             *traffic,
             *_backfill(asked.start.backfill),
-            *calibration_tasks(home, deciding_by, choice, used_model),
-            *learning_tasks(home, choice, context),
+            *policy_choice.calibration_tasks(home, deciding_by, choice, used_model),
+            *policy_choice.learning_tasks(home, choice, context),
             *pages.tasks,
         ],
         observer=Observer(
@@ -189,7 +174,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
         ),
     )
     service.lost = lambda: owner.lost
-    service.switch = make_policy_switch(parts, choice, deciding_by)
+    service.switch = policy_choice.make_policy_switch(parts, choice, deciding_by)
     return Application(
         service,
         settings,
@@ -203,7 +188,9 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
 # Options
 
 
-def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> Settings:
+def service_settings(
+    home: Path, asked: Configuration, choice: policy_choice.PolicyChoice
+) -> Settings:
     """Return the settings and limits that the options give a service."""
     limits = Limits(
         header_s=asked.limits.header_timeout,
@@ -258,7 +245,7 @@ def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
     return parse_ceiling(max_memory, copies=True, besides=besides)
 
 
-def _load_profile(file: Path | None, note: Say) -> coverage.Profile | None:
+def _load_profile(file: Path | None, note: policy_choice.Say) -> coverage.Profile | None:
     if file is None:
         note("[yellow]no --profile:[/] assuming that the stream has every event and field")
         return None
@@ -343,7 +330,7 @@ def _open_storage(
 # Ledger
 
 
-def _open_ledger(home: Path, key: Path | None, say: Say) -> LedgerStore:
+def _open_ledger(home: Path, key: Path | None, say: policy_choice.Say) -> LedgerStore:
     """Return the service's signer; say its verifier key and store it in the service directory."""
     signer = load_or_create_signer(key)
     public = encode_verifier_key(signer.key)
@@ -354,7 +341,7 @@ def _open_ledger(home: Path, key: Path | None, say: Say) -> LedgerStore:
     return store
 
 
-def _recovery_progress(note: Say) -> Callable[[int, int], None]:
+def _recovery_progress(note: policy_choice.Say) -> Callable[[int, int], None]:
     """Return a callback that reports the progress of a long replay of the log."""
     reported = time.monotonic()
 
@@ -387,7 +374,10 @@ def is_demo_home(home: Path) -> bool:
 
 
 def _open_pages(
-    asked: Configuration, parts: EngineParts, choice: PolicyChoice, secret: bytes
+    asked: Configuration,
+    parts: policy_choice.EngineParts,
+    choice: policy_choice.PolicyChoice,
+    secret: bytes,
 ) -> Pages:
     """Configure the pages for account holders, and the console with its plug-ins.
 

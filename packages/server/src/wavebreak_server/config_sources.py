@@ -19,14 +19,7 @@ import msgspec
 from wavebreak.config import read_toml
 from wavebreak.durations import DURATION_PATTERN
 from wavebreak.errors import PolicyError, UsageError
-from wavebreak_server.config import (
-    Configuration,
-    DeclaredOption,
-    assignment,
-    declared_options,
-    groups,
-    value_text,
-)
+from wavebreak_server import config
 
 FILE = "wavebreak.toml"
 """The file in the service's directory that is read where no other one is named."""
@@ -49,7 +42,6 @@ class FileValues:
     """What a file of configuration says.
 
     Attributes:
-        path: The file.
         values: Values of options, by name.
         problems: What is wrong in it; empty for a valid file.
     """
@@ -71,7 +63,7 @@ def read_file(path: Path) -> FileValues:
         raise UsageError(error.what, fix=error.fix) from None
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    known = groups()
+    known = config.groups()
     for group, table in tables.items():
         if not isinstance(table, dict):
             problems.append(Problem(f"{path}: {group} is in no table", _outside_fix(group)))
@@ -105,7 +97,7 @@ def _lists(table: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _file_value(group: str, name: str, value: Any, base: Path) -> Any:
     """Return the value of an option in a file; raises UsageError without the option's name."""
-    declared = next((each for each in groups()[group] if each.name == name), None)
+    declared = next((each for each in config.groups()[group] if each.name == name), None)
     if declared is None:
         raise UsageError("is unknown", fix=_name_fix(group, name))
     if declared.about.flag_only:
@@ -116,14 +108,14 @@ def _file_value(group: str, name: str, value: Any, base: Path) -> Any:
     try:
         converted = declared.convert(value, strict=True)
     except UsageError as error:
-        raise UsageError(error.what, fix=f"write {assignment(declared)}") from None
+        raise UsageError(error.what, fix=f"write {config.assignment(declared)}") from None
     is_path = declared.about.is_path
     if isinstance(converted, str) and converted and is_path is not None and is_path(converted):
         return str(base / converted)
     return base / converted if isinstance(converted, Path) else converted
 
 
-def _refuse_secret(declared: DeclaredOption, value: str) -> None:
+def _refuse_secret(declared: config.DeclaredOption, value: str) -> None:
     """Raise UsageError for a secret: whoever keeps or copies a file of options would have it."""
     variable = declared.variable
     if declared.about.confidential == "key" and _KEY_TEXT.fullmatch(value.strip()):
@@ -137,7 +129,7 @@ def _refuse_secret(declared: DeclaredOption, value: str) -> None:
 
 
 def _outside_fix(key: str) -> str:
-    places = {each.name: each.group for each in declared_options()}
+    places = {each.name: each.group for each in config.declared_options()}
     near = difflib.get_close_matches(_plain(key), places, 1, _LEAST_LIKENESS)
     if near:
         return f"write {near[0]} below a line [{places[near[0]]}]"
@@ -145,15 +137,15 @@ def _outside_fix(key: str) -> str:
 
 
 def _group_fix(group: str) -> str:
-    near = difflib.get_close_matches(_plain(group), groups(), 1, _LEAST_LIKENESS)
+    near = difflib.get_close_matches(_plain(group), config.groups(), 1, _LEAST_LIKENESS)
     return f"did you mean [{near[0]}]?" if near else f"the tables are {_table_names()}"
 
 
 def _name_fix(group: str, name: str) -> str:
     """Return the way out for an unknown key: its right name, or the table that it belongs to."""
     plain = _plain(name)
-    by_name = {each.name: each for each in declared_options()}
-    own = [each.name for each in groups()[group]]
+    by_name = {each.name: each for each in config.declared_options()}
+    own = [each.name for each in config.groups()[group]]
     near = [
         *([plain] if plain in by_name else ()),
         *difflib.get_close_matches(plain, own, 1, _LEAST_LIKENESS),
@@ -171,7 +163,7 @@ def _plain(name: str) -> str:
 
 
 def _table_names() -> str:
-    return ", ".join(f"[{name}]" for name in groups() if name != "start")
+    return ", ".join(f"[{name}]" for name in config.groups() if name != "start")
 
 
 # Effective values
@@ -187,15 +179,15 @@ class Effective:
         file: The file that was read (None: there is none).
     """
 
-    configuration: Configuration
+    configuration: config.Configuration
     sources: Mapping[str, str]
     file: Path | None
 
-    def value(self, declared: DeclaredOption) -> Any:
+    def value(self, declared: config.DeclaredOption) -> Any:
         """Return the value of an option."""
         return getattr(getattr(self.configuration, declared.group), declared.name)
 
-    def shown(self, declared: DeclaredOption) -> Any:
+    def shown(self, declared: config.DeclaredOption) -> Any:
         """Return the value of an option for whoever may look: no key, and no password."""
         value, confidential = self.value(declared), declared.about.confidential
         if confidential == "key" and self.sources[declared.name] == declared.variable:
@@ -208,7 +200,7 @@ class Effective:
         That is by its variable, or by its key in the file; an option that was given by a flag, or
         by nobody, keeps its flag.
         """
-        for each in declared_options():
+        for each in config.declared_options():
             source = self.sources[each.name]
             if source in ("default", "flag"):
                 continue
@@ -237,14 +229,14 @@ def resolve(
     """
     path = _file_of(home, environment, file)
     values: dict[str, Any] = {}
-    sources = {each.name: "default" for each in declared_options()}
+    sources = {each.name: "default" for each in config.declared_options()}
     if path is not None:
         said = read_file(path)
         if said.problems:
             raise _file_error(said)
         values |= said.values
         sources |= dict.fromkeys(said.values, "file")
-    for each in declared_options():
+    for each in config.declared_options():
         text = environment.get(each.variable, "").strip() if each.variable else ""
         if text and not _is_service_link(each.name, text):
             sources[each.name] = each.variable
@@ -258,12 +250,12 @@ def resolve(
     return Effective(_configuration(values), sources, path)
 
 
-def _configuration(values: Mapping[str, Any]) -> Configuration:
-    kinds = {each.name: each.type for each in msgspec.structs.fields(Configuration)}
-    return Configuration(
+def _configuration(values: Mapping[str, Any]) -> config.Configuration:
+    kinds = {each.name: each.type for each in msgspec.structs.fields(config.Configuration)}
+    return config.Configuration(
         **{
             group: kinds[group](**{o.name: values[o.name] for o in options if o.name in values})
-            for group, options in groups().items()
+            for group, options in config.groups().items()
         }
     )
 
@@ -287,17 +279,17 @@ def _is_service_link(name: str, text: str) -> bool:
     return name == "port" and text.startswith(("tcp://", "udp://"))
 
 
-def _variable_value(declared: DeclaredOption, text: str) -> Any:
+def _variable_value(declared: config.DeclaredOption, text: str) -> Any:
     try:
         return declared.convert(text, strict=False)
     except UsageError as error:
         raise UsageError(
             f"{declared.variable} {error.what}",
-            fix=f"set it to {value_text(declared.example)}, say, or leave it out",
+            fix=f"set it to {config.value_text(declared.example)}, say, or leave it out",
         ) from None
 
 
-def check_combinations(configuration: Configuration) -> None:
+def check_combinations(configuration: config.Configuration) -> None:
     """Raise UsageError for options that contradict each other."""
     decisions = configuration.decisions
     if decisions.flink_job:
@@ -312,7 +304,7 @@ def check_combinations(configuration: Configuration) -> None:
         )
 
 
-def _check_job(configuration: Configuration) -> None:
+def _check_job(configuration: config.Configuration) -> None:
     """Raise UsageError for options that a service without an engine of its own cannot have."""
     storage = configuration.storage
     if not (storage.database and storage.log):

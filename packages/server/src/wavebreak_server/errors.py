@@ -277,7 +277,6 @@ class DomainError(ApiError, ServiceError):
     `fix_for` says the way out elsewhere.
 
     Attributes:
-        code: The code.
         values: The values in its texts.
 
     >>> str(DomainError("nothing-approved", home="svc"))

@@ -103,7 +103,6 @@ def choose_model(home: Path, model_dir: str | None, say: Say) -> str | None:
 
     Raises:
         UsageError: Its files are gone, or were changed after it went live.
-
     """
     live = live_policy.live_model(home)
     if live is None:

@@ -27,7 +27,6 @@ class ServicePlugin(AppConfig):
         name: The app's package; `hooks` in it is a `ServiceHooks`.
         scopes: Scopes of API keys that its operations need.
         webhook_kinds: What webhooks may ask for beside decisions and states.
-
     """
 
     scopes: ClassVar[tuple[str, ...]] = ()
@@ -47,7 +46,6 @@ class ServiceHooks(Protocol):
         Args:
             context: The application context (`http.app_context.AppContext`).
             policy: Directory of a local policy (None: the shipped one).
-
         """
 
     def erase(self, accounts: Sequence[str]) -> None:

@@ -81,7 +81,6 @@ def matching(platform: Platform, text: str, state: str, now_ms: int) -> list[str
         text: Part of a name, a legal name, an owner, or a number with its name; "": any.
         state: One of `STATES`.
         now_ms: The clock.
-
     """
     wanted = text.casefold()
     return sorted(
@@ -153,7 +152,6 @@ def quality_plot(record: Any, low_share: float, now_ms: int) -> QualityPlot:
         record: Its record.
         low_share: The share from which quality is low, which the plot has room for.
         now_ms: The clock.
-
     """
     today, last = now_ms // DAY_MS, int(record["day"])
     days = []

@@ -28,17 +28,7 @@ from wavebreak_business.service.standing_history import (
     took_step,
     version,
 )
-from wavebreak_server.console.pages import (
-    PAGE_SIZE,
-    Console,
-    console_of,
-    keyset,
-    number_of,
-    page,
-    reason_of,
-    say,
-    show,
-)
+from wavebreak_server.console import pages
 from wavebreak_server.errors import ApiError, fix_for
 
 T = TypeVar("T")
@@ -51,16 +41,16 @@ RESULTS: tuple[Appeal, ...] = ("reversed", "unchanged")
 """What may become of an appeal."""
 
 
-def _live(console: Console) -> LivePlatform:
+def _live(console: pages.Console) -> LivePlatform:
     return live_platform(console.context.app, console.service)
 
 
-def _read(console: Console, work: Callable[[Platform], T]) -> T:
+def _read(console: pages.Console, work: Callable[[Platform], T]) -> T:
     answer: T = async_to_sync(_live(console).read)(work)
     return answer
 
 
-def _turn(console: Console, work: Callable[[Turn], T]) -> T:
+def _turn(console: pages.Console, work: Callable[[Turn], T]) -> T:
     answer: T = async_to_sync(_live(console).turn)(work)
     return answer
 
@@ -81,17 +71,17 @@ def _known(platform: Platform, name: str, absent: ApiError) -> Portfolio:
 
 def portfolios_of(request: HttpRequest, accounts: Sequence[str]) -> list[tuple[str, str]]:
     """Return which accounts are numbers of which portfolios."""
-    numbers = _read(console_of(request), lambda platform: dict(platform.registry.numbers))
+    numbers = _read(pages.console_of(request), lambda platform: dict(platform.registry.numbers))
     return [(account, numbers[account]) for account in accounts if account in numbers]
 
 
 # Pages.
 
 
-@page("view_appeals")
+@pages.page("view_appeals")
 def portfolios(request: HttpRequest) -> HttpResponse:
     """List portfolios by name: all of them, those that are barred, or those with an appeal."""
-    console = console_of(request)
+    console = pages.console_of(request)
     now_ms, text = console.now_ms, request.GET.get("q", "").strip()[:MAX_SEARCH]
     state = request.GET.get("state", "")
     state = state if state in shown.STATES else ""
@@ -99,15 +89,15 @@ def portfolios(request: HttpRequest) -> HttpResponse:
 
     def load(platform: Platform) -> tuple[list[shown.PortfolioRow], dict[str, int]]:
         found = {each: shown.matching(platform, text, each, now_ms) for each in shown.STATES}
-        names = [name for name in found[state] if name > after][: PAGE_SIZE + 1]
+        names = [name for name in found[state] if name > after][: pages.PAGE_SIZE + 1]
         rows = [shown.row_of(platform, name, now_ms) for name in names]
         return rows, {each: len(names) for each, names in found.items()}
 
     rows, counts = _read(console, load)
-    return show(
+    return pages.show(
         request,
         "console/portfolios.html",
-        rows=keyset(request, rows, lambda row: row.name),
+        rows=pages.keyset(request, rows, lambda row: row.name),
         counts=counts,
         state=state,
         text=text,
@@ -115,7 +105,7 @@ def portfolios(request: HttpRequest) -> HttpResponse:
     )
 
 
-@page("view_appeals")
+@pages.page("view_appeals")
 def portfolio(request: HttpRequest, portfolio: str) -> HttpResponse:
     """Show a portfolio."""
     return _show(request, portfolio)
@@ -125,7 +115,7 @@ def _show(
     request: HttpRequest, name: str, error: ApiError | None = None
 ) -> HttpResponse:  # fmt: skip
     """Show a portfolio; after a form that was refused, with what was written in it."""
-    console, after = console_of(request), request.GET.get("after", "")
+    console, after = pages.console_of(request), request.GET.get("after", "")
     now_ms, absent = console.now_ms, _absent()
 
     def load(platform: Platform) -> dict[str, Any]:
@@ -135,7 +125,7 @@ def _show(
         return {
             "portfolio": service_views.portfolio_view(platform, known, now_ms),
             "plot": shown.quality_plot(record, limits.quality.low, now_ms),
-            "templates": shown.template_rows(platform, known, after, PAGE_SIZE + 1, now_ms),
+            "templates": shown.template_rows(platform, known, after, pages.PAGE_SIZE + 1, now_ms),
             "steps": [
                 (n, each.name, each.bars) for n, each in enumerate(limits.ladder.steps, start=1)
             ],
@@ -148,13 +138,13 @@ def _show(
     found = _read(console, load)
     rows = found.pop("templates")
     view = found["portfolio"]
-    response = show(
+    response = pages.show(
         request,
         "console/portfolio.html",
         **found,
         numbers=view.numbers[:SHOWN_NUMBERS],
         parties=[view.legal_name, *view.owners],
-        templates=keyset(request, rows, lambda row: row.view.template),
+        templates=pages.keyset(request, rows, lambda row: row.view.template),
         grounds=shown.GROUNDS,
         lift=LIFT,
         results=RESULTS,
@@ -167,13 +157,13 @@ def _show(
     return response
 
 
-@page("act_on_many")
+@pages.page("act_on_many")
 def preview(request: HttpRequest, portfolio: str) -> HttpResponse:
     """Show what an act would bar and until when, and what the business would read."""
-    console, absent = console_of(request), _absent()
+    console, absent = pages.console_of(request), _absent()
     chosen = _act_of(request.GET)
     if chosen is None:
-        return show(request, "console/parts/portfolio_preview.html", row=None)
+        return pages.show(request, "console/parts/portfolio_preview.html", row=None)
 
     def load(platform: Platform) -> dict[str, Any]:
         known = _known(platform, portfolio, absent)
@@ -186,7 +176,7 @@ def preview(request: HttpRequest, portfolio: str) -> HttpResponse:
         lowers = chosen.step is not None and row.step <= standing.step
         return {"row": row, "standing": standing, "notices": notices, "lowers": lowers}
 
-    return show(
+    return pages.show(
         request, "console/parts/portfolio_preview.html", **_read(console, load), now=console.now_ms
     )
 
@@ -214,10 +204,10 @@ def _act_of(fields: Mapping[str, Any]) -> Act | None:
     return Act(step[:32], ground)
 
 
-@page("act_on_many", "POST")
+@pages.page("act_on_many", "POST")
 def act(request: HttpRequest, portfolio: str) -> HttpResponse:
     """Put a portfolio on a step of the ladder, or lift what its step bars."""
-    console = console_of(request)
+    console = pages.console_of(request)
 
     def do(author: Author, seen: int) -> StandingRow:
         chosen = _act_of(request.POST)
@@ -230,10 +220,10 @@ def act(request: HttpRequest, portfolio: str) -> HttpResponse:
     return _done(request, portfolio, do)
 
 
-@page("act_on_many", "POST")
+@pages.page("act_on_many", "POST")
 def decide_appeal(request: HttpRequest, portfolio: str) -> HttpResponse:
     """Answer an appeal; who took the step is refused."""
-    console = console_of(request)
+    console = pages.console_of(request)
 
     def do(author: Author, seen: int) -> StandingRow:
         word = request.POST.get("appeal", "")
@@ -250,17 +240,17 @@ def _done(
     request: HttpRequest, portfolio: str, do: Callable[[Author, int], StandingRow]
 ) -> HttpResponse:  # fmt: skip
     """Do what a form asks for, and say what changed; show it again where it is refused."""
-    console = console_of(request)
-    seen = number_of(request.POST.get("seen"), 0, 2**62, 2**62)
+    console = pages.console_of(request)
+    seen = pages.number_of(request.POST.get("seen"), 0, 2**62, 2**62)
     absent = _absent()
     _read(console, lambda platform: _known(platform, portfolio, absent))
     try:
-        row = do(Author(console.user.actor, reason_of(request)), seen)
+        row = do(Author(console.user.actor, pages.reason_of(request)), seen)
     except ApiError as error:
         return _show(request, portfolio, error)
     said = translate("{change}. It is on step {step} now: {bars}.")
     bars = row.bars if row.what == "set" else "nothing"
-    say(
+    pages.say(
         request,
         said.format(
             change=translate(shown.words(row.what)),
@@ -274,22 +264,22 @@ def _done(
 # Consent.
 
 
-@page("view_appeals", "GET", "POST")
+@pages.page("view_appeals", "GET", "POST")
 def consents(request: HttpRequest) -> HttpResponse:
     """Answer on what basis a message was sent; whom it is about stands in no address."""
-    console, fields = console_of(request), request.POST or request.GET
+    console, fields = pages.console_of(request), request.POST or request.GET
     values: dict[str, Any] = {"categories": CATEGORIES, "written": fields, "asked": False}
     if request.method == "POST":
         try:
             values |= _basis(console, fields)
         except ApiError as error:
             values |= {"error": error, "error_fix": fix_for(error, "page")}
-    response = show(request, "console/portfolio_consents.html", **values)
+    response = pages.show(request, "console/portfolio_consents.html", **values)
     response.status_code = values["error"].status if "error" in values else 200
     return response
 
 
-def _basis(console: Console, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _basis(console: pages.Console, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the basis of a message that a form describes; raises ApiError for what is wrong."""
     name, person, number, category, at = (
         str(fields.get(field, "")).strip()[:255]

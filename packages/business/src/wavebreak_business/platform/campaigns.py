@@ -80,7 +80,6 @@ class Campaign:
         opted_out: Sends to people after their stop that went out.
         changes: Steps and pauses, with the messages that had been delivered by then.
         status: Of the templates at the end.
-
     """
 
     list_name: List
@@ -117,7 +116,6 @@ def run_campaign(
         settings: Limits and codes.
         seed: Of what people do.
         messages: To each person, a day and an hour apart.
-
     """
     return _Run(list_name, people, settings, np.random.default_rng(seed)).play(messages)
 

@@ -27,7 +27,6 @@ class Caps:
 
     Args:
         cap: How often, in which stretch, and what counts.
-
     """
 
     def __init__(self, cap: Cap) -> None:

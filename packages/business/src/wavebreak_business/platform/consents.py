@@ -36,10 +36,8 @@ class Word(msgspec.Struct, frozen=True):
         granted: False: revoked.
         number: The number that it is about; None: the portfolio.
         category: None: a grant of all, or a revocation of what the limits say.
-        source: Who says so.
         proof: Digest of its record.
         counts: Whether it is a basis; a claim without proof is none.
-
     """
 
     position: int
@@ -139,7 +137,6 @@ class Consents:
             number: Slot of the number that sends.
             category: Of the message.
             before: Position in the log up to which words are heard (None: all of them).
-
         """
         words = [w for w in self.words(portfolio, person) if before is None or w.position < before]
         general = self._fold((w for w in words if w.number is None), category)

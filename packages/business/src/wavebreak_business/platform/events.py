@@ -181,7 +181,6 @@ def read_events(lines: Iterable[bytes]) -> Read:
 
     >>> read_events([b'{"type":"account.id_changed","ts":1,"account":"b","previous":"a"}']).others
     0
-
     """
     events, others = [], 0
     for number, line in enumerate(lines, 1):

@@ -15,8 +15,6 @@ class SendOutcome(NamedTuple):
         name: Its neutral name.
         code: The code by which the field knows it; "": it has none.
         meaning: What happened, where no code says it.
-        fix: What to do then.
-
     """
 
     name: str

@@ -76,8 +76,6 @@ class Answer(NamedTuple):
         retry_at: From when the same send would not be refused for this (ms); None: never by itself.
         basis: Of an accepted one: window, consent, or not_required; "": refused.
         meaning: What happened; "": accepted.
-        fix: What to do.
-
     """
 
     id: str
@@ -142,7 +140,6 @@ class Platform:
             log's time follows each. Else one that is far ahead is taken at the log's time, until
             several in a row say so.
         forget_from: Ids from which on those are forgotten of whom nothing is left.
-
     """
 
     def __init__(
@@ -183,7 +180,6 @@ class Platform:
             events: Of the types of `events.READ_TYPES`.
             weights: Credibility of people who react, in hundredths, by account id (absent: what the
                 log has said of it, else 100).
-
         """
         result = Result([], [], [], [], 0, 0)
         if not events:

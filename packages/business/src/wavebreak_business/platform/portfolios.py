@@ -56,7 +56,6 @@ class Portfolio(msgspec.Struct):
 
     Attributes:
         name: Its id.
-        slot: Its slot.
         legal_name: Of the business.
         verified: Whether the platform verified it.
         owners: Parties of cases.
@@ -65,7 +64,6 @@ class Portfolio(msgspec.Struct):
         linked: Portfolios of the same owners that were barred when it came.
         appeal: State of the appeal against its step: opened, unchanged, reversed ("": none).
         raised: How many steps its last one was above the one before; a person may go by several.
-
     """
 
     name: str
@@ -97,7 +95,6 @@ class Registry:
         Raises:
             EventError: A number belongs to another portfolio, there are too many, or an appeal is
                 not possible. Nothing is changed then.
-
         """
         self._check_numbers(event)
         self._check_appeal(event)
@@ -129,7 +126,6 @@ class Registry:
 
         Raises:
             EventError: There is no such portfolio, or there are too many templates.
-
         """
         portfolio = self.portfolios.get(event.business)
         if portfolio is None:
@@ -158,7 +154,6 @@ class Registry:
         Raises:
             EventError: There is no such portfolio or step, a step has no ground, or nothing is
                 barred that could be lifted. Nothing is changed then.
-
         """
         portfolio = self.portfolios.get(event.business)
         if portfolio is None:

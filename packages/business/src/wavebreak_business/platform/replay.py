@@ -41,7 +41,6 @@ class Part(NamedTuple):
         result: What the platform's rules made of it.
         lines: Its events as the engine takes them, one JSON object a line.
         faults: Lines of the platform's own types that are none, by number, and why.
-
     """
 
     result: Result
@@ -54,7 +53,6 @@ class Replay:
 
     Args:
         platform: Its registry and state; it goes on from there.
-
     """
 
     def __init__(self, platform: Platform) -> None:
@@ -146,7 +144,6 @@ class Written(NamedTuple):
         outcomes: Sends of businesses by outcome.
         changes: What changed by itself, by kind.
         refused: Events that were refused, by cause.
-
     """
 
     log: Path
@@ -170,7 +167,6 @@ def write_replay(
         lines: The log.
         directory: For business.jsonl (an answer a send), business_changes.jsonl and log.arrow.
         edge: Pseudonymizes the engine's events: what is raw reaches no file.
-
     """
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / LOG
@@ -205,7 +201,6 @@ def listed_accounts(path: Path) -> list[str]:
 
     Raises:
         FileError: The file cannot be read, or is no such list.
-
     """
     fix = "give HOME/erasures.jsonl of the service"
     try:

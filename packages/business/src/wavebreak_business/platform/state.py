@@ -15,39 +15,21 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.memory import GrowableArray
 from wavebreak_business.platform import kernel
-from wavebreak_business.platform.kernel import (
-    ANSWER,
-    APPROVED,
-    COUNTING,
-    ENDLESS,
-    FREE,
-    NEVER,
-    NODE,
-    NONE,
-    NOT_A_SEND,
-    NUMBER,
-    PLACE,
-    PORTFOLIO,
-    SCOPED,
-    SHARD,
-    SHARDS,
-    TEMPLATE,
-)
 from wavebreak_business.platform.laws import laws_of
 from wavebreak_business.settings import Limits
 
 _FULL = 0.7
 _GROWTH = 1.5
-_SHARED = (("ports", PORTFOLIO), ("numbers", NUMBER), ("templates", TEMPLATE))
-_SHARDED = (("nodes", NODE), ("places", PLACE), ("scoped", SCOPED))
+_SHARED = (("ports", kernel.PORTFOLIO), ("numbers", kernel.NUMBER), ("templates", kernel.TEMPLATE))
+_SHARDED = (("nodes", kernel.NODE), ("places", kernel.PLACE), ("scoped", kernel.SCOPED))
 
 
 class Shard:
     """The people of a shard's portfolios: records, and the tables that find them."""
 
     def __init__(self) -> None:
-        self.nodes, self.places = GrowableArray(NODE, 64), GrowableArray(PLACE, 64)
-        self.scoped = GrowableArray(SCOPED, 8)
+        self.nodes, self.places = GrowableArray(kernel.NODE, 64), GrowableArray(kernel.PLACE, 64)
+        self.scoped = GrowableArray(kernel.SCOPED, 8)
         self.table, self.words = np.zeros(64, np.int32), np.zeros(8, np.int32)
 
     def fit(self, used: Any, more: int, salts: Any) -> None:
@@ -76,7 +58,6 @@ class State:
     """Portfolios, numbers, templates and the people that portfolios know.
 
     Args:
-        limits: The policy.
         workers: Threads; no answer depends on it.
         secret: Of the tables' hashes (None: a random one); no answer depends on it.
 
@@ -84,18 +65,20 @@ class State:
     >>> state = State(load_limits())
     >>> state.add_portfolio(limit=250), state.add_number(0, rate=80)
     (0, 0)
-
     """
 
     def __init__(self, limits: Limits, *, workers: int = 1, secret: bytes | None = None) -> None:
         self.limits, self.laws = limits, laws_of(limits)
         self.salts = np.array(pair_salts(secret or random_secret(), "business"), np.uint64)
-        self.ports, self.numbers = GrowableArray(PORTFOLIO, 64), GrowableArray(NUMBER, 64)
-        self.templates = GrowableArray(TEMPLATE, 64)
+        self.ports, self.numbers = (
+            GrowableArray(kernel.PORTFOLIO, 64),
+            GrowableArray(kernel.NUMBER, 64),
+        )
+        self.templates = GrowableArray(kernel.TEMPLATE, 64)
         self.counts = dict.fromkeys(("ports", "numbers", "templates"), 0)
         self.shards: dict[int, Shard] = {}
         """By number; one without portfolios takes no memory."""
-        self.used = np.zeros(SHARDS, SHARD)
+        self.used = np.zeros(kernel.SHARDS, kernel.SHARD)
         self.used["free"] = -1
         self.workers = workers
         self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
@@ -105,7 +88,7 @@ class State:
         """Keep one record after the last template that belongs to nobody."""
         self.templates.fit(self.counts["templates"] + 1)
         last = self.templates.records[self.counts["templates"]]
-        last["portfolio"] = NONE
+        last["portfolio"] = kernel.NONE
 
     # Registry.
 
@@ -113,7 +96,7 @@ class State:
         """Return the slot of a new portfolio; `limit` -1: none."""
         slot = self._next("ports")
         p = self.ports.records[slot]
-        p["head"], p["tail"], p["limit"], p["dropped"] = -1, -1, limit, NEVER
+        p["head"], p["tail"], p["limit"], p["dropped"] = -1, -1, limit, kernel.NEVER
         self.set_paced(slot, paced)
         return slot
 
@@ -149,8 +132,8 @@ class State:
         p = self.ports.records[portfolio]
         p["paced"] = paced
         if not paced:
-            p["pace"] = FREE
-        elif p["pace"] == FREE:
+            p["pace"] = kernel.FREE
+        elif p["pace"] == kernel.FREE:
             self._start(p, int(p["clock"]), int(self.laws["portfolio_first"]))
 
     def set_rate(self, number: int, rate: int) -> None:
@@ -170,14 +153,18 @@ class State:
         p = self.ports.records[int(t["portfolio"])]
         now = max(at, int(p["clock"]))
         before, t["category"] = int(t["status"]), category
-        t["status"], t["pace"] = status, FREE if before != status else t["pace"]
-        t["until"] = ENDLESS if status in (kernel.PACED, kernel.DISABLED) else 0
-        if status == APPROVED and before != APPROVED and int(self.laws["paced"]) >> category & 1:
+        t["status"], t["pace"] = status, kernel.FREE if before != status else t["pace"]
+        t["until"] = kernel.ENDLESS if status in (kernel.PACED, kernel.DISABLED) else 0
+        if (
+            status == kernel.APPROVED
+            and before != kernel.APPROVED
+            and int(self.laws["paced"]) >> category & 1
+        ):
             self._start(t, now, int(self.laws["pace_first"]))
 
     @staticmethod
     def _start(q: Any, now: int, size: int) -> None:
-        q["pace"], q["pace_from"], q["pace_size"] = COUNTING, now, size
+        q["pace"], q["pace_from"], q["pace_size"] = kernel.COUNTING, now, size
         q["pace_at"], q["pace_people"], q["pace_points"] = 0, 0, 0
 
     def inherit_step(self, portfolio: int, other: int) -> None:
@@ -198,7 +185,7 @@ class State:
     def take_step(self, portfolio: int, step: int, at: int) -> None:
         """Put a portfolio on a step of the ladder, as the rules would from the one below."""
         p = self.ports.records[portfolio]
-        p["step"], p["until"] = step - 1, ENDLESS
+        p["step"], p["until"] = step - 1, kernel.ENDLESS
         kernel.step_up(p, self.laws, max(at, int(p["clock"])))
 
     def end_step(self, portfolio: int, at: int) -> None:
@@ -214,10 +201,14 @@ class State:
 
         The portfolio of an act that names a number is the number's.
         """
-        answers = np.zeros(acts.size, ANSWER)
-        answers["outcome"], answers["opens"], answers["template"] = NOT_A_SEND, NEVER, NONE
+        answers = np.zeros(acts.size, kernel.ANSWER)
+        answers["outcome"], answers["opens"], answers["template"] = (
+            kernel.NOT_A_SEND,
+            kernel.NEVER,
+            kernel.NONE,
+        )
         self._find_portfolios(acts)
-        order, offsets = np.zeros(acts.size, np.uint32), np.zeros(SHARDS + 1, np.int64)
+        order, offsets = np.zeros(acts.size, np.uint32), np.zeros(kernel.SHARDS + 1, np.int64)
         kernel.group_by_shard(acts, self.counts["ports"], order, offsets, answers)
         busy = np.flatnonzero(np.diff(offsets))
         for s in busy.tolist():
@@ -248,7 +239,7 @@ class State:
         numbers = np.where(named, acts["number"], 0)
         held = self.numbers.records["portfolio"][numbers]
         sends = acts["kind"] == kernel.SEND
-        acts["portfolio"] = np.where(named, held, np.where(sends, NONE, acts["portfolio"]))
+        acts["portfolio"] = np.where(named, held, np.where(sends, kernel.NONE, acts["portfolio"]))
 
     def merge_people(self, kept: int, gone: int) -> None:
         """Let two people be one; what portfolios know of either holds for `kept`."""
@@ -256,7 +247,7 @@ class State:
             return
         numbers = self.numbers.records["portfolio"][: self.counts["numbers"]]
         for portfolio in range(self.counts["ports"]):
-            s = portfolio % SHARDS
+            s = portfolio % kernel.SHARDS
             if s not in self.shards:
                 continue
             shard, used = self.shards[s], self.used[s]
@@ -277,7 +268,7 @@ class State:
 
     def node_of(self, portfolio: int, person: int) -> Any:
         """Return what a portfolio knows of a person (dtype NODE); None: nothing."""
-        shard = self.shards.get(portfolio % SHARDS)
+        shard = self.shards.get(portfolio % kernel.SHARDS)
         if shard is None:
             return None
         nodes = shard.nodes.records
@@ -312,9 +303,9 @@ class State:
         t = self.templates.records[template]
         portfolio = int(t["portfolio"])
         p, laws = self.ports.records[portfolio], self.laws
-        in_batch = int(t["pace"]) != FREE and int(t["pace_from"]) <= int(p["dropped"])
+        in_batch = int(t["pace"]) != kernel.FREE and int(t["pace_from"]) <= int(p["dropped"])
         barred = self.bars_of(portfolio, at) != kernel.BARS_NOTHING
-        if int(t["status"]) != APPROVED or in_batch or barred:
+        if int(t["status"]) != kernel.APPROVED or in_batch or barred:
             return "dropped"
         for q in (t, p):
             if int(q["pace"]) == kernel.HOLDING:
@@ -327,7 +318,7 @@ class State:
     def used_of(self, portfolio: int, at: int = 0) -> int:
         """Return how many places of a portfolio's limit are taken at its clock, or later."""
         p = self.ports.records[portfolio]
-        shard = self.shards.get(portfolio % SHARDS)
+        shard = self.shards.get(portfolio % kernel.SHARDS)
         if shard is None:
             return 0
         oldest = max(int(p["clock"]), at) - int(self.laws["span"])
@@ -336,9 +327,9 @@ class State:
     def nbytes(self) -> dict[str, int]:
         """Return the bytes in use by people, places and words, and by the tables."""
         return {
-            "people": int(self.used["nodes"].sum()) * NODE.itemsize,
-            "places": int(self.used["places"].sum()) * PLACE.itemsize,
-            "words": int(self.used["scoped"].sum()) * SCOPED.itemsize,
+            "people": int(self.used["nodes"].sum()) * kernel.NODE.itemsize,
+            "places": int(self.used["places"].sum()) * kernel.PLACE.itemsize,
+            "words": int(self.used["scoped"].sum()) * kernel.SCOPED.itemsize,
             "tables": sum(
                 shard.table.nbytes + shard.words.nbytes for shard in self.shards.values()
             ),
@@ -359,7 +350,7 @@ class State:
 
     def load(self, arrays: Mapping[str, Any]) -> None:
         """Restore the state from a dump, on any number of workers; raises SnapshotError."""
-        types = dict((*_SHARED, *_SHARDED, ("used", SHARD)))
+        types = dict((*_SHARED, *_SHARDED, ("used", kernel.SHARD)))
         if any(name not in arrays or arrays[name].dtype != types[name] for name in types):
             raise SnapshotError(
                 "the state of a business platform has another layout",

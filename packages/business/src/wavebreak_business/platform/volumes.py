@@ -23,7 +23,6 @@ class Volumes:
 
     Args:
         limit: How many lead to the second step, within how many days.
-
     """
 
     def __init__(self, limit: Limit) -> None:

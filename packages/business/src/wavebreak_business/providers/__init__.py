@@ -29,7 +29,6 @@ def read_payload(
         table: What takes its records.
         at_ms: When it was received, where an envelope says so.
         depth: In how many lists and envelopes it lies.
-
     """
     if isinstance(payload, list) and depth < MAX_DEPTH:
         for each in payload:

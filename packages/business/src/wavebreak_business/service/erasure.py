@@ -32,7 +32,6 @@ def erase(accounts: Sequence[str]) -> None:
 
     Raises:
         ServiceError: There is a log, and no key is bound by which people are found in it.
-
     """
     secret = row_macs.bound_key(PEOPLE)
     if secret is None:

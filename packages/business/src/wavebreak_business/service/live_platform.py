@@ -28,15 +28,7 @@ from wavebreak.errors import EventError, ServiceError, SnapshotError, WavebreakE
 from wavebreak.privacy.pseudonymizer import pseudonyms
 from wavebreak_business.platform.events import read_events
 from wavebreak_business.platform.platform import Platform, Result
-from wavebreak_business.service import messages, retention, snapshots, standing_history
-from wavebreak_business.service.models import (
-    EVENTS,
-    LIMITS,
-    KeyPortfolio,
-    LogErasure,
-    PlatformRow,
-    TakenId,
-)
+from wavebreak_business.service import messages, models, retention, snapshots, standing_history
 from wavebreak_business.service.standing_history import Author
 from wavebreak_business.settings import Limits, Settings, load_settings
 from wavebreak_server.errors import ApiError
@@ -89,7 +81,6 @@ class Turn:
     Attributes:
         now_ms: The service's clock.
         platform: The platform as the turns before left it.
-
     """
 
     def __init__(self, live: LivePlatform, platform: Platform, now_ms: int) -> None:
@@ -103,7 +94,7 @@ class Turn:
         """Return which ids, by `id_key`, were taken before."""
         wanted, taken = list(keys), dict[bytes, Taken]()
         for at in range(0, len(wanted), _CHUNK):
-            rows = TakenId.objects.filter(key__in=wanted[at : at + _CHUNK])
+            rows = models.TakenId.objects.filter(key__in=wanted[at : at + _CHUNK])
             for key, stands, answer in rows.values_list("key", "stands_for", "answer"):
                 taken[bytes(key)] = Taken(bytes(stands), bytes(answer))
         return taken
@@ -125,7 +116,6 @@ class LivePlatform:
         service: The service, whose clock, ledger and directory it uses.
         policy: Directory with limits of the operator's own (None: the shipped ones).
         snapshot_events: Events after which a snapshot is written.
-
     """
 
     def __init__(
@@ -175,7 +165,6 @@ class LivePlatform:
 
         Raises:
             BusyError: Too many turns wait.
-
         """
         if self._service.lost():
             raise BusyError("another server has taken over", retry_after_s=1)
@@ -208,7 +197,7 @@ class LivePlatform:
     def _load_bound(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
         try:
-            for row in authentic(KeyPortfolio.objects.all()):
+            for row in authentic(models.KeyPortfolio.objects.all()):
                 found.setdefault(row.owner, set()).add(row.portfolio)
         finally:
             connection.close()
@@ -260,7 +249,7 @@ class LivePlatform:
     ) -> Result:  # fmt: skip
         """Add events to the log and to the platform, in the open transaction."""
         body = b"\n".join(map(msgspec.json.encode, events))
-        self._append(EVENTS, body, now_ms, platform.position + len(events))
+        self._append(models.EVENTS, body, now_ms, platform.position + len(events))
         watch = messages.Watch(platform, events if self._receivers else ())
         result = platform.apply(events)
         self._told += watch.changes()
@@ -275,7 +264,9 @@ class LivePlatform:
 
     def _append(self, kind: str, body: bytes, now_ms: int, position: int) -> None:
         number = self._row[0] + 1
-        row = PlatformRow(number=number, at_ms=now_ms, position=position, kind=kind, body=body)
+        row = models.PlatformRow(
+            number=number, at_ms=now_ms, position=position, kind=kind, body=body
+        )
         row.save(force_insert=True)
         self._row = (row.number, bytes(row.mac or b""))
 
@@ -284,7 +275,7 @@ class LivePlatform:
         if self._limits == self._wanted_limits:
             return platform
         now_ms = self._service.clock()
-        self._append(LIMITS, self._wanted_limits, now_ms, platform.position)
+        self._append(models.LIMITS, self._wanted_limits, now_ms, platform.position)
         return self._under(self._wanted_limits, platform)
 
     def _under(self, limits: bytes, former: Platform | None) -> Platform:
@@ -306,7 +297,7 @@ class LivePlatform:
 
     def _opened(self) -> Platform:
         """Return the platform; read it from snapshot and log where it is not there."""
-        erasures = LogErasure.objects.count()
+        erasures = models.LogErasure.objects.count()
         if erasures != self._erasures:
             # The state has whoever was erased, and so have the snapshots.
             self._platform, self._erasures = None, erasures
@@ -322,13 +313,13 @@ class LivePlatform:
     def _recover(self) -> None:
         self._row, self._limits, self.replayed = (0, b""), b"", 0
         self._restore()
-        rows = PlatformRow.objects.filter(number__gt=self._row[0]).order_by("number")
+        rows = models.PlatformRow.objects.filter(number__gt=self._row[0]).order_by("number")
         for row in rows.iterator(chunk_size=_CHUNK):
             checked([row])
             if row.number != self._row[0] + 1:
                 raise retention.missing(self._row[0] + 1)
             self._row = (row.number, bytes(row.mac or b""))
-            if row.kind == LIMITS:
+            if row.kind == models.LIMITS:
                 self._under(bytes(row.body), self._platform)
             elif self._platform is not None:
                 events = read_events(bytes(row.body).split(b"\n")).events
@@ -340,7 +331,7 @@ class LivePlatform:
     def _restore(self) -> None:
         """Load the newest snapshot that fits this log; else what stands for rows that are gone."""
         for snapshot in snapshots.load(self._service.settings.home):
-            row = PlatformRow.objects.filter(number=snapshot.number).first()
+            row = models.PlatformRow.objects.filter(number=snapshot.number).first()
             if row is None or bytes(row.mac or b"") != snapshot.row_mac or not row.is_authentic:
                 continue
             if self._restored(snapshot):
@@ -374,9 +365,9 @@ class LivePlatform:
             self._pruned_ms = now_ms
             kept_ms = int(self._service.settings.limits.idempotency_s * 1000)
             try:
-                old = TakenId.objects.filter(at_ms__lt=now_ms - kept_ms)
+                old = models.TakenId.objects.filter(at_ms__lt=now_ms - kept_ms)
                 some = list(old.values_list("key", flat=True)[:PRUNED])
-                TakenId.objects.filter(key__in=some).delete()
+                models.TakenId.objects.filter(key__in=some).delete()
                 if platform is not None:
                     self._keep_rows(platform, now_ms)
             except (WavebreakError, DatabaseError) as error:
@@ -398,7 +389,7 @@ class LivePlatform:
         if not retention.is_due(keep, now_ms):
             return
         with transaction.atomic():
-            if LogErasure.objects.count() != self._erasures:
+            if models.LogErasure.objects.count() != self._erasures:
                 return
             gone = retention.keep(self._snapshot(platform), platform.position, keep, now_ms)
         if gone:
@@ -410,7 +401,7 @@ def position_at(at_ms: int) -> int | None:
     before = retention.first_kept()
     if before is not None and at_ms < before.at_ms:
         return None
-    numbers = PlatformRow.objects.order_by("number")
+    numbers = models.PlatformRow.objects.order_by("number")
     first, last = numbers.only("number").first(), numbers.only("number").last()
     if first is None or last is None:
         return before.position if before is not None else 0
@@ -418,9 +409,9 @@ def position_at(at_ms: int) -> int | None:
     low, high = first.number - 1, last.number
     while low < high:
         middle = (low + high + 1) // 2
-        row = PlatformRow.objects.only("at_ms").get(number=middle)
+        row = models.PlatformRow.objects.only("at_ms").get(number=middle)
         low, high = (middle, high) if row.at_ms <= at_ms else (low, middle - 1)
-    row = PlatformRow.objects.filter(number=low).only("position").first()
+    row = models.PlatformRow.objects.filter(number=low).only("position").first()
     if row is not None:
         return int(row.position)
     return before.position if before is not None else 0

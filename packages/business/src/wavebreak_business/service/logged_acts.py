@@ -53,7 +53,6 @@ class LoggedActs(NamedTuple):
         said: Words on consent by portfolio, in their order.
         reacting: Who reacts, by account.
         lost: Events that the log has no more.
-
     """
 
     since: int
@@ -69,7 +68,6 @@ def followed() -> int | None:
 
     Raises:
         DomainError: The row that says it was changed in the database.
-
     """
     rows = checked(FollowedLog.objects.filter(id=1))
     return int(rows[0].position) if rows else None

@@ -49,13 +49,7 @@ class _Seen(NamedTuple):
 
 
 class Watch:
-    """What events change of the portfolios that they concern.
-
-    Args:
-        platform: The platform before it takes them.
-        events: The events.
-
-    """
+    """What events change of the portfolios that they concern."""
 
     def __init__(self, platform: Platform, events: Sequence[Any]) -> None:
         self._platform = platform

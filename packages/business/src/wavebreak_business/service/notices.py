@@ -29,7 +29,6 @@ def standing_notices(portfolio: Portfolio, row: StandingRow, now_ms: int) -> lis
         portfolio: Whose standing it is.
         row: The change.
         now_ms: When it is told.
-
     """
     notices = []
     for code in offered_languages():

@@ -53,7 +53,6 @@ def load(number: int) -> Snapshot | None:
 
     Raises:
         DomainError: It was changed in the database.
-
     """
     parts = checked(StatePart.objects.filter(number=number).order_by("part"))
     if not parts or [each.part for each in parts] != list(range(parts[0].parts)):
@@ -79,7 +78,6 @@ def keep(snapshot: Snapshot, position: int, retention: str, now_ms: int) -> int:
         position: Events of the log up to there.
         retention: How long rows stay at least.
         now_ms: The clock.
-
     """
     states, gone = stored_states(), 0
     newest = states[-1] if states else None
@@ -123,7 +121,6 @@ def erase(strangers: Mapping[bytes, bytes], erasures: int) -> None:
     Args:
         strangers: What stands in the place of whose pseudonym, equally long.
         erasures: How many erasures there are with this one.
-
     """
     for state in stored_states():
         held = _whole(state.number)

@@ -133,7 +133,6 @@ def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], edge: EdgeKey
 
     Raises:
         ApiError: There is no such portfolio (404), or an id stood for another send (409).
-
     """
     known = portfolio_of(turn.platform, portfolio)
     keys = [edge.id_key("send", portfolio, send.id) for send in sends]
@@ -177,7 +176,6 @@ def sort_out(
 
     Raises:
         ApiError: An id stood for something else (409).
-
     """
     found = turn.taken(keys)
     taken = {key: each.stands_for for key, each in found.items()}
@@ -231,7 +229,6 @@ def tell(
 
     Raises:
         ApiError: An id stood for another act (409), or a number's own send is told (422).
-
     """
     for act in acts:
         if act.type == "message.sent" and act.account in turn.platform.registry.numbers:

@@ -38,7 +38,6 @@ class Snapshot(NamedTuple):
         limits: The limits in force there, as JSON.
         erasures: How many erasures from the log were before it.
         arrays: The state.
-
     """
 
     number: int

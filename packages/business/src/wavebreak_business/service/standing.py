@@ -37,7 +37,6 @@ def set_standing(turn: Turn, portfolio: str, act: Act, author: Author, seen: int
     Raises:
         ApiError: There is no such portfolio (404), its standing changed meanwhile, or there is
             nothing to lift (409).
-
     """
     _check_seen(turn.platform, portfolio, seen)
     event = StandingSet(
@@ -57,7 +56,6 @@ def appeal(
     Raises:
         ApiError: There is no such portfolio (404), its standing changed meanwhile, no appeal is
             possible (409), or who decides took the step (403).
-
     """
     _check_seen(turn.platform, portfolio, seen)
     if word != "opened" and took_step(portfolio, author.actor):

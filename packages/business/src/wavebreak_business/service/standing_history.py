@@ -36,7 +36,6 @@ def newest(portfolio: str, count: int = 1) -> list[StandingRow]:
 
     Raises:
         DomainError: A row was changed in the database.
-
     """
     return checked(StandingRow.objects.filter(portfolio=portfolio).order_by("-id")[:count])
 

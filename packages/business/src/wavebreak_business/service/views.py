@@ -267,7 +267,6 @@ def consent_basis(
         number: Of the portfolio; None: what holds for all of them.
         category: Of the message.
         before: Position in the log up to which words are heard (None: all of them).
-
     """
     slot = portfolio.numbers[number].slot if number is not None else k.NONE
     basis = Basis("none")

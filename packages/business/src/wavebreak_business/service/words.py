@@ -52,7 +52,6 @@ def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], edge: EdgeKeys) -
 
     Raises:
         ApiError: There is no such portfolio (404), or an id stood for another word (409).
-
     """
     known = portfolio_of(turn.platform, portfolio)
     keys = [edge.id_key("word", portfolio, word.id) for word in words]

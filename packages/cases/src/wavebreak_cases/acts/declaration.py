@@ -41,7 +41,6 @@ class Option:
         name: `--exhibit`, or an argument in capitals: `PARTY` ("": `--` and the field's name).
         default: Its value where it is not given (`REQUIRED`: it has to be).
         flag: Of a switch, the field's values without and with it.
-
     """
 
     help: str
@@ -55,22 +54,18 @@ class Field:
     """A field of an act.
 
     Attributes:
-        name: Its name.
         label: What a form asks for.
         kind: `text`, `area`, `lines` (a value a line), `choice`, `several` (of the values),
             `moment` (UTC), `number` (1 to `most`), `file`, or `path` (of commands alone).
-        required: Whether it has to be given.
         hint: What a person should know to fill it in.
         values: What it may be, each with its words, where that is the same in every case.
         choices: What it may be in a case, under a policy.
         section: The heading under which a form has it ("": none).
         option: How a command asks for it (None: only forms do).
-        on_form: Whether a form has it.
         past: Of a moment, whether it may not be in the future.
         pattern: What a text, or each of its lines, has to match.
         fault: A sentence, with `{value}`: what is wrong where it does not, and how it is written.
         most: The longest text in characters (0: as its kind), or the highest number.
-
     """
 
     name: str
@@ -127,10 +122,7 @@ class Work:
     """An act that is being done: on which case, with what, by whom and why.
 
     Attributes:
-        workspace: The case.
         values: By field, what was given.
-        by: Who acts.
-        role: In which role.
         why: The reason.
         host: From which machine.
         secret: Gives the key of pseudonyms.
@@ -144,7 +136,6 @@ class Work:
         capture: Captures an address into a new directory, for an actor of custody.
         run_inputs: Gives with what a run was made (`reproduction.RunInputs`).
         show: Called with the share that is done and what is next.
-
     """
 
     workspace: CaseWorkspace
@@ -201,10 +192,8 @@ class Act:
 
     Attributes:
         name: Its name, also in the form's address and in the audit log.
-        title: What it does.
         button: What the button of its form says.
         tab: The tab of a case that shows what came of it.
-        fields: Its fields.
         effect: Does it; returns what a command shows beside the steps.
         steps: The steps that it may take.
         about: A sentence on what follows from it.
@@ -213,7 +202,6 @@ class Act:
         previewed: Whether a form shows it before it is done.
         ordered: Whether a form is refused where the case changed since it was shown.
         form: Whether the console makes a form of it; else it has a page of its own for it, or none.
-        command: The command that does it.
         asked_by: Of several acts of one command, the field or switch that asks for this one.
         switch: That switch, where it is no field.
         help: What the command's help page says.
@@ -222,7 +210,6 @@ class Act:
         why: How a command asks for the reason (None: it does not).
         missing: What a command says, with its fix, where one of its fields is not given.
         nothing: What a form says where no step was left to take.
-
     """
 
     name: str
@@ -256,7 +243,6 @@ class Act:
 
         Raises:
             CaseError: A field is wrong, or the case does not allow the step.
-
         """
         for fault in self.guard(work.case, work.values, None):
             raise CaseError(fault.what, fix=fault.fix, code=fault.code)

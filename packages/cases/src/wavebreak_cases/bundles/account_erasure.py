@@ -65,7 +65,6 @@ def erase_account(
     Raises:
         CaseError: The case holds nothing on the account, no reason is given, or the run's ledger
             cannot be searched.
-
     """
     if not why.strip():
         raise CaseError(
@@ -99,7 +98,6 @@ def find_pseudonym(workspace: CaseWorkspace, secret: bytes, account: str) -> str
 
     Raises:
         CaseError: The case holds nothing on it.
-
     """
     known = known_accounts(workspace.path, workspace.case)
     if account in known:

@@ -31,16 +31,7 @@ from wavebreak.durable_files import replacing
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import Ledger, proof_bundle
 from wavebreak.ledger.storage import LEDGER
-from wavebreak_cases.bundles import report
-from wavebreak_cases.bundles.archive_reader import (
-    CERTIFICATE,
-    FIXED_MODE,
-    FIXED_TIME,
-    MADE,
-    README,
-    REPORT,
-    VERIFIER,
-)
+from wavebreak_cases.bundles import archive_reader, report
 from wavebreak_cases.bundles.bag import seal_payload
 from wavebreak_cases.bundles.bundle_checks import tag_files
 from wavebreak_cases.bundles.exhibit_redaction import kept_marks, names_in_payload, shown_case
@@ -109,7 +100,6 @@ def write_bundle(
     Raises:
         CaseError: An exhibit is not as it was taken in, nothing can be packed, or something in it
             names what was removed from an exhibit.
-
     """
     case = workspace.case
     for exhibit in case.exhibits.values():
@@ -145,13 +135,15 @@ def _write_payload(
         # What a crash left behind is no exhibit.
         if left.relative_to(data).as_posix() not in known:
             shutil.rmtree(left)
-    (data / VERIFIER).write_bytes(verifier_program())
-    (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
+    (data / archive_reader.VERIFIER).write_bytes(verifier_program())
+    (data / archive_reader.MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
     words = _README.format(case=workspace.case.id, version=__version__)
-    (data / README).write_text(words, encoding="utf-8")
+    (data / archive_reader.README).write_text(words, encoding="utf-8")
     (data / SETTINGS).write_bytes(encode_settings(settings))
-    (data / REPORT).write_bytes(report.render_report(data, case, settings))
-    (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
+    (data / archive_reader.REPORT).write_bytes(report.render_report(data, case, settings))
+    (data / archive_reader.CERTIFICATE).write_bytes(
+        report.render_certificate_forms(workspace.case, settings)
+    )
     marks = kept_marks(workspace.path)
     if marks.texts and not with_names and (named := names_in_payload(data, marks)):
         raise CaseError(
@@ -178,8 +170,8 @@ def _write_zip(bag: Path, out: Path) -> int:
         ):
             for path in files:
                 name = path.relative_to(bag.parent).as_posix()
-                about = zipfile.ZipInfo(name, FIXED_TIME)
-                about.external_attr = FIXED_MODE << 16
+                about = zipfile.ZipInfo(name, archive_reader.FIXED_TIME)
+                about.external_attr = archive_reader.FIXED_MODE << 16
                 about.create_system, about.compress_type = 3, zipfile.ZIP_DEFLATED
                 about.file_size = path.stat().st_size
                 with path.open("rb") as file, archive.open(about, "w") as sink:

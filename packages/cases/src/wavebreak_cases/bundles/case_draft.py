@@ -47,9 +47,7 @@ class CaseDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person knows of a plain case; the names are those of the command's options.
 
     Attributes:
-        party: The name of whom it is about.
         title: What the case is called ("": as the party).
-        about: What it is about.
         kind: What the party is.
         alias: Other names of the party.
         domain: Domains of the party.
@@ -68,7 +66,6 @@ class CaseDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         strength: How strongly.
         account_basis: What ties the accounts to the party (None: nothing is linked).
         account_strength: How strongly.
-
     """
 
     party: Line
@@ -98,13 +95,10 @@ class DraftMeans(NamedTuple):
     """With what a draft works.
 
     Attributes:
-        actor: Who drafts.
-        role: In which role.
         secret: The key of pseudonyms.
         capture: Captures an address into a new directory.
         run_inputs: With what the run was made; called only where there is a run.
         show: Called with the share that is done and what is next.
-
     """
 
     actor: Actor
@@ -131,7 +125,6 @@ class DraftResult(NamedTuple):
         evidence: The items that bear on it.
         steps: How many steps were taken now.
         failures: What could not be taken in; all else was.
-
     """
 
     party: str
@@ -144,18 +137,12 @@ class DraftResult(NamedTuple):
 def draft_case(workspace: CaseWorkspace, draft: CaseDraft, means: DraftMeans) -> DraftResult:
     """Take the steps of a plain case that it does not have yet.
 
-    Args:
-        workspace: The case, new or open.
-        draft: What is known.
-        means: With what to work.
-
     Returns:
         What was taken in. A page that cannot be captured or read is among the failures, and keeps
         nothing else from being taken in.
 
     Raises:
         CaseError: The case cannot be opened, or its party not be named.
-
     """
     return _Drafting(workspace, draft, means).run()
 
@@ -544,7 +531,6 @@ def read_batch(path: Path) -> list[BatchLine]:
 
     Raises:
         FileError: The file cannot be read at all.
-
     """
     try:
         if path.stat().st_size > MAX_BATCH:

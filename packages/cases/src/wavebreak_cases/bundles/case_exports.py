@@ -118,7 +118,6 @@ def export_case(directory: Path, case: Case, out: Path, language: Language) -> l
 
     Returns:
         The files.
-
     """
     files = export_files(directory, case, language)
     out.mkdir(parents=True, exist_ok=True)
@@ -134,7 +133,6 @@ def export_files(directory: Path, case: Case, language: Language) -> dict[str, b
         directory: The case's directory.
         case: The case.
         language: Their language.
-
     """
     words = ReportText(language)
     facts = list_facts(directory, case, words)

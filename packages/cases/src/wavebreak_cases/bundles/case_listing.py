@@ -40,7 +40,6 @@ class PartyAcrossCases(NamedTuple):
     Attributes:
         entries: The party in each case; one alone where no other case has it.
         reasons: Why they may be one. They are proposals: a person decides.
-
     """
 
     entries: tuple[PartyInCase, ...]
@@ -52,7 +51,6 @@ def list_cases(directory: Path) -> list[ListedCase]:
 
     Raises:
         CaseError: The directory is not there, or holds no case.
-
     """
     try:
         places = sorted(place for place in directory.iterdir() if (place / CASE).is_file())
@@ -77,7 +75,6 @@ def list_parties(listed: list[ListedCase], weights: NameWeights) -> list[PartyAc
     Args:
         listed: The cases; those that cannot be read are left out.
         weights: What speaks for one party, as for a merge within a case.
-
     """
     entries = {
         f"{name}/{entry.party.id}": entry

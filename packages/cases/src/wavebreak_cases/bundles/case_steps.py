@@ -50,7 +50,6 @@ def party_named(
         note: A remark.
         calendar: Its calendar of days of business ("": as before).
         age: "adult", "minor" or "not_stated", which leaves it as before.
-
     """
     known = case.parties.get(number)
     return PartyNamed(
@@ -95,7 +94,6 @@ def tie_dates(stated: Mapping[str, Any], by: str) -> TieDates | UnsetType:
 
     Raises:
         CaseError: A date is not understood, or stated without a basis.
-
     """
     zone, basis = stated.get("zone") or None, str(stated.get("date_basis") or "").strip()
     since, until = (
@@ -132,7 +130,6 @@ def past_notice(
         sent_ms: When it was sent.
         exhibit: The exhibit that holds it.
         days: The days that it gave to answer (None: it gave none, and has no deadline).
-
     """
     title = case.exhibits[exhibit].title if exhibit in case.exhibits else exhibit
     deadline = end_of_day(sent_ms + days * DAY_MS) if days else sent_ms
@@ -154,7 +151,6 @@ def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice
     Raises:
         CaseError: No exhibit is given, or it was sent before the date of the letter, or after the
             date that it gives to answer, or on a determination that was not current then.
-
     """
     if not exhibit:
         raise CaseError(

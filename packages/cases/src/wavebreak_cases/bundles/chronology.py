@@ -43,7 +43,6 @@ def list_facts(directory: Path, case: Case, text: ReportText) -> list[Fact]:
         directory: The case's directory, or a bundle's payload.
         case: The case.
         text: Words of the language that they are in.
-
     """
     facts = [
         *(fact for e in case.exhibits.values() for fact in _exhibit_facts(directory, e, text)),

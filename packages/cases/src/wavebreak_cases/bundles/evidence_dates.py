@@ -56,7 +56,6 @@ def exhibit_dates(place: Path, kind: str) -> ConductDates:
 
     Raises:
         CaseError: The accounts of a run did nothing.
-
     """
     if kind == "platform_run":
         return _run_dates(place)

@@ -35,6 +35,7 @@ from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
 from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
+from wavebreak_cases.cases import parties
 from wavebreak_cases.cases.business_days import business_deadline, end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
     ActionReversed,
@@ -55,17 +56,6 @@ from wavebreak_cases.cases.date_ranges import format_instant, parse_date, parse_
 from wavebreak_cases.cases.determination import Determination, EnforcementState, determine
 from wavebreak_cases.cases.eligibility import is_own_conduct, load_grounds
 from wavebreak_cases.cases.notices import Language, Notice, load_templates, render_notice
-from wavebreak_cases.cases.parties import (
-    STRENGTHS,
-    Basis,
-    DateSource,
-    Evidence,
-    Link,
-    Relation,
-    Strength,
-    load_name_weights,
-    propose_merges,
-)
 from wavebreak_cases.cases.post_notice_monitoring import (
     MONITOR,
     evidence_of_relation,
@@ -246,7 +236,7 @@ def _record_exhibit(
 
 
 def add_evidence(
-    workspace: CaseWorkspace, evidence: Evidence, *, by: str, role: str, why: str = ""
+    workspace: CaseWorkspace, evidence: parties.Evidence, *, by: str, role: str, why: str = ""
 ) -> Case:
     """Add evidence; where it shows conduct after a notice, the case reopens by itself."""
     workspace.take(EvidenceAdded(evidence), by=by, role=role, why=why)
@@ -255,7 +245,7 @@ def add_evidence(
 
 
 def correct_evidence(
-    workspace: CaseWorkspace, evidence: Evidence, *, by: str, role: str, why: str = ""
+    workspace: CaseWorkspace, evidence: parties.Evidence, *, by: str, role: str, why: str = ""
 ) -> Case:
     """State an item of evidence anew, under its id; a person has to review it again."""
     workspace.take(EvidenceCorrected(evidence), by=by, role=role, why=why)
@@ -264,7 +254,7 @@ def correct_evidence(
 
 
 def relate_parties(
-    workspace: CaseWorkspace, relation: Relation, *, by: str, role: str, why: str = ""
+    workspace: CaseWorkspace, relation: parties.Relation, *, by: str, role: str, why: str = ""
 ) -> Case:
     """Relate two parties; conduct of one after a notice to the other is followed up."""
     workspace.take(PartiesRelated(relation), by=by, role=role, why=why)
@@ -273,7 +263,7 @@ def relate_parties(
     return workspace.case
 
 
-def _follow_up(workspace: CaseWorkspace, evidence: Evidence) -> None:
+def _follow_up(workspace: CaseWorkspace, evidence: parties.Evidence) -> None:
     for did, reason in follow_up_actions(workspace.case, evidence):
         workspace.take(did, by=MONITOR, role=MONITOR, why=reason)
 
@@ -293,7 +283,6 @@ def state_dates(
 
     Raises:
         CaseError: A date is stated without a basis, or is not understood.
-
     """
     if (began or until) and not basis.strip():
         stated = [parse_date(text, zone) for text in (began, until) if text]
@@ -303,7 +292,7 @@ def state_dates(
                 fix="say on what it rests, as in: the invoice of 3 May 2021",
                 code="date-without-basis",
             )
-    source = DateSource("person", by, basis.strip() or "not stated")
+    source = parties.DateSource("person", by, basis.strip() or "not stated")
     if began:
         found = found._replace(began=parse_date(began, zone), began_source=source)
     if until:
@@ -354,7 +343,7 @@ def record_reversals(
 
 def strongest_link(
     workspace: CaseWorkspace, party: str, accounts: Sequence[str]
-) -> tuple[Basis, Strength] | None:
+) -> tuple[parties.Basis, parties.Strength] | None:
     """The strongest tie of accounts, by pseudonym, to a party; for several, the weakest of them.
 
     A tie that was judged anew, by the same exhibit, is as it was judged last.
@@ -362,7 +351,7 @@ def strongest_link(
     best = []
     for account in accounts:
         links = [k for k in current_links(workspace.case, party) if k.account == account]
-        known = [link for link in links if link.strength is not Strength.UNKNOWN] or links
+        known = [link for link in links if link.strength is not parties.Strength.UNKNOWN] or links
         if not known:
             return None
         best.append(max(known, key=_rank))
@@ -370,9 +359,9 @@ def strongest_link(
     return weakest.basis, weakest.strength
 
 
-def _rank(link: Link) -> int:
-    known = link.strength is not Strength.UNKNOWN
-    return STRENGTHS.index(link.strength) if known else -1
+def _rank(link: parties.Link) -> int:
+    known = link.strength is not parties.Strength.UNKNOWN
+    return parties.STRENGTHS.index(link.strength) if known else -1
 
 
 def draft_notice(
@@ -464,7 +453,9 @@ def _require_of_age(case: Case, party: str, policy: Path | None) -> None:
     minors = [p for p in case.parties.values() if p.age == "minor"]
     compared = [msgspec.structs.replace(p, same_as="") for p in (*one, *minors)]
     ids = {p.id for p in minors}
-    for proposal in propose_merges(compared, load_name_weights(policy)) if minors else ():
+    for proposal in (
+        parties.propose_merges(compared, parties.load_name_weights(policy)) if minors else ()
+    ):
         if len({proposal.party, proposal.other} & ids) == 1:
             minor, same = sorted((proposal.party, proposal.other), key=lambda p: p not in ids)
             raise CaseError(
@@ -525,7 +516,7 @@ def _answer_date(
 
 
 def _named_exhibits(
-    workspace: CaseWorkspace, language: Language, bearing: Sequence[Evidence]
+    workspace: CaseWorkspace, language: Language, bearing: Sequence[parties.Evidence]
 ) -> Iterator[str]:
     """Exhibits by number, title and address, each once."""
     titles = {e.id: e.title for e in workspace.case.exhibits.values()}
@@ -646,7 +637,7 @@ def _add_account_evidence(
     exhibit, about = add_run_exhibit(workspace, run, accounts, inputs, key, actor, role)
     ties: Any = strongest_link(workspace, party, about.accounts)
     name, dates = workspace.case.fresh("V"), conduct_dates(workspace, exhibit)
-    evidence = Evidence(
+    evidence = parties.Evidence(
         name,
         party,
         exhibit.id,

@@ -33,7 +33,6 @@ class Statement(NamedTuple):
         strength: How strongly.
         jointly: Other parties, by whom together with the party it was done.
         part: Of mixed use, which part of it this is.
-
     """
 
     conduct: str = ""
@@ -72,7 +71,6 @@ def draw_evidence(
 
     Raises:
         CaseError: A date is stated without a basis, or is not understood.
-
     """
     accounts = evidence_intake.run_accounts(workspace, exhibit)
     linked = None
@@ -116,7 +114,6 @@ def restate_evidence(
 
     Raises:
         CaseError: A date is stated without a basis, or is not understood.
-
     """
     exhibit = workspace.case.exhibits[old.exhibit]
     found = evidence_intake.conduct_dates(workspace, exhibit)

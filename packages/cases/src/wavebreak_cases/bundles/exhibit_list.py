@@ -41,7 +41,6 @@ def list_exhibits(directory: Path, case: Case) -> list[ListedExhibit]:
     Args:
         directory: The case's directory, or a bundle's payload.
         case: The case.
-
     """
     numbers = _control_numbers(case.id)
     listed = []

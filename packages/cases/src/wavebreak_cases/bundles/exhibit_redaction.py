@@ -87,7 +87,6 @@ def make_marks(
         regions: Regions, as PAGE:LEFT,TOP,RIGHT,BOTTOM in thousandths.
         keep: Suggestions that are not marked.
         pictures_seen: Whether a person looked at what cannot be searched.
-
     """
     marks = [
         redaction.TextMark(each.what, each.text)
@@ -136,7 +135,6 @@ def redact_exhibit(
     Raises:
         CaseError: The exhibit is a run, nothing is marked, or no reason is given.
         ClaimError: A mark is nowhere in it, or a picture was not looked at.
-
     """
     case = workspace.case
     original = original_directory(workspace, exhibit)

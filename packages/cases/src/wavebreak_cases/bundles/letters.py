@@ -27,7 +27,6 @@ def write_letter(case: Case, draft: Notice, operator: Operator, out: Path) -> li
 
     Returns:
         The files: N1.pdf, N1.docx, N1.json.
-
     """
     files = letter_files(case, draft, operator)
     out.mkdir(parents=True, exist_ok=True)
@@ -37,14 +36,7 @@ def write_letter(case: Case, draft: Notice, operator: Operator, out: Path) -> li
 
 
 def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, bytes]:
-    """Return a draft as a letter, PDF and DOCX, and as the draft itself (JSON), by name.
-
-    Args:
-        case: The case.
-        draft: The notice.
-        operator: The letterhead.
-
-    """
+    """Return a draft as a letter, PDF and DOCX, and as the draft itself (JSON), by name."""
     words = ReportText(draft.language)
     named = {"case": case.id, "notice": draft.id}
     letterhead = [operator.name, *operator.address, operator.registration, operator.contact]

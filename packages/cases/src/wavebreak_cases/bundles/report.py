@@ -43,7 +43,6 @@ def render_report(directory: Path, case: Case, settings: ReportSettings | None =
         directory: The case's directory, or a bundle's payload.
         case: The case.
         settings: Language, operator and so on (None: English, of nobody).
-
     """
     settings = settings or load_settings()
     words = ReportText(settings.language)

@@ -16,19 +16,9 @@ from wavebreak.languages import get_language
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import silence_phrase
 from wavebreak.reports import charts
-from wavebreak_cases.bundles import reproduction
+from wavebreak_cases.bundles import report_text, reproduction
 from wavebreak_cases.bundles.chronology import relied_decisions
 from wavebreak_cases.bundles.report_sections import ReportSource
-from wavebreak_cases.bundles.report_text import (
-    Block,
-    code,
-    figure,
-    heading,
-    note,
-    section,
-    table,
-    text,
-)
 from wavebreak_cases.cases.case import Exhibit
 
 DECISIONS_SHOWN = 40
@@ -78,21 +68,21 @@ def _known(source: ReportSource, count: int | None) -> str:
     return source.words("not_recorded") if count is None else f"{count:,}"
 
 
-def conduct(source: ReportSource) -> Block:
+def conduct(source: ReportSource) -> report_text.Block:
     """Each run of the platform with its accounts; figures are added by name."""
-    blocks: list[Block] = []
+    blocks: list[report_text.Block] = []
     for exhibit, place, about in _runs(source):
         blocks += _run(source, exhibit, place, about)
     words = source.words
-    return section(words("conduct"), blocks or [note(words("no_runs"))])
+    return report_text.section(words("conduct"), blocks or [report_text.note(words("no_runs"))])
 
 
 def _run(
     source: ReportSource, exhibit: Exhibit, place: Path, about: reproduction.RerunManifest
-) -> Iterator[Block]:
+) -> Iterator[report_text.Block]:
     words = source.words
-    yield heading(f"{exhibit.id}: {exhibit.title}", exhibit.id)
-    yield text(
+    yield report_text.heading(f"{exhibit.id}: {exhibit.title}", exhibit.id)
+    yield report_text.text(
         words(
             "run_lead",
             events=words.count("event", about.events),
@@ -104,28 +94,28 @@ def _run(
     conducts = reproduction.conduct_of_accounts(place, about)
     unsplit = any(each.carried is None for each in conducts.values())
     enforced = "run_unsplit" if unsplit else "run_enforced"
-    yield text(words(enforced if about.enforce else "run_shadow"))
+    yield report_text.text(words(enforced if about.enforce else "run_shadow"))
     if any(each.counts("sends").platform for each in conducts.values()):
-        yield text(words("run_before"))
+        yield report_text.text(words("run_before"))
     for n, (account, acts) in enumerate(conducts.items()):
         own = [d for d in relied_decisions(place) if d.account == account]
-        yield heading(words("account_title", account=account))
+        yield report_text.heading(words("account_title", account=account))
         yield _counts(source, acts)
         name = f"{exhibit.id}-{n + 1}.svg"
         drawn = _draw(source, name.removesuffix(".svg"), account, acts, own)
         if drawn:
             source.figures[name] = drawn.encode()
             caption = words("figure_caption", account=account, exhibit=exhibit.id)
-            yield figure(name, caption, caption)
+            yield report_text.figure(name, caption, caption)
         yield from _decisions(source, place, about, own)
     yield from _commands(source, exhibit, about)
 
 
 def _commands(
     source: ReportSource, exhibit: Exhibit, about: reproduction.RerunManifest
-) -> Iterator[Block]:
+) -> Iterator[report_text.Block]:
     words = source.words
-    yield note(
+    yield report_text.note(
         words(
             "run_versions",
             policy=about.policy,
@@ -134,15 +124,15 @@ def _commands(
             wavebreak=about.wavebreak,
         )
     )
-    yield note(words("recount"))
-    yield code("wavebreak verify BUNDLE")
+    yield report_text.note(words("recount"))
+    yield report_text.code("wavebreak verify BUNDLE")
     if not about.whole:
-        yield note(words("own_only"))
+        yield report_text.note(words("own_only"))
         return
-    yield note(words("redo"))
+    yield report_text.note(words("redo"))
     place = f"data/{exhibit.path}"
     asked = f"{place}/{reproduction.MODEL}" if about.model else "none"
-    yield code(
+    yield report_text.code(
         f"wavebreak run {place}/{reproduction.LOG_FILE} --policy "
         f"{place}/{reproduction.POLICY}/{about.policy_name} --model {asked} "
         f"--profile {place}/{reproduction.PROFILE} --lateness {about.lateness_s} "
@@ -150,7 +140,7 @@ def _commands(
     )
 
 
-def _counts(source: ReportSource, acts: reproduction.AccountConduct) -> Block:
+def _counts(source: ReportSource, acts: reproduction.AccountConduct) -> report_text.Block:
     """Counts by kind; of own events with who refused how many and what was carried, where known."""
     words, timeline = source.words, acts.attempted
     counted = reproduction.count_conduct(timeline)
@@ -176,7 +166,9 @@ def _counts(source: ReportSource, acts: reproduction.AccountConduct) -> Block:
     rows.append((words("last_act"), words.instant(counted.last), "", "", ""))
     keys = ("counted", "attempted", "refused_enforcement", "refused_platform", "carried")
     head = [words(key) for key in keys]
-    return table(head, rows, [2.2, 1.4, 0.9, 0.9, 0.7], right=[False, True, True, True, True])
+    return report_text.table(
+        head, rows, [2.2, 1.4, 0.9, 0.9, 0.7], right=[False, True, True, True, True]
+    )
 
 
 def _draw(
@@ -232,7 +224,7 @@ def _difference(every: charts.Times, some: charts.Times) -> charts.Times:
 
 def _decisions(
     source: ReportSource, place: Path, about: reproduction.RerunManifest, own: list[Decision]
-) -> Iterator[Block]:
+) -> Iterator[report_text.Block]:
     words = source.words
     grounds = _Grounds(place, about, words.language)
     rows = [
@@ -245,7 +237,7 @@ def _decisions(
         )
         for n, d in enumerate(own[:DECISIONS_SHOWN], 1)
     ]
-    yield table(
+    yield report_text.table(
         [words(key) for key in ("no", "at", "measure", "ground", "decision")],
         rows,
         [0, 0, 0.8, 1.6, 0],
@@ -253,7 +245,7 @@ def _decisions(
         none=words("no_decisions"),
     )
     if len(own) > DECISIONS_SHOWN:
-        yield note(words("more_decisions", n=f"{len(own) - DECISIONS_SHOWN:,}"))
+        yield report_text.note(words("more_decisions", n=f"{len(own) - DECISIONS_SHOWN:,}"))
 
 
 class _Grounds:

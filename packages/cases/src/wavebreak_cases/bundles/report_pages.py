@@ -7,19 +7,10 @@ from pathlib import Path
 
 from wavebreak.errors import ClaimError
 from wavebreak_cases import claims
+from wavebreak_cases.bundles import report_text
 from wavebreak_cases.bundles.chronology import is_page
 from wavebreak_cases.bundles.evidence_dates import party_names, read_exhibit
 from wavebreak_cases.bundles.report_sections import ReportSource
-from wavebreak_cases.bundles.report_text import (
-    Block,
-    ReportText,
-    figure,
-    heading,
-    note,
-    section,
-    table,
-    text,
-)
 from wavebreak_cases.cases.case import Exhibit
 from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cases.reasons import person
@@ -45,49 +36,49 @@ def _pages(source: ReportSource) -> Iterator[tuple[Exhibit, Path, claims.Reading
             yield exhibit, place, reading
 
 
-def pages(source: ReportSource) -> Block:
+def pages(source: ReportSource) -> report_text.Block:
     """What each page says; screenshots are added to the figures by name."""
     words = source.words
-    blocks: list[Block] = []
+    blocks: list[report_text.Block] = []
     for exhibit, place, reading in _pages(source):
-        blocks.append(heading(f"{exhibit.id}: {exhibit.title}", exhibit.id))
+        blocks.append(report_text.heading(f"{exhibit.id}: {exhibit.title}", exhibit.id))
         blocks += _page(source, exhibit, place, reading)
-    lead = note(words("pages_note" if blocks else "no_pages"))
-    return section(words("pages"), [lead, *blocks])
+    lead = report_text.note(words("pages_note" if blocks else "no_pages"))
+    return report_text.section(words("pages"), [lead, *blocks])
 
 
 def _page(
     source: ReportSource, exhibit: Exhibit, place: Path, reading: claims.Reading | None
-) -> Iterator[Block]:
+) -> Iterator[report_text.Block]:
     words, about = source.words, claims.load_exhibit(place)
     added = "page_added_redacted" if exhibit.id in source.case.redactions else "page_added"
     key = "page_source" if about.kind == "capture" else added
     at = words.instant(parse_instant(about.captured_at))
     origin = words.isolated(about.source or exhibit.title)
-    yield text(words(key, source=origin, at=at, by=person(about.actor.who)))
+    yield report_text.text(words(key, source=origin, at=at, by=person(about.actor.who)))
     if exhibit.id in source.case.redactions:
-        yield note(words("page_redacted", step=source.case.redactions[exhibit.id][0]))
+        yield report_text.note(words("page_redacted", step=source.case.redactions[exhibit.id][0]))
     if recognized := read_recognized(place):
         spoken = words.joined([words.tongue(code) for code in recognized.languages])
-        yield note(words("page_recognized", engine=recognized.engine, languages=spoken))
+        yield report_text.note(words("page_recognized", engine=recognized.engine, languages=spoken))
     if reading is None:
-        yield note(words("unread", why=_why_unread(place, words)))
+        yield report_text.note(words("unread", why=_why_unread(place, words)))
     else:
         yield from _reading(source, reading, about.published, person(about.actor.who))
     for label in claims.read_labels(place):
         found = "review_claim" if label.label == "claim" else "review_no_claim"
         day = words.day(parse_instant(label.at))
-        yield text(words(found, by=person(label.by), at=day, why=label.reason))
+        yield report_text.text(words(found, by=person(label.by), at=day, why=label.reason))
     picture = about.file("screenshot")
     if picture is not None and picture.size <= MAX_PICTURE_BYTES:
         name = f"{exhibit.id}.png"
         source.figures[name] = (place / picture.path).read_bytes()
         digest = exhibit.sha256.get(picture.path, "")
         caption = words("screenshot", source=origin, at=at, exhibit=exhibit.id, digest=digest)
-        yield figure(name, caption, caption, "picture")
+        yield report_text.figure(name, caption, caption, "picture")
 
 
-def _why_unread(place: Path, words: ReportText) -> str:
+def _why_unread(place: Path, words: report_text.ReportText) -> str:
     try:
         claims.exhibit_documents(place)
     except ClaimError as error:
@@ -117,7 +108,7 @@ def strongest_first(reading: claims.Reading) -> list[CitedSentence]:
 
 def _reading(
     source: ReportSource, reading: claims.Reading, stated: Published | None, by: str
-) -> Iterator[Block]:
+) -> Iterator[report_text.Block]:
     words = source.words
     best = strongest_first(reading)[:MAX_ITEMS]
     sentences = [
@@ -129,7 +120,7 @@ def _reading(
         for cited in sorted(best, key=lambda cited: cited.start)
     ]
     head = ["", words("sentence"), words("offers")]
-    yield table(head, sentences, [0, 3, 1], none=words("no_sentences"))
+    yield report_text.table(head, sentences, [0, 3, 1], none=words("no_sentences"))
     contacts = [value for values in reading.contacts.values() for value in values]
     rows = [
         (words("published_page"), _published(source, reading.published)),
@@ -141,9 +132,9 @@ def _reading(
         (words("language"), [words.tongue(reading.language)]),
     ]
     known = [(name, words.joined(_first(values))) for name, values in rows if any(values)]
-    yield table([words("read_on_page"), ""], known, [1, 3])
+    yield report_text.table([words("read_on_page"), ""], known, [1, 3])
     verdict = words.of("verdicts", reading.verdict)
-    yield note(words("triage", verdict=verdict, score=f"{reading.score:.2f}"))
+    yield report_text.note(words("triage", verdict=verdict, score=f"{reading.score:.2f}"))
 
 
 def _first(values: list[str]) -> list[str]:

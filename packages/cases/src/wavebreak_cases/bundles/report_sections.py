@@ -95,7 +95,6 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
     Args:
         source: The case.
         findings: What exhibits show, a sentence each.
-
     """
     case, words = source.case, source.words
     blocks: list[Block] = [

@@ -144,7 +144,6 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         forms: The certificate forms in that language.
         stamped_by: Who is asked for a time stamp when the case is packed ("": nobody).
         witnessed_by: Which witness is asked to sign its ledger then ("": none).
-
     """
 
     language: Language = "en"

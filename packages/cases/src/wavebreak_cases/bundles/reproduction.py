@@ -321,7 +321,6 @@ def find_refused(
 
     Returns:
         By account, the ids of its refused events in the order of the log; none in shadow mode.
-
     """
     refused: dict[str, list[str]] = {account: [] for account in about.accounts}
     since: dict[str, int] = {}
@@ -548,11 +547,9 @@ class SendCounts(NamedTuple):
     """What became of an account's messages or other acts: the numbers that every document states.
 
     Attributes:
-        attempted: All of them.
         platform: Refused by the platform itself before they happened, as the log says.
         enforcement: Refused by enforcement, as it is run again (None: not recorded).
         carried: Refused by neither (None: not known).
-
     """
 
     attempted: int
@@ -565,12 +562,10 @@ class AccountConduct(NamedTuple):
     """An account's timelines: of all that it attempted, and of what became of it.
 
     Attributes:
-        attempted: All.
         let_through: What the platform itself did not refuse.
         carried: What enforcement did not refuse either. None where that is not known: enforcement
             was on, and the version that made the exhibit did not record what it refused.
         receipts: How many receipts of delivery of its messages the log has.
-
     """
 
     attempted: Timeline

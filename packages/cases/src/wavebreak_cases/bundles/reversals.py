@@ -42,7 +42,6 @@ def log_reversals(
 
     Returns:
         A reversal for each account of which the last label by an appeal or an analyst is one.
-
     """
     last: dict[str, Reversal | None] = {}
     wanted = set(accounts)

@@ -25,7 +25,6 @@ def figures_of_runs(directory: Path, case: Case) -> dict[str, tuple[AccountFigur
     Args:
         directory: The case's directory, or a bundle's payload.
         case: The case.
-
     """
     runs = [exhibit for exhibit in case.exhibits.values() if exhibit.kind == "platform_run"]
     return {exhibit.id: tuple(_counted(directory / exhibit.path)) for exhibit in runs}

@@ -51,20 +51,13 @@ from wavebreak_cases.bundles.workspace import (
     GROUNDS,
     load_case,
 )
+from wavebreak_cases.cases import determination
 from wavebreak_cases.cases.case import (
     Case,
     CaseFile,
     DeterminationPrepared,
     context_for_party,
     evidence_for_party,
-)
-from wavebreak_cases.cases.determination import (
-    CODED_METHOD,
-    PROSE_METHOD,
-    SAME_RULES,
-    Determination,
-    Reasons,
-    determine,
 )
 from wavebreak_cases.cases.eligibility import Grounds
 from wavebreak_cases.cases.workflow import apply_step, stale_determinations
@@ -274,7 +267,7 @@ def check_determinations(data: Path, written: CaseFile) -> str:
     for step in written.steps:
         if isinstance(step.did, DeterminationPrepared):
             said = step.did.determination
-            if said.version not in SAME_RULES:
+            if said.version not in determination.SAME_RULES:
                 others.append(step.did.id)
             elif not _same(_determine_again(data, case, said), said):
                 raise VerifierError(
@@ -297,31 +290,35 @@ def check_determinations(data: Path, written: CaseFile) -> str:
     return f"{stale}{counted(count, 'determination')} {follow} from the evidence{then}"
 
 
-def _same(made: Determination, said: Determination) -> bool:
+def _same(made: determination.Determination, said: determination.Determination) -> bool:
     """Whether a determination is that made again.
 
     Of `PROSE_METHOD` the Hebrew sentences are sealed too: translations of the English ones, whose
     words have been corrected since, so that their number alone is compared.
     """
-    if said.version != PROSE_METHOD:
+    if said.version != determination.PROSE_METHOD:
         return made == said
     translations, english = [], []
     for each in (made, said):
         if isinstance(each.reasons, UnsetType):
             return made == said
         translations.append(() if isinstance(each.reasons.he, UnsetType) else each.reasons.he)
-        english.append(msgspec.structs.replace(each, reasons=Reasons(each.reasons.en)))
+        english.append(
+            msgspec.structs.replace(each, reasons=determination.Reasons(each.reasons.en))
+        )
     return english[0] == english[1] and len(translations[0]) == len(translations[1])
 
 
-def _determine_again(data: Path, case: Case, said: Determination) -> Determination:
+def _determine_again(
+    data: Path, case: Case, said: determination.Determination
+) -> determination.Determination:
     grounds = _read_json(data / GROUNDS / f"{Path(said.policy).name}.json", Grounds)
     if grounds.version != said.policy:
         raise VerifierError("determination_policy", f"the policy {said.policy[:60]} is another")
     evidence = evidence_for_party(case, said.party, said.version)
-    figures = figures_of_runs(data, case) if said.version > CODED_METHOD else None
+    figures = figures_of_runs(data, case) if said.version > determination.CODED_METHOD else None
     context = context_for_party(case, said.party, figures)
-    return determine(
+    return determination.determine(
         said.party, evidence, grounds, said.as_of, said.enforcement, context, said.version
     )
 

@@ -68,15 +68,12 @@ class Redaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Whoever is given the original and the step as it is kept can check both against the ledger.
 
     Attributes:
-        exhibit: The exhibit.
         path: Where the copy is.
         sha256: The copy's files.
         words: How many words were removed, by kind.
-        regions: The regions that were removed.
         left_out: Files of the original of which there is no copy.
         restated: By number, the digest of each earlier step as it is shown from now on.
         nonce: Random bytes, so that no digest of this can be guessed at.
-
     """
 
     exhibit: Text
@@ -147,10 +144,8 @@ class Erasure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         elsewhere: Sealed entries of the run's own ledger that can no longer be opened.
         links: Links of the account to parties.
         exhibits: Exhibits that hold events of it, which stay under the pseudonym.
-        events: How many events those are.
         evidence: Evidence of its conduct.
         proofs: Sealed decisions about it in exhibits.
-
     """
 
     account: Text
@@ -653,7 +648,6 @@ def context_for_party(
         case: The case.
         party: The party.
         figures: By exhibit, what accounts of runs did, in figures.
-
     """
     root = case.root(party)
     return Context(

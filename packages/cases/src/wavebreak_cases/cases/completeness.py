@@ -49,7 +49,6 @@ class Gap(NamedTuple):
         act: The form of the console that closes it.
         command: The command that closes it: its name, then what follows the case's directory.
         values: What its words leave open.
-
     """
 
     item: str

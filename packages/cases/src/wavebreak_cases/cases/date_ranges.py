@@ -140,7 +140,6 @@ def parse_date(text: str, zone: str | None = None) -> DateRange:
     '2019-12-07T22:00:00Z'
     >>> parse_date("../2020-03", "UTC").earliest is None
     True
-
     """
     said = " ".join(text.split())
     if len(said) > 120:

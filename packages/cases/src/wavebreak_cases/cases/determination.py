@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType
 
 from wavebreak.durations import DAY_MS
 from wavebreak.languages import SOURCE_LANGUAGE
+from wavebreak_cases.cases import eligibility
 from wavebreak_cases.cases.counterfactuals import (
     Counterfactual,
     barred_result,
@@ -30,22 +31,6 @@ from wavebreak_cases.cases.date_ranges import (
     DateRange,
     Ternary,
     format_instant,
-)
-from wavebreak_cases.cases.eligibility import (
-    RANK,
-    Condition,
-    EvaluatedItem,
-    Grounds,
-    PublicNotice,
-    Result,
-    check_beyond,
-    combined_ranks,
-    evaluate_item,
-    first_known,
-    last_known,
-    notices_in_force,
-    outcome,
-    rule_names,
 )
 from wavebreak_cases.cases.parties import Bar, Evidence
 from wavebreak_cases.cases.reasons import Context, Phrase, Phrases, Value, Writer, unique
@@ -103,7 +88,7 @@ class BoundaryFlag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: str
     notice: str
     day: int
-    otherwise: Result
+    otherwise: eligibility.Result
     zone: Literal["other"] | UnsetType = UNSET
 
 
@@ -123,7 +108,7 @@ class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     party: str
     as_of: int
-    result: Result
+    result: eligibility.Result
     grounds: tuple[Ground, ...]
     exhibits: tuple[str, ...]
     disregarded: tuple[Disregarded, ...]
@@ -179,7 +164,7 @@ def _in_words(writer: Writer, phrase: Phrase, english: str) -> str:
 def determine(
     party: str,
     evidence: Sequence[Evidence],
-    grounds: Grounds,
+    grounds: eligibility.Grounds,
     as_of: int,
     enforcement: Iterable[EnforcementState] = (),
     context: Context | None = None,
@@ -191,8 +176,8 @@ def determine(
     order of what is listed. `context` holds the names that the sentences use.
     With an earlier `method` it is as that version sealed it.
     """
-    weighed = [evaluate_item(item, grounds, as_of) for item in evidence]
-    result = outcome(combined_ranks(weighed, grounds, as_of))
+    weighed = [eligibility.evaluate_item(item, grounds, as_of) for item in evidence]
+    result = eligibility.outcome(eligibility.combined_ranks(weighed, grounds, as_of))
     context, later = context or Context(), method > CODED_METHOD
     satisfied = [*_satisfied_rules(weighed, grounds, as_of)]
     flags = [*_boundary_flags(evidence, grounds, as_of)]
@@ -267,7 +252,7 @@ class _Conjunction(NamedTuple):
 
     name: str
     text: str
-    notice: PublicNotice | None
+    notice: eligibility.PublicNotice | None
     parts: tuple[str, ...]
 
 
@@ -276,7 +261,7 @@ class _Satisfied(NamedTuple):
 
     name: str
     text: str
-    notice: PublicNotice | None
+    notice: eligibility.PublicNotice | None
     evidence: tuple[str, ...]
 
 
@@ -284,22 +269,22 @@ class _Found(NamedTuple):
     """What a determination found, before it is put into words."""
 
     party: str
-    weighed: list[EvaluatedItem]
-    grounds: Grounds
+    weighed: list[eligibility.EvaluatedItem]
+    grounds: eligibility.Grounds
     as_of: int
-    result: Result
+    result: eligibility.Result
     rules: tuple[_Satisfied, ...]
-    needs: tuple[tuple[Evidence, Condition], ...]
+    needs: tuple[tuple[Evidence, eligibility.Condition], ...]
     flags: tuple[BoundaryFlag, ...]
     context: Context
     later: bool
     """Whether it says what versions before this one did not."""
 
 
-def _conjunctions(grounds: Grounds, as_of: int) -> Iterator[_Conjunction]:
+def _conjunctions(grounds: eligibility.Grounds, as_of: int) -> Iterator[_Conjunction]:
     yield _Conjunction("R1", "R1", None, ("R1",))
-    for notice in notices_in_force(grounds, as_of):
-        names = rule_names(notice)
+    for notice in eligibility.notices_in_force(grounds, as_of):
+        names = eligibility.rule_names(notice)
         for name, text, parts in (
             ("R2 with R3 continued", "continued", (names.continued,)),
             ("R2 with R3 linked", "linked", (names.outside, names.linked)),
@@ -313,7 +298,7 @@ def _conjunctions(grounds: Grounds, as_of: int) -> Iterator[_Conjunction]:
 
 
 def _satisfied_rules(
-    weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
+    weighed: Sequence[eligibility.EvaluatedItem], grounds: eligibility.Grounds, as_of: int
 ) -> Iterator[_Satisfied]:
     for rule in _conjunctions(grounds, as_of):
         items = [
@@ -326,7 +311,7 @@ def _satisfied_rules(
 
 
 def _carried_on(
-    weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
+    weighed: Sequence[eligibility.EvaluatedItem], grounds: eligibility.Grounds, as_of: int
 ) -> Iterator[_Satisfied]:
     """Evidence from outside that ended before a boundary, and own accounts that went on after it.
 
@@ -334,33 +319,35 @@ def _carried_on(
     that was offered went on.
     """
     own = [w for w in weighed if w.answer("R1") is Ternary.YES]
-    for notice in notices_in_force(grounds, as_of):
-        names = rule_names(notice)
+    for notice in eligibility.notices_in_force(grounds, as_of):
+        names = eligibility.rule_names(notice)
         ended = [
             w.item.id
             for w in weighed
             if w.answer(names.outside) is Ternary.YES and w.answer(names.continued) is Ternary.NO
         ]
         went_on = [
-            w.item.id for w in own if check_beyond(w.item, notice, as_of).answer is Ternary.YES
+            w.item.id
+            for w in own
+            if eligibility.check_beyond(w.item, notice, as_of).answer is Ternary.YES
         ]
         if ended and went_on:
             name = "R2 with R3 carried on by its own accounts"
             yield _Satisfied(name, "carried_on", notice, (*ended, *went_on))
 
 
-def _is_linked(weighed: EvaluatedItem, rule: _Conjunction) -> bool:
+def _is_linked(weighed: eligibility.EvaluatedItem, rule: _Conjunction) -> bool:
     """Whether conduct of a successor began before the boundary: it is linked, and continues not."""
     if rule.text != "succeeded" or rule.notice is None:
         return False
-    return weighed.answer(rule_names(rule.notice).linked) is Ternary.YES
+    return weighed.answer(eligibility.rule_names(rule.notice).linked) is Ternary.YES
 
 
 def _missing_facts(
-    weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
-) -> tuple[tuple[Evidence, Condition], ...]:
+    weighed: Sequence[eligibility.EvaluatedItem], grounds: eligibility.Grounds, as_of: int
+) -> tuple[tuple[Evidence, eligibility.Condition], ...]:
     """What is not known, of items and rules that nothing yet excludes."""
-    needed: list[tuple[Evidence, Condition]] = []
+    needed: list[tuple[Evidence, eligibility.Condition]] = []
     for rule in _conjunctions(grounds, as_of):
         open_ = [[w for w in weighed if w.answer(p) is not Ternary.NO] for p in rule.parts]
         if not all(open_):
@@ -377,7 +364,9 @@ def _missing_facts(
     return tuple(needed)
 
 
-def _explain_disregarded(weighed: EvaluatedItem, as_of: int, phrases: Phrases) -> Phrase:
+def _explain_disregarded(
+    weighed: eligibility.EvaluatedItem, as_of: int, phrases: Phrases
+) -> Phrase:
     """Why an item carries no rule: of each rule, the first condition that it does not meet."""
     if not weighed.rules:
         return phrases.sentence("no_notice", {"as_of": as_of})
@@ -389,20 +378,20 @@ def _explain_disregarded(weighed: EvaluatedItem, as_of: int, phrases: Phrases) -
     return Phrase("reasons", {"parts": tuple(reasons)})
 
 
-def _unmet_conditions(weighed: EvaluatedItem) -> Iterator[Condition]:
+def _unmet_conditions(weighed: eligibility.EvaluatedItem) -> Iterator[eligibility.Condition]:
     """Of each rule that an item does not meet the condition that excludes it, or is not known."""
     for conditions in weighed.rules.values():
         unmet = [c for c in conditions if c.answer is not Ternary.YES]
         # One that is not met excludes, whatever else is not known.
-        unmet.sort(key=lambda c: RANK[c.answer])
+        unmet.sort(key=lambda c: eligibility.RANK[c.answer])
         yield from unmet[:1]
 
 
 def _boundary_flags(
-    evidence: Sequence[Evidence], grounds: Grounds, as_of: int
+    evidence: Sequence[Evidence], grounds: eligibility.Grounds, as_of: int
 ) -> Iterator[BoundaryFlag]:
     """Evidence whose dates touch the day at a boundary, with the result on its other side."""
-    for notice in notices_in_force(grounds, as_of):
+    for notice in eligibility.notices_in_force(grounds, as_of):
         # The day that a notice names counts, or does not: the boundary is at its start or end.
         other = max(notice.effective_ms, notice.beyond_ms - DAY_MS)
         if other == notice.beyond_ms:
@@ -417,10 +406,10 @@ def _boundary_flags(
 
 
 def _zone_flags(
-    evidence: Sequence[Evidence], grounds: Grounds, as_of: int
+    evidence: Sequence[Evidence], grounds: eligibility.Grounds, as_of: int
 ) -> Iterator[BoundaryFlag]:
     """Evidence whose dates touch the day at a boundary in some time zone, and in UTC do not."""
-    for notice in notices_in_force(grounds, as_of):
+    for notice in eligibility.notices_in_force(grounds, as_of):
         start = notice.beyond_ms - DAY_MS
         if start != notice.effective_ms:
             continue  # no day of a calendar in UTC lies at this boundary
@@ -437,14 +426,18 @@ def _zone_flags(
 
 
 def _result_with(
-    evidence: Sequence[Evidence], grounds: Grounds, notice: PublicNotice, beyond: str, as_of: int
-) -> Result:
+    evidence: Sequence[Evidence],
+    grounds: eligibility.Grounds,
+    notice: eligibility.PublicNotice,
+    beyond: str,
+    as_of: int,
+) -> eligibility.Result:
     """The result if the boundary of a notice were another."""
     moved = msgspec.structs.replace(notice, beyond=beyond)
     others = tuple(moved if n.id == notice.id else n for n in grounds.notice)
     under = msgspec.structs.replace(grounds, notice=others)
-    weighed = [evaluate_item(item, under, as_of) for item in evidence]
-    return outcome(combined_ranks(weighed, under, as_of))
+    weighed = [eligibility.evaluate_item(item, under, as_of) for item in evidence]
+    return eligibility.outcome(eligibility.combined_ranks(weighed, under, as_of))
 
 
 def _touches(item: Evidence, first: int, past: int, as_of: int) -> bool:
@@ -452,7 +445,7 @@ def _touches(item: Evidence, first: int, past: int, as_of: int) -> bool:
     known = (item.known_began, item.known_lasted)
     if all(dates.earliest is None and dates.latest is None for dates in known):
         return False
-    reach = last_known if item.kind == "off_platform" else first_known
+    reach = eligibility.last_known if item.kind == "off_platform" else eligibility.first_known
     dates: DateRange = reach(item, as_of)
     starts = dates.earliest is None or dates.earliest < past
     return starts and dates.latest is not None and dates.latest >= first
@@ -513,7 +506,7 @@ def _after_notices(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[
     if not item.case_facts.conduct_of or item.confirmed == "no" or item.conduct == "neither":
         return
     for notice, arrived in found.context.notices.items():
-        if last_known(item, found.as_of).reaches(arrived + 1) is Ternary.YES:
+        if eligibility.last_known(item, found.as_of).reaches(arrived + 1) is Ternary.YES:
             yield phrases.after_notice(item, notice, arrived)
 
 
@@ -535,7 +528,7 @@ def _earlier_notices(
             own = item.confirmed != "no" and item.conduct != "neither"
             if not own or item.case_facts.conduct_of:
                 continue
-            if last_known(item, found.as_of).reaches(notice.arrived + 1) is Ternary.YES:
+            if eligibility.last_known(item, found.as_of).reaches(notice.arrived + 1) is Ternary.YES:
                 values: dict[str, Value] = {
                     "exhibit": item.exhibit, "notice": notice.notice,
                     "subject": phrases.name(found.party),
@@ -544,7 +537,7 @@ def _earlier_notices(
 
 
 def _disregarded_item(
-    weighed: EvaluatedItem, needed: Set[tuple[str, str]], as_of: int, phrases: Phrases
+    weighed: eligibility.EvaluatedItem, needed: Set[tuple[str, str]], as_of: int, phrases: Phrases
 ) -> Iterator[Phrase]:
     """An item that no rule rests on, and why, unless all of that is named as needed."""
     item = weighed.item

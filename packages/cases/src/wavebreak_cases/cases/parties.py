@@ -249,7 +249,6 @@ class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         translation: By which translation a person confirmed it.
         settlement: What was settled with the party.
         jointly_with: Of conduct that another party's item states jointly, that party.
-
     """
 
     rejected_by: str = ""
@@ -289,7 +288,6 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         jointly: Other parties, by whom together with the party it is stated to have been done.
         part: Of mixed use, which part of it this is, in words.
         facts: What else the case holds on it; set where evidence is collected, never stored.
-
     """
 
     id: Text

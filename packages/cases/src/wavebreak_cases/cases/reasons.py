@@ -34,7 +34,6 @@ class Phrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             `and`, `list` or `reasons`, which say how they are joined; `basis` of a date.
         values: What is filled in by name: text as it is given, an instant (ms) of which the day is
             named, a phrase, or the parts.
-
     """
 
     code: str
@@ -110,7 +109,6 @@ class Context(msgspec.Struct, frozen=True):
         earlier_notices: Notices to a party that this one succeeded.
         bars: What stands in the way of action against the party, or stood.
         figures: By exhibit, what its accounts did, counted.
-
     """
 
     parties: Mapping[str, str] = {}

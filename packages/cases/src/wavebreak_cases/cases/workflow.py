@@ -92,7 +92,6 @@ class StepKind:
         entry: The kind of the ledger's entry that seals it, beside its `step` entry ("": none).
         seal: Gives that entry's body, and what it hides.
         tone: How it stands out where a case's history is shown.
-
     """
 
     did: type

@@ -29,17 +29,7 @@ from functools import cache
 import msgspec
 
 from wavebreak import config
-from wavebreak_cases.claims import embeddings, quantities
-from wavebreak_cases.claims.lexicon import (
-    LANGUAGES,
-    OFFERS,
-    WORD,
-    Vocabulary,
-    concept_pairs,
-    detect_languages,
-    find_concepts,
-    load_vocabulary,
-)
+from wavebreak_cases.claims import embeddings, lexicon, quantities
 from wavebreak_cases.claims.normalize import LETTERS, Folded, fold
 from wavebreak_cases.claims.quantities import Capacity, Price
 from wavebreak_cases.claims.sentences import (
@@ -113,7 +103,7 @@ def grams(text: str) -> set[str]:
     >>> sorted(grams("80 mensal"))
     ['_0_', '_men', 'ensa', 'mens', 'nsal', 'sal_']
     """
-    words = dict.fromkeys(WORD.findall(_DIGITS.sub("00", text.replace("_", " "))))
+    words = dict.fromkeys(lexicon.WORD.findall(_DIGITS.sub("00", text.replace("_", " "))))
     pieces: set[str] = set()
     for word in list(words)[:_MAX_WORDS]:
         edged = f"_{word.replace('00', '0')}_"
@@ -125,11 +115,11 @@ def text_features(text: str) -> dict[str, set[str]]:
     """Give what of a folded text is weighed: concepts, their pairs within a sentence, grams."""
     parts = [text[start:end] for start, end in split_sentences(text)]
     parts = [part for part in parts if len(_BAR.findall(part)) < _MIN_BARS]
-    said = [find_concepts(part) for part in parts]
+    said = [lexicon.find_concepts(part) for part in parts]
     named = set().union(*said)
     return {
         "concepts": named | {f"no_{name}" for name in _PLAIN if name not in named},
-        "pairs": set().union(*map(concept_pairs, said)),
+        "pairs": set().union(*map(lexicon.concept_pairs, said)),
         "grams": grams("\n".join(parts)),
     }
 
@@ -215,10 +205,10 @@ def subject_score(sentence: str, known: Lexicon | None = None) -> float:
     >>> score > subject_score("the police closed a school")
     True
     """
-    known, said = known or load_lexicon(), find_concepts(sentence)
+    known, said = known or load_lexicon(), lexicon.find_concepts(sentence)
     named, paired = known.marks["concepts"], known.marks["pairs"]
     return math.fsum(named.get(mark, 0.0) for mark in said) + math.fsum(
-        paired.get(mark, 0.0) for mark in concept_pairs(said)
+        paired.get(mark, 0.0) for mark in lexicon.concept_pairs(said)
     )
 
 
@@ -317,8 +307,8 @@ def classify(
 
 def extract_features(folded: Folded, reachable: bool) -> Classification:
     """Look at a folded text without weighing it: sentences, offers, manner, names, language."""
-    words, by = load_vocabulary(), load_settings()
-    spoken = detect_languages(folded.text, words)
+    words, by = lexicon.load_vocabulary(), load_settings()
+    spoken = lexicon.detect_languages(folded.text, words)
     sentences = find_sentences(folded.text, spoken, words, by.sentence)
     weighed = _without_disclaimers(sentences, by.sentence)
     text = _blank(folded.text, sentences, weighed)
@@ -328,7 +318,7 @@ def extract_features(folded: Folded, reachable: bool) -> Classification:
     )
     manner = _manner_features(text, weighed, offers, reachable, words, by)
     manner["another_channel"] = float(bool(others) and not messengers)
-    language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
+    language = spoken[0] if len(spoken) < len(lexicon.LANGUAGES) else ""
     return Classification(sentences, offers, manner, messengers, others, language, text, weighed)
 
 
@@ -375,9 +365,9 @@ def original_sentences(text: str, folded: Folded, sentences: Sequence[Sentence])
 def _offer_strengths(sentences: list[Sentence], keep: OfferWeights) -> dict[str, float]:
     """How strongly each group is offered: sentences add up, in a long page each weighs less."""
     one = min(1.0, math.sqrt(keep.long / max(1, len(sentences))))
-    offers = dict.fromkeys(OFFERS, 0.0)
+    offers = dict.fromkeys(lexicon.OFFERS, 0.0)
     for sentence in sentences:
-        for group in OFFERS:
+        for group in lexicon.OFFERS:
             keeps = max((o.keeps for o in sentence.offers if o.group == group), default=0.0)
             offers[group] += (1 - offers[group]) * keep.first * keeps * one
     return offers
@@ -388,7 +378,7 @@ def _manner_features(
     sentences: list[Sentence],
     offers: dict[str, float],
     reachable: bool,
-    words: Vocabulary,
+    words: lexicon.Vocabulary,
     by: ReaderSettings,
 ) -> dict[str, float]:
     """The terms of the score, each from 0 to 1."""

@@ -144,7 +144,6 @@ class PageResult:
         fields: Counts of the labelled fields.
         error: Why the page cannot be read; empty where it was.
         verdict: The reading's verdict: `claim`, `unsure` or `benign`.
-
     """
 
     file: str
@@ -239,7 +238,6 @@ def bootstrap_by_family(
         draws: How many samples of families are drawn, with replacement.
         seed: Seed of the draws.
         with_unsure: Whether recall counts the claims that are unsure, too.
-
     """
     families = count_by(results, lambda page: page.family)
     counts = np.array(
@@ -270,7 +268,6 @@ def evaluate_pages(directory: Path, labels: Path | None = None) -> Iterator[Page
 
     Raises:
         FileError: The CSV file cannot be read or has a value that is not allowed.
-
     """
     path = labels or directory / LABELS
     for number, row in enumerate(_rows(path), 2):

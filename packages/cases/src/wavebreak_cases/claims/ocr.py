@@ -152,7 +152,6 @@ def recognize_exhibit(
 
     Returns:
         What was done or why it was not, for a person; "" where there is nothing to recognise.
-
     """
     if (directory / RECOGNIZED).exists() or not (pages := needed_pages(directory)):
         return describe_recognition(directory)
@@ -218,7 +217,6 @@ def find_tesseract(limits: OcrLimits | None = None) -> Tesseract | None:
 
     Args:
         limits: Whose languages (None: the shipped ones).
-
     """
     path = shutil.which("tesseract")
     if path is None:

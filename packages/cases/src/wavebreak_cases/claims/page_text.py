@@ -121,7 +121,6 @@ def parse_pdf(raw: bytes, recognized: Mapping[int, str] | None = None) -> Docume
     Args:
         raw: The PDF.
         recognized: By page, the text that was recognised of pages without their own.
-
     """
     reader = open_pdf(raw)
     pages, (title, created) = page_texts(reader), _metadata(reader)

@@ -36,19 +36,7 @@ from pypdf.generic import (
 
 from wavebreak.errors import ClaimError
 from wavebreak.languages import is_right_to_left, letter_directions
-from wavebreak_cases.claims import ocr, pdf_pages
-from wavebreak_cases.claims.exhibits import (
-    Actor,
-    Exhibit,
-    ExhibitFile,
-    append_custody,
-    detect_type,
-    load_exhibit,
-    open_pdf,
-    read_custody,
-    write_file,
-    write_manifest,
-)
+from wavebreak_cases.claims import exhibits, ocr, pdf_pages
 from wavebreak_cases.claims.page_text import page_texts
 from wavebreak_cases.claims.personal_data import find_personal_data
 from wavebreak_cases.claims.pictures import open_picture
@@ -251,7 +239,7 @@ def page_pictures(directory: Path) -> PagePictures:
         return PagePictures(0, ())
     if kept.media != "application/pdf":
         return PagePictures(1, (1,))
-    texts = page_texts(open_pdf((directory / kept.path).read_bytes()))
+    texts = page_texts(exhibits.open_pdf((directory / kept.path).read_bytes()))
     bare = tuple(number for number, text in enumerate(texts, 1) if not text.strip())
     return PagePictures(len(texts), bare)
 
@@ -265,7 +253,6 @@ def draw_page(directory: Path, number: int) -> bytes:
 
     Raises:
         ClaimError: There is no such page, or it cannot be drawn.
-
     """
     kept = _drawn_file(directory)
     if kept is None or (kept.media != "application/pdf" and number != 1):
@@ -276,8 +263,8 @@ def draw_page(directory: Path, number: int) -> bytes:
     return _encode(open_picture(raw), "PNG")
 
 
-def _drawn_file(directory: Path) -> ExhibitFile | None:
-    for entry in load_exhibit(directory).files:
+def _drawn_file(directory: Path) -> exhibits.ExhibitFile | None:
+    for entry in exhibits.load_exhibit(directory).files:
         is_picture = entry.media.startswith("image/") and entry.role in ("original", "screenshot")
         if is_picture or (entry.media == "application/pdf" and entry.role == "original"):
             return entry
@@ -295,7 +282,9 @@ def copy_pictures(directory: Path, numbers: Iterable[int]) -> dict[int, tuple[by
     return {n: (pages[n - 1].images[0].data, "image/jpeg") for n in numbers if n <= len(pages)}
 
 
-def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: str) -> RedactedCopy:
+def redact_exhibit(
+    source: Path, target: Path, marks: Marks, actor: exhibits.Actor, at: str
+) -> RedactedCopy:
     """Make a redacted copy of an exhibit in a new directory.
 
     Args:
@@ -311,20 +300,19 @@ def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: s
     Raises:
         ClaimError: A mark is nowhere in it, a picture was not looked at, or the copy still holds
             what was to be removed.
-
     """
     for said in (actor.who, actor.where, actor.why, actor.authority):
         if names_mark(marks.texts, said):
             raise ClaimError(
                 f"“{said[:80]}” names what is to be removed", fix="say why without naming it"
             )
-    original = load_exhibit(source)
+    original = exhibits.load_exhibit(source)
     worker = _Redactor(source, original, marks)
     contents = worker.make()
     target.mkdir(parents=True)
     try:
         files = tuple(
-            write_file(target, name, content, media, role)
+            exhibits.write_file(target, name, content, media, role)
             for name, (content, media, role) in contents.items()
         )
         _write_about(source, target, original, files, worker, actor, at)
@@ -369,7 +357,7 @@ class _PageText(NamedTuple):
 class _Redactor:
     """Makes the files of one redacted copy, and counts what it removes."""
 
-    def __init__(self, source: Path, original: Exhibit, marks: Marks) -> None:
+    def __init__(self, source: Path, original: exhibits.Exhibit, marks: Marks) -> None:
         self.source, self.original, self.marks = source, original, marks
         for mark in marks.texts:
             mark_pattern(mark)  # one that cannot be searched is refused before all else
@@ -397,7 +385,7 @@ class _Redactor:
         for name, content, media, role in pictures:
             made[name] = (content, media, role)
             self.copied.add(role)
-        lines = read_custody(self.source)
+        lines = exhibits.read_custody(self.source)
         for said in (self.original.source, *(f"{line.what}\n{line.why}" for line in lines)):
             self.clean(said)
         self._require_all_found()
@@ -652,27 +640,27 @@ def _picture_pdf(pages: Sequence[tuple[Image.Image, tuple[float, float]]]) -> by
 def _write_about(
     source: Path,
     target: Path,
-    original: Exhibit,
-    files: tuple[ExhibitFile, ...],
+    original: exhibits.Exhibit,
+    files: tuple[exhibits.ExhibitFile, ...],
     worker: _Redactor,
-    actor: Actor,
+    actor: exhibits.Actor,
     at: str,
 ) -> None:
     """Write exhibit.json, the reviews and the custody of the copy, which goes on from before."""
-    form = detect_type((target / files[0].path).read_bytes()).form
+    form = exhibits.detect_type((target / files[0].path).read_bytes()).form
     cleaned: dict[str, Any] = {
         name: worker.clean(getattr(original.actor, name)) for name in msgspec.structs.asdict(actor)
     }
-    copy = Exhibit(
+    copy = exhibits.Exhibit(
         original.kind,
         worker.clean(original.source),
         original.captured_at,
         files,
-        Actor(**cleaned),
+        exhibits.Actor(**cleaned),
         original.published,
         {"form": form, "redacted": at},
     )
-    write_manifest(target, copy)
+    exhibits.write_manifest(target, copy)
     labels = [
         msgspec.structs.replace(label, exhibit=copy.id, reason=worker.clean(label.reason))
         for label in read_labels(source)
@@ -680,11 +668,11 @@ def _write_about(
     if labels:
         lines = b"".join(msgspec.json.encode(label, order="sorted") + b"\n" for label in labels)
         (target / LABELS).write_bytes(lines)
-    for line in read_custody(source):
-        who = Actor(*map(worker.clean, (line.who, line.where, line.why, line.authority)))
+    for line in exhibits.read_custody(source):
+        who = exhibits.Actor(*map(worker.clean, (line.who, line.where, line.why, line.authority)))
         what = worker.clean(f"of the original: {line.what}")
-        append_custody(target, who, line.at, what, worker.clean(line.changes))
-    append_custody(
+        exhibits.append_custody(target, who, line.at, what, worker.clean(line.changes))
+    exhibits.append_custody(
         target,
         actor,
         at,
@@ -729,9 +717,8 @@ def check_copy(directory: Path, counts: dict[What, int], regions: Sequence[Regio
 
     Returns:
         What is wrong, a sentence each.
-
     """
-    exhibit = load_exhibit(directory)
+    exhibit = exhibits.load_exhibit(directory)
     names = {entry.path for entry in exhibit.files}
     wrong = [f"{name} is no file of a redacted copy" for name in names - {TEXT, PICTURE, PDF}]
     there: dict[str, int] = {}

@@ -71,7 +71,6 @@ def draw_page(directory: Path, number: int) -> bytes:
     Args:
         directory: The exhibit.
         number: The page, from 1.
-
     """
     return _ask(_Draw(str(directory), number))
 
@@ -81,7 +80,6 @@ def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: s
 
     Raises:
         ClaimError: As there; or it needs more than the limits of a process.
-
     """
     packed = msgspec.msgpack.encode(marks)
     made = _ask(_Redact(str(source), str(target), packed, actor, at))

@@ -66,7 +66,6 @@ def find_browser(named: Path | None = None, bounds: RenderLimits | None = None) 
     Returns:
         The executable: the one named, else the first of `browsers` that is there, else the newest
         that `playwright install chromium` has downloaded; None where there is none.
-
     """
     if named:
         return _executable(str(named))

@@ -271,7 +271,6 @@ def visual_readings(
         text: The characters of the page.
         boxes: Where each is; None for one without a shape.
         leftward: Whether lines are read from right to left.
-
     """
     placed = [(n, box) for n, box in enumerate(boxes) if box is not None and not text[n].isspace()]
     upright, *turned = (

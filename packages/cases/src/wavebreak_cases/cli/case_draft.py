@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wavebreak.cli import options
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import (
-    AllowPrivate,
-    Browser,
-    Json,
-    Key,
-    Lateness,
-    ModelDir,
-    NoBrowser,
-    PolicyDir,
-    Wide,
-)
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.reports.tables import Table, count_of, print_table
 from wavebreak_cases.acts.progress import drafted_values
@@ -53,16 +43,16 @@ def draft(
         Path | None,
         typer.Option(help="CSV or TOML: a draft a line, columns named as the options and `case`."),
     ] = None,
-    browser: Browser = None,
-    no_browser: NoBrowser = False,
-    allow_private: AllowPrivate = False,
-    policy: PolicyDir = None,
-    model_dir: ModelDir = None,
-    lateness: Lateness = 60,
-    key: Key = None,
+    browser: options.Browser = None,
+    no_browser: options.NoBrowser = False,
+    allow_private: options.AllowPrivate = False,
+    policy: options.PolicyDir = None,
+    model_dir: options.ModelDir = None,
+    lateness: options.Lateness = 60,
+    key: options.Key = None,
     authority: Authority = "not stated",
-    as_json: Json = False,
-    wide: Wide = False,
+    as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> None:
     """Draft one case or a batch; without a party show what a case needs."""
     place = call.given["place"]
@@ -246,7 +236,7 @@ CasesDirectory = Annotated[Path, typer.Argument(help="The directory that holds t
 
 
 @cases.command("list", epilog="Example: `wavebreak case list cases`")
-def list_(place: CasesDirectory, as_json: Json = False, wide: Wide = False) -> None:
+def list_(place: CasesDirectory, as_json: options.Json = False, wide: options.Wide = False) -> None:
     """List the cases of a directory: state, parties, evidence, and how much is missing."""
     from wavebreak_cases.bundles.case_listing import list_cases
 
@@ -280,7 +270,10 @@ def list_(place: CasesDirectory, as_json: Json = False, wide: Wide = False) -> N
     "parties", epilog="Example: `wavebreak case parties cases` lists who is in several cases first"
 )
 def parties(
-    place: CasesDirectory, policy: PolicyDir = None, as_json: Json = False, wide: Wide = False
+    place: CasesDirectory,
+    policy: options.PolicyDir = None,
+    as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> None:
     """List the parties across cases: who may be in several, with the reasons; nothing is merged."""
     from wavebreak_cases.bundles.case_listing import list_cases, list_parties

@@ -158,7 +158,6 @@ class ActCommand:
 
         Raises:
             UsageError: A field of the act that was asked for is not given.
-
         """
         act = self.act
         work = self.work(workspace, act, **more)
@@ -224,7 +223,6 @@ def act_command(
         by: The default of who acts; None where who acts is not asked.
         role: Whether it is asked in which role.
         group: The group of commands.
-
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

@@ -111,7 +111,6 @@ def open_case(request: ActRequest) -> tuple[str, tuple[Failure, ...]]:
     Returns:
         The case's id, and what could not be taken in. A case that does not come to its first step
         is removed.
-
     """
     case_id: str = request.values["id"]
     with files.open_for_act(request.store, case_id, request.clock, new=True) as workspace:
@@ -130,7 +129,6 @@ def perform(name: str, case_id: str, request: ActRequest) -> Case:
     Raises:
         ApiError: Somebody else writes to the case, the form is stale, or nothing was left to do.
         CaseError: The case does not allow the step.
-
     """
     with files.open_for_act(request.store, case_id, request.clock) as workspace:
         if request.seen is not None and len(workspace.case.steps) != request.seen:

@@ -23,7 +23,6 @@ class CaseStore:
         signer: Key that seals the steps.
         secret: The deployment's pseudonym key, from which each case's own is derived.
         policy: Directory of a local policy (None: the shipped one).
-
     """
 
     directory: Path
@@ -37,7 +36,6 @@ class CasePages(ConsolePlugin):
 
     Attributes:
         store: The cases that the service works on (None: the console has not opened any).
-
     """
 
     name = "wavebreak_cases.pages"

@@ -50,14 +50,11 @@ class BundleJob(msgspec.Struct, frozen=True):
 
     Attributes:
         state: `packing`, `verifying`, `ready` or `failed`.
-        by: Who asked for it.
         at: When (ms).
-        why: Why.
         steps: Steps of the case that it holds.
         size: Its bytes.
         findings: What the verification found, check by check.
         error: Why it failed.
-
     """
 
     state: str

@@ -19,17 +19,7 @@ from wavebreak.durations import DAY_MS, HOUR_MS
 from wavebreak_cases.bundles import case_steps, evidence_intake
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.workspace import CaseWorkspace, open_workspace
-from wavebreak_cases.cases.case import (
-    AccountLinked,
-    CaseOpened,
-    EvidenceReviewed,
-    NoticeDelivered,
-    NoticeSent,
-    PartyNamed,
-    StateChanged,
-    Task,
-    TaskAdded,
-)
+from wavebreak_cases.cases import case
 from wavebreak_cases.cases.date_ranges import format_instant, parse_date
 from wavebreak_cases.cases.notices import Delivery
 from wavebreak_cases.cases.parties import (
@@ -102,7 +92,7 @@ class DemoCase:
         me = {"by": investigator, "role": "counsel"}
         actor = Actor(investigator, "demo", "bulk messaging offered in public", "demo")
         at.take(
-            CaseOpened(
+            case.CaseOpened(
                 "Rapid Reach: bulk messages from own numbers",
                 "A company offers 80,000 messages a day in public, and accounts tied to it send.",
             ),
@@ -110,7 +100,7 @@ class DemoCase:
             why="Three reports by account holders name the same sender.",
         )
         at.take(
-            PartyNamed(
+            case.PartyNamed(
                 Party(
                     "P1",
                     "company",
@@ -124,14 +114,18 @@ class DemoCase:
             ),
             **me,
         )
-        at.take(PartyNamed(Party("P2", "company", "הודעות מהירות בע״מ", ("Rapid Messages",))), **me)
         at.take(
-            PartyNamed(
+            case.PartyNamed(Party("P2", "company", "הודעות מהירות בע״מ", ("Rapid Messages",))), **me
+        )
+        at.take(
+            case.PartyNamed(
                 Party("P3", "company", "Rapid-Reach Limited", (), ("www.rapid-reach.example",))
             ),
             **me,
         )
-        at.take(StateChanged("investigating"), **me, why="The offer is public and names a price.")
+        at.take(
+            case.StateChanged("investigating"), **me, why="The offer is public and names a price."
+        )
         self._exhibits(at, place, actor)
         evidence_intake.relate_parties(
             at,
@@ -141,7 +135,7 @@ class DemoCase:
         )
         hidden = make_renamer(case_key(self.store.secret, at.case.id))("a", account)
         at.take(
-            AccountLinked(Link("P1", hidden, Basis.NUMBER, Strength.MODERATE, "E1")),
+            case.AccountLinked(Link("P1", hidden, Basis.NUMBER, Strength.MODERATE, "E1")),
             **me,
             why="The page gives the number that the account registered with.",
         )
@@ -151,11 +145,15 @@ class DemoCase:
             at, "P1", None, self.store.policy, **me, why="The answer is due; the facts are in."
         )
         at.take(
-            TaskAdded(Task("T1", "Order the cheapest package as a test", self._now + 25 * DAY_MS)),
+            case.TaskAdded(
+                case.Task("T1", "Order the cheapest package as a test", self._now + 25 * DAY_MS)
+            ),
             **me,
         )
         at.take(
-            TaskAdded(Task("T2", "Ask the register for the owners of P2", self._now + 29 * DAY_MS)),
+            case.TaskAdded(
+                case.Task("T2", "Ask the register for the owners of P2", self._now + 29 * DAY_MS)
+            ),
             **me,
         )
 
@@ -200,7 +198,7 @@ class DemoCase:
                 else DateSource("person", me["by"], "the copy in a public archive"),
             )
             evidence_intake.add_evidence(at, evidence, **me, why="As the page says it.")
-        at.take(EvidenceReviewed("V1", True), **me, why="Read in full; the offer is plain.")
+        at.take(case.EvidenceReviewed("V1", True), **me, why="Read in full; the offer is plain.")
 
     def _notice(self, at: CaseWorkspace, me: dict[str, str]) -> None:
         notice = evidence_intake.draft_notice(
@@ -214,12 +212,12 @@ class DemoCase:
             policy=self.store.policy,
         )
         sent = case_steps.sent_notice(at.case, notice, notice.sent, "E3")
-        at.take(NoticeSent(sent), **me, why="Handed over by a delivery service.")
+        at.take(case.NoticeSent(sent), **me, why="Handed over by a delivery service.")
         delivery = Delivery(
             "N1", self.clock(), "delivery service, signed for at the reception", "E3"
         )
-        at.take(NoticeDelivered(delivery), **me)
-        at.take(StateChanged("noticed"), **me, why="The receipt is in.")
+        at.take(case.NoticeDelivered(delivery), **me)
+        at.take(case.StateChanged("noticed"), **me, why="The receipt is in.")
 
 
 def build_demo_case(
@@ -238,10 +236,6 @@ def build_demo_case(
         case_id: The case's number.
         investigator: Who investigates, as steps name them.
         now_ms: The present; the case began twenty days before.
-
-    Returns:
-        The case's directory.
-
     """
     return DemoCase(store, case_id, now_ms()).build(account, investigator)
 
@@ -254,7 +248,6 @@ async def build_when_decided(service: Service) -> None:
 
     Args:
         service: The service, which runs this in its background.
-
     """
     store = current_store()
     decided, quiet = 0, 0

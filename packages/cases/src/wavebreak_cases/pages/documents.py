@@ -45,7 +45,6 @@ def make_document(
 
     Raises:
         ApiError: The case has no such document (404), or it could not be made (422).
-
     """
     case = loaded.case
     stem, _, ending = name.partition(".")

@@ -26,6 +26,7 @@ from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.reversals import is_reversal
 from wavebreak_cases.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
+from wavebreak_cases.cases import workflow
 from wavebreak_cases.cases.case import (
     Action,
     BarRecorded,
@@ -51,14 +52,6 @@ from wavebreak_cases.cases.parties import (
     load_name_weights,
     normalize_name,
     propose_merges,
-)
-from wavebreak_cases.cases.workflow import (
-    TRANSITIONS,
-    action_subject,
-    is_current,
-    kind_of,
-    stale_determinations,
-    validate_step,
 )
 from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
@@ -530,11 +523,11 @@ def step_words(did: Action) -> str:
     >>> step_words(StateChanged("noticed"))
     'case now: noticed'
     """
-    subject = action_subject(did)
+    subject = workflow.action_subject(did)
     if isinstance(did, StateChanged | BarRecorded):
         subject = translate(to_words(subject))
     text = _STEPS[getattr(did, "shows", None)]
-    return translate(text, what=translate(kind_of(did).phrase), subject=subject)
+    return translate(text, what=translate(workflow.kind_of(did).phrase), subject=subject)
 
 
 def shown_step(step: Step, people: dict[str, str]) -> ShownStep:
@@ -547,7 +540,7 @@ def shown_step(step: Step, people: dict[str, str]) -> ShownStep:
         step.role,
         words[:1].upper() + words[1:],
         step.why,
-        kind_of(step.did).tone,
+        workflow.kind_of(step.did).tone,
     )
 
 
@@ -588,7 +581,7 @@ def missing_rows(case: Case) -> list[MissingRow]:
 def transitions(case: Case, user: User, now: int) -> list[Transition]:
     """Return the states that a case may go to, each with its conditions as a checklist."""
     offered = []
-    for to in TRANSITIONS[case.state]:
+    for to in workflow.TRANSITIONS[case.state]:
         step = Step(
             len(case.steps) + 1,
             max(now, case.steps[-1].at),
@@ -598,7 +591,7 @@ def transitions(case: Case, user: User, now: int) -> list[Transition]:
             StateChanged(to),
         )
         try:
-            validate_step(case, step)
+            workflow.validate_step(case, step)
             allowed = True
         except CaseError:
             allowed = False
@@ -657,12 +650,12 @@ def _transition_checks(case: Case, to: str) -> Iterator[Check]:
 
 
 def _fits(case: Case, prepared: PreparedDetermination) -> bool:
-    return is_current(case, prepared.value)
+    return workflow.is_current(case, prepared.value)
 
 
 def stale(case: Case) -> list[PreparedDetermination]:
     """Return the newest determinations that are not of the evidence as it is now."""
-    return stale_determinations(case)
+    return workflow.stale_determinations(case)
 
 
 def same_person(user: User, name: str) -> bool:

@@ -234,7 +234,6 @@ def act_form(
         policy: Directory of a local policy.
         now: The present (ms).
         reason: What the form asks as the reason (None: why; "": nothing, as it is a preview).
-
     """
     fields: dict[str, Any] = {
         each.name: _field(each, case, policy, now) for each in act.fields if each.on_form

@@ -114,7 +114,6 @@ def read_form(loaded: LoadedCase, exhibit_id: str, posted: Any = None) -> Redact
         loaded: The case.
         exhibit_id: The exhibit.
         posted: The fields that were sent (None: none; every suggestion is chosen).
-
     """
     place = exhibit_redaction.original_directory(loaded, exhibit_id)
     chosen = None if posted is None else set(posted.getlist("suggested"))
@@ -146,7 +145,6 @@ def read_marks(form: RedactionForm) -> Marks:
         ApiError: A field is too long (422).
         CaseError: Nothing is marked.
         ClaimError: A region is none.
-
     """
     if len(form.names) + len(form.texts) > _MAX_LINES or len(form.regions) > MAX_REGIONS:
         raise ApiError(
@@ -175,7 +173,6 @@ def preview(loaded: LoadedCase, exhibit_id: str, marks: Marks, act: ActRequest) 
 
     Raises:
         ClaimError: As the redaction would.
-
     """
     source = exhibit_redaction.original_directory(loaded, exhibit_id)
     with tempfile.TemporaryDirectory(prefix="wavebreak-redaction-") as directory:
@@ -224,7 +221,6 @@ def redact(case_id: str, exhibit_id: str, marks: Marks, act: ActRequest) -> Case
         ApiError: Somebody else writes to the case, or the form is stale.
         CaseError: The case does not allow the step.
         ClaimError: A mark is nowhere in the exhibit, or it could not be drawn within the limits.
-
     """
     with files.open_for_act(act.store, case_id, act.clock) as workspace:
         if act.seen is not None and len(workspace.case.steps) != act.seen:

@@ -23,18 +23,7 @@ from wavebreak import engine
 from wavebreak.assessment.sources import CsvOptions, Names, Reading, store_log
 from wavebreak.engine import Engine
 from wavebreak.errors import MissingExtraError, TrainingError
-from wavebreak.evaluation.home_learning import (
-    HomeDays,
-    HomeLabels,
-    Lesson,
-    Terms,
-    label_days,
-    learn,
-    line_of,
-    load_terms,
-    measure_met,
-    record_days,
-)
+from wavebreak.evaluation import home_learning
 from wavebreak.evaluation.labels import read_labels
 from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
 from wavebreak.extras import load_home_fit
@@ -67,7 +56,6 @@ class Options:
         labels: A CSV of labels, by the accounts' own names (None: there are none).
         ip_database: A local file with AS numbers and countries.
         workers: Threads.
-
     """
 
     policy: Policy
@@ -92,12 +80,10 @@ class MetAccount(msgspec.Struct, frozen=True, kw_only=True):
             last event.
         sends: Messages that it sent.
         strangers: People it wrote to first.
-        answered: Of these, those who answered.
         reports: Reports and blocks against it.
         refused: People to whom its first message would have been refused.
         honest: Whether it looks honest (None: nothing says).
         operator: The operator that it seems to be of ("": of none).
-
     """
 
     account: str
@@ -151,11 +137,10 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
         lesson: What the days taught; None without a scoring point.
         new: Accounts that the score would meet beside a complaint, and the policy did not.
         reactions: Complaints and blocks in the data.
-
     """
 
     why_not: str
-    lesson: Lesson | None
+    lesson: home_learning.Lesson | None
     new: int = 0
     reactions: int = 0
 
@@ -166,7 +151,6 @@ class Assessment:
 
     Attributes:
         source: The name of what was read.
-        reading: What was read.
         counts: The summary of the run in shadow.
         senders: Accounts that wrote to somebody first, or sent anything.
         honest: Honest-looking accounts among them.
@@ -178,7 +162,6 @@ class Assessment:
         operators: Accounts that seem to be of one hand.
         gaps: What the data lacks, what silences most rules first.
         learning: What learning at home would add.
-
     """
 
     source: str
@@ -223,7 +206,6 @@ def assess(
     Raises:
         UsageError: The source is of no kind that is known, or the options do not fit it.
         FileError: It cannot be read, or holds no valid event.
-
     """
     names, edge = Names(options.key), Pseudonymizer(options.key, options.ip_database)
     labels = _honest_by_labels(options.labels, names)
@@ -244,8 +226,8 @@ def assess(
         profile = coverage.load(coverage.sidecar_path(log))
         progress(0.7, "learning")
         days = _days(log, profile, options, lambda share: progress(0.7 + 0.25 * share, "learning"))
-        terms = load_terms()
-        home = label_days(days, terms) if days is not None else None
+        terms = home_learning.load_terms()
+        home = home_learning.label_days(days, terms) if days is not None else None
         honest = labels if labels is not None else _answered(days, home)
         rows = pq.read_table(run / "accounts.parquet").to_pylist()
         operators = tuple(storage.load(run))
@@ -287,7 +269,7 @@ def _honest_by_labels(path: Path | None, names: Names) -> set[str] | None:
 
 def _days(
     log: Path, profile: Profile, options: Options, progress: Callable[[float], None]
-) -> HomeDays | None:
+) -> home_learning.HomeDays | None:
     """Return the platform's days for learning at home; None where nothing can be scored."""
     recording = Engine(options.policy, profile, model=options.model, record=True)
 
@@ -297,12 +279,14 @@ def _days(
             yield batch.log
 
     try:
-        return record_days(recording, logs())
+        return home_learning.record_days(recording, logs())
     except TrainingError:
         return None
 
 
-def _answered(days: HomeDays | None, labels: HomeLabels | None) -> set[str]:
+def _answered(
+    days: home_learning.HomeDays | None, labels: home_learning.HomeLabels | None
+) -> set[str]:
     """Return the accounts that strangers answer, as learning at home takes it."""
     if days is None or labels is None:
         return set()
@@ -310,9 +294,12 @@ def _answered(days: HomeDays | None, labels: HomeLabels | None) -> set[str]:
 
 
 def _learning(
-    days: HomeDays | None, labels: HomeLabels | None, terms: Terms, profile: Profile,
+    days: home_learning.HomeDays | None,
+    labels: home_learning.HomeLabels | None,
+    terms: home_learning.Terms,
+    profile: Profile,
     met: Collection[str],
-) -> Learning:  # fmt: skip
+) -> Learning:
     """Return what a score of these days would add to the policy."""
     if days is None or labels is None:
         return Learning(why_not="No event of the data can be scored.", lesson=None)
@@ -323,10 +310,12 @@ def _learning(
     except MissingExtraError as error:
         why = f"{labels.too_few(terms) or 'There are labels enough.'} {error.what}: {error.fix}."
         return Learning(why_not=why, lesson=None, reactions=reactions)
-    lesson, model, margins = learn(days, terms, fit, name="assessment")
+    lesson, model, margins = home_learning.learn(days, terms, fit, name="assessment")
     if lesson.line is None or model is None or margins is None:
         return Learning(why_not=lesson.no_line, lesson=lesson, reactions=reactions)
-    reached = measure_met(margins, line_of(model), days, labels.answered, -1).accounts
+    reached = home_learning.measure_met(
+        margins, home_learning.line_of(model), days, labels.answered, -1
+    ).accounts
     new = {days.points.accounts[k][1] for k in reached.tolist()} - set(met)
     return Learning(why_not="", lesson=lesson, new=len(new), reactions=reactions)
 
@@ -386,7 +375,6 @@ def describe_decision(decision: Mapping[str, Any], abouts: Mapping[str, str]) ->
     Args:
         decision: A decision, as decisions.jsonl has it.
         abouts: What each rule is about.
-
     """
     content = dict(decision)
     said = [abouts.get(rule, rule) for rule in decision.get("rules") or ()]

@@ -49,7 +49,6 @@ def assessment_report(assessment: Assessment, *, is_brief: bool = False) -> Repo
     Args:
         assessment: The assessment.
         is_brief: Whether to leave out accounts and charts, and all but the head of each table.
-
     """
     of, reading = assessment, assessment.reading
     sections = [] if is_brief else [Section("What was read", _reading_blocks(of))]

@@ -62,7 +62,6 @@ class Reading:
         days: Events by day (days since 1970, UTC).
         first_ms: When the first event was; None where there is none.
         last_ms: When the last one was.
-
     """
 
     kind: str
@@ -131,7 +130,6 @@ def store_log(
     Raises:
         UsageError: The source is of no kind that is known, or the options do not fit it.
         FileError: It cannot be read, or holds no valid event.
-
     """
     reading, batches = _open(source, edge, options)
     options_of_file = pa.ipc.IpcWriteOptions(compression="zstd")

@@ -49,7 +49,6 @@ def calibrate(
     Raises:
         UsageError: The log is empty, or `out` holds a policy.
         FileError: A file cannot be read or written.
-
     """
     measured = measure(logs(), policy, profile, model, settings, workers=workers)
     if not measured.accounts:
@@ -89,7 +88,6 @@ def write_policy(proposal: Proposal, policy: Policy, source: Path | None, out: P
     Raises:
         UsageError: `out` is the directory of the policy in force, or holds a policy.
         FileError: It cannot be written.
-
     """
     if out.exists() and any((out / name).exists() for name in ("rules", "evidence.toml")):
         raise UsageError(f"{out} holds a policy already", fix="give a new directory with -o")

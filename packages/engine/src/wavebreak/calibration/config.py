@@ -32,7 +32,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         allowances: The same of strangers an hour, by the id of the rule.
         proposes: What is proposed: names of floors and ceilings, "allowances", "score". What the
             days say of the others is shown, and their numbers stay.
-
     """
 
     contamination: Annotated[float, Meta(ge=0, lt=0.5)]
@@ -69,7 +68,6 @@ def load_settings(
 
     >>> load_settings(slowed=0.02).slowed
     0.02
-
     """
     read = config.load_config(config.resolve_path("calibration.toml", directory), _File).calibration
     given = {"contamination": contamination, "slowed": slowed}

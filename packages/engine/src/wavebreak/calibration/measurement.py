@@ -52,7 +52,6 @@ class Measurement:
         margins: By account the highest score (log-odds); -inf without one.
         outcomes: Accounts by their most severe outcome under the policy in force.
         covered: Features that the stream carries.
-
     """
 
     events: int
@@ -112,7 +111,6 @@ def measure(
         model: The model in force (None: none).
         settings: Which allowances to try.
         workers: Threads; the result does not depend on it.
-
     """
     probes = _probes(policy, settings)
     labels = tuple(rule for ladder in probes.values() for rule in ladder.values())

@@ -18,15 +18,7 @@ from wavebreak.calibration.estimates import Estimate, estimate
 from wavebreak.calibration.measurement import Measurement, allowance_of
 from wavebreak.engine.kernel_policy import Model, most_of_score, score_decides
 from wavebreak.evaluation import exact_interval
-from wavebreak.features.sequential_tests import (
-    complaint_value,
-    failure_value,
-    later_value,
-    leave_value,
-    pack_terms,
-    reaction_value,
-    reply_value,
-)
+from wavebreak.features import sequential_tests
 from wavebreak.model.calibration import ONE
 from wavebreak.outcomes import OUTCOMES, SILENCING, reaches
 from wavebreak.rules import EvidenceTerms, Policy, features_read
@@ -84,7 +76,6 @@ class Setting:
         why: How it came about, in a sentence.
         touched_now: Accounts that the number in force meets.
         touched_proposed: Accounts that the proposed one meets.
-
     """
 
     name: str
@@ -126,7 +117,6 @@ def propose(
         policy: The policy in force.
         model: The model in force (None: none).
         settings: Assumptions and limits.
-
     """
     tests = [
         _as_proposed(each, each.name in settings.proposes)
@@ -261,7 +251,7 @@ def evidence_values(
     feature: str, measured: Measurement, terms: EvidenceTerms
 ) -> NDArray[np.float64]:
     """Return the value of one test for each account that it could speak against."""
-    packed = pack_terms(**asdict(terms))
+    packed = sequential_tests.pack_terms(**asdict(terms))
     rows, rares = measured.rows, measured.rares
     tried = np.flatnonzero(np.maximum(rows["trials"], rows["contacted"]) >= LEAST_CONTACTS)
     return np.array([_value(feature, packed, rows[i], rares[i]) for i in tried], np.float64)
@@ -270,16 +260,18 @@ def evidence_values(
 def _value(feature: str, packed: Any, row: Any, rare: Any) -> float:
     match feature:
         case "unanswered_evidence":
-            return reply_value(packed, row)
+            return sequential_tests.reply_value(packed, row)
         case "complaint_evidence":
-            return complaint_value(packed, row)
+            return sequential_tests.complaint_value(packed, row)
         case "reaction_evidence":
-            return reaction_value(packed, row)
+            return sequential_tests.reaction_value(packed, row)
         case "later_complaint_evidence":
-            return later_value(packed, row)
+            return sequential_tests.later_value(packed, row)
         case "leave_evidence":
-            return leave_value(packed, row, int(rare["add_trials"]), int(rare["add_leaves"]))
-    return failure_value(packed, row, int(rare["failures"]))
+            return sequential_tests.leave_value(
+                packed, row, int(rare["add_trials"]), int(rare["add_leaves"])
+            )
+    return sequential_tests.failure_value(packed, row, int(rare["failures"]))
 
 
 def _asked(policy: Policy, feature: str) -> tuple[float, float]:

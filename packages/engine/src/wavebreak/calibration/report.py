@@ -33,7 +33,6 @@ class Calibration:
         settings: Assumptions and limits.
         outcomes: Accounts by their most severe outcome under the proposed policy.
         versions: Policies in force and proposed, and the model.
-
     """
 
     measured: Measurement

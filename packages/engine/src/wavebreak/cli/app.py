@@ -132,7 +132,6 @@ class LazyGroup(GroupHelp):
 
         Raises:
             MissingExtraError: Its distribution is not installed.
-
         """
         args = update_names(args)
         name, modules = args[0] if args else "", command_modules()

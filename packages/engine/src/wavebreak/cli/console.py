@@ -70,7 +70,6 @@ def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
 
     Yields:
         A function that takes the completed share (0 to 1) and a short text.
-
     """
     from rich.progress import (
         BarColumn,
@@ -115,7 +114,6 @@ def print_run_summary(counts: dict[str, Any], directory: Path) -> None:
     Args:
         counts: The content of the run's `summary.json`.
         directory: The directory that the run wrote.
-
     """
     from wavebreak.outcomes import BY_RANK
 

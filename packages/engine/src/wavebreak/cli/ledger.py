@@ -382,7 +382,6 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
         UsageError: The ledger has no checkpoint.
         FileError: The authority did not answer, or its certificate cannot be read.
         EvidenceError: Its answer is no stamp of this checkpoint.
-
     """
     latest = DirectoryStorage(place).latest()
     if latest is None:
@@ -428,7 +427,6 @@ def witness_ledger(ledger: Ledger, url: str, key: verifier.Key) -> None:
     Raises:
         FileError: The witness did not answer.
         EvidenceError: It did not sign, or its answer is not its signature.
-
     """
 
     def ask(request: bytes) -> tuple[int, bytes]:

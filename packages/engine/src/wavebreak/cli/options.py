@@ -86,7 +86,6 @@ def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str
     Raises:
         UsageError: The URL was given on the command line with a password, which everybody on the
             machine can then read in the list of processes.
-
     """
     if not value or ctx.resilient_parsing:
         return value

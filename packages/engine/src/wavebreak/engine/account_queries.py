@@ -98,13 +98,11 @@ class LiveAccount(NamedTuple):
         delivered: Messages that were let through.
         refused: Events that were refused; none in shadow.
         strangers: People whom it did not know and wrote to first.
-        answered: Those who have answered.
         complained: Those who blocked or reported it, or did not know it.
         hourly: Messages in the hour before its last act.
         new_chats_1d: First contacts in the day before the log's time.
         recent: Messages by bucket of 96 minutes, up to its last act, oldest first.
         gone: Whether it was deleted.
-
     """
 
     outcome: str
@@ -296,7 +294,6 @@ def holders(held: Held, field: str, entity: int, but: int, most: int) -> Holders
         entity: The entity.
         but: A slot that does not count.
         most: Slots to return, of each place.
-
     """
     core, total, acted, slots = held.engine.core, 0, 0, [np.zeros(0, np.int64)]
     for shard, rows in zip(core.held, core.used_rows(), strict=True):

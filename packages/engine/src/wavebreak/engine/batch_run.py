@@ -128,7 +128,6 @@ def run(
         UsageError: Standard input without a profile, or a batch size below 1.
         SnapshotError: The snapshot is damaged, or of another policy, model or profile.
         StateSizeError: The state is beyond its ceiling.
-
     """
     profile, origin = stream_profile(source, profile_path, edge)
     engine = Engine(policy, profile, enforce=enforce, workers=workers, lateness_s=lateness_s,
@@ -191,7 +190,6 @@ def stream_profile(
 
     Raises:
         UsageError: Standard input without a profile.
-
     """
     if path:
         return coverage.load(path), str(path)

@@ -125,7 +125,6 @@ class Engine:
         first_messages: Counts the first messages that are refused (None: nobody does).
         lists: What outside lists say, and what their word is worth; it decides nothing.
         by_source: What the accounts of each source are judged by, where the profile names sources.
-
     """
 
     def __init__(
@@ -292,7 +291,6 @@ class Engine:
 
         Raises:
             UsageError: More than `dry_run.MOST_EVENTS` events, or of more than one account.
-
         """
         return dry_run(self.core, self.fanout, log)
 
@@ -331,7 +329,6 @@ class Engine:
             hit: The hit, of a shard of this process or of another.
             name: Returns an account's name by its slot.
             trigger: Returns an event's id by its position, which is of the epoch of the hit.
-
         """
         self._count(int(hit["hits"]))
         self.asked[int(hit["level"])] += 1

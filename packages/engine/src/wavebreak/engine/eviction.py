@@ -14,26 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from wavebreak.features import layout
 from wavebreak.features.interner import SUBTABLES
-from wavebreak.features.layout import (
-    ANSWERED,
-    BLAMED,
-    FRIEND,
-    JOINED,
-    LABEL_ABUSIVE,
-    LABEL_BENIGN,
-    MET,
-    MET_CONTACT,
-    NONE,
-    PAIR,
-    RARE,
-    ROW,
-    SHARDS,
-    SOURCE,
-)
 
 Arrays = dict[str, Any]
-_ON_RECORD: Final = LABEL_ABUSIVE | LABEL_BENIGN | BLAMED
+_ON_RECORD: Final = layout.LABEL_ABUSIVE | layout.LABEL_BENIGN | layout.BLAMED
 _LOAD: Final = 0.6
 _NAMES: Final = "fanout.accounts"
 
@@ -44,12 +29,11 @@ def evict(arrays: Arrays, idle_since_s: int) -> tuple[Arrays, int]:
     Args:
         arrays: A dump that `state_check.check_state` accepts.
         idle_since_s: Seconds since 1970: accounts whose clock is at or before it are idle.
-
     """
     accounts = int(arrays["core.numbers"][1])
-    rows = np.zeros(accounts, ROW)
-    for s in range(SHARDS):
-        rows[s::SHARDS] = arrays[f"core.rows{s}"]
+    rows = np.zeros(accounts, layout.ROW)
+    for s in range(layout.SHARDS):
+        rows[s :: layout.SHARDS] = arrays[f"core.rows{s}"]
     keep = np.ones(arrays[f"{_NAMES}.where"].size, np.bool_)
     keep[:accounts] = ~_is_idle(rows, arrays, idle_since_s)
     moves = _Moves(keep)
@@ -81,7 +65,7 @@ class _Moves:
         self.keep = keep
         self._new = np.cumsum(keep) - 1
 
-    def slots(self, slots: Any, *, none: int = NONE) -> Any:
+    def slots(self, slots: Any, *, none: int = layout.NONE) -> Any:
         """Return the new slots of some that may be `NONE` or evicted (then `none`)."""
         known = slots.astype(np.int64)
         there = known < self.keep.size
@@ -92,7 +76,9 @@ class _Moves:
 
     def plus_one(self, slots: Any) -> Any:
         """Return the new slots of some plus one (0: none), 0 for those evicted."""
-        return self.slots(slots.astype(np.int64) - 1 + (slots == 0) * (NONE + 1), none=-1) + 1
+        return (
+            self.slots(slots.astype(np.int64) - 1 + (slots == 0) * (layout.NONE + 1), none=-1) + 1
+        )
 
     def kept(self, slots: Any) -> Any:
         """Whether slots (all of accounts) stay."""
@@ -112,29 +98,29 @@ def _move_names(left: Arrays, keep: Any) -> None:
 
 
 def _move_rows(left: Arrays, rows: Any, keep: Any, moves: _Moves) -> None:
-    shard = np.flatnonzero(keep) % SHARDS
+    shard = np.flatnonzero(keep) % layout.SHARDS
     rows = rows[keep]
     rows["typing_peer"] = moves.slots(rows["typing_peer"])
     rows["targets"] = moves.plus_one(rows["targets"])
-    rares = [left[f"core.rares{s}"] for s in range(SHARDS)]
+    rares = [left[f"core.rares{s}"] for s in range(layout.SHARDS)]
     first = np.cumsum([0, *(part.size for part in rares)])
     # Joined by hand: NumPy's own concatenation would drop the padding of records from a file.
-    whole = np.zeros(first[-1], RARE)
+    whole = np.zeros(first[-1], layout.RARE)
     for begin, part in zip(first, rares, strict=False):
         whole[begin : begin + part.size] = part
     whole["reporters"] = moves.plus_one(whole["reporters"])
     whole["complainers"] = moves.plus_one(whole["complainers"])
     whole["blind_peer"] = moves.plus_one(whole["blind_peer"])
     at = first[shard] + rows["rare"] - 1
-    for s in range(SHARDS):
-        mine = slice(s, None, SHARDS)
+    for s in range(layout.SHARDS):
+        mine = slice(s, None, layout.SHARDS)
         own, has = rows[mine], rows["rare"][mine] > 0
         left[f"core.rares{s}"] = whole[at[mine][has]]
         own["rare"][has] = np.arange(1, int(has.sum()) + 1)
         left[f"core.rows{s}"] = own.copy()
     if "core.sources0" in left:
-        sources = _gathered(left, "core.sources", keep.size, SOURCE)[keep]
-        left |= {f"core.sources{s}": sources[s::SHARDS] for s in range(SHARDS)}
+        sources = _gathered(left, "core.sources", keep.size, layout.SOURCE)[keep]
+        left |= {f"core.sources{s}": sources[s :: layout.SHARDS] for s in range(layout.SHARDS)}
     numbers = left["core.numbers"].copy()
     numbers[1] = rows.size
     left["core.numbers"] = numbers
@@ -142,21 +128,21 @@ def _move_rows(left: Arrays, rows: Any, keep: Any, moves: _Moves) -> None:
 
 def _move_pairs(left: Arrays, arrays: Arrays, moves: _Moves) -> None:
     owners, peers, values = [], [], []
-    for s in range(SHARDS):
+    for s in range(layout.SHARDS):
         pairs = arrays[f"core.pairs{s}"]
         pairs = pairs[pairs["key"] > 0]
         key = pairs["key"] - np.uint64(1)
-        owner = (key >> np.uint64(32)).astype(np.int64) * SHARDS + s
+        owner = (key >> np.uint64(32)).astype(np.int64) * layout.SHARDS + s
         peer = (key & np.uint64(0xFFFFFFFF)).astype(np.int64)
         stay = moves.kept(owner) & moves.kept(peer)
         owners.append(moves.slots(owner[stay]))
         peers.append(moves.slots(peer[stay]))
         values.append(pairs["value"][stay])
     owner, peer, value = (np.concatenate(parts) for parts in (owners, peers, values))
-    for s in range(SHARDS):
-        mine = owner % SHARDS == s
-        table = np.zeros(max(64, int(mine.sum() / _LOAD) + 1), PAIR)
-        local = (owner[mine] // SHARDS).astype(np.uint64)
+    for s in range(layout.SHARDS):
+        mine = owner % layout.SHARDS == s
+        table = np.zeros(max(64, int(mine.sum() / _LOAD) + 1), layout.PAIR)
+        local = (owner[mine] // layout.SHARDS).astype(np.uint64)
         count = local.size
         table["key"][:count] = (
             (local << np.uint64(32)) + peer[mine].astype(np.uint64) + np.uint64(1)
@@ -172,14 +158,14 @@ def _move_shared(left: Arrays, keep: Any, moves: _Moves) -> None:
     newcomers = left["core.newcomers"].copy()
     newcomers["slots"] = moves.plus_one(newcomers["slots"])
     left["core.newcomers"] = newcomers
-    touched = np.concatenate([left[f"core.touched{s}"] for s in range(SHARDS)])
+    touched = np.concatenate([left[f"core.touched{s}"] for s in range(layout.SHARDS)])
     touched = moves.slots(touched[moves.kept(touched)]).astype(touched.dtype)
-    deltas = np.concatenate([left[f"core.deltas{s}"] for s in range(SHARDS)])
+    deltas = np.concatenate([left[f"core.deltas{s}"] for s in range(layout.SHARDS)])
     deltas = _moved_contributions(deltas, moves)
     # What an account alone writes stays with it, in its order; of all else any shard may be it.
-    deltas["shard"] = deltas["key"] % SHARDS
-    for s in range(SHARDS):
-        left[f"core.touched{s}"] = touched[touched % SHARDS == s]
+    deltas["shard"] = deltas["key"] % layout.SHARDS
+    for s in range(layout.SHARDS):
+        left[f"core.touched{s}"] = touched[touched % layout.SHARDS == s]
         left[f"core.deltas{s}"] = deltas[deltas["shard"] == s]
     left["linker.facts"] = _moved_contributions(left["linker.facts"], moves)
 
@@ -187,15 +173,15 @@ def _move_shared(left: Arrays, keep: Any, moves: _Moves) -> None:
 def _gathered(left: Arrays, name: str, accounts: int, dtype: Any) -> Any:
     """Return what each account has in the shards' arrays of this name, by slot."""
     whole = np.zeros(accounts, dtype)
-    for s in range(SHARDS):
-        whole[s::SHARDS] = left[f"{name}{s}"]
+    for s in range(layout.SHARDS):
+        whole[s :: layout.SHARDS] = left[f"{name}{s}"]
     return whole
 
 
 def _moved_contributions(deltas: Any, moves: _Moves) -> Any:
     deltas = deltas.copy()
-    of_account, joined = deltas["table"] > ANSWERED, deltas["table"] == JOINED
-    of_pair = np.isin(deltas["table"], (FRIEND, MET, MET_CONTACT))
+    of_account, joined = deltas["table"] > layout.ANSWERED, deltas["table"] == layout.JOINED
+    of_pair = np.isin(deltas["table"], (layout.FRIEND, layout.MET, layout.MET_CONTACT))
     stay = np.ones(deltas.size, np.bool_)
     stay[of_account] = moves.kept(deltas["key"][of_account])
     stay[joined] &= moves.kept(deltas["amount"][joined] - 1)

@@ -43,7 +43,6 @@ class Exchange(Protocol):
 
         Raises:
             ExchangeConflictError: This group has said something else in this round.
-
         """
         ...
 

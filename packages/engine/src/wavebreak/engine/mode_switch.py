@@ -12,15 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.engine.engine import Engine
-from wavebreak.features.layout import (
-    EASED_BITS,
-    ENFORCEMENT,
-    ON_DOUBT,
-    SCORED,
-    SCORED_AT,
-    SHARDS,
-    UNTIL,
-)
+from wavebreak.features import layout
 
 _OF_OUR_ACTIONS = (
     "refused", "answered", "changes_after_answer", "challenges_lapsed", "met", "action_at",
@@ -42,7 +34,6 @@ def switch_mode(engine: Engine, *, enforce: bool) -> None:
     Args:
         engine: An engine between two batches.
         enforce: Whether it enforces from now on.
-
     """
     if enforce and not engine.enforce:
         _clear_outcomes(engine)
@@ -51,11 +42,11 @@ def switch_mode(engine: Engine, *, enforce: bool) -> None:
 
 def _clear_outcomes(engine: Engine) -> None:
     core = engine.core
-    for s in range(SHARDS):
-        rows = core.rows[s].records[: len(range(s, core.accounts, SHARDS))]
+    for s in range(layout.SHARDS):
+        rows = core.rows[s].records[: len(range(s, core.accounts, layout.SHARDS))]
         rares = core.rares[s].records[: int(core.shards[s]["rare_n"])]
         eased = rows["rare"][(rows["enforcement"] > 0) & (rows["rare"] > 0)].astype(np.int64) - 1
-        rares["spare"][eased] &= np.uint8(0xFF & ~EASED_BITS)
+        rares["spare"][eased] &= np.uint8(0xFF & ~layout.EASED_BITS)
         _clear_rows(rows, core.policy.keep)
         for name in _OF_OUR_ACTIONS:
             rares[name] = 0
@@ -63,14 +54,17 @@ def _clear_outcomes(engine: Engine) -> None:
     people["enforcement"], people["until"] = 0, 0
     # The open epoch's contributions would put the outcomes into the shared state at its close.
     core.partials()[:] = [
-        partial[~np.isin(partial["table"], (ENFORCEMENT, UNTIL))] for partial in core.partials()
+        partial[~np.isin(partial["table"], (layout.ENFORCEMENT, layout.UNTIL))]
+        for partial in core.partials()
     ]
 
 
 def _clear_rows(rows: Any, keep: int) -> None:
     acted = rows["enforcement"] > 0
     rows["fired"][acted] &= keep
-    rows["flags"][acted] &= np.uint16(0xFFFF & ~(SCORED << SCORED_AT | ON_DOUBT))
+    rows["flags"][acted] &= np.uint16(
+        0xFFFF & ~(layout.SCORED << layout.SCORED_AT | layout.ON_DOUBT)
+    )
     for name in ("enforcement", "until", "quota"):
         rows[name][acted] = 0
     rows["strikes"], rows["worst"] = 0, 0

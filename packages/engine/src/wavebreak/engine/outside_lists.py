@@ -61,7 +61,6 @@ class Hit(msgspec.Struct):
     """Somebody whom a list names.
 
     Attributes:
-        since_ms: From when.
         entries: Its entries, each with when it ends (ms; 0: not by itself).
         advice: The severest that the list says, an index of MODES.
         confirmed_ms: When reactions convicted it last, after it was named (0: never).
@@ -165,7 +164,6 @@ class OutsideLists:
     """Every list's hits and record.
 
     Attributes:
-        lists: The lists by name.
         overridden: Accounts of which a person said that they are benign: no list counts for them.
     """
 

@@ -50,7 +50,6 @@ class Asking(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         query: The name of the question.
-        accounts: The accounts that it is about.
         arguments: Its other arguments, encoded.
         events: A batch of the log that is to be judged, encoded (empty: none).
     """

@@ -41,7 +41,6 @@ def carried_state(
         new: An engine of the other policy or model, without state. Where its mode is another one,
             the state is still that of the old mode: `snapshot.restore` switches it.
         copied: A copy of the old engine's state, where that answers queries meanwhile.
-
     """
     arrays = _with_carried_rows(old, new, dict(copied.arrays if copied else old.dump()))
     arrays["fired"] = _carried_hits(old, new)
@@ -56,7 +55,6 @@ def carry_group(old: Engine, new: Engine) -> None:
     Args:
         old: The group's engine up to now, between two messages.
         new: An engine of the same shards and exchange, without state.
-
     """
     new.go_on_with_sources(old.fanout.sources)
     new.fired = _carried_hits(old, new)

@@ -62,7 +62,6 @@ def merged(lines: Iterable[bytes], kind: Kind) -> list[bytes]:
     Raises:
         ExchangeConflictError: Two rows of one place differ.
         FileError: A line is no row.
-
     """
     found: dict[Place, bytes] = {}
     for line in lines:

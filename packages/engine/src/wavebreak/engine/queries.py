@@ -37,7 +37,6 @@ class Held:
         names: Returns the names of accounts that are held here, by their slots.
         operators: Returns the operators that the accounts seem to have.
         events: Events to be judged.
-
     """
 
     engine: Engine
@@ -81,7 +80,6 @@ class Query(Generic[T]):
             together, of which the first one says it.
         lent: Whether an engine may go on while all of its accounts are read; a count may then be of
             a moment in between.
-
     """
 
     read: Callable[..., T]
@@ -108,7 +106,6 @@ class Query(Generic[T]):
 
         Raises:
             msgspec.DecodeError: One is of another version.
-
         """
         return self.merge([self._decoder.decode(each) for each in answers])
 

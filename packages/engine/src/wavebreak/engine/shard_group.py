@@ -43,9 +43,7 @@ class SharedRows:
     """The rows of all accounts, each asked for where it is (`account_rows.AccountRows`).
 
     Args:
-        local: The rows of this group's shards.
         rounds: The rounds in which the groups ask each other.
-
     """
 
     def __init__(self, local: LocalRows, rounds: _Rounds) -> None:
@@ -103,9 +101,7 @@ class ShardGroup:
 
     Args:
         core: The shards and the shared state.
-        linker: The linker.
         exchange: What the groups say to each other.
-
     """
 
     def __init__(self, core: ShardedKernel, linker: Linker, exchange: Exchange) -> None:
@@ -154,7 +150,6 @@ class ShardGroup:
         Args:
             names: Returns names of accounts, by slot.
             place: A number in place of the epoch's, for questions that are not of the log.
-
         """
         rounds = _Rounds(
             self.exchange, max(self.core.epoch, 0) if place is None else place, QUERIES

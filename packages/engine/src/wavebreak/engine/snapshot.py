@@ -154,7 +154,6 @@ def restore(engine: Engine, path: Path, key: bytes | None = None) -> bool:
     Raises:
         SnapshotError: The file is damaged (the error names the part), was made with another
             layout, policy, model, catalog or coverage, or was not written under the key.
-
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -179,7 +178,6 @@ def load(engine: Engine, state: EngineState) -> bool:
 
     Raises:
         SnapshotError: It was made with another layout, policy, model, catalog or coverage.
-
     """
     enforce = engine.enforce
     _check_manifest(state.about, manifest_of(engine))
@@ -195,7 +193,6 @@ def check(path: Path, key: bytes | None = None) -> dict[str, Any]:
     Raises:
         SnapshotError: The file is damaged, of another layout or version of Wavebreak, or was not
             written under the key.
-
     """
     return _contents(path, key, _checked)[0]
 
@@ -205,7 +202,6 @@ def read(path: Path, key: bytes | None = None) -> EngineState:
 
     Raises:
         SnapshotError: As of `check`.
-
     """
     return EngineState(*_contents(path, key, _part))
 

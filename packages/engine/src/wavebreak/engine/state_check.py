@@ -11,28 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from wavebreak.features import newcomer_wave
+from wavebreak.features import layout, newcomer_wave
 from wavebreak.features.facts import CLOCK
-from wavebreak.features.layout import (
-    ANSWERED,
-    DELTA,
-    ENFORCEMENT,
-    ENTITY,
-    FRIEND,
-    JOINED,
-    MET,
-    MET_CONTACT,
-    NEW_ANSWER,
-    NEWCOMERS,
-    PERSON,
-    RARE,
-    ROW,
-    SHARDS,
-    SOURCE,
-    TOUCH,
-    UNKNOWN,
-    VISITED,
-)
 from wavebreak.features.newcomer_share import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
@@ -58,12 +38,11 @@ def check_state(arrays: Arrays, rules: int) -> None:
     Raises:
         ValueError: An array has another type or size than the engine's, or a number in it would
             lead out of another array. KeyError: An array is missing.
-
     """
     accounts, entities = _counts(arrays)
     _check_core(arrays, accounts, entities)
-    for name in ("linker.facts", *(f"core.deltas{s}" for s in range(SHARDS))):
-        _check_contributions(_records(arrays, name, DELTA), accounts, entities)
+    for name in ("linker.facts", *(f"core.deltas{s}" for s in range(layout.SHARDS))):
+        _check_contributions(_records(arrays, name, layout.DELTA), accounts, entities)
     _check_linker(arrays, accounts)
     _records(arrays, "fanout.clock", CLOCK, 1)
     if "fanout.sources" in arrays:
@@ -102,12 +81,12 @@ def _counts(arrays: Arrays) -> tuple[int, int]:
 
 
 def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
-    people = _records(arrays, "core.people", PERSON, accounts)
+    people = _records(arrays, "core.people", layout.PERSON, accounts)
     _check_below(people["friends"], accounts + 1, "a friend of core.people")
     _check_below(people["enforcement"], len(OUTCOMES), "an outcome of core.people")
     # Room beyond the entities with names is part of the dump.
-    room = _records(arrays, "core.entities", ENTITY).size
-    newcomers = _records(arrays, "core.newcomers", NEWCOMERS)
+    room = _records(arrays, "core.entities", layout.ENTITY).size
+    newcomers = _records(arrays, "core.newcomers", layout.NEWCOMERS)
     if min(room, newcomers.size) < entities:
         raise ValueError("core.entities has another size")
     _check_below(newcomers["slots"], accounts + 1, "a slot of core.newcomers")
@@ -117,18 +96,18 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     if "core.newcomer_wave" in arrays:
         wave = _records(arrays, "core.newcomer_wave", _INT64, 2 + 2 * newcomer_wave.COUNTED)
         _check_below(wave, newcomer_wave.MOST + 1, "core.newcomer_wave")
-    for s in range(SHARDS):
-        used = len(range(s, accounts, SHARDS))
-        if (_records(arrays, f"core.deltas{s}", DELTA)["shard"] != s).any():
+    for s in range(layout.SHARDS):
+        used = len(range(s, accounts, layout.SHARDS))
+        if (_records(arrays, f"core.deltas{s}", layout.DELTA)["shard"] != s).any():
             raise ValueError(f"core.deltas{s} holds what another shard contributed")
         if f"core.sources{s}" in arrays:
-            _records(arrays, f"core.sources{s}", SOURCE, used)
-        touched = _records(arrays, f"core.touched{s}", TOUCH)
+            _records(arrays, f"core.sources{s}", layout.SOURCE, used)
+        touched = _records(arrays, f"core.touched{s}", layout.TOUCH)
         _check_below(touched, accounts, f"a slot of core.touched{s}")
-        if (touched % SHARDS != s).any():
+        if (touched % layout.SHARDS != s).any():
             raise ValueError(f"core.touched{s} names an account of another shard")
-        rares = _records(arrays, f"core.rares{s}", RARE)
-        rows = _records(arrays, f"core.rows{s}", ROW, used)
+        rares = _records(arrays, f"core.rares{s}", layout.RARE)
+        rows = _records(arrays, f"core.rows{s}", layout.ROW, used)
         _check_rows(rows, accounts, entities, rares.size)
         for field, end in (
             ("reporters", accounts),
@@ -149,20 +128,22 @@ def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
     for field in ("gap_n", "rate_n"):
         _check_below(rows[field], _BLOCK_ITEMS, f"{field} of a row")
     channel = rows["channel"]
-    _check_below(channel[channel != UNKNOWN], _CHANNELS, "the channel of a row")
+    _check_below(channel[channel != layout.UNKNOWN], _CHANNELS, "the channel of a row")
 
 
 def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
     table, key, amount = deltas["table"], deltas["key"], deltas["amount"]
-    _check_below(table, NEW_ANSWER + 1, "the table of a contribution")
-    about_entity = table <= ANSWERED
+    _check_below(table, layout.NEW_ANSWER + 1, "the table of a contribution")
+    about_entity = table <= layout.ANSWERED
     _check_below(key[about_entity], entities, "the entity of a contribution")
     _check_below(key[~about_entity], accounts, "the account of a contribution")
-    _check_below(amount[table == JOINED] - 1, accounts, "the newcomer of a contribution")
-    for fact in (FRIEND, MET, MET_CONTACT):
+    _check_below(amount[table == layout.JOINED] - 1, accounts, "the newcomer of a contribution")
+    for fact in (layout.FRIEND, layout.MET, layout.MET_CONTACT):
         _check_below(amount[table == fact], accounts, "the other account of a contribution")
-    _check_below(amount[table == VISITED], entities, "the network of a contribution")
-    _check_below(amount[table == ENFORCEMENT], len(OUTCOMES), "the outcome of a contribution")
+    _check_below(amount[table == layout.VISITED], entities, "the network of a contribution")
+    _check_below(
+        amount[table == layout.ENFORCEMENT], len(OUTCOMES), "the outcome of a contribution"
+    )
 
 
 def _check_linker(arrays: Arrays, accounts: int) -> None:

@@ -100,7 +100,6 @@ def encode_switch(key: bytes, number: int, position: int, terms: SwitchTerms) ->
 
     Raises:
         UsageError: It is too large.
-
     """
     content = msgspec.msgpack.encode(terms)
     if len(content) > MAX_BYTES:
@@ -116,7 +115,6 @@ def decode_switch(key: bytes, row: tuple[Any, ...]) -> SwitchRecord:
 
     Raises:
         FileError: It was not written under the key, or by another version of Wavebreak.
-
     """
     number, position, settled, content, mac = row
     content = bytes(content)
@@ -163,7 +161,6 @@ def divided(
 
     Returns:
         Stretches, each with the number of switches that were made before it.
-
     """
     held = list(pieces)
     end = held[-1][0] + held[-1][1].num_rows

@@ -17,7 +17,6 @@ class Terms(NamedTuple):
     """What decides, beside the state of accounts.
 
     Attributes:
-        policy: The policy.
         program: Its compiled rules.
         model: The model's version ("": none).
         enforce: Whether the events that decisions refuse are dropped.
@@ -25,7 +24,6 @@ class Terms(NamedTuple):
         rules_off: The rules that cannot hold for any account, by what the stream is to carry.
         rules_off_by_source: Those that cannot hold for the accounts of each source.
         challenges: Whether some account can be asked for a challenge.
-
     """
 
     policy: Policy

@@ -43,7 +43,6 @@ def precompile(
     Args:
         report: Called as each part is ready, with its name and the seconds it took.
         processes: Number of processes (0: one per core that this process may use).
-
     """
     # Not every system tells which cores a process may use.
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -67,7 +66,6 @@ def compiling_kernel() -> Iterator[Callable[[], float]]:
     Yields:
         A function that waits for the kernel, which is then in the cache of machine code, and
         returns how many seconds its compilation took.
-
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(KERNEL), mp_context=spawn) as pool:

@@ -127,7 +127,6 @@ class HomeDays:
         reporters: Operators that complained of an account, by its index.
         votes: What persons said of accounts, from the log.
         end_ms: When the last event was.
-        events: How many there were.
     """
 
     points: Points
@@ -356,7 +355,6 @@ class Met:
 
     Attributes:
         first_messages: First messages of answered accounts.
-        met: Of these, those that are met.
         accounts: Accounts that are met at all, answered or not: their indexes.
         days: Days with first messages.
     """
@@ -447,7 +445,6 @@ class Lesson(Struct, frozen=True, kw_only=True):
     Attributes:
         end_ms: End of the days that it was learned from.
         days: How many these were.
-        events: Their events.
         labels: Accounts by where their label is from.
         operators: Operators among the convicted accounts.
         left_out: Accounts by why they are no label.

@@ -34,7 +34,6 @@ def read_labels(path: Path) -> list[Label]:
     Raises:
         FileError: A column is missing, a label is neither abusive, benign nor undetermined, or two
             lines disagree about one account.
-
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:

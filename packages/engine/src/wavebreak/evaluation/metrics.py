@@ -126,7 +126,6 @@ class BeforeAction:
             that action, over all accounts of the family in the log.
         strangers_p90: 90th percentile of the same.
         unwanted_spread: Percentiles 10, 25, 50, 75 and 90 of delivered messages to strangers.
-
     """
 
     hours_p90: float | None
@@ -151,7 +150,6 @@ class Evaluation:
         worlds: The simulator's world.json beside each run's labels; empty where there is none.
         runs: The summary.json of each run; empty where there is none.
         excluded: Families that were excluded from all counts.
-
     """
 
     families: dict[str, Family]
@@ -418,7 +416,6 @@ def evaluate_all(runs: Sequence[tuple[Path, Path]], exclude: Collection[str] = (
     Raises:
         FileError: A run or its labels cannot be read.
         UsageError: No run has a family named in `exclude`.
-
     """
     tables = [read_accounts(run_dir).select(_COLUMNS) for run_dir, _ in runs]
     names = [table["account"].to_pylist() for table in tables]

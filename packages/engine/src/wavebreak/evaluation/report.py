@@ -57,7 +57,6 @@ def evaluation_overview(evaluation: Evaluation, limit: int = 8, more: Sequence[s
         evaluation: The evaluation.
         limit: Rows of each table; the others are counted together in one row.
         more: Further sentences.
-
     """
     tables = [_worst_families(evaluation, limit)] if evaluation.families else []
     if any(persona.met or persona.refused for _, persona in _benign_personas(evaluation)):

@@ -112,7 +112,6 @@ def read_events(source: Path, account: str) -> Iterator[dict[str, Any]]:
     Args:
         source: The log.
         account: The account.
-
     """
     for batch in read(source, Pseudonymizer(_KEY, None)):
         log = batch.log
@@ -214,7 +213,6 @@ class Explanation:
         gap: Why there is no timeline.
         ties: Edges to accounts that seem to be of the same operator at the run's end.
         language: The language of its paragraphs; tables and pages of a run are English.
-
     """
 
     run_dir: Path
@@ -357,7 +355,6 @@ def explain(run_dir: Path, account: str) -> Explanation:
     Raises:
         UsageError: The run has no such account; suggests similar names.
         FileError: The directory is not the output of a run.
-
     """
     row = _row(run_dir, account)
     summary = _summary(run_dir)

@@ -8,68 +8,8 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_S, HOUR_S, WEEK_S
-from wavebreak.features.layout import (
-    ACCUSED,
-    ADDED,
-    ADDRESSED,
-    ARRIVALS,
-    ATTEMPTED,
-    ATTEST_KNOWN,
-    ATTEST_TRUE,
-    ATTESTED,
-    ATTESTED_KNOWN,
-    BAD,
-    BLAMED,
-    BLAMED_BY_EVIDENCE,
-    BLOCKED,
-    CONFIRMED,
-    CONTACT,
-    COUNTRY_KNOWN,
-    COUNTRY_MISMATCH,
-    EASED_BITS,
-    FOUND,
-    GROUPED,
-    HUNTED,
-    JOINED,
-    LABEL_ABUSIVE,
-    LABEL_BENIGN,
-    LINKED,
-    MISMATCH,
-    MISMATCH_KNOWN,
-    NEW_ACCOUNT,
-    OF_STRANGER,
-    PLACED,
-    REFUTED,
-    REGISTERED_HERE,
-    REPLIED,
-    REPORTED,
-    SCORED,
-    SCORED_AT,
-    STARTED,
-    STRANGER,
-    TRIAL,
-    UNCONFIRMED,
-    UNKNOWN,
-    VISITED,
-    WITHDRAWN_FINDING,
-    WITHDRAWN_REVERSAL,
-    WROTE,
-)
+from wavebreak.features import layout, message_updates, shared_state
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
-from wavebreak.features.message_updates import (
-    PLATFORM,
-    add_trial,
-    advance_windows,
-    becomes_established,
-    count_first_answer,
-    credit_entities,
-    is_expired,
-    pair_flags,
-    pair_value,
-    restart_due,
-    touch_pair,
-    update_requested,
-)
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
     clear_tests,
@@ -77,21 +17,6 @@ from wavebreak.features.sequential_tests import (
     count_first_complaint,
     greatest_complaint_value,
     terms_of,
-)
-from wavebreak.features.shared_state import (
-    UNPROVEN_COUNTED,
-    contribute_to_entities,
-    contribute_to_origin,
-    contribute_to_places,
-    is_enforced,
-    is_newcomer,
-    note_complainer,
-    publish_places,
-    publish_registration,
-    recent_blind_reports,
-    record_approach,
-    registered_near,
-    report_weight,
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
 from wavebreak.features.windows import add_to_nibble_ring, push_bit, ring_total
@@ -126,7 +51,7 @@ def eased_outcome(r: Any) -> int:
 @compiled()
 def note_eased_outcome(r: Any, outcome: int) -> None:
     """Note the outcome that a person has eased (0: none any more)."""
-    r.spare = (int64(r.spare) & ~EASED_BITS) | (outcome & 7) << 1 | (outcome & 8) << 3
+    r.spare = (int64(r.spare) & ~layout.EASED_BITS) | (outcome & 7) << 1 | (outcome & 8) << 3
 
 
 @compiled()
@@ -161,8 +86,10 @@ def _update_channel(row: Any, ev: Any) -> None:
     sender who is known must not become immune by one more event.
     """
     known = row.registered > 0 or row.sends > 0 or row.started > 0
-    known = known or (np.int64(row.flags) & GROUPED) != 0 or (ev.flags & ATTEMPTED) != 0
-    if ev.channel != UNKNOWN and not (known and ev.channel == PLATFORM):
+    known = (
+        known or (np.int64(row.flags) & layout.GROUPED) != 0 or (ev.flags & layout.ATTEMPTED) != 0
+    )
+    if ev.channel != layout.UNKNOWN and not (known and ev.channel == message_updates.PLATFORM):
         row.channel = ev.channel
 
 
@@ -170,9 +97,9 @@ def _update_channel(row: Any, ev: Any) -> None:
 def _record_places(w: Any, ev: Any) -> None:
     """Record the account's network and exact address for linking."""
     if ev.network > 0:
-        contribute(w, VISITED, int64(ev.account), int64(ev.network) - 1)
+        contribute(w, layout.VISITED, int64(ev.account), int64(ev.network) - 1)
     if ev.address > 0:
-        contribute(w, ADDRESSED, int64(ev.account), int64(ev.address))
+        contribute(w, layout.ADDRESSED, int64(ev.account), int64(ev.address))
 
 
 @compiled()
@@ -182,20 +109,22 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     row.registered = now + 1
     row.attempts = min(np.int64(ev.attempts), 255)
     row.verification = ev.verification
-    flags = np.int64(row.flags) | REGISTERED_HERE | PLACED
-    if ev.flags & ATTEST_KNOWN:
-        flags |= ATTESTED_KNOWN | (ATTESTED if ev.flags & ATTEST_TRUE else 0)
-    if ev.flags & MISMATCH_KNOWN:
-        flags |= COUNTRY_KNOWN | (COUNTRY_MISMATCH if ev.flags & MISMATCH else 0)
+    flags = np.int64(row.flags) | layout.REGISTERED_HERE | layout.PLACED
+    if ev.flags & layout.ATTEST_KNOWN:
+        flags |= layout.ATTESTED_KNOWN | (layout.ATTESTED if ev.flags & layout.ATTEST_TRUE else 0)
+    if ev.flags & layout.MISMATCH_KNOWN:
+        flags |= layout.COUNTRY_KNOWN | (
+            layout.COUNTRY_MISMATCH if ev.flags & layout.MISMATCH else 0
+        )
     row.flags = flags
     row.block = ev.block
     row.network = ev.network if ev.network > 0 else row.network
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
-    contribute_to_entities(w, row, ARRIVALS, 1)
-    if row.channel != PLATFORM:
-        contribute(w, NEW_ACCOUNT, np.int64(ev.account), 1)
-    contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
+    shared_state.contribute_to_entities(w, row, layout.ARRIVALS, 1)
+    if row.channel != message_updates.PLATFORM:
+        contribute(w, layout.NEW_ACCOUNT, np.int64(ev.account), 1)
+    shared_state.contribute_to_places(w, row, layout.JOINED, np.int64(ev.account) + 1)
     _record_places(w, ev)
 
 
@@ -203,8 +132,8 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
 def note_origin(w: Any, row: Any, ev: Any) -> None:
     """Note the remote server that the account acts from."""
     row.origin = ev.origin
-    row.flags = np.int64(row.flags) | PLACED
-    contribute(w, ARRIVALS, np.int64(ev.origin) - 1, 1)
+    row.flags = np.int64(row.flags) | layout.PLACED
+    contribute(w, layout.ARRIVALS, np.int64(ev.origin) - 1, 1)
 
 
 @compiled()
@@ -223,10 +152,10 @@ def _move_network(w: Any, row: Any, ev: Any, now: int) -> bool:
     """Update the row with the network of a session; whether it is another than before."""
     moved = row.network > 0
     if moved:
-        advance_windows(row)
+        message_updates.advance_windows(row)
         clock = np.int64(row.clock)
         row.network_changes = add_to_nibble_ring(row.network_changes, now // 40320, clock // 40320)
-        contribute(w, ARRIVALS, ev.network - 1, 1)
+        contribute(w, layout.ARRIVALS, ev.network - 1, 1)
     row.network = ev.network
     return bool(moved)
 
@@ -240,7 +169,7 @@ def _move_device(w: Any, row: Any, ev: Any, now: int) -> bool:
         row.device_changed = now + 1
         row.firsts_on_device = 0
         row.recipients_on_device = 0
-        contribute(w, ARRIVALS, ev.device - 1, 1)
+        contribute(w, layout.ARRIVALS, ev.device - 1, 1)
     row.device = ev.device
     return bool(moved)
 
@@ -252,15 +181,15 @@ def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     _record_places(w, ev)
     if ev.network > 0 and ev.network != row.network:
         moved = _move_network(w, row, ev, now)
-    if ev.flags & LINKED:
+    if ev.flags & layout.LINKED:
         _link_companion(row, ev, now)
     elif ev.device > 0 and ev.device != row.device:
         moved = _move_device(w, row, ev, now) or moved
     if ev.client > 0:
         row.client = ev.client
-    row.flags = np.int64(row.flags) | PLACED
+    row.flags = np.int64(row.flags) | layout.PLACED
     if was != (np.int64(row.network) << 32) | np.int64(row.device):
-        publish_places(w, row, ev.account)
+        shared_state.publish_places(w, row, ev.account)
     if moved and row.rare > 0:
         r = rare_row(sh, row)
         if r.answered > 0 and now - (np.int64(r.answered) - 1) <= ANSWER_S:
@@ -271,35 +200,35 @@ def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
 def set_contact_tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
     """Set or clear the flag of an address-book tie between two accounts."""
     pairs = pairs_of(sh)
-    at = touch_pair(sh, local, peer, now)
+    at = message_updates.touch_pair(sh, local, peer, now)
     value = pairs[at].value
-    flags = flags_of(value) | CONTACT if there else flags_of(value) & ~CONTACT
+    flags = flags_of(value) | layout.CONTACT if there else flags_of(value) & ~layout.CONTACT
     pairs[at].value = with_flags(value, flags)
 
 
 @compiled()
 def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
     """Update the row with a member that the account added to a group."""
-    row.flags = np.int64(row.flags) | GROUPED
+    row.flags = np.int64(row.flags) | layout.GROUPED
     r = rare_row(sh, row)
     r.added += 1
     _count_member_added(r, now, 1)
     pairs = pairs_of(sh)
-    at = touch_pair(sh, local, ev.peer, now)
+    at = message_updates.touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
-    if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
+    if (flags & (layout.WROTE | layout.REPLIED | layout.CONTACT | layout.ADDED)) == 0:
         _count_stranger_added(r, now, 1)
-        record_approach(w, row, ev.peer, True)
+        shared_state.record_approach(w, row, ev.peer, True)
         # One that was asked for contact is a trial already, or was none.
-        none = row.trials == 65535 or r.add_trials == 65535 or (flags & STARTED) != 0
-        if not none and not is_newcomer(people_of(w)[ev.peer], now):
-            advance_windows(row)
-            restart_due(w, sh, row)
+        none = row.trials == 65535 or r.add_trials == 65535 or (flags & layout.STARTED) != 0
+        if not none and not shared_state.is_newcomer(people_of(w)[ev.peer], now):
+            message_updates.advance_windows(row)
+            message_updates.restart_due(w, sh, row)
             r.add_trials += 1
-            add_trial(w, row, int64(ev.account))
-            flags |= TRIAL
-    pairs[at].value = with_flags(value, flags | ADDED)
+            message_updates.add_trial(w, row, int64(ev.account))
+            flags |= layout.TRIAL
+    pairs[at].value = with_flags(value, flags | layout.ADDED)
 
 
 @compiled()
@@ -307,12 +236,14 @@ def count_leaving(sh: Any, r: Any, local: int, member: int, now: int) -> None:
     """Count a stranger who left the group to which the account had added it, once."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, salts_of(sh), local, member)
-    if at < 0 or is_expired(pairs[at].value, now):
+    if at < 0 or message_updates.is_expired(pairs[at].value, now):
         return
     flags = flags_of(pairs[at].value)
-    if (flags & (ADDED | TRIAL)) == (ADDED | TRIAL) and (flags & STARTED) == 0:
+    if (flags & (layout.ADDED | layout.TRIAL)) == (layout.ADDED | layout.TRIAL) and (
+        flags & layout.STARTED
+    ) == 0:
         r.add_leaves = min(int64(r.add_leaves) + 1, int64(r.add_trials))
-        pairs[at].value = with_flags(pairs[at].value, flags & ~TRIAL)
+        pairs[at].value = with_flags(pairs[at].value, flags & ~layout.TRIAL)
 
 
 @compiled()
@@ -320,26 +251,30 @@ def count_failure(sh: Any, row: Any, r: Any, local: int, peer: int, now: int) ->
     """Count a first contact that reached nobody, and take it out of the reply test."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, salts_of(sh), local, peer)
-    if at < 0 or is_expired(pairs[at].value, now):
+    if at < 0 or message_updates.is_expired(pairs[at].value, now):
         return
     value = pairs[at].value
     flags = flags_of(value)
-    if (flags & (STARTED | TRIAL | REPLIED)) != (STARTED | TRIAL):
+    if (flags & (layout.STARTED | layout.TRIAL | layout.REPLIED)) != (
+        layout.STARTED | layout.TRIAL
+    ):
         return
     r.failures = min(int64(r.failures) + 1, int64(row.contacted))
     bucket = int64(first_bucket(value))
     # One whose time was up as early is counted as unanswered there.
     if bucket > int64(row.clock) // 5760 - 2 and row.tried_1d[bucket & 15] > 0:
         row.tried_1d[bucket & 15] -= 1
-    pairs[at].value = with_flags(value, flags & ~TRIAL)
+    pairs[at].value = with_flags(value, flags & ~layout.TRIAL)
 
 
 @compiled()
 def update_called(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
     """Update an account that calls another; returns what `update_sent` does."""
-    value = pair_value(sh, local, ev.peer, now)
-    opens, stranger = update_requested(w, sh, row, ev, local, now)
-    of_answered = (flags_of(value) & (STRANGER | REPLIED | CONTACT)) == (STRANGER | REPLIED)
+    value = message_updates.pair_value(sh, local, ev.peer, now)
+    opens, stranger = message_updates.update_requested(w, sh, row, ev, local, now)
+    of_answered = (flags_of(value) & (layout.STRANGER | layout.REPLIED | layout.CONTACT)) == (
+        layout.STRANGER | layout.REPLIED
+    )
     if stranger:
         _count_stranger_call(rare_row(sh, row), now, 1)
     elif of_answered and int64(first_bucket(value)) > now // 5760 - 16:
@@ -352,19 +287,21 @@ def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) 
     """Count the end of a call that the account made: an answer, if it was longer than short."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, salts_of(sh), local, ev.peer)
-    if at < 0 or is_expired(pairs[at].value, now):
+    if at < 0 or message_updates.is_expired(pairs[at].value, now):
         return
     value, short = pairs[at].value, ev.count <= SHORT_CALL_S
     flags = flags_of(value)
-    if (flags & (STRANGER | REPLIED | CONTACT)) == STRANGER:
+    if (flags & (layout.STRANGER | layout.REPLIED | layout.CONTACT)) == layout.STRANGER:
         r = rare_row(sh, row)
         r.short_call_bits = push_bit(r.short_call_bits, short)
         r.short_call_n = min(np.int64(r.short_call_n) + 1, 32)
-    if not short and (flags & (STARTED | REPLIED)) == STARTED:
-        count_first_answer(w, sh, row, int64(ev.account), int64(ev.peer), value, now)
-        pairs[at].value = with_flags(value, flags | REPLIED)
-        if becomes_established(row):
-            credit_entities(w, row)
+    if not short and (flags & (layout.STARTED | layout.REPLIED)) == layout.STARTED:
+        message_updates.count_first_answer(
+            w, sh, row, int64(ev.account), int64(ev.peer), value, now
+        )
+        pairs[at].value = with_flags(value, flags | layout.REPLIED)
+        if message_updates.becomes_established(row):
+            message_updates.credit_entities(w, row)
 
 
 @compiled()
@@ -384,14 +321,14 @@ def update_complaint(
 
     Of complainers who know each other, the tests count one (`note_complainer`).
     """
-    mark = BLOCKED if block else REPORTED
+    mark = layout.BLOCKED if block else layout.REPORTED
     reporter = np.int64(ev.account)
     pairs = pairs_of(sh)
-    at = touch_pair(sh, local, reporter, now)
+    at = message_updates.touch_pair(sh, local, reporter, now)
     value = pairs[at].value
     flags = flags_of(value)
     pairs[at].value = with_flags(value, flags | mark)
-    counted = (flags & TRIAL) != 0 and (flags & (REPORTED | BLOCKED)) == 0
+    counted = (flags & layout.TRIAL) != 0 and (flags & (layout.REPORTED | layout.BLOCKED)) == 0
     if not block:
         r.reports += 1
         r.reported = now + 1
@@ -399,14 +336,16 @@ def update_complaint(
         return
     people = people_of(w)
     by = people[reporter]
-    proven = (flags & (WROTE | STARTED | ADDED)) != 0
-    crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
-    kin = registered_near(by.born, r.reporters, people)
-    amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
-    if counted and note_complainer(r, reporter, people):
+    proven = (flags & (layout.WROTE | layout.STARTED | layout.ADDED)) != 0
+    crowd = int64(shared_state.UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
+    kin = shared_state.registered_near(by.born, r.reporters, people)
+    amount = shared_state.report_weight(
+        by.confirmed, by.refuted, proven, (flags & layout.REPLIED) != 0, kin, crowd
+    )
+    if counted and shared_state.note_complainer(r, reporter, people):
         # What an answer says of a complaint, the streams know: it weighs nothing less here.
-        full = report_weight(by.confirmed, by.refuted, proven, False, kin, crowd)
-        _count_trial_complaint(w, row, r, int64(ev.peer), full, (flags & REPLIED) != 0)
+        full = shared_state.report_weight(by.confirmed, by.refuted, proven, False, kin, crowd)
+        _count_trial_complaint(w, row, r, int64(ev.peer), full, (flags & layout.REPLIED) != 0)
     if block:
         _count_block(r, now, 1)
         _count_block_weight(r, now, amount)
@@ -416,11 +355,11 @@ def update_complaint(
     if not proven:
         _count_unproven_report(r, now, 1)
         if ring_total(r.group_sends_1d) == 0:
-            contribute(w, REFUTED, reporter, 1)
+            contribute(w, layout.REFUTED, reporter, 1)
         else:
             _count_group_report(r, now, 1)
-    elif row.flags & LABEL_ABUSIVE:
-        contribute(w, CONFIRMED, reporter, 2)
+    elif row.flags & layout.LABEL_ABUSIVE:
+        contribute(w, layout.CONFIRMED, reporter, 2)
     else:
         r.reporters[np.int64(r.reporter_n) & 3] = reporter + 1
         r.reporter_n += 1
@@ -429,18 +368,18 @@ def update_complaint(
 @compiled()
 def blame_entities(w: Any, row: Any, r: Any, account: int) -> None:
     """Lower the reputation of the account's entities and mark its last cold targets, once."""
-    if row.flags & BLAMED:
+    if row.flags & layout.BLAMED:
         return
-    contribute(w, FOUND, account, 1)
-    row.flags = np.int64(row.flags) | BLAMED
+    contribute(w, layout.FOUND, account, 1)
+    row.flags = np.int64(row.flags) | layout.BLAMED
     r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3], r.blamed[4] = (
         row.network, row.block, row.device, row.client, row.origin,
     )  # fmt: skip
-    contribute_to_entities(w, row, BAD, 1)
-    contribute_to_origin(w, row, BAD, 1)
+    shared_state.contribute_to_entities(w, row, layout.BAD, 1)
+    shared_state.contribute_to_origin(w, row, layout.BAD, 1)
     for j in range(4):
         if row.targets[j] > 0:
-            contribute(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
+            contribute(w, layout.HUNTED, np.int64(row.targets[j]) - 1, 1)
 
 
 BLAME_FROM = 20.0
@@ -461,7 +400,7 @@ def _count_trial_complaint(
 def _blame_on_evidence(w: Any, row: Any, r: Any, account: int) -> None:
     """Count an account against where it is, once complaints have become evidence."""
     if greatest_complaint_value(terms_of(w), row) >= BLAME_FROM:
-        r.spare |= BLAMED_BY_EVIDENCE
+        r.spare |= layout.BLAMED_BY_EVIDENCE
         blame_entities(w, row, r, account)
 
 
@@ -474,25 +413,27 @@ def update_declined(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
     account, and their share of complaints has a ceiling far below that.
     """
     peer = int64(ev.account)
-    flags = pair_flags(sh, local, peer, now)
-    if (flags & (STARTED | REPLIED)) != STARTED:
+    flags = message_updates.pair_flags(sh, local, peer, now)
+    if (flags & (layout.STARTED | layout.REPLIED)) != layout.STARTED:
         return
     r = rare_row(sh, row)
     _count_request_refused(r, now, 1)
-    if (flags & TRIAL) == 0:
+    if (flags & layout.TRIAL) == 0:
         return
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, salts_of(sh), local, peer)
-    pairs[at].value = with_flags(pairs[at].value, flags & ~TRIAL)
-    if flags & (REPORTED | BLOCKED):
+    pairs[at].value = with_flags(pairs[at].value, flags & ~layout.TRIAL)
+    if flags & (layout.REPORTED | layout.BLOCKED):
         return
     people = people_of(w)
-    if not note_complainer(r, peer, people):
+    if not shared_state.note_complainer(r, peer, people):
         return
     by = people[peer]
-    kin = registered_near(by.born, r.reporters, people)
-    weight = report_weight(by.confirmed, by.refuted, True, False, kin, int64(UNPROVEN_COUNTED))
-    if ev.flags & OF_STRANGER:
+    kin = shared_state.registered_near(by.born, r.reporters, people)
+    weight = shared_state.report_weight(
+        by.confirmed, by.refuted, True, False, kin, int64(shared_state.UNPROVEN_COUNTED)
+    )
+    if ev.flags & layout.OF_STRANGER:
         _count_trial_complaint(w, row, r, int64(ev.peer), weight, False)
     else:
         count_first_complaint(terms_of(w), row, weight // 2)
@@ -506,22 +447,22 @@ def _count_blind_report(w: Any, r: Any, peer: int) -> None:
         return
     r.blind_peer = peer + 1
     r.blind = min(np.int64(r.blind) + 1, 255)
-    r.accused = recent_blind_reports(w, peer)
+    r.accused = shared_state.recent_blind_reports(w, peer)
     if r.blind <= ACCUSES_AT_MOST:
-        contribute(w, ACCUSED, int64(peer), 1)
+        contribute(w, layout.ACCUSED, int64(peer), 1)
 
 
 @compiled()
 def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
     """Count a report that the account made: unfounded unless the other opened the chat."""
-    flags = flags_of(pairs_of(sh)[touch_pair(sh, local, ev.peer, now)].value)
-    if (flags & REPLIED) == 0 or (flags & STARTED) != 0:
+    flags = flags_of(pairs_of(sh)[message_updates.touch_pair(sh, local, ev.peer, now)].value)
+    if (flags & layout.REPLIED) == 0 or (flags & layout.STARTED) != 0:
         row.unfounded = min(np.int64(row.unfounded) + 1, 255)
         # One account can report without limit: only its first few reports count as approaches.
-        record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
+        shared_state.record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
         # Refused messages are not delivered, but a log may still hold reports of their sender.
-        met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
-        if not met and not is_enforced(people_of(w)[ev.peer], now):
+        met = row.mutual > 0 or row.inbound > 0 or (row.flags & layout.GROUPED) != 0
+        if not met and not shared_state.is_enforced(people_of(w)[ev.peer], now):
             _count_blind_report(w, rare_row(sh, row), ev.peer)
 
 
@@ -538,11 +479,11 @@ def settle_reporters(w: Any, r: Any, table: int) -> None:
 @compiled()
 def withdraw_blame(w: Any, row: Any, r: Any) -> None:
     """Restore the reputation of the entities that `blame_entities` lowered."""
-    if row.flags & BLAMED:
+    if row.flags & layout.BLAMED:
         for j in range(5):
             if r.blamed[j] > 0:
-                contribute(w, BAD, np.int64(r.blamed[j]) - 1, -1)
-        row.flags = np.int64(row.flags) & ~BLAMED
+                contribute(w, layout.BAD, np.int64(r.blamed[j]) - 1, -1)
+        row.flags = np.int64(row.flags) & ~layout.BLAMED
 
 
 @compiled()
@@ -551,7 +492,7 @@ def _end_benign_grace(w: Any, row: Any) -> None:
     if row.fired | w.registration != -1:
         return
     row.fired &= w.keep
-    row.flags = np.int64(row.flags) & ~(SCORED << SCORED_AT)
+    row.flags = np.int64(row.flags) & ~(layout.SCORED << layout.SCORED_AT)
     if row.enforcement == 0:
         row.until = 0
 
@@ -564,46 +505,48 @@ def _withdraw_label(w: Any, row: Any, r: Any, account: int) -> None:
     confirmed or refuted keep their record.
     """
     flags = np.int64(row.flags)
-    if flags & LABEL_ABUSIVE and not r.spare & BLAMED_BY_EVIDENCE:
+    if flags & layout.LABEL_ABUSIVE and not r.spare & layout.BLAMED_BY_EVIDENCE:
         withdraw_blame(w, row, r)
-        contribute(w, FOUND, account, WITHDRAWN_FINDING)
-    if flags & LABEL_BENIGN:
-        contribute(w, FOUND, account, WITHDRAWN_REVERSAL)
+        contribute(w, layout.FOUND, account, layout.WITHDRAWN_FINDING)
+    if flags & layout.LABEL_BENIGN:
+        contribute(w, layout.FOUND, account, layout.WITHDRAWN_REVERSAL)
         _end_benign_grace(w, row)
-    row.flags = np.int64(row.flags) & ~(LABEL_ABUSIVE | LABEL_BENIGN)
+    row.flags = np.int64(row.flags) & ~(layout.LABEL_ABUSIVE | layout.LABEL_BENIGN)
 
 
 @compiled()
 def note_label_by_others(r: Any, ev: Any) -> None:
     """Note what a source that is no person says; it ends, sets and withdraws nothing."""
-    r.spare = np.int64(r.spare) & ~UNCONFIRMED
+    r.spare = np.int64(r.spare) & ~layout.UNCONFIRMED
     if ev.label == ABUSIVE:
-        r.spare |= UNCONFIRMED
+        r.spare |= layout.UNCONFIRMED
 
 
 @compiled()
 def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
     """Apply a label. True for `benign` and `undetermined`, after which no rule is evaluated."""
     if ev.label == ABUSIVE:
-        if not row.flags & LABEL_ABUSIVE:
+        if not row.flags & layout.LABEL_ABUSIVE:
             # A person's word is new evidence, also in a grace period.
             row.fired &= ~w.person
-        row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
+        row.flags = (np.int64(row.flags) | layout.LABEL_ABUSIVE) & ~layout.LABEL_BENIGN
         blame_entities(w, row, r, int64(ev.account))
-        settle_reporters(w, r, CONFIRMED)
+        settle_reporters(w, r, layout.CONFIRMED)
         return False
     if ev.label == UNDETERMINED:
         _withdraw_label(w, row, r, int64(ev.account))
         return True
     if ev.label != BENIGN:
         return False
-    r.spare = np.int64(r.spare) & ~(BLAMED_BY_EVIDENCE | UNCONFIRMED | EASED_BITS)
+    r.spare = np.int64(r.spare) & ~(
+        layout.BLAMED_BY_EVIDENCE | layout.UNCONFIRMED | layout.EASED_BITS
+    )
     withdraw_blame(w, row, r)
-    contribute(w, FOUND, int64(ev.account), -1)
-    advance_windows(row)
+    contribute(w, layout.FOUND, int64(ev.account), -1)
+    message_updates.advance_windows(row)
     clear_tests(row, r)
-    row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~LABEL_ABUSIVE
-    settle_reporters(w, r, REFUTED)
+    row.flags = (np.int64(row.flags) | layout.LABEL_BENIGN) & ~layout.LABEL_ABUSIVE
+    settle_reporters(w, r, layout.REFUTED)
     return True
 
 
@@ -611,5 +554,5 @@ def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
 def update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a registration and publish it to the shared state."""
     _update_registration(w, row, ev, now)
-    publish_registration(w, ev.account, now)
-    publish_places(w, row, ev.account)
+    shared_state.publish_registration(w, ev.account, now)
+    shared_state.publish_places(w, row, ev.account)

@@ -98,7 +98,6 @@ def get_feature(name: str) -> Feature:
 
     >>> get_feature("sends_15s").unit
     'messages'
-
     """
     name = current_name(name)
     if name not in INDEX:
@@ -127,7 +126,6 @@ def covered_features(profile: Profile | None, *, scored: bool = True) -> frozens
         profile: Event types, fields and clock resolution of the stream (None: everything). A
             source "a|b" is covered by either.
         scored: Whether there is a model; without, scores are not covered.
-
     """
     names = frozenset(NAMES if profile is None else _covered_names(profile))
     return names if scored else names - {score.name for score in SCORES}

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import UsageError
-from wavebreak.features import kernel
+from wavebreak.features import kernel, layout
 from wavebreak.features.facts import (
     AROUND,
     LABELLED,
@@ -28,20 +28,6 @@ from wavebreak.features.facts import (
     locate_columns,
 )
 from wavebreak.features.interner import Interner, NameSpans
-from wavebreak.features.layout import (
-    ATTEMPTED,
-    CONTACT,
-    FACT,
-    IN_CONTACTS,
-    NONE,
-    ON_DOUBT,
-    REPLIED,
-    SHARD_BITS,
-    SHARDS,
-    STRANGER,
-    TO_GROUP,
-    WROTE,
-)
 from wavebreak.features.pair_table import FLAGS, find, grow_table
 from wavebreak.features.shards import ShardedKernel
 from wavebreak.schema.event_kinds import CALLED, MEMBER_ADDED, REQUESTED, SENT
@@ -84,7 +70,6 @@ class Question(NamedTuple):
         logged: Whether the log has an event of this id.
         accounts: Accounts that have slots.
         entities: Entities that have slots.
-
     """
 
     events: Any
@@ -115,7 +100,7 @@ class _TemporarySlots:
 
     def _passing(self, at: int, size: int) -> int:
         following = len(self._names) + len(self._new)
-        return NONE if size < 0 else self._new.setdefault(string_at(at, size), following)
+        return layout.NONE if size < 0 else self._new.setdefault(string_at(at, size), following)
 
 
 def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[DryRunResult]:
@@ -128,7 +113,6 @@ def question_of(fanout: Fanout, log: pa.RecordBatch) -> Question:
 
     Raises:
         UsageError: More than MOST_EVENTS events, or of more than one account.
-
     """
     labels = log.column("type").to_numpy() == LABELLED
     times = fanout.dates_of(log.column("ts").to_numpy(), labels)
@@ -180,7 +164,7 @@ class _Sandbox:
 
     def __init__(self, core: ShardedKernel, events: Any) -> None:
         slot = int(events["account"][0]) if events.size else 0
-        self.core, self.s, self.local = core, slot % SHARDS, slot >> SHARD_BITS
+        self.core, self.s, self.local = core, slot % layout.SHARDS, slot >> layout.SHARD_BITS
         if core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 3):
             core.point_at(self.s)
         self.shard = core.shards[self.s : self.s + 1]
@@ -189,7 +173,7 @@ class _Sandbox:
         self.rare = core.rares[self.s].records[self.rare_at : self.rare_at + 1]
         self.pairs = core.pairs[self.s]
         self.was = self.shard.copy()
-        self._make_room(int(np.count_nonzero(events["peer"] != NONE)))
+        self._make_room(int(np.count_nonzero(events["peer"] != layout.NONE)))
         self._undo = [_Copy([self.row, self.rare], self.shard)]
         self.source = core.sources.records[slot : slot + 1]
         self.reported = self.source.copy()
@@ -237,23 +221,26 @@ class _Sandbox:
                 refused = tried.refused()
         if not last:
             self._undo.append(self._copy(event))
-            event["flags"] |= ATTEMPTED if refused else 0
+            event["flags"] |= layout.ATTEMPTED if refused else 0
             self._advance(event)
             event[:] = kept
         return replace(result, refused=refused, stranger=stranger, taken=taken)
 
     def _kind(self, event: Any) -> int:
         kind = int(self.core.kinds[event["type"][0], 0])
-        return NO_FACT if kind == SENT and event["flags"][0] & TO_GROUP else kind
+        return NO_FACT if kind == SENT and event["flags"][0] & layout.TO_GROUP else kind
 
     def _meets_stranger(self, event: Any) -> bool:
         """Whether a processed event goes to a stranger who has not answered."""
         kind, flags = self._kind(event), self._pair_flags(event)
-        if kind not in (SENT, REQUESTED, CALLED, MEMBER_ADDED) or event["flags"][0] & IN_CONTACTS:
+        if (
+            kind not in (SENT, REQUESTED, CALLED, MEMBER_ADDED)
+            or event["flags"][0] & layout.IN_CONTACTS
+        ):
             return False
         if kind == MEMBER_ADDED:
-            return flags & (WROTE | REPLIED | CONTACT) == 0
-        return flags & (STRANGER | REPLIED | CONTACT) == STRANGER
+            return flags & (layout.WROTE | layout.REPLIED | layout.CONTACT) == 0
+        return flags & (layout.STRANGER | layout.REPLIED | layout.CONTACT) == layout.STRANGER
 
     def _pair_flags(self, event: Any) -> int:
         """Return what is known of the actor and whom a processed event goes to."""
@@ -265,12 +252,12 @@ class _Sandbox:
         """Return the places of an allowance that are taken after a processed event."""
         taken = int(self.row["unanswered_strangers_1d"][0].sum())
         adds = self._kind(event) == MEMBER_ADDED and self.row["rare"][0]
-        adds = adds and not self._pair_flags(event) & STRANGER
+        adds = adds and not self._pair_flags(event) & layout.STRANGER
         return taken + (int(self.rare["strangers_1d"][0].sum()) if adds else 0)
 
     def _result(self, *, refused: bool, hits: Any, late: bool = False) -> DryRunResult:
         outcome, until, quota = self._enforcement()
-        doubt = bool(self.row["flags"][0] & ON_DOUBT)
+        doubt = bool(self.row["flags"][0] & layout.ON_DOUBT)
         source = int(self.source[0]) if self.core.judges_by_source else 0
         return DryRunResult(outcome, until, refused, hits, late, quota, doubt, source)
 
@@ -282,7 +269,7 @@ class _Sandbox:
     def _copy(self, event: Any) -> _Copy:
         """Copy what an event may change."""
         records, peer = [self.row, self.rare], int(event["peer"][0])
-        if peer != NONE:
+        if peer != layout.NONE:
             at = int(find(self.pairs, self.pairs.size, self.core.salts, self.local, peer))
             at = at if at >= 0 else -1 - at
             records.append(self.pairs[at : at + 1])
@@ -301,12 +288,12 @@ class _Sandbox:
     def _advance(self, event: Any) -> Any:
         """Process the actor's account event; return the hits, which the worker does not keep."""
         core, worker = self.core, self.core.workers[0]
-        offsets = np.zeros(SHARDS + 1, np.int64)
+        offsets = np.zeros(layout.SHARDS + 1, np.int64)
         offsets[self.s + 1 :] = 1
         worker.make_room(1)
         w = worker.begin()
         counts = {name: int(w[name]) for name in _COUNTED}
-        turns, taken, facts = np.array([self.s]), np.zeros(1, np.int64), np.zeros(1, FACT)
+        turns, taken, facts = np.array([self.s]), np.zeros(1, np.int64), np.zeros(1, layout.FACT)
         results = np.zeros(1, np.uint8)
         while not kernel.process_segment(
             core.shards, w, turns, taken, event, 0, core.kinds, facts, offsets, results

@@ -18,46 +18,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.compiled.arrow_cdata import (
-    BUFFERS,
-    LENGTH,
-    NULLS,
-    OFFSET,
-    array_at,
-    children,
-    export_addresses,
-    is_given,
-    struct_members,
-)
+from wavebreak.compiled import arrow_cdata
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_MS, MINUTE_MS
+from wavebreak.features import layout
 from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
 from wavebreak.features.keyed_hash import hash_bytes, random_secret, table_key
-from wavebreak.features.layout import (
-    ATTEMPTED,
-    ATTEST_KNOWN,
-    ATTEST_TRUE,
-    BROADCAST,
-    BY_OTHERS,
-    CONTACT_KNOWN,
-    EVENT,
-    FACT,
-    IN_CONTACTS,
-    LATE,
-    LINKED,
-    MENTIONS_MANY,
-    MISMATCH,
-    MISMATCH_KNOWN,
-    NONE,
-    OF_STRANGER,
-    REPEATED,
-    SEVERAL,
-    SHARDS,
-    SOURCE,
-    TO_GROUP,
-    UNKNOWN,
-)
 from wavebreak.features.listings import Listing, read_listings
 from wavebreak.schema.event_kinds import EVENT_KINDS, KINDS
 from wavebreak.schema.events import (
@@ -127,16 +94,19 @@ def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
 
     Returns whether some column of AROUND is given.
     """
-    held, placed = children(struct_members(batch)), False
+    held, placed = arrow_cdata.children(arrow_cdata.struct_members(batch)), False
     for k in range(columns.size):
         if where[k] < 0:
             continue
-        column = struct_members(held[where[k]])
-        if column[NULLS] == column[LENGTH]:
+        column = arrow_cdata.struct_members(held[where[k]])
+        if column[arrow_cdata.NULLS] == column[arrow_cdata.LENGTH]:
             continue
-        buffers, found = array_at(column[BUFFERS], 2 + texts[k], np.int64), columns[k]
-        found.valid = buffers[0] if column[NULLS] != 0 else 0
-        found.values, found.offset = buffers[1], column[OFFSET]
+        buffers, found = (
+            arrow_cdata.array_at(column[arrow_cdata.BUFFERS], 2 + texts[k], np.int64),
+            columns[k],
+        )
+        found.valid = buffers[0] if column[arrow_cdata.NULLS] != 0 else 0
+        found.values, found.offset = buffers[1], column[arrow_cdata.OFFSET]
         found.text = buffers[2] if texts[k] else 0
         placed |= _NETWORK <= k <= _ORIGIN
     return placed
@@ -146,7 +116,7 @@ def locate_columns(log: pa.RecordBatch) -> Columns:
     """Locate the columns of a batch; an absent column reads as all null."""
     columns = np.zeros(len(_READ), _COLUMN)
     index = log.schema.get_field_index
-    (batch,), kept = export_addresses([log])
+    (batch,), kept = arrow_cdata.export_addresses([log])
     placed = _locate(batch, np.array([index(name) for name in _READ]), _TEXTS, columns)
     return Columns(columns, log.num_rows, placed, kept)
 
@@ -154,7 +124,7 @@ def locate_columns(log: pa.RecordBatch) -> Columns:
 @compiled()
 def _is_given(column: Any, row: int) -> bool:
     """Whether a column is not null in a row."""
-    return bool(column.values != 0 and is_given(column.valid, column.offset + row))
+    return bool(column.values != 0 and arrow_cdata.is_given(column.valid, column.offset + row))
 
 
 @compiled()
@@ -164,11 +134,11 @@ def _integer(column: Any, row: int, width: int, absent: int, top: int) -> int:
         return absent
     at = column.offset + row
     if width == 8:
-        value = int64(array_at(column.values, at + 1, np.int64)[at])
+        value = int64(arrow_cdata.array_at(column.values, at + 1, np.int64)[at])
     elif width == 4:
-        value = int64(array_at(column.values, at + 1, np.int32)[at])
+        value = int64(arrow_cdata.array_at(column.values, at + 1, np.int32)[at])
     else:
-        value = int64(array_at(column.values, at + 1, np.uint8)[at])
+        value = int64(arrow_cdata.array_at(column.values, at + 1, np.uint8)[at])
     return min(value, top)
 
 
@@ -176,14 +146,14 @@ def _integer(column: Any, row: int, width: int, absent: int, top: int) -> int:
 def _flag(column: Any, row: int, known: int, true: int) -> int:
     if not _is_given(column, row):
         return 0
-    return known | (true if is_given(column.values, column.offset + row) else 0)
+    return known | (true if arrow_cdata.is_given(column.values, column.offset + row) else 0)
 
 
 @compiled(inline="always")
 def _text_span(column: Any, row: int) -> tuple[int, int]:
     """Address and length in bytes of a row's text."""
     at = column.offset + row
-    ends = array_at(column.values, at + 2, np.int32)
+    ends = arrow_cdata.array_at(column.values, at + 2, np.int32)
     return column.text + int64(ends[at]), int64(ends[at + 1]) - int64(ends[at])
 
 
@@ -194,7 +164,7 @@ def _country_mismatch(number: Any, network: Any, row: int) -> int:
         return 0
     (one, size), (other, others) = _text_span(number, row), _text_span(network, row)
     same = size == others and equal_bytes(one, other, size)
-    return MISMATCH_KNOWN if same else MISMATCH_KNOWN | MISMATCH
+    return layout.MISMATCH_KNOWN if same else layout.MISMATCH_KNOWN | layout.MISMATCH
 
 
 @compiled()
@@ -221,33 +191,38 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.count = _integer(columns[_SECONDS if of_calls else _COUNT], i, 4, 1 - of_calls, _U4)
         ev.hits = _integer(columns[_HITS], i, 4, 0, _U4)
         ev.attempts = _integer(columns[_ATTEMPTS], i, 4, 0, _U2)
-        ev.media = _integer(columns[_MEDIA], i, 1, UNKNOWN, _U1)
-        ev.verification = _integer(columns[_VERIFICATION], i, 1, UNKNOWN, _U1)
-        ev.label = _integer(columns[_LABEL], i, 1, UNKNOWN, _U1)
-        ev.channel = _integer(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
-        ev.outcome = _integer(columns[_OUTCOME], i, 1, UNKNOWN, _U1)
+        ev.media = _integer(columns[_MEDIA], i, 1, layout.UNKNOWN, _U1)
+        ev.verification = _integer(columns[_VERIFICATION], i, 1, layout.UNKNOWN, _U1)
+        ev.label = _integer(columns[_LABEL], i, 1, layout.UNKNOWN, _U1)
+        ev.channel = _integer(columns[_CHANNEL], i, 1, layout.UNKNOWN, _U1)
+        ev.outcome = _integer(columns[_OUTCOME], i, 1, layout.UNKNOWN, _U1)
         ev.lane = _integer(columns[_LANE], i, 1, 0, _U1)
         ev.address = _address_hash(columns[_ADDRESS], i)
-        if ev.outcome != UNKNOWN:
+        if ev.outcome != layout.UNKNOWN:
             ev.size = max(_integer(columns[_HOLD_S], i, 4, 0, _U4), 0)
         if ev.channel == _PLATFORM and not _is_given(columns[_BUSINESS], i):
             # Whom rules spare has to be a business that the platform knows by a name.
             ev.channel = _PERSONAL
-        flags = _flag(columns[_CONTACTS], i, CONTACT_KNOWN, IN_CONTACTS)
-        flags |= _flag(columns[_BROADCAST], i, 0, BROADCAST)
-        flags |= _flag(columns[_LINKED], i, 0, LINKED)
-        flags |= _flag(columns[_ATTESTED], i, ATTEST_KNOWN, ATTEST_TRUE)
-        flags |= TO_GROUP if _is_given(columns[_GROUP], i) else 0
-        flags |= _flag(columns[_ATTEMPTED], i, 0, ATTEMPTED)
-        flags |= BY_OTHERS * int64(_OF_OTHERS[_integer(columns[_SOURCE], i, 1, UNKNOWN, _U1)])
-        if ev.type == _DECLINED and _integer(columns[_REASON], i, 1, UNKNOWN, _U1) == _STRANGER:
-            flags |= OF_STRANGER
+        flags = _flag(columns[_CONTACTS], i, layout.CONTACT_KNOWN, layout.IN_CONTACTS)
+        flags |= _flag(columns[_BROADCAST], i, 0, layout.BROADCAST)
+        flags |= _flag(columns[_LINKED], i, 0, layout.LINKED)
+        flags |= _flag(columns[_ATTESTED], i, layout.ATTEST_KNOWN, layout.ATTEST_TRUE)
+        flags |= layout.TO_GROUP if _is_given(columns[_GROUP], i) else 0
+        flags |= _flag(columns[_ATTEMPTED], i, 0, layout.ATTEMPTED)
+        flags |= layout.BY_OTHERS * int64(
+            _OF_OTHERS[_integer(columns[_SOURCE], i, 1, layout.UNKNOWN, _U1)]
+        )
+        if (
+            ev.type == _DECLINED
+            and _integer(columns[_REASON], i, 1, layout.UNKNOWN, _U1) == _STRANGER
+        ):
+            flags |= layout.OF_STRANGER
         joined_s = _integer(columns[_JOINED_S], i, 4, NEW_IN_GROUP_S, _U4)
-        if flags & TO_GROUP and joined_s < NEW_IN_GROUP_S:
+        if flags & layout.TO_GROUP and joined_s < NEW_IN_GROUP_S:
             mentions = _integer(columns[_MENTIONS], i, 4, 0, _U4)
             if mentions >= MASS_MENTION:
                 ev.count = mentions
-                flags |= MENTIONS_MANY
+                flags |= layout.MENTIONS_MANY
         ev.flags = flags | _country_mismatch(columns[_NUMBERS], columns[_NETWORKS], i)
 
 
@@ -268,7 +243,7 @@ def _prefix_names(kinds: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
     data, end = np.empty(sizes.sum() + 2 * sizes.size, np.uint8), int64(0)
     for i in range(sizes.size):
         data[end], data[end + 1] = prefixes[kinds[i]], 58  # a colon
-        text = array_at(at[i], sizes[i], np.uint8)
+        text = arrow_cdata.array_at(at[i], sizes[i], np.uint8)
         for j in range(text.size):
             data[end + 2 + j] = text[j]
         at[i], sizes[i] = data.ctypes.data + end, text.size + 2
@@ -290,7 +265,7 @@ def decode_events(
 
     Slots are assigned in log order, whatever the batch size.
     """
-    events = np.zeros(columns.rows, EVENT)
+    events = np.zeros(columns.rows, layout.EVENT)
     _fill_events(columns.at, ts, drop, events)
     slots = accounts.slots_of(column_names(columns, _ACCOUNT, 2))
     events["account"], events["peer"] = slots[0::2], slots[1::2]
@@ -442,9 +417,9 @@ def assign_epochs(
         if time.newest < 0:
             time.newest = ts[i]
         if repeated[i]:
-            drop[i] = REPEATED
+            drop[i] = layout.REPEATED
         elif ts[i] < time.newest - lateness:
-            drop[i] = LATE
+            drop[i] = layout.LATE
         elif labels[i] and ts[i] > time.newest + _leap(time, lateness):
             pass
         elif _is_far_ahead(time, ts[i], lateness):
@@ -473,20 +448,20 @@ def _group_by_shard(events: Any, kinds: Any, facts: Any, offsets: Any) -> None:
 
     What was refused before it happened reached nobody: it has no account event of the counterpart.
     """
-    fill = np.zeros(SHARDS + 1, np.int64)
+    fill = np.zeros(layout.SHARDS + 1, np.int64)
     for step in range(2):
         for i in range(events.size):
             ev = events[i]
             if ev.drop:
                 continue
             if kinds[ev.type, 0] != NO_FACT:
-                s = int64(ev.account) & (SHARDS - 1)
+                s = int64(ev.account) & (layout.SHARDS - 1)
                 if step == 1:
                     facts[fill[s]].code, facts[fill[s]].place = 2 * i, i
                 fill[s] += 1
-            reaches = ev.peer != NONE and not ev.flags & ATTEMPTED
+            reaches = ev.peer != layout.NONE and not ev.flags & layout.ATTEMPTED
             if kinds[ev.type, 1] != NO_FACT and reaches:
-                s = int64(ev.peer) & (SHARDS - 1)
+                s = int64(ev.peer) & (layout.SHARDS - 1)
                 if step == 1:
                     facts[fill[s]].code, facts[fill[s]].place = 2 * i + 1, i
                 fill[s] += 1
@@ -527,7 +502,7 @@ class Fanout:
     def number_sources(self, names: Iterable[str]) -> None:
         """Give numbers to the sources that have none, in order, while there are some left."""
         for name in names:
-            if name not in self.sources and len(self.sources) < SEVERAL - 1:
+            if name not in self.sources and len(self.sources) < layout.SEVERAL - 1:
                 self.sources.append(name)
 
     def source_numbers(self, log: pa.RecordBatch) -> Any:
@@ -536,7 +511,7 @@ class Fanout:
             return 0
         numbers = {name: number for number, name in enumerate(self.sources, 1)}
         known = [numbers.get(name, 0) for name in coded.dictionary.to_pylist()]
-        return np.array([*known, 0], SOURCE)[coded.indices.fill_null(len(known)).to_numpy()]
+        return np.array([*known, 0], layout.SOURCE)[coded.indices.fill_null(len(known)).to_numpy()]
 
     def segments(self, log: pa.RecordBatch) -> Iterator[Segment]:
         """Return the account events of a batch of the log, one segment per epoch."""
@@ -547,8 +522,8 @@ class Fanout:
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
         labels = log.column("type").to_numpy() == LABELLED
         self._dates(column_names(columns), ts, labels, drop, epochs)
-        self.duplicates += int((drop == REPEATED).sum())
-        self.late += int((drop == LATE).sum())
+        self.duplicates += int((drop == layout.REPEATED).sum())
+        self.late += int((drop == layout.LATE).sum())
         events = decode_events(columns, ts, drop, self.accounts, self.entities)
         if (coded := _coded_sources(log)) is not None:
             self.number_sources(coded.dictionary.to_pylist())
@@ -558,7 +533,10 @@ class Fanout:
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
             part = events[begin:end]
-            facts, offsets = np.zeros(2 * part.size, FACT), np.zeros(SHARDS + 1, np.int64)
+            facts, offsets = (
+                np.zeros(2 * part.size, layout.FACT),
+                np.zeros(layout.SHARDS + 1, np.int64),
+            )
             _group_by_shard(part, self.kinds, facts, offsets)
             yield Segment(
                 int(epochs[begin]), base + int(begin), base + int(end) - 1, part,

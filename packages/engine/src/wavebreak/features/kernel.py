@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import call_int64, compiled, fetch_and_increment, int64
+from wavebreak.features import layout, memory, message_updates
 from wavebreak.features.account_updates import (
     apply_label,
     count_failure,
@@ -32,72 +33,6 @@ from wavebreak.features.account_updates import (
     update_report_made,
     update_session,
 )
-from wavebreak.features.layout import (
-    ADDED,
-    ATTEMPTED,
-    BARRED,
-    BLOCKED,
-    BY_OTHERS,
-    BY_PERSON,
-    BY_SCORE,
-    CONTACT,
-    DELETED,
-    ENFORCEMENT,
-    GROUPED,
-    HELD,
-    IN_CONTACTS,
-    LEVEL_CODE,
-    LEVEL_PLACE,
-    LINKED,
-    MENTIONS_MANY,
-    MET_CHALLENGE,
-    MET_LIMIT,
-    NO_RULE,
-    ON_DOUBT,
-    OPENS,
-    PLACED,
-    RANK,
-    REPLIED,
-    SCORED,
-    SCORED_AT,
-    SEVERAL,
-    SHARD_BITS,
-    STAGES,
-    STARTED,
-    STRANGER,
-    TAKEN,
-    TO_GROUP,
-    UNTIL,
-    WITHHELD,
-    WROTE,
-)
-from wavebreak.features.memory import (
-    PREFETCH_DISTANCE,
-    RARE_BYTES,
-    ROW_BYTES,
-    contribute,
-    hits_of,
-    pairs_of,
-    people_of,
-    prefetch_facts,
-    rares_of,
-    rows_of,
-    sources_of,
-    terms_of_sources,
-    touched_accounts_of,
-    values_of,
-)
-from wavebreak.features.message_updates import (
-    advance_clock,
-    advance_windows,
-    credit_entities,
-    pair_flags,
-    pair_value,
-    update_received,
-    update_requested,
-    update_send_statistics,
-    update_sent,
-)
 from wavebreak.features.pair_table import FULL, find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.scoring_points import (
     is_scoring_point,
@@ -111,55 +46,23 @@ from wavebreak.features.values import SIZE, compute_features
 from wavebreak.features.window_counters import count_event
 from wavebreak.features.windows import ring_total
 from wavebreak.outcomes import CHALLENGE, LIMIT, OUTCOMES, RESTRICT
-from wavebreak.schema.event_kinds import (
-    ADDED_AS_CONTACT,
-    ADDED_TO_GROUP,
-    BLOCKED_BY,
-    CALL_ENDED,
-    CALLED,
-    CHALLENGE_FAILED,
-    CHALLENGE_PASSED,
-    DECLARED,
-    DECLINED_BY,
-    DELETE,
-    DELIVERED,
-    EPOCH,
-    EVENT_KINDS,
-    FACTS,
-    GROUP_CREATED,
-    GROUP_JOINED,
-    KINDS,
-    LABELLED,
-    LOOKED_UP,
-    MEMBER_ADDED,
-    MEMBER_LEFT,
-    READ,
-    READ_BY,
-    REFUSED,
-    REGISTERED,
-    REMOVED_AS_CONTACT,
-    REPORTED,
-    REPORTED_BY,
-    REQUESTED,
-    SENT,
-    SENT_GROUP,
-    SESSION,
-    TYPING,
-    UNBLOCKED_BY,
-    UNDELIVERABLE,
-    Update,
-    kinds_that_update,
-)
+from wavebreak.schema import event_kinds
 from wavebreak.schema.events import UNDETERMINED
 
 CHATS, ANSWERS, SHARED, RARE_KINDS, PLAIN = (
-    kinds_that_update(update)
-    for update in (Update.CHAT, Update.ANSWER, Update.SHARED, Update.RARE, Update.PLAIN)
+    event_kinds.kinds_that_update(update)
+    for update in (
+        event_kinds.Update.CHAT,
+        event_kinds.Update.ANSWER,
+        event_kinds.Update.SHARED,
+        event_kinds.Update.RARE,
+        event_kinds.Update.PLAIN,
+    )
 )
 REACHING = tuple(
-    KINDS.index(row.counterpart)
-    for row in EVENT_KINDS
-    if row.counterpart and FACTS[KINDS.index(row.counterpart)].bars
+    event_kinds.KINDS.index(row.counterpart)
+    for row in event_kinds.EVENT_KINDS
+    if row.counterpart and event_kinds.FACTS[event_kinds.KINDS.index(row.counterpart)].bars
 )
 """What enforcement on who acts keeps from the counterpart."""
 
@@ -185,35 +88,42 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     # A stranger who was asked or attempted before keeps the place that it has.
     newest = np.int64(row.clock) // 5760
     held: Any = False
-    if kind in (SENT, REQUESTED, CALLED, MEMBER_ADDED):
-        value = pair_value(sh, local, ev.peer, now)
+    if kind in (
+        event_kinds.SENT,
+        event_kinds.REQUESTED,
+        event_kinds.CALLED,
+        event_kinds.MEMBER_ADDED,
+    ):
+        value = message_updates.pair_value(sh, local, ev.peer, now)
         flags = flags_of(value)
-        held = (flags & STRANGER) != 0 and int64(first_bucket(value)) > newest - 16
-    if kind in (SENT, REQUESTED, CALLED):
-        friend = (flags & CONTACT) != 0 or (ev.flags & IN_CONTACTS) != 0
-        opens = np.int64((flags & (WROTE | REPLIED)) == 0 and not friend)
+        held = (flags & layout.STRANGER) != 0 and int64(first_bucket(value)) > newest - 16
+    if kind in (event_kinds.SENT, event_kinds.REQUESTED, event_kinds.CALLED):
+        friend = (flags & layout.CONTACT) != 0 or (ev.flags & layout.IN_CONTACTS) != 0
+        opens = np.int64((flags & (layout.WROTE | layout.REPLIED)) == 0 and not friend)
         own = np.int64(opens == 1 and held)
-        first = (flags & (WROTE | REPLIED | STARTED)) == 0
-    elif kind == MEMBER_ADDED:
-        opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
+        first = (flags & (layout.WROTE | layout.REPLIED | layout.STARTED)) == 0
+    elif kind == event_kinds.MEMBER_ADDED:
+        opens = np.int64(
+            (flags & (layout.WROTE | layout.REPLIED | layout.CONTACT | layout.ADDED)) == 0
+        )
         own = np.int64(held)
-    elif kind == SENT_GROUP:
-        opens = np.int64((ev.flags & MENTIONS_MANY) != 0)
-    advance_windows(row)
+    elif kind == event_kinds.SENT_GROUP:
+        opens = np.int64((ev.flags & layout.MENTIONS_MANY) != 0)
+    message_updates.advance_windows(row)
     taken: Any = max(ring_total(row.unanswered_strangers_1d) - own, 0)
     # Who is asked for contact by the invitation takes no second place by being added.
-    if kind == MEMBER_ADDED and not held and row.rare > 0:
+    if kind == event_kinds.MEMBER_ADDED and not held and row.rare > 0:
         taken += ring_total(rare_row(sh, row).strangers_1d)
-    if kind == SENT_GROUP and row.rare > 0:
+    if kind == event_kinds.SENT_GROUP and row.rare > 0:
         taken += ring_total(rare_row(sh, row).people_mentioned_1d)
     answer = call_int64(
         w.refuse, np.int64(row.enforcement), np.int64(kind), opens,
-        np.int64((ev.flags & LINKED) != 0), taken, np.int64(row.quota),
+        np.int64((ev.flags & layout.LINKED) != 0), taken, np.int64(row.quota),
     )  # fmt: skip
     if answer == 0:
         return False
     if first:
-        w.result |= WITHHELD
+        w.result |= layout.WITHHELD
     r = rare_row(sh, row)
     r.refused += 1
     r.answered = now + 1
@@ -227,11 +137,13 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
 @compiled()
 def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
-    person = people_of(w)[ev.account]
+    person = memory.people_of(w)[ev.account]
     if not is_enforced(person, now):
         return False
-    known = (pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) != 0
-    opens = np.int64(not known and (ev.flags & IN_CONTACTS) == 0)
+    known = (
+        message_updates.pair_flags(sh, local, ev.account, now) & (layout.WROTE | layout.REPLIED)
+    ) != 0
+    opens = np.int64(not known and (ev.flags & layout.IN_CONTACTS) == 0)
     zero, one = np.int64(0), np.int64(1)
     enforcement = np.int64(person.enforcement)
     return call_int64(w.refuse, enforcement, np.int64(kind), opens, zero, zero, one) > 0
@@ -242,29 +154,29 @@ def _apply_contact(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> None:  # fmt: skip
     """Apply a one-to-one send, a request for contact or a call."""
-    if kind == SENT:
-        opens, stranger = update_sent(w, sh, row, ev, local, now)
-    elif kind == CALLED:
+    if kind == event_kinds.SENT:
+        opens, stranger = message_updates.update_sent(w, sh, row, ev, local, now)
+    elif kind == event_kinds.CALLED:
         opens, stranger = update_called(w, sh, row, ev, local, now)
     else:
-        opens, stranger = update_requested(w, sh, row, ev, local, now)
-    if stranger and (ev.flags & ATTEMPTED) == 0:
-        if RANK[row.worst] < RANK[RESTRICT]:
+        opens, stranger = message_updates.update_requested(w, sh, row, ev, local, now)
+    if stranger and (ev.flags & layout.ATTEMPTED) == 0:
+        if layout.RANK[row.worst] < layout.RANK[RESTRICT]:
             row.to_strangers = min(np.int64(row.to_strangers) + 1, 65535)
         if not barred:
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
     if opens:
-        w.result |= OPENS
+        w.result |= layout.OPENS
     if opens and row.rare > 0:
         update_lurking(rare_row(sh, row), now)
 
 
 @compiled()
 def _apply_group_send(row: Any, r: Any, ev: Any, now: int) -> None:
-    row.flags = np.int64(row.flags) | GROUPED
-    if update_send_statistics(row, ev, now):
+    row.flags = np.int64(row.flags) | layout.GROUPED
+    if message_updates.update_send_statistics(row, ev, now):
         _count_group_send(r, now, 1)
-        if ev.flags & MENTIONS_MANY:
+        if ev.flags & layout.MENTIONS_MANY:
             _count_mass_mention(r, now, 1)
             _count_mentioned(r, now, np.int64(ev.count))
     r.wrote_group = max(np.int64(r.wrote_group), now + 1)
@@ -274,62 +186,62 @@ def _apply_group_send(row: Any, r: Any, ev: Any, now: int) -> None:
 def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events that update the rare row."""
     r = rare_row(sh, row)
-    if kind == SENT_GROUP:
+    if kind == event_kinds.SENT_GROUP:
         _apply_group_send(row, r, ev, now)
-    elif kind == UNDELIVERABLE:
+    elif kind == event_kinds.UNDELIVERABLE:
         _count_undeliverable(r, now, 1)
-        advance_windows(row)
+        message_updates.advance_windows(row)
         count_failure(sh, row, r, local, ev.peer, now)
-    elif kind == LOOKED_UP:
+    elif kind == event_kinds.LOOKED_UP:
         _count_lookup(r, now, np.int64(ev.count))
         _count_lookup_hit(r, now, np.int64(ev.hits))
-    elif kind == GROUP_CREATED:
-        row.flags = np.int64(row.flags) | GROUPED
+    elif kind == event_kinds.GROUP_CREATED:
+        row.flags = np.int64(row.flags) | layout.GROUPED
         r.created += 1
         _count_group_created(r, now, 1)
-    elif kind == GROUP_JOINED:
-        row.flags = np.int64(row.flags) | GROUPED
+    elif kind == event_kinds.GROUP_JOINED:
+        row.flags = np.int64(row.flags) | layout.GROUPED
         r.joined = max(np.int64(r.joined), now + 1)
         _count_group_joined(r, now, 1)
-    elif kind == MEMBER_LEFT:
+    elif kind == event_kinds.MEMBER_LEFT:
         _count_member_left(r, now, 1)
         count_leaving(sh, r, local, ev.account, now)
-    elif kind == CHALLENGE_FAILED:
+    elif kind == event_kinds.CHALLENGE_FAILED:
         r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
-    elif kind == DECLARED:
+    elif kind == event_kinds.DECLARED:
         r.lane = ev.lane
 
 
 @compiled()
 def _apply_unblock(sh: Any, local: int, peer: int) -> None:
-    pairs = pairs_of(sh)
+    pairs = memory.pairs_of(sh)
     at = find(pairs, sh.pair_capacity, salts_of(sh), local, peer)
     if at >= 0:
         value = pairs[at].value
-        flags = flags_of(value) & ~BLOCKED
+        flags = flags_of(value) & ~layout.BLOCKED
         pairs[at].value = with_flags(value, flags)
 
 
 @compiled()
 def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events that update only the row or the pair."""
-    if kind == TYPING:
+    if kind == event_kinds.TYPING:
         row.typing_at = ev.ts + 1
         row.typing_peer = ev.peer
-    elif kind == DELIVERED:
+    elif kind == event_kinds.DELIVERED:
         row.delivered += 1
-    elif kind == READ_BY:
+    elif kind == event_kinds.READ_BY:
         row.read_by += 1
-    elif kind == READ:
+    elif kind == event_kinds.READ:
         row.reads += 1
-    elif kind in (ADDED_AS_CONTACT, REMOVED_AS_CONTACT):
-        set_contact_tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
-    elif kind == UNBLOCKED_BY:
+    elif kind in (event_kinds.ADDED_AS_CONTACT, event_kinds.REMOVED_AS_CONTACT):
+        set_contact_tie(sh, local, ev.account, now, kind == event_kinds.ADDED_AS_CONTACT)
+    elif kind == event_kinds.UNBLOCKED_BY:
         _apply_unblock(sh, local, ev.account)
-    elif kind == ADDED_TO_GROUP:
-        row.flags = np.int64(row.flags) | GROUPED
-    elif kind == DELETE:
-        row.flags = np.int64(row.flags) | DELETED
+    elif kind == event_kinds.ADDED_TO_GROUP:
+        row.flags = np.int64(row.flags) | layout.GROUPED
+    elif kind == event_kinds.DELETE:
+        row.flags = np.int64(row.flags) | layout.DELETED
 
 
 @compiled()
@@ -340,11 +252,11 @@ def apply_event(
     if kind in CHATS:
         _apply_contact(w, sh, row, ev, kind, local, now, barred)
     elif kind in ANSWERS:
-        if update_received(w, sh, row, ev, kind, local, now):
-            credit_entities(w, row)
-    elif kind == LABELLED:
+        if message_updates.update_received(w, sh, row, ev, kind, local, now):
+            message_updates.credit_entities(w, row)
+    elif kind == event_kinds.LABELLED:
         return _apply_label(w, row, rare_row(sh, row), ev)
-    elif kind == CHALLENGE_PASSED:
+    elif kind == event_kinds.CHALLENGE_PASSED:
         return _pass_challenge(sh, row)
     elif kind in SHARED:
         _apply_shared(w, sh, row, ev, kind, local, now)
@@ -358,7 +270,7 @@ def apply_event(
 @compiled()
 def _apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
     """Apply a person's label, and note anybody else's. True where it ends or sets an outcome."""
-    if ev.flags & BY_OTHERS:
+    if ev.flags & layout.BY_OTHERS:
         note_label_by_others(r, ev)
         return False
     return apply_label(w, row, r, ev)
@@ -367,7 +279,9 @@ def _apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
 @compiled()
 def _pass_challenge(sh: Any, row: Any) -> bool:
     """Apply a passed challenge: it ends a challenge, and raises what a limit on doubt leaves."""
-    if row.enforcement != CHALLENGE and (row.enforcement != LIMIT or not row.flags & ON_DOUBT):
+    if row.enforcement != CHALLENGE and (
+        row.enforcement != LIMIT or not row.flags & layout.ON_DOUBT
+    ):
         return False
     r = rare_row(sh, row)
     r.challenges_passed = min(np.int64(r.challenges_passed) + 1, 255)
@@ -377,20 +291,22 @@ def _pass_challenge(sh: Any, row: Any) -> bool:
 @compiled()
 def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events other than messages that contribute to the shared state."""
-    if kind == REGISTERED:
+    if kind == event_kinds.REGISTERED:
         update_registration(w, row, ev, now)
-    elif kind == SESSION:
+    elif kind == event_kinds.SESSION:
         update_session(w, sh, row, ev, now)
-    elif kind == MEMBER_ADDED:
+    elif kind == event_kinds.MEMBER_ADDED:
         update_member_added(w, sh, row, ev, local, now)
-    elif kind == REPORTED:
+    elif kind == event_kinds.REPORTED:
         update_report_made(w, sh, row, ev, local, now)
-    elif kind == DECLINED_BY:
+    elif kind == event_kinds.DECLINED_BY:
         update_declined(w, sh, row, ev, local, now)
-    elif kind == CALL_ENDED:
+    elif kind == event_kinds.CALL_ENDED:
         update_call_ended(w, sh, row, ev, local, now)
     else:
-        update_complaint(w, sh, row, rare_row(sh, row), ev, local, now, kind == BLOCKED_BY)
+        update_complaint(
+            w, sh, row, rare_row(sh, row), ev, local, now, kind == event_kinds.BLOCKED_BY
+        )
 
 
 RAISE = 8
@@ -400,7 +316,7 @@ DELTAS_A_FACT = 40
 """Most contributions of one account event (label 4 + 4 + 5, decision three more, registration 13,
 first contact 11)."""
 NO_CHANGE = 255
-N_OUTCOMES, REVIEW = len(OUTCOMES), STAGES.index("review")
+N_OUTCOMES, REVIEW = len(OUTCOMES), layout.STAGES.index("review")
 LAST_SECOND = 0xFFFFFFFF
 """The latest end of an outcome (s)."""
 
@@ -413,7 +329,7 @@ def _begin_grace(w: Any, sh: Any, row: Any) -> bool:
     """
     if row.rare == 0:
         return False
-    r = rares_of(sh)[np.int64(row.rare) - 1]
+    r = memory.rares_of(sh)[np.int64(row.rare) - 1]
     if row.enforcement == CHALLENGE:
         r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
     if eased_outcome(r) == 0:
@@ -437,7 +353,7 @@ def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
         row.enforcement = 0
         row.quota = 0
         row.fired &= w.keep
-        row.flags = np.int64(row.flags) & ~(SCORED << SCORED_AT)
+        row.flags = np.int64(row.flags) & ~(layout.SCORED << layout.SCORED_AT)
 
 
 @compiled()
@@ -445,7 +361,7 @@ def _record_hit(
     w: Any, row: Any, position: int, at: int, account: int, role: int, kind: int, mask: int,
     outcome: int, rule: int, level: int,
 ) -> None:  # fmt: skip
-    h = hits_of(w)[w.hits_n]
+    h = memory.hits_of(w)[w.hits_n]
     w.hits_n += 1
     h.position = position
     h.ts = at
@@ -461,15 +377,15 @@ def _record_hit(
     h.step = w.step
     h.quota = row.quota
     h.score = last_margin(row)
-    values = values_of(w, SIZE)
+    values = memory.values_of(w, SIZE)
     for j in range(SIZE):
         h.values[j] = values[j]
 
 
 @compiled()
 def _publish_enforcement(w: Any, row: Any, account: int) -> None:
-    contribute(w, ENFORCEMENT, account, np.int64(row.enforcement))
-    contribute(w, UNTIL, account, np.int64(row.until))
+    memory.contribute(w, layout.ENFORCEMENT, account, np.int64(row.enforcement))
+    memory.contribute(w, layout.UNTIL, account, np.int64(row.until))
 
 
 @compiled()
@@ -484,23 +400,23 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int, at: in
     now = np.int64(row.clock)
     r = rare_row(sh, row)
     passes = int64(r.challenges_passed) - 1
-    if kind != LABELLED and row.enforcement == LIMIT:
+    if kind != event_kinds.LABELLED and row.enforcement == LIMIT:
         raised = max(int64(RAISE) >> min(passes, int64(3)), 2)
-        row.quota = min(np.int64(row.quota) + raised, HELD - 1)
-        row.flags = np.int64(row.flags) & ~ON_DOUBT
+        row.quota = min(np.int64(row.quota) + raised, layout.HELD - 1)
+        row.flags = np.int64(row.flags) & ~layout.ON_DOUBT
         return LIMIT
     row.enforcement = 0
     row.quota = 0
-    if kind == LABELLED:
+    if kind == event_kinds.LABELLED:
         # All but the registration rules, which `registration_suspicions` counts.
         row.fired = ~w.registration
-        row.flags = np.int64(row.flags) | SCORED << SCORED_AT
+        row.flags = np.int64(row.flags) | layout.SCORED << layout.SCORED_AT
         row.until = min(max(now, at) + w.benign_grace_s, LAST_SECOND)
     elif eased_outcome(r) > 0:
         row.until = now + max(w.grace_s, w.benign_grace_s)
     else:
         row.until = now + w.grace_s
-    if kind != LABELLED:
+    if kind != event_kinds.LABELLED:
         # Rules on the impossible judge new acts.
         row.fired &= ~w.impossible
     _publish_enforcement(w, row, account)
@@ -514,7 +430,7 @@ def _rest_rules(w: Any, sh: Any, row: Any) -> None:
     Those that had fired, and those whose conditions hold now on any kind of account event, though
     none has come yet. Rules on the impossible may fire again: they judge new acts.
     """
-    advance_windows(row)
+    message_updates.advance_windows(row)
     compute_features(w, sh, row)
     holding = call_int64(w.rules, w.values, int64(-1)) & w.enabled & w.enforced & ~w.registration
     row.fired = (np.int64(row.fired) | holding) & ~w.impossible
@@ -523,12 +439,19 @@ def _rest_rules(w: Any, sh: Any, row: Any) -> None:
 @compiled()
 def _note_outcome(row: Any, r: Any, outcome: int, position: int, at: int) -> None:
     """Note an outcome that a person set: no strike, and no answer to acts unless it is severer."""
-    if RANK[outcome] > RANK[row.enforcement] and RANK[outcome] >= RANK[CHALLENGE]:
+    if (
+        layout.RANK[outcome] > layout.RANK[row.enforcement]
+        and layout.RANK[outcome] >= layout.RANK[CHALLENGE]
+    ):
         r.answered = np.int64(row.clock) + 1
-    r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
-    if RANK[outcome] > RANK[row.worst]:
+    r.met |= (
+        layout.MET_CHALLENGE
+        if outcome == CHALLENGE
+        else (layout.MET_LIMIT if outcome == LIMIT else 0)
+    )
+    if layout.RANK[outcome] > layout.RANK[row.worst]:
         row.worst = outcome
-    if RANK[outcome] >= RANK[RESTRICT]:
+    if layout.RANK[outcome] >= layout.RANK[RESTRICT]:
         _note_action(r, np.int64(REVIEW), position, at)
 
 
@@ -546,20 +469,20 @@ def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int
     r = rare_row(sh, row)
     outcome, before = int64(ev.outcome), int64(row.enforcement)
     eased = int64(eased_outcome(r))
-    if RANK[before] > RANK[eased]:
+    if layout.RANK[before] > layout.RANK[eased]:
         eased = before
     if outcome > 0 or before > 0:
         _rest_rules(w, sh, row)
-    if RANK[outcome] >= RANK[eased]:
+    if layout.RANK[outcome] >= layout.RANK[eased]:
         eased = int64(0)
     note_eased_outcome(r, eased)
-    r.spare |= BY_PERSON
+    r.spare |= layout.BY_PERSON
     if outcome == 0 and before == 0:
         return outcome
     _note_outcome(row, r, outcome, position, ev.ts)
     row.enforcement = outcome
     row.quota = w.new_chats_1d if outcome == LIMIT else 0
-    row.flags = np.int64(row.flags) & ~ON_DOUBT
+    row.flags = np.int64(row.flags) & ~layout.ON_DOUBT
     if outcome == 0:
         said = max(np.int64(row.clock), ev.ts // 1000)
         row.until = min(said + w.benign_grace_s, LAST_SECOND)
@@ -572,11 +495,16 @@ def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int
 @compiled()
 def _decision_stage(w: Any, row: Any, rule: int, kind: int) -> int:
     """Stage of a decision (code in STAGES): its rule's, or for a score by the account's history."""
-    if rule == BY_SCORE:
-        if kind in (REPORTED_BY, BLOCKED_BY):
+    if rule == layout.BY_SCORE:
+        if kind in (event_kinds.REPORTED_BY, event_kinds.BLOCKED_BY):
             return 2
-        return 0 if row.sends == 0 and kind in (REGISTERED, SESSION, EPOCH) else 1
-    if rule == NO_RULE:
+        return (
+            0
+            if row.sends == 0
+            and kind in (event_kinds.REGISTERED, event_kinds.SESSION, event_kinds.EPOCH)
+            else 1
+        )
+    if rule == layout.NO_RULE:
         return 3
     return 0 if (w.registration >> rule) & 1 else (1 if (w.messaging >> rule) & 1 else 2)
 
@@ -606,8 +534,8 @@ def _note_action(r: Any, stage: int, position: int, at: int) -> None:
 @compiled()
 def _end_beside_person(row: Any, r: Any, outcome: int, until: int) -> int:
     """End of a decision: a narrower limit does not end before the limit that a person set."""
-    if outcome != LIMIT or row.enforcement != LIMIT or not r.spare & BY_PERSON:
-        r.spare = np.int64(r.spare) & ~BY_PERSON
+    if outcome != LIMIT or row.enforcement != LIMIT or not r.spare & layout.BY_PERSON:
+        r.spare = np.int64(r.spare) & ~layout.BY_PERSON
         return until
     return int64(0) if row.until == 0 else max(until, int64(row.until))
 
@@ -619,24 +547,28 @@ def _enforce(
     """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
     until = (answer >> 16) & 0xFFFFFFFF
-    if RANK[outcome] >= RANK[CHALLENGE]:
+    if layout.RANK[outcome] >= layout.RANK[CHALLENGE]:
         until = _end_beside_person(row, rare_row(sh, row), outcome, until)
     row.enforcement = outcome
     row.quota = (answer >> 48) & 255
-    on_doubt = ON_DOUBT if (answer >> 56) & 1 else np.int64(0)
-    row.flags = (np.int64(row.flags) & ~ON_DOUBT) | on_doubt
+    on_doubt = layout.ON_DOUBT if (answer >> 56) & 1 else np.int64(0)
+    row.flags = (np.int64(row.flags) & ~layout.ON_DOUBT) | on_doubt
     row.until = until
-    if RANK[outcome] > RANK[row.worst]:
+    if layout.RANK[outcome] > layout.RANK[row.worst]:
         row.worst = outcome
-    if RANK[outcome] >= RANK[CHALLENGE]:
+    if layout.RANK[outcome] >= layout.RANK[CHALLENGE]:
         r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
-        if r.limited == 0 and RANK[outcome] >= RANK[LIMIT]:
+        if r.limited == 0 and layout.RANK[outcome] >= layout.RANK[LIMIT]:
             r.limited = np.int64(row.clock) + 1
-        r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
-        if outcome == CHALLENGE and row.quota == HELD:
-            contribute(w, TAKEN, account, 1)
-        if RANK[outcome] >= RANK[RESTRICT]:
+        r.met |= (
+            layout.MET_CHALLENGE
+            if outcome == CHALLENGE
+            else (layout.MET_LIMIT if outcome == LIMIT else 0)
+        )
+        if outcome == CHALLENGE and row.quota == layout.HELD:
+            memory.contribute(w, layout.TAKEN, account, 1)
+        if layout.RANK[outcome] >= layout.RANK[RESTRICT]:
             _count_strike(row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at)
     _publish_enforcement(w, row, account)
 
@@ -644,9 +576,9 @@ def _enforce(
 @compiled(inline="always")
 def _may_fire(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
     """Whether a rule may newly fire, by the prefilter; if not, no feature is computed."""
-    advance_windows(row)
-    at = sh.rows + (account >> SHARD_BITS) * ROW_BYTES
-    rare_at = sh.rares + (np.int64(row.rare) - 1) * RARE_BYTES
+    message_updates.advance_windows(row)
+    at = sh.rows + (account >> layout.SHARD_BITS) * memory.ROW_BYTES
+    rare_at = sh.rares + (np.int64(row.rare) - 1) * memory.RARE_BYTES
     may = call_int64(w.guard, at, rare_at, np.int64(1) << kind)
     return bool((may & w.enabled & ~row.fired) != 0)
 
@@ -659,10 +591,12 @@ def _score_outcome(w: Any, row: Any, fired: int) -> int:
     silent = int64(row.started == 0)
     level = call_int64(w.weigh, w.policy, np.int64(row.score), fired, silent)
     flags = np.int64(row.flags)
-    asked = (flags >> SCORED_AT) & SCORED
-    if asked == SCORED or RANK[level] <= RANK[LEVEL_CODE[asked]]:
+    asked = (flags >> layout.SCORED_AT) & layout.SCORED
+    if asked == layout.SCORED or layout.RANK[level] <= layout.RANK[layout.LEVEL_CODE[asked]]:
         return int64(0)
-    row.flags = (flags & ~(SCORED << SCORED_AT)) | LEVEL_PLACE[level] << SCORED_AT
+    row.flags = (flags & ~(layout.SCORED << layout.SCORED_AT)) | layout.LEVEL_PLACE[
+        level
+    ] << layout.SCORED_AT
     return level
 
 
@@ -686,7 +620,7 @@ def evaluate_account(
     if new == 0 and level == 0:
         return
     row.fired |= new
-    outcome, rule = NO_CHANGE, NO_RULE
+    outcome, rule = NO_CHANGE, layout.NO_RULE
     if new & w.enforced or level > 0:
         # An account that has just registered has no history that a takeover could abuse.
         past = np.int64(0) if is_young(row) else row.fired & w.enforced
@@ -708,11 +642,14 @@ def _mark_touched(w: Any, row: Any, account: int, position: int, role: int, kind
     In a census, whoever acts is marked too.
     """
     row.newest = (position - w.first) * 2 + role
-    marked = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
+    marked = (row.flags & layout.PLACED) != 0 or kind in (
+        event_kinds.REGISTERED,
+        event_kinds.SESSION,
+    )
     marked |= w.census > 0 and role == 0
     if marked and row.touched != w.epoch + 1:
         row.touched = w.epoch + 1
-        touched_accounts_of(w)[w.touched_n] = account
+        memory.touched_accounts_of(w)[w.touched_n] = account
         w.touched_n += 1
 
 
@@ -723,26 +660,33 @@ def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int)
     An attempt is an act of the account's own, but for what speaks for it: a challenge passed, a
     call that was taken, a declaration.
     """
-    if kind in (CHALLENGE_PASSED, LABELLED, CALL_ENDED, DECLARED):
-        return bool((ev.flags & ATTEMPTED) != 0)
+    if kind in (
+        event_kinds.CHALLENGE_PASSED,
+        event_kinds.LABELLED,
+        event_kinds.CALL_ENDED,
+        event_kinds.DECLARED,
+    ):
+        return bool((ev.flags & layout.ATTEMPTED) != 0)
     return bool(w.enforce and kind in REACHING and is_undelivered(w, sh, ev, kind, local, now))
 
 
 @compiled(inline="always")
 def _log_time(w: Any, kind: int, now: int) -> int:
     """Return an event's time (s): a label may be dated ahead of the log, and is kept with it."""
-    return int64(min(now, np.int64(w.epoch) * 60 + 59)) if kind == LABELLED else int64(now)
+    return (
+        int64(min(now, np.int64(w.epoch) * 60 + 59)) if kind == event_kinds.LABELLED else int64(now)
+    )
 
 
 @compiled()
 def _note_source(w: Any, account: int, source: int) -> None:
     """Note which source reports the account's acts; one without a source counts as several."""
-    sources = sources_of(w)
+    sources = memory.sources_of(w)
     before = np.int64(sources[account])
-    if before not in (source, SEVERAL):
-        sources[account] = source if before == 0 else SEVERAL
+    if before not in (source, layout.SEVERAL):
+        sources[account] = source if before == 0 else layout.SEVERAL
     elif source == 0:
-        sources[account] = SEVERAL
+        sources[account] = layout.SEVERAL
 
 
 @compiled()
@@ -750,12 +694,12 @@ def select_terms(w: Any, account: int) -> None:
     """Judge by what the source carries that reports the account's acts, from now on."""
     if w.terms_n == 0:
         return
-    source = np.int64(sources_of(w)[account])
+    source = np.int64(memory.sources_of(w)[account])
     if source >= w.terms_n:
         source = np.int64(0)
     if source == w.judged_by:
         return
-    terms = terms_of_sources(w)[source]
+    terms = memory.terms_of_sources(w)[source]
     w.judged_by = source
     w.policy = terms.policy
     w.wake = terms.wake
@@ -771,7 +715,7 @@ def _judge_by_source(w: Any, ev: Any, role: int, kind: int, account: int) -> Non
     A label or a declaration is the word of somebody else, whoever sends it.
     """
     if w.terms_n > 0:
-        if role == 0 and kind not in (LABELLED, DECLARED):
+        if role == 0 and kind not in (event_kinds.LABELLED, event_kinds.DECLARED):
             _note_source(w, account, np.int64(ev.source))
         select_terms(w, account)
 
@@ -779,36 +723,38 @@ def _judge_by_source(w: Any, ev: Any, role: int, kind: int, account: int) -> Non
 @compiled()
 def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
     account = np.int64(ev.account) if role == 0 else np.int64(ev.peer)
-    local = account >> SHARD_BITS
+    local = account >> layout.SHARD_BITS
     now = ev.ts // 1000
     if _has_not_happened(w, sh, ev, kind, local, now):
         return
-    row = rows_of(sh)[local]
+    row = memory.rows_of(sh)[local]
     _judge_by_source(w, ev, role, kind, account)
     now = _log_time(w, kind, now)
-    advance_clock(row, now)
+    message_updates.advance_clock(row, now)
     expire_enforcement(w, sh, row)
     if role == 0 and ev.origin > 0 and ev.origin != row.origin:
         note_origin(w, row, ev)
     _mark_touched(w, row, account, position, role, kind)
     barred = False
-    if role == 0 and RANK[row.enforcement] >= RANK[CHALLENGE]:
+    if role == 0 and layout.RANK[row.enforcement] >= layout.RANK[CHALLENGE]:
         barred = is_refused(w, sh, row, ev, kind, local, now)
-        if barred and (w.enforce or (ev.flags & ATTEMPTED) != 0):
-            w.result |= BARRED
-            if (w.wake >> REFUSED) & 1:
-                evaluate_account(w, sh, row, position, ev.ts, account, role, REFUSED, False)
+        if barred and (w.enforce or (ev.flags & layout.ATTEMPTED) != 0):
+            w.result |= layout.BARRED
+            if (w.wake >> event_kinds.REFUSED) & 1:
+                evaluate_account(
+                    w, sh, row, position, ev.ts, account, role, event_kinds.REFUSED, False
+                )
             return
     was = progress(row, role, kind)
     if apply_event(w, sh, row, ev, kind, local, now, barred):
-        if kind == LABELLED and ev.label == UNDETERMINED:
+        if kind == event_kinds.LABELLED and ev.label == UNDETERMINED:
             if ev.outcome >= N_OUTCOMES:
                 # Labels alone are withdrawn: what is in force stays.
                 return
             outcome = _set_outcome(w, sh, row, ev, position, account)
         else:
             outcome = _ease_enforcement(w, sh, row, account, kind, ev.ts // 1000)
-        _record_hit(w, row, position, ev.ts, account, role, kind, 0, outcome, NO_RULE, 0)
+        _record_hit(w, row, position, ev.ts, account, role, kind, 0, outcome, layout.NO_RULE, 0)
         return
     point = w.scoring > 0 and is_scoring_point(sh, row, ev, role, kind, was)
     if point or (w.wake >> kind) & 1:
@@ -861,13 +807,13 @@ def process_segment(
             if not has_room(w, sh):
                 w.at_fact = i
                 return False
-            if i + 2 * PREFETCH_DISTANCE < facts.size:
-                prefetch_facts(shards, w, events, facts, i)
+            if i + 2 * memory.PREFETCH_DISTANCE < facts.size:
+                memory.prefetch_facts(shards, w, events, facts, i)
             code = np.int64(facts[i].code)
             ev = events[code >> 1]
             kind = np.int64(kinds[ev.type, code & 1])
-            if kind == SENT and (ev.flags & TO_GROUP) != 0:
-                kind = np.int64(SENT_GROUP)
+            if kind == event_kinds.SENT and (ev.flags & layout.TO_GROUP) != 0:
+                kind = np.int64(event_kinds.SENT_GROUP)
             w.result = 0
             _process_event(w, sh, ev, code & 1, kind, base + np.int64(facts[i].place))
             if w.result > 0:
@@ -881,4 +827,4 @@ def process_segment(
 def compute_values(w: Any, sh: Any, account: int) -> None:
     """Compute the features of one account into the worker's values."""
     select_terms(w, account)
-    compute_features(w, sh, rows_of(sh)[account >> SHARD_BITS])
+    compute_features(w, sh, memory.rows_of(sh)[account >> layout.SHARD_BITS])

@@ -24,7 +24,6 @@ class Listing(NamedTuple):
     Attributes:
         ts: Its time (ms).
         listed: Whether the list names somebody; else it does so no more.
-        name: The list.
         who: The account, or `origin_key` of a server.
         slot: The account's slot, or the server's as an event has it.
         entry: SHA-256 of the list's entry ("": any).

@@ -15,59 +15,44 @@ from typing import Any, Final
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled, prefetch
-from wavebreak.features.layout import (
-    DELTA,
-    ENTITY,
-    EVENT,
-    HIT,
-    NONE,
-    PAIR,
-    PERSON,
-    POINT,
-    RARE,
-    ROW,
-    SHARD_BITS,
-    SOURCE,
-    TERMS,
-    TOUCH,
-)
+from wavebreak.features import layout
 from wavebreak.features.pair_table import salts_of, start_index
 
 
 @compiled(inline="always")
 def rows_of(sh: Any) -> Any:
     """Rows of a shard (dtype ROW)."""
-    return carray(address_as_void_pointer(sh.rows), (sh.row_capacity,), ROW)
+    return carray(address_as_void_pointer(sh.rows), (sh.row_capacity,), layout.ROW)
 
 
 @compiled(inline="always")
 def account_row(shards: Any, account: int) -> Any:
     """The row of an account by its slot (dtype ROW), over all shards."""
-    return rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+    return rows_of(shards[account & (shards.size - 1)])[account >> layout.SHARD_BITS]
 
 
 @compiled(inline="always")
 def rares_of(sh: Any) -> Any:
     """Rare rows of a shard (dtype RARE)."""
-    return carray(address_as_void_pointer(sh.rares), (sh.rare_capacity,), RARE)
+    return carray(address_as_void_pointer(sh.rares), (sh.rare_capacity,), layout.RARE)
 
 
 @compiled(inline="always")
 def pairs_of(sh: Any) -> Any:
     """Table of pairs of a shard (dtype PAIR)."""
-    return carray(address_as_void_pointer(sh.pairs), (sh.pair_capacity,), PAIR)
+    return carray(address_as_void_pointer(sh.pairs), (sh.pair_capacity,), layout.PAIR)
 
 
 @compiled(inline="always")
 def people_of(w: Any) -> Any:
     """Shared records of accounts, by slot (dtype PERSON)."""
-    return carray(address_as_void_pointer(w.people), (w.people_n,), PERSON)
+    return carray(address_as_void_pointer(w.people), (w.people_n,), layout.PERSON)
 
 
 @compiled(inline="always")
 def entities_of(w: Any) -> Any:
     """Networks, blocks, devices and clients, by slot (dtype ENTITY)."""
-    return carray(address_as_void_pointer(w.entities), (w.entities_n,), ENTITY)
+    return carray(address_as_void_pointer(w.entities), (w.entities_n,), layout.ENTITY)
 
 
 @compiled(inline="always")
@@ -85,37 +70,37 @@ def covered_of(w: Any, n: int) -> Any:
 @compiled(inline="always")
 def sources_of(w: Any) -> Any:
     """The source that reports each account, by slot (dtype SOURCE)."""
-    return carray(address_as_void_pointer(w.sources), (w.people_n,), SOURCE)
+    return carray(address_as_void_pointer(w.sources), (w.people_n,), layout.SOURCE)
 
 
 @compiled(inline="always")
 def terms_of_sources(w: Any) -> Any:
     """What the accounts of each source are judged by, by its number (dtype TERMS)."""
-    return carray(address_as_void_pointer(w.terms), (w.terms_n,), TERMS)
+    return carray(address_as_void_pointer(w.terms), (w.terms_n,), layout.TERMS)
 
 
 @compiled(inline="always")
 def hits_of(w: Any) -> Any:
     """Output buffer of hits (dtype HIT)."""
-    return carray(address_as_void_pointer(w.hits), (w.hits_size,), HIT)
+    return carray(address_as_void_pointer(w.hits), (w.hits_size,), layout.HIT)
 
 
 @compiled(inline="always")
 def points_of(w: Any) -> Any:
     """Output buffer of scoring points (dtype POINT)."""
-    return carray(address_as_void_pointer(w.points), (w.points_size,), POINT)
+    return carray(address_as_void_pointer(w.points), (w.points_size,), layout.POINT)
 
 
 @compiled(inline="always")
 def touched_accounts_of(w: Any) -> Any:
     """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
-    return carray(address_as_void_pointer(w.touched), (w.touched_size,), TOUCH)
+    return carray(address_as_void_pointer(w.touched), (w.touched_size,), layout.TOUCH)
 
 
 @compiled()
 def contribute(w: Any, table: int, key: int, amount: int) -> None:
     """Record a contribution to the shared state."""
-    deltas = carray(address_as_void_pointer(w.deltas), (w.deltas_size,), DELTA)
+    deltas = carray(address_as_void_pointer(w.deltas), (w.deltas_size,), layout.DELTA)
     d = deltas[w.deltas_n]
     d.table = table
     d.key = key
@@ -201,10 +186,10 @@ PREFETCH_DISTANCE: Final = 6
 """How many account events (or accounts, at an epoch's close) ahead to prefetch."""
 PREFETCH_NEAR: Final = 2
 """The same for a rare row, whose address is in the row that was prefetched before."""
-ROW_BYTES, RARE_BYTES, PAIR_BYTES = ROW.itemsize, RARE.itemsize, PAIR.itemsize
-PERSON_BYTES: Final = PERSON.itemsize
-EVENT_BYTES, ENTITY_BYTES = EVENT.itemsize, ENTITY.itemsize
-_FIELDS: Any = ROW.fields
+ROW_BYTES, RARE_BYTES, PAIR_BYTES = layout.ROW.itemsize, layout.RARE.itemsize, layout.PAIR.itemsize
+PERSON_BYTES: Final = layout.PERSON.itemsize
+EVENT_BYTES, ENTITY_BYTES = layout.EVENT.itemsize, layout.ENTITY.itemsize
+_FIELDS: Any = layout.ROW.fields
 _SURROUNDINGS = _FIELDS["network"][1]
 
 
@@ -214,12 +199,12 @@ def _prefetch_row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
     if role == 1:
         account, other = other, account
     sh = shards[account & (shards.size - 1)]
-    local = account >> SHARD_BITS
+    local = account >> layout.SHARD_BITS
     address = sh.rows + local * ROW_BYTES
     # The counterpart's account event needs the head of the row, the actor's all of it.
     for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
         prefetch(address + line)
-    if other != NONE:
+    if other != layout.NONE:
         at = start_index(sh.pair_capacity, salts_of(sh), local, other)
         prefetch(sh.pairs + at * PAIR_BYTES)
         prefetch(w.people + other * PERSON_BYTES)
@@ -228,7 +213,7 @@ def _prefetch_row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
 @compiled()
 def _prefetch_rare(shards: Any, ev: Any) -> None:
     sh = shards[np.int64(ev.account) & (shards.size - 1)]
-    rare = np.int64(rows_of(sh)[np.int64(ev.account) >> SHARD_BITS].rare)
+    rare = np.int64(rows_of(sh)[np.int64(ev.account) >> layout.SHARD_BITS].rare)
     if rare > 0:
         prefetch(sh.rares + (rare - 1) * RARE_BYTES)
 
@@ -256,7 +241,7 @@ def prefetch_touched(shards: Any, w: Any) -> None:
         return
     account = np.int64(touched[w.at_fact + 2 * PREFETCH_DISTANCE])
     rows = shards[account & (shards.size - 1)].rows
-    address = rows + (account >> SHARD_BITS) * ROW_BYTES
+    address = rows + (account >> layout.SHARD_BITS) * ROW_BYTES
     prefetch(address)
     prefetch(address + _SURROUNDINGS)
     account = np.int64(touched[w.at_fact + PREFETCH_DISTANCE])

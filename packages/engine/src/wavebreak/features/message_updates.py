@@ -8,34 +8,7 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import HOUR_S, WEEK_S
-from wavebreak.features.layout import (
-    ANSWERED,
-    ATTEMPTED,
-    BLOCKED,
-    BROADCAST,
-    COLD,
-    CONTACT,
-    CONTACT_KNOWN,
-    CREDITED,
-    FORGET_BUCKETS,
-    FRIEND,
-    GOOD,
-    IN_CONTACTS,
-    MET,
-    MET_CONTACT,
-    NEW_ANSWER,
-    NEW_CONTACT,
-    OPENED,
-    REACHED,
-    REACHED_TRIALS,
-    REPLIED,
-    REPORTED,
-    STARTED,
-    STRANGER,
-    TRIAL,
-    UNKNOWN,
-    WROTE,
-)
+from wavebreak.features import layout, shared_state
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.pair_table import (
     find,
@@ -54,16 +27,6 @@ from wavebreak.features.sequential_tests import (
     mature,
     restart_tests,
     terms_of,
-)
-from wavebreak.features.shared_state import (
-    contribute_to_entities,
-    contribute_to_origin,
-    contribute_to_places,
-    frees_place,
-    is_newcomer,
-    is_young,
-    record_approach,
-    record_new_chat,
 )
 from wavebreak.features.window_counters import advance_row_counters, count_event
 from wavebreak.features.windows import COUNT_LOG2, advance_nibble_ring, log2, push_bit
@@ -125,7 +88,7 @@ def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
         return at
     value = pairs[at].value
     old = touch_bucket(value)
-    if touched - old > FORGET_BUCKETS:
+    if touched - old > layout.FORGET_BUCKETS:
         pairs[at].value = pack(0, 0, 0, touched)
     elif touched > old:
         pairs[at].value = pack(flags_of(value), first_bucket(value), last_bucket(value), touched)
@@ -135,7 +98,7 @@ def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
 @compiled(inline="always")
 def is_expired(value: Any, now: int) -> bool:
     """Whether a pair's entry is so old that it counts no more."""
-    return bool(now // 40320 - touch_bucket(value) > FORGET_BUCKETS)
+    return bool(now // 40320 - touch_bucket(value) > layout.FORGET_BUCKETS)
 
 
 @compiled()
@@ -224,7 +187,7 @@ def update_send_statistics(row: Any, ev: Any, now: int) -> bool:
 
     Returns False for one more recipient of the same broadcast.
     """
-    if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
+    if (ev.flags & layout.BROADCAST) != 0 and row.last_sent == ev.ts + 1:
         return False
     advance_windows(row)
     row.sends += 1
@@ -242,7 +205,7 @@ def update_send_statistics(row: Any, ev: Any, now: int) -> bool:
         for j in range(3, 0, -1):
             row.sizes[j] = row.sizes[j - 1]
         row.sizes[0] = size
-    if ev.media != UNKNOWN:
+    if ev.media != layout.UNKNOWN:
         row.media_bits = push_bit(row.media_bits, ev.media != 0)
         row.media_n = min(np.int64(row.media_n) + 1, 32)
     _update_hours(row, now)
@@ -281,7 +244,7 @@ def _update_peers_1d(row: Any, value: Any, flags: int, now: int) -> int:
     bucket = now // 5760
     clock = np.int64(row.clock) // 5760
     last = last_bucket(value)
-    if flags & WROTE or last > 0:
+    if flags & layout.WROTE or last > 0:
         if bucket <= last:
             return last
         if last > clock - 16 and row.peers_1d[last & 15] > 0:
@@ -295,28 +258,28 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
     """Update the sender with a first contact; return the marks that it leaves on the pair."""
     row.started += 1
     _count_first_contact(row, now, 1)
-    stranger = (flags & CONTACT) == 0 and (ev.flags & IN_CONTACTS) == 0
-    if ev.flags & CONTACT_KNOWN:
+    stranger = (flags & layout.CONTACT) == 0 and (ev.flags & layout.IN_CONTACTS) == 0
+    if ev.flags & layout.CONTACT_KNOWN:
         row.cold_bits = push_bit(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
         if stranger:
             _count_known_stranger(row, now, 1)
     row.targeted_bits = push_bit(row.targeted_bits, people_of(w)[ev.peer].targeted > 0)
-    record_approach(w, row, ev.peer, stranger)
+    shared_state.record_approach(w, row, ev.peer, stranger)
     if row.device_changed > 0 or row.linked > 0:
         row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 255)
     if stranger:
         for j in range(3, 0, -1):
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
-    contribute_to_origin(w, row, OPENED, 1)
-    if is_young(row):
-        contribute_to_places(w, row, OPENED, 1)
+    shared_state.contribute_to_origin(w, row, layout.OPENED, 1)
+    if shared_state.is_young(row):
+        shared_state.contribute_to_places(w, row, layout.OPENED, 1)
         if stranger:
-            contribute_to_places(w, row, COLD, 1)
-    record_new_chat(w, row, ev.peer, now)
+            shared_state.contribute_to_places(w, row, layout.COLD, 1)
+    shared_state.record_new_chat(w, row, ev.peer, now)
     # What it was as an added stranger ends: a chat begins, whose answer is no trial's.
-    return _begin_trial(w, sh, row, ev, flags, now) if stranger else flags & ~TRIAL
+    return _begin_trial(w, sh, row, ev, flags, now) if stranger else flags & ~layout.TRIAL
 
 
 @compiled()
@@ -335,27 +298,27 @@ def _is_business(sh: Any, row: Any) -> bool:
 def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> int:
     """Count a stranger written to first: a place of the allowance, and a trial of the tests."""
     _count_stranger_contact(row, now, 1)
-    flags |= STRANGER
-    newcomer = is_newcomer(people_of(w)[ev.peer], now)
-    if is_young(row) and not newcomer and not _is_business(sh, row):
-        contribute(w, NEW_CONTACT, int64(ev.account), 1)
+    flags |= layout.STRANGER
+    newcomer = shared_state.is_newcomer(people_of(w)[ev.peer], now)
+    if shared_state.is_young(row) and not newcomer and not _is_business(sh, row):
+        contribute(w, layout.NEW_CONTACT, int64(ev.account), 1)
     full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
     if full or row.trials == 65535 or newcomer:
-        return flags & ~TRIAL
+        return flags & ~layout.TRIAL
     restart_due(w, sh, row)
     _count_trial(row, now, 1)
     row.contacted += 1
-    if (flags & TRIAL) == 0:
+    if (flags & layout.TRIAL) == 0:
         add_trial(w, row, int64(ev.account))
-    return flags | TRIAL
+    return flags | layout.TRIAL
 
 
 @compiled()
 def add_trial(w: Any, row: Any, account: int) -> None:
     """Count a trial of the tests on complaints; linking looks at accounts that have some."""
     row.trials += 1
-    if row.trials == REACHED_TRIALS:
-        contribute(w, REACHED, account, 1)
+    if row.trials == layout.REACHED_TRIALS:
+        contribute(w, layout.REACHED, account, 1)
 
 
 @compiled()
@@ -384,18 +347,18 @@ def _answer_trial(
     Of waves of newcomers the answers of other newcomers say nothing: they are easily made.
     """
     at = first * 5760
-    counts = is_young(row) and not is_newcomer(people_of(w)[peer], now)
-    if flags & STRANGER and counts and not _is_business(sh, row):
-        contribute(w, NEW_ANSWER, account, 1)
-    if flags & STRANGER and frees_place(w, peer, now):
+    counts = shared_state.is_young(row) and not shared_state.is_newcomer(people_of(w)[peer], now)
+    if flags & layout.STRANGER and counts and not _is_business(sh, row):
+        contribute(w, layout.NEW_ANSWER, account, 1)
+    if flags & layout.STRANGER and shared_state.frees_place(w, peer, now):
         _count_stranger_answer(row, now, 1)
         bucket = first & 15
         if first > int64(row.clock) // 5760 - 16 and row.unanswered_strangers_1d[bucket] > 0:
             row.unanswered_strangers_1d[bucket] -= 1
-    if flags & TRIAL:
+    if flags & layout.TRIAL:
         if row.trials_answered < row.trials:
             row.trials_answered += 1
-        if (flags & (REPORTED | BLOCKED)) == 0:
+        if (flags & (layout.REPORTED | layout.BLOCKED)) == 0:
             count_reaction(row)
             count_talk(row)
         _count_trial_answer(row, at, 1)
@@ -409,17 +372,17 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
     A send that was refused before it happened leaves no chat: the next one opens it, to the same
     stranger.
     """
-    reached = (ev.flags & ATTEMPTED) == 0
+    reached = (ev.flags & layout.ATTEMPTED) == 0
     pairs = pairs_of(sh)
     at = touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
-    opens = (flags & (WROTE | REPLIED | STARTED)) == 0
+    opens = (flags & (layout.WROTE | layout.REPLIED | layout.STARTED)) == 0
     first = first_bucket(value)
     if update_send_statistics(row, ev, now):
         row.one_way_run = min(np.int64(row.one_way_run) + 1, 65535)
         row.direct += 1
-        if ev.media == 0 or ev.media == UNKNOWN:
+        if ev.media == 0 or ev.media == layout.UNKNOWN:
             _update_typing(row, ev)
     advance_windows(row)
     last = _update_peers_1d(row, value, flags, now)
@@ -427,15 +390,17 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
     if moved > 0 and last_bucket(value) < (moved - 1) // 5760:
         row.recipients_on_device = min(np.int64(row.recipients_on_device) + 1, 255)
     if opens:
-        flags = _update_first_contact(w, sh, row, ev, flags, now) | STARTED
+        flags = _update_first_contact(w, sh, row, ev, flags, now) | layout.STARTED
         first = now // 5760
-    elif (flags & (WROTE | REPLIED | STARTED)) == REPLIED and reached:
+    elif (flags & (layout.WROTE | layout.REPLIED | layout.STARTED)) == layout.REPLIED and reached:
         row.mutual += 1
-        contribute(w, FRIEND, int64(ev.account), int64(ev.peer))
+        contribute(w, layout.FRIEND, int64(ev.account), int64(ev.peer))
     if reached:
-        flags |= WROTE
+        flags |= layout.WROTE
     pairs[at].value = pack(flags, first, last, touch_bucket(value))
-    return opens, (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
+    return opens, (flags & (layout.REPLIED | layout.CONTACT)) == 0 and (
+        ev.flags & layout.IN_CONTACTS
+    ) == 0
 
 
 @compiled()
@@ -450,11 +415,13 @@ def update_requested(
     at = touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
-    opens = (flags & (WROTE | REPLIED | STARTED)) == 0
-    stranger = (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
+    opens = (flags & (layout.WROTE | layout.REPLIED | layout.STARTED)) == 0
+    stranger = (flags & (layout.REPLIED | layout.CONTACT)) == 0 and (
+        ev.flags & layout.IN_CONTACTS
+    ) == 0
     if opens:
         advance_windows(row)
-        flags = _update_first_contact(w, sh, row, ev, flags, now) | STARTED
+        flags = _update_first_contact(w, sh, row, ev, flags, now) | layout.STARTED
         pairs[at].value = pack(flags, now // 5760, last_bucket(value), touch_bucket(value))
     return opens, stranger
 
@@ -476,16 +443,16 @@ def update_received(
     if kind == RECEIVED:
         row.received += 1
         row.one_way_run = 0
-    if (flags & (WROTE | REPLIED | STARTED)) == 0:
+    if (flags & (layout.WROTE | layout.REPLIED | layout.STARTED)) == 0:
         if kind != ACCEPTED_BY:
             row.inbound += 1
-            record_new_chat(w, row, ev.account, now)
-    elif (flags & REPLIED) == 0:
-        if flags & STARTED:
-            met = MET if flags & STRANGER else MET_CONTACT
+            shared_state.record_new_chat(w, row, ev.account, now)
+    elif (flags & layout.REPLIED) == 0:
+        if flags & layout.STARTED:
+            met = layout.MET if flags & layout.STRANGER else layout.MET_CONTACT
             contribute(w, met, int64(ev.peer), int64(ev.account))
         count_first_answer(w, sh, row, int64(ev.peer), int64(ev.account), value, now)
-    pairs[at].value = with_flags(value, flags | REPLIED)
+    pairs[at].value = with_flags(value, flags | layout.REPLIED)
     return becomes_established(row)
 
 
@@ -495,13 +462,13 @@ def count_first_answer(
 ) -> None:  # fmt: skip
     """Count what comes in first from a peer whom the account wrote to, asked or called."""
     row.mutual += 1
-    contribute(w, FRIEND, account, peer)
+    contribute(w, layout.FRIEND, account, peer)
     flags, first = flags_of(value), int64(first_bucket(value))
-    if flags & STARTED:
+    if flags & layout.STARTED:
         advance_windows(row)
-        contribute_to_origin(w, row, ANSWERED, 1)
-        if is_young(row):
-            contribute_to_places(w, row, ANSWERED, 1)
+        shared_state.contribute_to_origin(w, row, layout.ANSWERED, 1)
+        if shared_state.is_young(row):
+            shared_state.contribute_to_places(w, row, layout.ANSWERED, 1)
         # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
         _count_reply(row, first * 5760, 1)
         _answer_trial(w, sh, row, account, peer, flags, first, now)
@@ -512,7 +479,7 @@ def becomes_established(row: Any) -> bool:
     """Whether the account has now enough contacts for long enough, and was not credited yet."""
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS
-        and (row.flags & CREDITED) == 0
+        and (row.flags & layout.CREDITED) == 0
         and np.int64(row.clock) - (np.int64(row.first_seen) - 1) >= ESTABLISHED_S
     )
 
@@ -520,6 +487,6 @@ def becomes_established(row: Any) -> bool:
 @compiled()
 def credit_entities(w: Any, row: Any) -> None:
     """Raise the reputation of the entities of an account that became established."""
-    row.flags = np.int64(row.flags) | CREDITED
-    contribute_to_entities(w, row, GOOD, 1)
-    contribute_to_origin(w, row, GOOD, 1)
+    row.flags = np.int64(row.flags) | layout.CREDITED
+    shared_state.contribute_to_entities(w, row, layout.GOOD, 1)
+    shared_state.contribute_to_origin(w, row, layout.GOOD, 1)

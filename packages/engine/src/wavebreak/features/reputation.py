@@ -12,28 +12,8 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features import layout
 from wavebreak.features.facts import begin_groups
-from wavebreak.features.layout import (
-    ACCUSED,
-    ANSWERED,
-    ARRIVALS,
-    BAD,
-    BORN,
-    COLD,
-    CONFIRMED,
-    COURTED,
-    ENFORCEMENT,
-    FOUND,
-    FRIEND,
-    GOOD,
-    HUNTED,
-    JOINED,
-    ON_NETWORK,
-    OPENED,
-    REFUTED,
-    SHARDS,
-    UNTIL,
-)
 from wavebreak.features.shared_state import EPOCHS_A_DAY
 from wavebreak.features.values import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
 from wavebreak.features.windows import decay
@@ -60,13 +40,13 @@ def _merge_cluster(e: Any, table: int, amount: int, epoch: int) -> None:
         e.opened = decay(e.opened, e.stirred, epoch, WEEK_HALF_LIFE)
         e.answered = decay(e.answered, e.stirred, epoch, WEEK_HALF_LIFE)
         e.stirred = epoch
-    if table == JOINED:
+    if table == layout.JOINED:
         e.joined += amount * ONE
-    elif table == COLD:
+    elif table == layout.COLD:
         e.cold += amount * ONE
-    elif table == OPENED:
+    elif table == layout.OPENED:
         e.opened += amount * ONE
-    elif table == ANSWERED:
+    elif table == layout.ANSWERED:
         e.answered += amount * ONE
 
 
@@ -98,7 +78,7 @@ def _merge_blind_reports(p: Any, amount: int, epoch: int) -> None:
 
 @compiled()
 def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
-    if table > ARRIVALS:
+    if table > layout.ARRIVALS:
         _merge_cluster(e, table, amount, epoch)
         return
     if epoch > e.epoch:
@@ -106,11 +86,11 @@ def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
         e.bad = decay(e.bad, e.epoch, epoch, REPUTATION_HALF_LIFE)
         e.arrivals = decay(e.arrivals, e.epoch, epoch, ARRIVALS_HALF_LIFE)
         e.epoch = epoch
-    if table == GOOD:
+    if table == layout.GOOD:
         e.good += amount * ONE
-    elif table == BAD:
+    elif table == layout.BAD:
         e.bad += amount * ONE
-    elif table == ARRIVALS:
+    elif table == layout.ARRIVALS:
         e.arrivals += amount * ONE
 
 
@@ -125,14 +105,14 @@ def merge_contributions(
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
-        if table >= FOUND:
+        if table >= layout.FOUND:
             continue
-        if table == JOINED:
+        if table == layout.JOINED:
             _add_newcomer(newcomers[key], amount)
             amount = np.int64(1)
-        if table <= ANSWERED:
+        if table <= layout.ANSWERED:
             _merge_entity(entities[key], table, amount, epoch)
-        elif table == FRIEND:
+        elif table == layout.FRIEND:
             _add_friend(people[key], amount + 1)
         else:
             _merge_person(people[key], table, amount, epoch)
@@ -141,7 +121,7 @@ def merge_contributions(
 @compiled()
 def sort_by_shard(deltas: Any, out: Any) -> None:
     """Copy contributions in the order of the shards that made them, of each in their order."""
-    fill, offsets = np.zeros(SHARDS + 1, np.int64), np.zeros(SHARDS + 1, np.int64)
+    fill, offsets = np.zeros(layout.SHARDS + 1, np.int64), np.zeros(layout.SHARDS + 1, np.int64)
     for i in range(deltas.size):
         fill[int64(deltas[i].shard)] += 1
     begin_groups(fill, offsets)
@@ -166,23 +146,23 @@ def _add_friend(person: Any, friend: int) -> None:
 
 @compiled()
 def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
-    if table == CONFIRMED:
+    if table == layout.CONFIRMED:
         person.confirmed = min(np.int64(person.confirmed) + amount, 65535)
-    elif table == REFUTED:
+    elif table == layout.REFUTED:
         person.refuted = min(np.int64(person.refuted) + amount, 65535)
-    elif table == HUNTED:
+    elif table == layout.HUNTED:
         person.targeted = min(np.int64(person.targeted) + amount, 255)
-    elif table == COURTED:
+    elif table == layout.COURTED:
         _merge_approaches(person, amount, epoch)
-    elif table == ACCUSED:
+    elif table == layout.ACCUSED:
         _merge_blind_reports(person, amount, epoch)
-    elif table >= ON_NETWORK:
-        person.places[table - ON_NETWORK] = amount
-    elif table == BORN:
+    elif table >= layout.ON_NETWORK:
+        person.places[table - layout.ON_NETWORK] = amount
+    elif table == layout.BORN:
         person.born = amount & 0xFFFFFFFF
-    elif table == ENFORCEMENT:
+    elif table == layout.ENFORCEMENT:
         person.enforcement = amount
-    elif table == UNTIL:
+    elif table == layout.UNTIL:
         person.until = amount & 0xFFFFFFFF
 
 
@@ -191,7 +171,7 @@ def newcomers_beside(partials: Sequence[Any], newcomers: Any) -> Any:
 
     `partials` are contributions (dtype DELTA) that are merged by now.
     """
-    blamed = [p["key"][(p["table"] == BAD) & (p["amount"] > 0)] for p in partials]
+    blamed = [p["key"][(p["table"] == layout.BAD) & (p["amount"] > 0)] for p in partials]
     keys = np.unique(np.concatenate([np.zeros(0, np.uint32), *blamed]))
     found = np.unique(newcomers["slots"][keys]).astype(np.int64)
     return found[found > 0] - 1

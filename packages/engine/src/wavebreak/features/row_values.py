@@ -13,17 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
-from wavebreak.features.layout import (
-    ATTESTED,
-    ATTESTED_KNOWN,
-    COUNTRY_KNOWN,
-    COUNTRY_MISMATCH,
-    LABEL_ABUSIVE,
-    LABEL_BENIGN,
-    SEVERITY,
-    UNCONFIRMED,
-    UNKNOWN,
-)
+from wavebreak.features import layout
 from wavebreak.features.sequential_tests import quarter_power
 from wavebreak.features.window_counters import RARE_FEATURES, READERS
 from wavebreak.features.windows import nibble_ring_total, ring_part, ring_total
@@ -224,18 +214,20 @@ def attempts(row: Any) -> float:
 @compiled()
 def attested(row: Any) -> float:
     flags = int64(row.flags)
-    return (1.0 if flags & ATTESTED else 0.0) if flags & ATTESTED_KNOWN else NAN
+    return (1.0 if flags & layout.ATTESTED else 0.0) if flags & layout.ATTESTED_KNOWN else NAN
 
 
 @compiled()
 def country_mismatch(row: Any) -> float:
     flags = int64(row.flags)
-    return (1.0 if flags & COUNTRY_MISMATCH else 0.0) if flags & COUNTRY_KNOWN else NAN
+    return (
+        (1.0 if flags & layout.COUNTRY_MISMATCH else 0.0) if flags & layout.COUNTRY_KNOWN else NAN
+    )
 
 
 @compiled()
 def verification_weak(row: Any) -> float:
-    if row.registered == 0 or row.verification == UNKNOWN:
+    if row.registered == 0 or row.verification == layout.UNKNOWN:
         return NAN
     return 0.0 if row.verification == 0 else 1.0
 
@@ -247,7 +239,7 @@ def channel(row: Any) -> int:
 
 @compiled()
 def enforcement_level(row: Any) -> float:
-    return float(SEVERITY[row.enforcement])
+    return float(layout.SEVERITY[row.enforcement])
 
 
 @compiled()
@@ -257,12 +249,12 @@ def strikes(row: Any) -> int:
 
 @compiled()
 def label_abusive(row: Any) -> float:
-    return 1.0 if int64(row.flags) & LABEL_ABUSIVE else 0.0
+    return 1.0 if int64(row.flags) & layout.LABEL_ABUSIVE else 0.0
 
 
 @compiled()
 def label_benign(row: Any) -> float:
-    return 1.0 if int64(row.flags) & LABEL_BENIGN else 0.0
+    return 1.0 if int64(row.flags) & layout.LABEL_BENIGN else 0.0
 
 
 @compiled()
@@ -356,7 +348,7 @@ def accused_last(r: Any) -> int:
 
 @compiled()
 def label_unconfirmed(r: Any) -> float:
-    return 1.0 if int64(r.spare) & UNCONFIRMED else 0.0
+    return 1.0 if int64(r.spare) & layout.UNCONFIRMED else 0.0
 
 
 @compiled()

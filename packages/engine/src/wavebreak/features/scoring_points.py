@@ -13,31 +13,13 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import call_int64, compiled, int64
+from wavebreak.features import score
 from wavebreak.features.layout import LINKED
 from wavebreak.features.memory import covered_of, points_of, rares_of, values_of
-from wavebreak.features.score import (
-    COARSE_BITS,
-    COARSE_MAX,
-    MARGIN_MAX,
-    NAN,
-    ONE_MARGIN,
-    bounded_margin,
-    probability,
-)
 from wavebreak.features.shared_state import is_young
 from wavebreak.features.values import SIZE, At
 from wavebreak.features.windows import ring_total
-from wavebreak.schema.event_kinds import (
-    BLOCKED_BY,
-    CALLED,
-    MEMBER_ADDED,
-    REGISTERED,
-    REPORTED_BY,
-    REQUESTED,
-    SENT,
-    SENT_GROUP,
-    SESSION,
-)
+from wavebreak.schema import event_kinds
 
 
 def _steps(most: int) -> Any:
@@ -70,7 +52,7 @@ def progress(row: Any, role: int, kind: int) -> int:
     """Counts that an actor's event may change: chats started and sends, or network and device."""
     if role == 1:
         return int64(0)
-    if kind == SESSION:
+    if kind == event_kinds.SESSION:
         return (int64(row.network) << 32) | int64(row.device)
     return (int64(row.started) << 32) | int64(row.sends)
 
@@ -78,22 +60,27 @@ def progress(row: Any, role: int, kind: int) -> int:
 @compiled()
 def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int) -> bool:
     """Whether an account is scored after an account event; `was` is `progress` before it."""
-    if kind in (REGISTERED, REPORTED_BY, BLOCKED_BY):
+    if kind in (event_kinds.REGISTERED, event_kinds.REPORTED_BY, event_kinds.BLOCKED_BY):
         return True
     if role == 1:
         return False
     is_now = progress(row, role, kind)
-    if kind == SESSION:
+    if kind == event_kinds.SESSION:
         return bool(is_now != was or (ev.flags & LINKED) != 0)
-    if kind in (SENT, SENT_GROUP, REQUESTED, CALLED):
+    if kind in (
+        event_kinds.SENT,
+        event_kinds.SENT_GROUP,
+        event_kinds.REQUESTED,
+        event_kinds.CALLED,
+    ):
         if (is_now >> 32) != (was >> 32):
             opened = ring_total(row.first_1d)
             if is_step(opened) and (opened >= FIRST_OPENED or is_young(row)):
                 return True
-        if kind in (REQUESTED, CALLED):
+        if kind in (event_kinds.REQUESTED, event_kinds.CALLED):
             return False
         return is_now != was and row.sends >= FIRST_SENDS and is_step(int64(row.sends))
-    if kind == MEMBER_ADDED:
+    if kind == event_kinds.MEMBER_ADDED:
         return is_step(ring_total(rares_of(sh)[int64(row.rare) - 1].added_1d))
     return False
 
@@ -101,15 +88,15 @@ def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int)
 @compiled()
 def score_account(w: Any, row: Any, kind: int) -> None:
     """Score the current feature values and store the score in the row; the lowest in abstention."""
-    margin = int64(-MARGIN_MAX)
+    margin = int64(-score.MARGIN_MAX)
     if w.abstains == 0:
         margin = int64(call_int64(w.score, w.model, w.values))
-    row.score = bounded_margin(margin, MARGIN_MAX)
-    if kind == REGISTERED:
-        row.registration_score = bounded_margin(margin >> COARSE_BITS, COARSE_MAX)
+    row.score = score.bounded_margin(margin, score.MARGIN_MAX)
+    if kind == event_kinds.REGISTERED:
+        row.registration_score = score.bounded_margin(margin >> score.COARSE_BITS, score.COARSE_MAX)
     out, covered = values_of(w, SIZE), covered_of(w, SIZE)
-    out[At.score] = probability(w, int64(row.score)) + covered[At.score]
-    early = probability(w, int64(row.registration_score) << COARSE_BITS)
+    out[At.score] = score.probability(w, int64(row.score)) + covered[At.score]
+    early = score.probability(w, int64(row.registration_score) << score.COARSE_BITS)
     out[At.registration_score] = early + covered[At.registration_score]
 
 
@@ -135,4 +122,4 @@ def record_point(
 @compiled(inline="always")
 def last_margin(row: Any) -> float:
     """Return the account's last score (log-odds); NaN before the first."""
-    return int64(row.score) / ONE_MARGIN if row.score != 0 else NAN
+    return int64(row.score) / score.ONE_MARGIN if row.score != 0 else score.NAN

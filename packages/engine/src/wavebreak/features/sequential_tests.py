@@ -302,7 +302,6 @@ def count_complaint(terms: Any, row: Any, weight: int, answered: bool) -> None:
         row: The account's record.
         weight: Of the complaint, in 1/256; USUAL_WEIGHT counts fully, and so does more.
         answered: Whether the stranger had answered before.
-
     """
     row.complaints = min(int64(row.complaints) + 1, 65535)
     _add_gain(terms, row.complaint_bits, weight, ALL)

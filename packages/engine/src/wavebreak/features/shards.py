@@ -18,29 +18,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import callback
-from wavebreak.features import epoch_close, kernel
+from wavebreak.features import epoch_close, kernel, layout
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.keyed_hash import pair_salts, random_secret
-from wavebreak.features.layout import (
-    DELTA,
-    ENTITY,
-    HIT,
-    NEWCOMERS,
-    PAIR,
-    PERSON,
-    POINT,
-    RARE,
-    ROW,
-    SEVERAL,
-    SHARD,
-    SHARDS,
-    SOURCE,
-    TERMS,
-    TOUCH,
-    WAVE,
-    WORKER,
-)
 from wavebreak.features.memory import GrowableArray
 from wavebreak.features.newcomer_share import NewcomerShare
 from wavebreak.features.newcomer_wave import NewcomerWave, counts_of
@@ -141,13 +122,13 @@ class Worker:
     def __init__(
         self, policy: KernelPolicy, covered: Any, *, enforce: bool, record: bool
     ) -> None:  # fmt: skip
-        self.records = np.zeros(1, WORKER)
+        self.records = np.zeros(1, layout.WORKER)
         self.covered = covered
         self.values = np.zeros(len(FEATURES))
-        self.hits = np.zeros(1024, HIT)
-        self.points = np.zeros(1024 if record else 2, POINT)
-        self.deltas = np.zeros(8192, DELTA)
-        self.touched = np.zeros(4096, TOUCH)
+        self.hits = np.zeros(1024, layout.HIT)
+        self.points = np.zeros(1024 if record else 2, layout.POINT)
+        self.deltas = np.zeros(8192, layout.DELTA)
+        self.touched = np.zeros(4096, layout.TOUCH)
         policy.into(self.record)
         self.record["enforce"], self.record["record"] = int(enforce), int(record)
         self.record["scoring"] = int(record or policy.score > 0)
@@ -171,18 +152,18 @@ class Worker:
         """Grow the buffers of hits, scoring points and contributions that are full."""
         w = self.record
         if w["hits_n"] + 1 >= self.hits.size:
-            self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
+            self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, layout.HIT)])
         if w["points_n"] + 1 >= self.points.size:
-            self.points = np.concatenate([self.points, np.zeros(self.points.size, POINT)])
+            self.points = np.concatenate([self.points, np.zeros(self.points.size, layout.POINT)])
         if w["deltas_n"] + kernel.DELTAS_A_FACT >= self.deltas.size:
-            self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, DELTA)])
+            self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, layout.DELTA)])
         self.point()
 
     def make_room(self, facts: int) -> None:
         """Make room for so many more touched accounts."""
         need = int(self.record["touched_n"]) + facts
         if need > self.touched.size:
-            more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, TOUCH)
+            more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, layout.TOUCH)
             self.touched = np.concatenate([self.touched, more])
             self.point()
 
@@ -224,10 +205,10 @@ def _by_shard(records: Any, shards: Any) -> list[Any]:
     """Return the records of each shard, in their order."""
     shards = shards.astype(np.uint8)
     order = np.argsort(shards, kind="stable")
-    return np.split(records[order], np.searchsorted(shards[order], np.arange(1, SHARDS)))
+    return np.split(records[order], np.searchsorted(shards[order], np.arange(1, layout.SHARDS)))
 
 
-ALL_SHARDS: Final = np.ones(SHARDS, np.bool_)
+ALL_SHARDS: Final = np.ones(layout.SHARDS, np.bool_)
 _NOBODY = np.zeros(0, np.int64)
 _IN_LOG = ("account", "role", "position")
 """Fields by which notes are in the order of the log, the last one first; see `merge_hits`."""
@@ -256,7 +237,6 @@ class ShardedKernel:
     """State of the accounts of some shards, and the workers that process their account events.
 
     Args:
-        policy: The policy, with its model.
         covered: 0.0 for each covered feature, NaN for the others (float64, in catalog order).
         enforce: Whether refused events are dropped.
         workers: Threads that share the shards.
@@ -264,7 +244,6 @@ class ShardedKernel:
         record: Whether scoring points are recorded.
         secret: Secret of the hashes of pairs (None: a random one); no result depends on it.
         own: The shards whose accounts it holds (bool, SHARDS); of others it knows what is shared.
-
     """
 
     def __init__(
@@ -275,19 +254,28 @@ class ShardedKernel:
         self.policy, self.covered, self.own = policy, covered, own
         self.held: list[int] = np.flatnonzero(own).tolist()
         self.kinds = fact_kinds()
-        self.shards = np.zeros(SHARDS, SHARD)
+        self.shards = np.zeros(layout.SHARDS, layout.SHARD)
         self.salts = pair_salts(secret or random_secret())
         for name, salt in zip(("salt_a", "salt_b", "salt_c"), self.salts, strict=True):
             self.shards[name] = salt
         # Different sizes fill up at different times, so that no two shards grow at once.
-        reserve = accounts // SHARDS + 1
-        self.rows = [GrowableArray(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
-        self.rares = [GrowableArray(RARE, 64 + s) for s in range(SHARDS)]
-        self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
-        self.people, self.entities = GrowableArray(PERSON, accounts), GrowableArray(ENTITY, 1024)
-        self.newcomers = GrowableArray(NEWCOMERS, 1024)
-        self.sources = GrowableArray(SOURCE, accounts)
-        self._terms, self._table = list[SourceTerms](), np.zeros(0, TERMS)
+        reserve = accounts // layout.SHARDS + 1
+        self.rows = [
+            GrowableArray(layout.ROW, int(reserve * (1 + s / layout.SHARDS / 2)))
+            for s in range(layout.SHARDS)
+        ]
+        self.rares = [GrowableArray(layout.RARE, 64 + s) for s in range(layout.SHARDS)]
+        self.pairs = [
+            np.zeros(int(64 * GROWTH ** (s / layout.SHARDS)), layout.PAIR)
+            for s in range(layout.SHARDS)
+        ]
+        self.people, self.entities = (
+            GrowableArray(layout.PERSON, accounts),
+            GrowableArray(layout.ENTITY, 1024),
+        )
+        self.newcomers = GrowableArray(layout.NEWCOMERS, 1024)
+        self.sources = GrowableArray(layout.SOURCE, accounts)
+        self._terms, self._table = list[SourceTerms](), np.zeros(0, layout.TERMS)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
         self.newcomer_share, self.newcomer_wave = NewcomerShare(), NewcomerWave()
         self.workers = [
@@ -299,7 +287,7 @@ class ShardedKernel:
         self._point()
 
     def _point(self) -> None:
-        for s in range(SHARDS):
+        for s in range(layout.SHARDS):
             self.point_at(s)
         self._room = min(len(self.rows[s]) for s in self.held)
         for worker in self.workers:
@@ -314,7 +302,7 @@ class ShardedKernel:
         The first are those of accounts of several sources, or of a source beyond the last. To be
         called before the first event or `load`, then with as many terms or more.
         """
-        self._terms, self._table = list(terms), np.zeros(len(terms), TERMS)
+        self._terms, self._table = list(terms), np.zeros(len(terms), layout.TERMS)
         for entry, (policy, covered) in zip(self._table, self._terms, strict=True):
             entry["policy"], entry["covered"] = policy.policy.ctypes.data, covered.ctypes.data
             entry["wake"], entry["enabled"] = policy.wake, policy.enabled
@@ -366,7 +354,7 @@ class ShardedKernel:
         if self._terms:
             moved |= self.sources.fit(len(self.people))
         self.newcomers.fit(len(self.entities))
-        need = accounts // SHARDS + 1
+        need = accounts // layout.SHARDS + 1
         if need > self._room:
             moved |= sum(self.rows[s].fit(need) for s in self.held) > 0
         if moved:
@@ -398,14 +386,14 @@ class ShardedKernel:
 
     def no_hits(self) -> Any:
         """Return an empty array of hits."""
-        return np.zeros(0, HIT)
+        return np.zeros(0, layout.HIT)
 
     def points(self) -> Any:
         """Return the scoring points since the last call (dtype POINT), in log order.
 
         Those of an epoch's close come after those of the epoch's events.
         """
-        points = [np.zeros(0, POINT), *self._points]
+        points = [np.zeros(0, layout.POINT), *self._points]
         self._points.clear()
         return np.concatenate(points)
 
@@ -449,7 +437,7 @@ class ShardedKernel:
         wave = self.newcomer_wave.values(epoch)
         for worker in self.workers:
             worker.record["epoch"] = epoch
-            for name, value in zip(WAVE, wave, strict=True):
+            for name, value in zip(layout.WAVE, wave, strict=True):
                 worker.record[name] = value
 
     @property
@@ -495,8 +483,8 @@ class ShardedKernel:
                 for name in ("active_n", "newcomers_n")
             )
         # In the order of a dump: said again after a restart, it is the same.
-        deltas = _joined(self.partials(), DELTA)
-        ordered = np.zeros(deltas.size, DELTA)
+        deltas = _joined(self.partials(), layout.DELTA)
+        ordered = np.zeros(deltas.size, layout.DELTA)
         sort_by_shard(deltas, ordered)
         return Contributions((ordered,), active, newcomers)
 
@@ -539,7 +527,7 @@ class ShardedKernel:
 
     def _own_of(self, slots: Any) -> Any:
         """Return the slots that are of these shards."""
-        return slots[self.own[slots % SHARDS]]
+        return slots[self.own[slots % layout.SHARDS]]
 
     def _re_evaluate_touched(self, worker: Worker, closed: int) -> None:
         w = worker.begin()
@@ -562,12 +550,12 @@ class ShardedKernel:
 
     def row_of(self, slot: int) -> Any:
         """Return the row of one account (dtype ROW); not to be written to."""
-        return self.rows[slot % SHARDS].records[slot // SHARDS]
+        return self.rows[slot % layout.SHARDS].records[slot // layout.SHARDS]
 
     def values_of(self, slot: int) -> Any:
         """Return the features of one account at its clock (float64, in catalog order)."""
         worker = self.workers[0]
-        kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot)
+        kernel.compute_values(worker.record, self.shards[slot % layout.SHARDS], slot)
         return worker.values.copy()
 
     def lane_of(self, slot: int) -> int:
@@ -586,31 +574,31 @@ class ShardedKernel:
 
     def _of_rare(self, slot: int, name: str) -> int:
         at = int(self.row_of(slot)["rare"])
-        return int(self.rares[slot % SHARDS].records[at - 1][name]) if at else 0
+        return int(self.rares[slot % layout.SHARDS].records[at - 1][name]) if at else 0
 
     def nbytes(self) -> dict[str, int]:
         """Return the bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
-        rares = int(self.shards["rare_n"].sum()) * RARE.itemsize
+        rares = int(self.shards["rare_n"].sum()) * layout.RARE.itemsize
         return {
-            "rows": sum(map(self._used, self.held)) * ROW.itemsize,
+            "rows": sum(map(self._used, self.held)) * layout.ROW.itemsize,
             "rares": rares,
             "pairs": sum(table.nbytes for table in self.pairs),
             "pairs_known": int(self.shards["pair_n"].sum()),
-            "people": self.accounts * PERSON.itemsize,
-            "sources": self.accounts * SOURCE.itemsize if self._terms else 0,
+            "people": self.accounts * layout.PERSON.itemsize,
+            "sources": self.accounts * layout.SOURCE.itemsize if self._terms else 0,
         }
 
     def _used(self, s: int) -> int:
         """Return how many accounts of a shard there are."""
-        return len(range(s, self.accounts, SHARDS))
+        return len(range(s, self.accounts, layout.SHARDS))
 
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays, the open epoch included: what is shared, and shards."""
         arrays = self.dump_shared()
-        deltas = _joined(self.partials(), DELTA)
+        deltas = _joined(self.partials(), layout.DELTA)
         touched = np.concatenate([worker.touches() for worker in self.workers])
         deltas_of = _by_shard(deltas, deltas["shard"])
-        touched_of = _by_shard(touched, touched % SHARDS)
+        touched_of = _by_shard(touched, touched % layout.SHARDS)
         for s in self.held:
             arrays |= {
                 f"rows{s}": self.rows[s].records[: self._used(s)],
@@ -620,7 +608,7 @@ class ShardedKernel:
                 f"touched{s}": touched_of[s],
             }
             if self._terms:
-                arrays[f"sources{s}"] = self.sources.records[s : self.accounts : SHARDS]
+                arrays[f"sources{s}"] = self.sources.records[s : self.accounts : layout.SHARDS]
         return arrays
 
     def dump_shared(self) -> dict[str, Any]:
@@ -661,15 +649,15 @@ class ShardedKernel:
         self.shards[s]["rare_n"] = rares.size
         if self._terms:
             # Before sources were declared, nobody noted whose accounts these are.
-            unknown = np.full(rows.size, SEVERAL, SOURCE)
+            unknown = np.full(rows.size, layout.SEVERAL, layout.SOURCE)
             own = arrays.get(f"sources{s}", unknown)
-            self.sources.records[s : self.accounts : SHARDS] = own
+            self.sources.records[s : self.accounts : layout.SHARDS] = own
 
     def _share_out(self, touched: Any) -> None:
         """Distribute the open epoch's touched accounts over the workers."""
         n = len(self.workers)
         for number, worker in enumerate(self.workers):
-            mine = touched[(touched % SHARDS) % n == number]
+            mine = touched[(touched % layout.SHARDS) % n == number]
             worker.make_room(mine.size)
             worker.touched[: mine.size] = mine
             worker.record["touched_n"] = mine.size

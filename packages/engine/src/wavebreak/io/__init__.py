@@ -63,7 +63,6 @@ def read(
     Raises:
         FileError: The file cannot be read further.
         UsageError: `batch` is less than 1.
-
     """
     if batch < 1:
         raise UsageError("the batch size is less than 1", fix="give 1 or more")
@@ -100,7 +99,6 @@ def sample(source: Path | str, pseudonymizer: Pseudonymizer) -> Iterator[pa.Reco
 
     Raises:
         FileError: The file cannot be read.
-
     """
     reached = 0.0
     for batch in islice(read(source, pseudonymizer), BEGINNING):

@@ -69,7 +69,6 @@ def server_of(path: Path) -> str:
     Raises:
         UsageError: It is of no server that is known.
         FileError: It cannot be read.
-
     """
     with closing(_open(path)) as database:
         return _server_of(_tables(database, path), path)
@@ -85,7 +84,6 @@ def read_database(path: Path, counts: Counts) -> Iterator[pa.RecordBatch]:
     Raises:
         UsageError: The tables are of no server that is known.
         FileError: The database cannot be read.
-
     """
     with closing(_open(path)) as database:
         tables = _tables(database, path)

@@ -130,7 +130,6 @@ def read_csv(
     Raises:
         UsageError: The options do not match the file.
         FileError: The file cannot be read.
-
     """
     counts = Counts() if counts is None else counts
     headings = _headings(columns, types, unit)
@@ -150,7 +149,6 @@ def read_rows(
         name: Begins the events' ids.
         types: The rows' types mapped to event types.
         counts: Receives the counts.
-
     """
     counts.rows += len(texts["ts"])
     yield from _wire_batches(dict(texts), types, name, counts)

@@ -13,18 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import inspect
 
-from wavebreak.schema.events import (
-    COUNTERPARTS,
-    EVENTS,
-    LISTED,
-    TS_END,
-    TYPES,
-    WIRE_SCHEMA,
-    AnyEvent,
-    Event,
-    Refusal,
-    safe_field_name,
-)
+from wavebreak.schema import events
 
 _CONTENT = """body text content contents caption captions url urls uri href link links file files
 filename filenames filepath attachment attachments subject title payload html markdown plaintext
@@ -36,7 +25,7 @@ CONTENT = frozenset(_CONTENT.split())
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAMES = frozenset(WIRE_SCHEMA.names)
+_NAMES = frozenset(events.WIRE_SCHEMA.names)
 _NEVER = ("message content is never accepted", "leave the field out")
 
 
@@ -64,7 +53,7 @@ def _limit(field: inspect.Field) -> Limit:
     kinds = [k.type if isinstance(k, inspect.Metadata) else k for k in kinds]
     kinds = [k for k in kinds if not isinstance(k, inspect.NoneType)]
     if any(isinstance(k, inspect.DateTimeType) for k in kinds):
-        return Limit("time", field.required, low=0, high=TS_END - 1)
+        return Limit("time", field.required, low=0, high=events.TS_END - 1)
     (kind,) = kinds
     match kind:
         case inspect.StrType():
@@ -78,21 +67,21 @@ def _limit(field: inspect.Field) -> Limit:
     raise TypeError(f"the contract has no rule for fields of {kind}")
 
 
-def _limits(kind: type[Event]) -> dict[str, Limit]:
+def _limits(kind: type[events.Event]) -> dict[str, Limit]:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)  # noqa: S101
     return {f.encode_name: _limit(f) for f in described.fields}
 
 
 LIMITS: dict[str, dict[str, Limit]] = {
-    t: _limits(kind) for t, kind in zip(TYPES, EVENTS, strict=True)
+    t: _limits(kind) for t, kind in zip(events.TYPES, events.EVENTS, strict=True)
 }
 """The limits of each field of each type, in the contract's order."""
 
 EITHER: frozenset[str] = frozenset(
     t
     for t, fields in LIMITS.items()
-    if all(c in fields and not fields[c].required for c in COUNTERPARTS)
+    if all(c in fields and not fields[c].required for c in events.COUNTERPARTS)
 )
 """Types that need exactly one of peer and group."""
 
@@ -105,7 +94,7 @@ BY_ROW: frozenset[str] = PERSONS_OUTCOME | {"list"}
 """Fields of few events, whose types have more rules than limits: each is validated by itself."""
 
 
-def validate_event(line: int, item: Any) -> Event | Refusal:
+def validate_event(line: int, item: Any) -> events.Event | events.Refusal:
     """Validate one decoded event; returns the event, or its refusal.
 
     `item` is a decoded JSON value, or a row's non-null fields. An Arrow value without a JSON
@@ -114,7 +103,7 @@ def validate_event(line: int, item: Any) -> Event | Refusal:
     fault = _fault(item)
     if fault is None:
         try:
-            event: Event = msgspec.convert(item, AnyEvent)
+            event: events.Event = msgspec.convert(item, events.AnyEvent)
             return event
         except (msgspec.ValidationError, OverflowError, RecursionError):
             fault = _Fault(
@@ -165,10 +154,10 @@ _ONE_LESS = {less: name for name in sorted(_NAMES) if len(name) > 3 for less in 
 _LONGEST = 1 + max(map(len, _NAMES))
 
 
-def refusal(line: int, cause: str, field: str, what: str, fix: str) -> Refusal:
+def refusal(line: int, cause: str, field: str, what: str, fix: str) -> events.Refusal:
     """Build a refusal; `what` and `fix` must not quote the event."""
     where = f"line {line}: field `{field}`" if field else f"line {line}"
-    return Refusal(line, cause, field, f"{where}: {what} — fix: {fix}")
+    return events.Refusal(line, cause, field, f"{where}: {what} — fix: {fix}")
 
 
 def milliseconds(when: datetime) -> int:
@@ -186,13 +175,13 @@ def _fault(item: Any) -> _Fault | None:
     names = sorted(item)
     for name in names:
         if name not in _NAMES and is_content(name):
-            return _Fault("content", safe_field_name(name), *_NEVER)
+            return _Fault("content", events.safe_field_name(name), *_NEVER)
     for name in names:
         if name not in _NAMES:
             near = similar_field(name)
             meant = f"did you mean `{near}`? otherwise " if near else ""
             fix = f"{meant}leave it out; the contract has no such field"
-            return _Fault("unknown_field", safe_field_name(name), "unknown field", fix)
+            return _Fault("unknown_field", events.safe_field_name(name), "unknown field", fix)
     kind = item.get("type")
     if kind is None:
         fix = "say which event it is, for example message.sent"
@@ -200,7 +189,7 @@ def _fault(item: Any) -> _Fault | None:
     if not isinstance(kind, str):
         return _Fault("wrong_type", "type", "expected text", "write the type as text")
     if kind not in LIMITS:
-        return _Fault("bad_value", "type", "no such type", "use one of " + ", ".join(TYPES))
+        return _Fault("bad_value", "type", "no such type", "use one of " + ", ".join(events.TYPES))
     return _fault_of_type(kind, item, names)
 
 
@@ -223,7 +212,7 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
         what = f"{kind} needs exactly one of peer and group"
         return _Fault("missing_counterpart", "peer", what, "give the one that was addressed")
     if kind in OF_LISTS and (item.get("account") is None) == (item.get("origin") is None):
-        what = f"{kind} needs exactly one of {' and '.join(LISTED)}"
+        what = f"{kind} needs exactly one of {' and '.join(events.LISTED)}"
         return _Fault("missing_counterpart", "account", what, "give the one that the list names")
     return _fault_of_outcome(item) if PERSONS_OUTCOME & item.keys() else None
 

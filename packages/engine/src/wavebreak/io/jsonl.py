@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.io import jsonl_scanner
+from wavebreak.io import jsonl_scanner, validation
 from wavebreak.io.arrow_columns import wire_batch
 from wavebreak.io.field_limits import refusal, validate_event
 from wavebreak.io.line_splitter import (
@@ -19,14 +19,6 @@ from wavebreak.io.line_splitter import (
     count_members,
     has_one_event_per_line,
     is_utf8,
-)
-from wavebreak.io.validation import (
-    ValidatedBatch,
-    batch_of_events,
-    check_columns,
-    decode_wire_batch,
-    merge_batches,
-    validate_doubtful_rows,
 )
 from wavebreak.schema.events import AnyEvent, Event, Refusal, safe_field_name
 
@@ -37,7 +29,7 @@ _SOME, _SHARE = 8, 64
 _DECODER = msgspec.json.Decoder(AnyEvent)
 
 
-def decode_lines(piece: LineBlock) -> tuple[ValidatedBatch, int]:
+def decode_lines(piece: LineBlock) -> tuple[validation.ValidatedBatch, int]:
     """Decode and validate a block; also returns its number of events, including refused ones."""
     scanned = decode_scanned(piece)
     if scanned is not None:
@@ -47,32 +39,32 @@ def decode_lines(piece: LineBlock) -> tuple[ValidatedBatch, int]:
         return _decode_one_by_one(piece) if taken is None else (taken, len(piece.ends))
     starts = range(0, len(piece.ends), _CACHED)
     parts = [decode_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
-    return merge_batches([taken for taken, _ in parts]), sum(read for _, read in parts)
+    return validation.merge_batches([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
 def warm() -> None:
     """Read one line, so that the compiled code of the reader is compiled and cached."""
     taken, _ = decode_lines(LineBlock.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
-    decode_wire_batch(taken.wire)
+    validation.decode_wire_batch(taken.wire)
 
 
-def decode_scanned(piece: LineBlock) -> tuple[ValidatedBatch, int] | None:
+def decode_scanned(piece: LineBlock) -> tuple[validation.ValidatedBatch, int] | None:
     """Decode a block of plain lines, odd ones line by line; None where many are odd."""
     if len(piece.text) > jsonl_scanner.MOST or not is_utf8(piece.text):
         return None
     scanned, rows = jsonl_scanner.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
     if np.count_nonzero(scanned.odd) > _SOME + rows // _SHARE:
         return None
-    wire, doubt = check_columns(scanned.laid)
+    wire, doubt = validation.check_columns(scanned.laid)
     lines = np.arange(piece.first, piece.first + rows)
     if not doubt.any():
-        return ValidatedBatch(wire, lines, []), rows
-    kept = ValidatedBatch(wire.filter(pa.array(~doubt)), lines[~doubt], [])
+        return validation.ValidatedBatch(wire, lines, []), rows
+    kept = validation.ValidatedBatch(wire.filter(pa.array(~doubt)), lines[~doubt], [])
     others, read = _decode_one_by_one(piece, np.flatnonzero(doubt).tolist())
-    return merge_batches([kept, others]), len(kept.lines) + read
+    return validation.merge_batches([kept, others]), len(kept.lines) + read
 
 
-def _decode_together(piece: LineBlock) -> ValidatedBatch | None:
+def _decode_together(piece: LineBlock) -> validation.ValidatedBatch | None:
     """Decode a block with one event per line, also with times in RFC 3339; else None."""
     if not has_one_event_per_line(piece):
         return None
@@ -88,10 +80,10 @@ def _decode_together(piece: LineBlock) -> ValidatedBatch | None:
     if sum(count - column.null_count for column in wire.columns) != members:
         return None
     lines = np.arange(piece.first, piece.first + count)
-    wire, doubt = check_columns(decode_wire_batch(wire))
+    wire, doubt = validation.check_columns(validation.decode_wire_batch(wire))
     if not doubt.any():
-        return ValidatedBatch(wire, lines, [])
-    return validate_doubtful_rows(
+        return validation.ValidatedBatch(wire, lines, [])
+    return validation.validate_doubtful_rows(
         wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)]
     )
 
@@ -106,7 +98,7 @@ def _item(event: Event) -> dict[str, Any]:
 
 def _decode_one_by_one(
     piece: LineBlock, rows: Iterable[int] | None = None
-) -> tuple[ValidatedBatch, int]:
+) -> tuple[validation.ValidatedBatch, int]:
     """Decode the lines of a block, or some of them, one by one."""
     good: list[Event] = []
     lines: list[int] = []
@@ -124,16 +116,18 @@ def _decode_one_by_one(
         else:
             good.append(verdict)
             lines.append(line)
-    return _checked(batch_of_events(good, lines), good, refused), read
+    return _checked(validation.batch_of_events(good, lines), good, refused), read
 
 
-def _checked(taken: ValidatedBatch, events: list[Event], refused: list[Refusal]) -> ValidatedBatch:
-    wire, doubt = check_columns(decode_wire_batch(taken.wire))
+def _checked(
+    taken: validation.ValidatedBatch, events: list[Event], refused: list[Refusal]
+) -> validation.ValidatedBatch:
+    wire, doubt = validation.check_columns(validation.decode_wire_batch(taken.wire))
     settled = taken
     if doubt.any():
         items = [_item(events[i]) for i in np.flatnonzero(doubt)]
-        settled = validate_doubtful_rows(wire, taken.lines, doubt, items)
-    return merge_batches([settled._replace(refused=settled.refused + refused)])
+        settled = validation.validate_doubtful_rows(wire, taken.lines, doubt, items)
+    return validation.merge_batches([settled._replace(refused=settled.refused + refused)])
 
 
 def decode_event(text: bytes) -> Event | Refusal:

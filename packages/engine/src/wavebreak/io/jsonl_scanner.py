@@ -25,23 +25,7 @@ from wavebreak.compiled.numba_runtime import (
     load_u64,
     store_u64,
 )
-from wavebreak.io.arrow_columns import (
-    BOUNDS,
-    FLAG,
-    KINDS,
-    NAMES,
-    NO_CODE,
-    TEXT,
-    WORD,
-    DecodedColumns,
-    Mask,
-    allocate_buffers,
-    enum_code,
-    field_named,
-    finish_columns,
-    number_columns,
-    text_offsets,
-)
+from wavebreak.io import arrow_columns
 from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
@@ -53,7 +37,7 @@ MOST = (1 << 31) - 1
 """Maximum bytes per scan: positions in a text have 32 bits."""
 
 
-_QUOTED = [f'"{name}":'.encode() for name in NAMES]
+_QUOTED = [f'"{name}":'.encode() for name in arrow_columns.NAMES]
 _KEY_BYTES = -(-max(map(len, _QUOTED)) // 8) * 8
 
 
@@ -71,8 +55,8 @@ _KEY_BITS = _words([b"\xff" * len(key) for key in _QUOTED])
 class Scanned(NamedTuple):
     """Decoded columns, one row per line, and a mask of odd lines."""
 
-    laid: DecodedColumns
-    odd: Mask
+    laid: arrow_columns.DecodedColumns
+    odd: arrow_columns.Mask
 
 
 @compiled(inline="always")
@@ -142,7 +126,7 @@ def _key_at(at: Any, end: Any, likely: Any) -> Any:
     if at + _KEY_BYTES <= end and _is_key(at, likely):
         return likely, _past_blanks(at + _KEY_SIZES[likely])
     closing = _end_of_text(at + 1, end) if load_u8(at) == _QUOTE else int64(-1)
-    field = field_named(at + 1, closing - at - 1) if closing >= 0 else int64(-1)
+    field = arrow_columns.field_named(at + 1, closing - at - 1) if closing >= 0 else int64(-1)
     if field < 0:
         return int64(-1), at
     at = _past_blanks(closing + 1)
@@ -152,10 +136,10 @@ def _key_at(at: Any, end: Any, likely: Any) -> Any:
 @compiled(inline="always")
 def _value_at(at: Any, end: Any, kind: Any) -> Any:
     """Return the position after the value at `at` (-1: of another kind), and the value."""
-    if kind in (TEXT, WORD):
+    if kind in (arrow_columns.TEXT, arrow_columns.WORD):
         closing = _end_of_text(at + 1, end) if load_u8(at) == _QUOTE else int64(-1)
         return (closing + 1, closing - at - 1) if closing >= 0 else (int64(-1), int64(0))
-    if kind == FLAG:
+    if kind == arrow_columns.FLAG:
         size = _flag_at(at)
         return (at + size, int64(size == 4)) if size else (int64(-1), int64(0))
     number, first = int64(0), at
@@ -177,7 +161,7 @@ def _scan(
     Every step stops at a newline at the latest: nothing is taken from beyond the line.
     """
     base = start = address_of(text)
-    end, somewhere, none = base + len(text), int64(0), len(KINDS)
+    end, somewhere, none = base + len(text), int64(0), len(arrow_columns.KINDS)
     # For each field, and last for a line's begin: the field that came after it.
     following = np.zeros(none + 1, np.int64)
     for row in range(len(ends)):
@@ -193,7 +177,7 @@ def _scan(
                 break
             following[before] = before = field
             begins[field, row] = at + 1 - base
-            at, values[field, row] = _value_at(at, end, KINDS[field])
+            at, values[field, row] = _value_at(at, end, arrow_columns.KINDS[field])
             fields |= int64(1) << field
             at = _past_blanks(at) if at >= 0 else at
             separator = _COMMA
@@ -206,8 +190,8 @@ def _scan(
 @compiled()
 def _measure(present: Any, values: Any, room: Any) -> None:
     """Write the bytes of text by field to `room`, where it is 0."""
-    for field in range(len(KINDS)):
-        if room[field] == 0 and KINDS[field] == TEXT:
+    for field in range(len(arrow_columns.KINDS)):
+        if room[field] == 0 and arrow_columns.KINDS[field] == arrow_columns.TEXT:
             size = int64(0)
             for row in range(len(present)):
                 size += values[field, row] if present[row] >> field & 1 else 0
@@ -229,8 +213,11 @@ def _copy(at: Any, end: Any, size: Any, to: Any) -> None:
 @compiled()
 def _lay_texts(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> Any:
     """Write a column of texts; returns the number of rows that give one."""
-    offsets, column = text_offsets(sheet, field), address_of(sheet.memory) + sheet.where[field, 2]
-    present, doubt, (low, high) = sheet.present, sheet.doubt, BOUNDS[field]
+    offsets, column = (
+        arrow_columns.text_offsets(sheet, field),
+        address_of(sheet.memory) + sheet.where[field, 2],
+    )
+    present, doubt, (low, high) = sheet.present, sheet.doubt, arrow_columns.BOUNDS[field]
     base, end, to, many = address_of(text), address_of(text) + len(text), int64(0), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
@@ -253,8 +240,8 @@ def _lay_words(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> A
     base, many = address_of(text), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
-            code = enum_code(base + begins[field, row], values[field, row], field)
-            if code != NO_CODE:
+            code = arrow_columns.enum_code(base + begins[field, row], values[field, row], field)
+            if code != arrow_columns.NO_CODE:
                 codes[row] = code
                 many += 1
             else:
@@ -266,8 +253,8 @@ def _lay_words(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> A
 @compiled()
 def _lay_numbers(values: Any, field: Any, sheet: Any) -> Any:
     """Write a column of numbers; returns as `_lay_texts`."""
-    present, doubt, (low, high) = sheet.present, sheet.doubt, BOUNDS[field]
-    (longs, shorts), many = number_columns(sheet, field), int64(0)
+    present, doubt, (low, high) = sheet.present, sheet.doubt, arrow_columns.BOUNDS[field]
+    (longs, shorts), many = arrow_columns.number_columns(sheet, field), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
             value = values[field, row]
@@ -299,15 +286,15 @@ def _lay_out(text: Any, values: Any, begins: Any, sheet: Any) -> None:
     """Write the columns of the fields that `sheet.present` says are given."""
     for row in range(len(sheet.present)):
         sheet.doubt[row] = sheet.present[row] == 0
-    for field in range(len(KINDS)):
+    for field in range(len(arrow_columns.KINDS)):
         if sheet.where[field, 0] < 0:
             continue
-        kind = KINDS[field]
-        if kind == TEXT:
+        kind = arrow_columns.KINDS[field]
+        if kind == arrow_columns.TEXT:
             many = _lay_texts(text, values, begins, field, sheet)
-        elif kind == WORD:
+        elif kind == arrow_columns.WORD:
             many = _lay_words(text, values, begins, field, sheet)
-        elif kind == FLAG:
+        elif kind == arrow_columns.FLAG:
             many = _lay_flags(values, field, sheet)
         else:
             many = _lay_numbers(values, field, sheet)
@@ -327,13 +314,13 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     letters, rows = np.frombuffer(text, np.uint8), len(ends)
     letters.flags.writeable = False
     present = np.empty(rows, np.int64)
-    values = np.empty((len(NAMES), rows), np.int64)
-    begins = np.empty((len(NAMES), rows), np.int32)
+    values = np.empty((len(arrow_columns.NAMES), rows), np.int64)
+    begins = np.empty((len(arrow_columns.NAMES), rows), np.int32)
     fields = _scan(letters, ends, longest, present, values, begins)
-    fields |= 1 << NAMES.index("type")
-    room = np.array([fields >> k & 1 for k in range(len(NAMES))], np.int64) - 1
+    fields |= 1 << arrow_columns.NAMES.index("type")
+    room = np.array([fields >> k & 1 for k in range(len(arrow_columns.NAMES))], np.int64) - 1
     _measure(present, values, room)
-    buffers = allocate_buffers(rows, room.tolist())
+    buffers = arrow_columns.allocate_buffers(rows, room.tolist())
     buffers.present[:] = present
     _lay_out(letters, values, begins, buffers)
-    return Scanned(finish_columns(buffers), present == 0)
+    return Scanned(arrow_columns.finish_columns(buffers), present == 0)

@@ -54,7 +54,6 @@ def unpack_row(blob: bytes) -> pa.RecordBatch:
 
     Raises:
         FileError: It is damaged.
-
     """
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
@@ -82,7 +81,6 @@ def body_offset(cell: bytes) -> int | None:
     Example:
         >>> body_offset(b"kafka:17"), body_offset(b"(")
         (17, None)
-
     """
     return int(cell.removeprefix(_POINTER)) if cell.startswith(_POINTER) else None
 

@@ -19,14 +19,7 @@ from numpy.typing import NDArray
 from wavebreak.errors import FileError
 from wavebreak.io.line_splitter import MAX_LINE, LineBlock
 from wavebreak.io.validation import LONG_WORD, check_buffers
-from wavebreak.schema.events import (
-    LATER_COLUMNS,
-    LOG_SCHEMA,
-    SCHEMA_KEY,
-    TYPES,
-    WIRE_SCHEMA,
-    null_columns,
-)
+from wavebreak.schema import events
 
 BLOCK = 4 << 20
 """Bytes read from a stream at a time."""
@@ -262,7 +255,9 @@ _MAGIC = b"ARROW1\0\0"
 
 # Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
 _SPREAD = ("id", "account", "peer")
-_REPEATED = [f.name for f in WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD]
+_REPEATED = [
+    f.name for f in events.WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD
+]
 MAX_UNPACKED_BYTES = 64 << 30
 """Maximum unpacked size of a compressed Parquet file, which is unpacked to disk."""
 _GROUP_AT_MOST = 64 << 20
@@ -415,12 +410,12 @@ def _slices(batch: pa.RecordBatch, rows: int, progress: Any) -> Iterator[Part]:
 
 def is_log(schema: pa.Schema) -> bool:
     """Return whether a table is a Wavebreak log; raises FileError for another version."""
-    version = (schema.metadata or {}).get(SCHEMA_KEY)
+    version = (schema.metadata or {}).get(events.SCHEMA_KEY)
     if version is None:
         return False
-    lacking = [name for name in LATER_COLUMNS if name not in schema.names]
-    own = pa.schema([field for field in LOG_SCHEMA if field.name not in lacking])
-    if version != LOG_SCHEMA.metadata[SCHEMA_KEY] or not schema.equals(own):
+    lacking = [name for name in events.LATER_COLUMNS if name not in schema.names]
+    own = pa.schema([field for field in events.LOG_SCHEMA if field.name not in lacking])
+    if version != events.LOG_SCHEMA.metadata[events.SCHEMA_KEY] or not schema.equals(own):
         fix = "recreate it from its events with this version"
         raise FileError("the log is of another version of Wavebreak", fix=fix)
     return True
@@ -429,12 +424,12 @@ def is_log(schema: pa.Schema) -> bool:
 def check_log(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a log batch with all columns; raises FileError where it is invalid."""
     check_buffers(batch)
-    if batch.num_columns < len(LOG_SCHEMA):
+    if batch.num_columns < len(events.LOG_SCHEMA):
         own = dict(zip(batch.schema.names, batch.columns, strict=True))
-        every = null_columns(log=True, rows=batch.num_rows) | own
-        batch = pa.RecordBatch.from_arrays(list(every.values()), schema=LOG_SCHEMA)
-    needed = [batch.column(f.name) for f in LOG_SCHEMA if not f.nullable]
+        every = events.null_columns(log=True, rows=batch.num_rows) | own
+        batch = pa.RecordBatch.from_arrays(list(every.values()), schema=events.LOG_SCHEMA)
+    needed = [batch.column(f.name) for f in events.LOG_SCHEMA if not f.nullable]
     top = pc.max(batch.column("type")).as_py()
-    if any(c.null_count for c in needed) or (top or 0) >= len(TYPES):
+    if any(c.null_count for c in needed) or (top or 0) >= len(events.TYPES):
         raise FileError("the log is damaged", fix="recreate it from its events")
     return batch

@@ -15,15 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavebreak.io import readers
 from wavebreak.io.line_splitter import LineBlock
-from wavebreak.io.readers import (
-    FileFormat,
-    InputFile,
-    columnar_batches,
-    columnar_errors,
-    json_items,
-    row_group_batches,
-)
 
 BEGINNING = 4
 """Batches at a file's beginning that are read whole, before the samples."""
@@ -45,22 +38,21 @@ def _part_ends(after: float) -> list[float]:
     return [after + (1 - after) * (k + 1) / PARTS for k in range(PARTS)]
 
 
-def spread_lines(path: Path, kind: FileFormat, after: float) -> Iterator[LineBlock]:
+def spread_lines(path: Path, kind: readers.FileFormat, after: float) -> Iterator[LineBlock]:
     """Yield samples of a file of lines, or of a JSON array.
 
     Args:
         path: The file.
         kind: Its format.
         after: The share of the file (0 to 1) from which on samples are taken.
-
     """
     ends = _part_ends(after)
-    if kind == FileFormat("lines", None):
+    if kind == readers.FileFormat("lines", None):
         yield from _lines_at(path, [after, *ends])
         return
-    opened = InputFile(path, kind.codec)
+    opened = readers.InputFile(path, kind.codec)
     try:
-        stream = json_items(opened) if kind.format == "json" else opened
+        stream = readers.json_items(opened) if kind.format == "json" else opened
         while ends and (block := stream.read(WINDOW)):
             reached = opened.progress()
             if reached >= ends[0]:
@@ -87,7 +79,7 @@ def _whole_lines(block: bytes) -> Iterator[LineBlock]:
         yield lines.part(max(0, len(lines.ends) - ROWS), len(lines.ends))
 
 
-def spread_columns(path: Path, kind: FileFormat, after: float) -> Iterator[pa.RecordBatch]:
+def spread_columns(path: Path, kind: readers.FileFormat, after: float) -> Iterator[pa.RecordBatch]:
     """Yield samples of a columnar file; of Parquet compressed once more, none.
 
     Args:
@@ -97,25 +89,24 @@ def spread_columns(path: Path, kind: FileFormat, after: float) -> Iterator[pa.Re
 
     Raises:
         FileError: The file is damaged.
-
     """
     ends = _part_ends(after)
-    if kind == FileFormat("parquet", None):
+    if kind == readers.FileFormat("parquet", None):
         yield from _rows_at(path, kind, ends)
     elif kind.format != "parquet":
-        for batch, reached in columnar_batches(path, kind, ROWS):
+        for batch, reached in readers.columnar_batches(path, kind, ROWS):
             if ends and reached >= ends[0]:
                 ends = [end for end in ends if end > reached]
                 yield batch
 
 
-def _rows_at(path: Path, kind: FileFormat, ends: list[float]) -> Iterator[pa.RecordBatch]:
-    with columnar_errors(path, kind), pa.memory_map(str(path)) as source:
+def _rows_at(path: Path, kind: readers.FileFormat, ends: list[float]) -> Iterator[pa.RecordBatch]:
+    with readers.columnar_errors(path, kind), pa.memory_map(str(path)) as source:
         metadata = pq.read_metadata(source)
         sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
         closed = np.cumsum(sizes)
         for group, batch in dict.fromkeys(_place(sizes, closed, end) for end in ends):
-            batches = row_group_batches(source, metadata, group, ROWS)
+            batches = readers.row_group_batches(source, metadata, group, ROWS)
             yield from islice(batches, batch, batch + 1)
 
 

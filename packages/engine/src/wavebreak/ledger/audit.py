@@ -14,33 +14,12 @@ from typing import NamedTuple
 from cryptography.x509 import Certificate
 
 from wavebreak.errors import EvidenceError
+from wavebreak.ledger import key_history, verifier
 from wavebreak.ledger.checkpoints import check_time_stamp, fingerprint
 from wavebreak.ledger.entries import parse_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.key_history import (
-    HISTORY,
-    KeyChange,
-    KnownKey,
-    known_keys,
-    read_history,
-    revoked_doubt,
-)
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak.ledger.storage import DirectoryStorage
-from wavebreak.ledger.verifier import (
-    LEAF,
-    LOG,
-    WITNESS,
-    Checkpoint,
-    Key,
-    add_leaf,
-    check_signature,
-    check_signed,
-    hash_node,
-    read_checkpoint,
-    read_lines,
-    verify,
-)
 
 STAMPS = "stamps"
 EXPLAINABLE = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
@@ -53,7 +32,7 @@ class AuditResult(NamedTuple):
     `revoked`: the last checkpoint's key is revoked, and no witness saw it before.
     """
 
-    last: Checkpoint
+    last: verifier.Checkpoint
     checked: list[str]
     unchecked: list[str]
     revoked: bool = False
@@ -61,10 +40,10 @@ class AuditResult(NamedTuple):
 
 def audit_directory(
     place: Path,
-    keys: list[Key],
-    kept: list[Checkpoint],
+    keys: list[verifier.Key],
+    kept: list[verifier.Checkpoint],
     roots: Sequence[Certificate] = (),
-    history: Sequence[KeyChange] = (),
+    history: Sequence[key_history.KeyChange] = (),
 ) -> AuditResult:
     """Check a ledger or proof bundle in a directory.
 
@@ -81,14 +60,17 @@ def audit_directory(
 
     Raises:
         EvidenceError: A check failed; its `name` is the error of the verifier.
-
     """
     log = (place / "entries.jsonl").exists()
     try:
         with convert_verifier_errors():
-            own = read_history(place / HISTORY) if (place / HISTORY).exists() else []
-            known = known_keys(keys, [*history, *own])
-            notes = verify(place, [each.key for each in known], kept)
+            own = (
+                key_history.read_history(place / key_history.HISTORY)
+                if (place / key_history.HISTORY).exists()
+                else []
+            )
+            known = key_history.known_keys(keys, [*history, *own])
+            notes = verifier.verify(place, [each.key for each in known], kept)
     except EvidenceError as doubt:
         if log and doubt.name in EXPLAINABLE:
             _explain(place)
@@ -108,25 +90,25 @@ def audit_directory(
     if roots:
         done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
     left = _unchecked(place, keys, kept, bool(roots))
-    doubts = revoked_doubt(last, known)
+    doubts = key_history.revoked_doubt(last, known)
     return AuditResult(last, done, [*doubts, *left], bool(doubts))
 
 
-def _signed(last: Checkpoint, known: Sequence[KnownKey]) -> Iterator[str]:
+def _signed(last: verifier.Checkpoint, known: Sequence[key_history.KnownKey]) -> Iterator[str]:
     """Say which key signed the last checkpoint, and which witnesses saw it when."""
-    own = check_signed(last, [each.key for each in known if each.key.kind == LOG])
+    own = verifier.check_signed(last, [each.key for each in known if each.key.kind == verifier.LOG])
     yield f"signed by {own.name} ({fingerprint(own)})"
     for each in known:
-        if each.key.kind == WITNESS:
-            at = check_signature(last, each.key)
+        if each.key.kind == verifier.WITNESS:
+            at = verifier.check_signature(last, each.key)
             yield f"signed by {each.key.name}, at {at} s after 1970"
 
 
-def _stamped(path: Path, notes: list[Checkpoint], roots: Sequence[Certificate]) -> str:
+def _stamped(path: Path, notes: list[verifier.Checkpoint], roots: Sequence[Certificate]) -> str:
     """Check a time stamp, `N.tsr`, over the checkpoint beside it, `N.txt`."""
     note = path.with_suffix(".txt").read_bytes()
     with convert_verifier_errors():
-        read = read_checkpoint(note)
+        read = verifier.read_checkpoint(note)
     if read.text not in {each.text for each in notes}:
         raise ledger_error(
             "stamp_other_checkpoint", f"{path.name} is over no checkpoint that is here"
@@ -135,13 +117,15 @@ def _stamped(path: Path, notes: list[Checkpoint], roots: Sequence[Certificate]) 
     return f"{read.size:,} entries were there at {at:%Y-%m-%d %H:%M:%S} UTC, says an authority"
 
 
-def _unchecked(place: Path, keys: list[Key], kept: list[Checkpoint], stamped: bool) -> list[str]:
+def _unchecked(
+    place: Path, keys: list[verifier.Key], kept: list[verifier.Checkpoint], stamped: bool
+) -> list[str]:
     left = []
     if not kept:
         left.append(
             "that no later part was cut off, checkpoints and all: remember one, and give it"
         )
-    if all(key.kind == LOG for key in keys):
+    if all(key.kind == verifier.LOG for key in keys):
         left.append("that all see the same log: no witness's key was given")
     if (place / STAMPS).is_dir() and not stamped:
         left.append("time stamps: give the authority's certificates")
@@ -153,9 +137,11 @@ def _entries(place: Path) -> int:
     peaks: list[bytes] = []
     size = end = 0
     with (place / "nodes").open("rb") as nodes, (place / "ends").open("rb") as ends:
-        for line in read_lines(place / "entries.jsonl"):
+        for line in verifier.read_lines(place / "entries.jsonl"):
             parse_entry(json.loads(line))
-            expected = b"".join(add_leaf(peaks, size, hash_node(LEAF, line)))
+            expected = b"".join(
+                verifier.add_leaf(peaks, size, verifier.hash_node(verifier.LEAF, line))
+            )
             if nodes.read(len(expected)) != expected:
                 raise ledger_error("nodes_wrong", f"the stored tree differs at entry {size}")
             end += len(line) + 1
@@ -169,7 +155,7 @@ def _entries(place: Path) -> int:
 
 def _proof_bundle(place: Path) -> int:
     count = 0
-    for line in read_lines(place / "proofs.jsonl"):
+    for line in verifier.read_lines(place / "proofs.jsonl"):
         parse_entry(json.loads(line)["entry"])
         count += 1
     return count
@@ -180,7 +166,7 @@ def _explain(place: Path) -> None:
     files = DirectoryStorage(place)
     try:
         stored = files.size()
-        change = _first_change(read_lines(place / "entries.jsonl"), files.node, stored)
+        change = _first_change(verifier.read_lines(place / "entries.jsonl"), files.node, stored)
     finally:
         files.close()
     if change:
@@ -191,7 +177,7 @@ def _first_change(
     lines: Iterator[bytes], node: Callable[[int], bytes], stored: int
 ) -> tuple[str, str] | None:
     """Compare entries with the leaves of the stored tree, up to the first that differs."""
-    leaves = (hash_node(LEAF, line) for line in lines)
+    leaves = (verifier.hash_node(verifier.LEAF, line) for line in lines)
 
     def was(position: int) -> bytes:
         return node(leaf_index(position)) if 0 <= position < stored else b""

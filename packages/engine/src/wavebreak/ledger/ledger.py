@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from wavebreak.ledger import merkle_tree
+from wavebreak.ledger import merkle_tree, verifier
 from wavebreak.ledger.checkpoints import Signer, sign_checkpoint
 from wavebreak.ledger.entries import Entry, read_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.verifier import (
-    LEAF,
-    Checkpoint,
-    add_leaf,
-    check_entry,
-    check_signature,
-    hash_node,
-    read_checkpoint,
-    root_hash,
-)
 
 
 class Storage(Protocol):
@@ -104,7 +94,7 @@ class Ledger:
         self._last = check_last_checkpoint(storage, signer)
 
     @property
-    def sealed(self) -> Checkpoint:
+    def sealed(self) -> verifier.Checkpoint:
         """The last checkpoint; raises EvidenceError where there is none yet."""
         if self._last is None:
             raise ledger_error(
@@ -122,7 +112,7 @@ class Ledger:
         lines = [_line(entry) for entry in entries]
         peaks, nodes, size = self._peaks.copy(), [], self.size
         for line in lines:
-            nodes += add_leaf(peaks, size, hash_node(LEAF, line))
+            nodes += verifier.add_leaf(peaks, size, verifier.hash_node(verifier.LEAF, line))
             size += 1
         self.storage.append(lines, b"".join(nodes))
         before, self.size, self._peaks = self.size, size, peaks
@@ -131,9 +121,9 @@ class Ledger:
     def checkpoint(self) -> bytes:
         """Seal what was appended: a signed note, the last one where nothing is new."""
         if self._last is None or self._last.size < self.size:
-            note = sign_checkpoint(self.signer, self.size, root_hash(self._peaks))
+            note = sign_checkpoint(self.signer, self.size, verifier.root_hash(self._peaks))
             self.storage.keep(note)
-            self._last = read_checkpoint(note)
+            self._last = verifier.read_checkpoint(note)
             return note
         return self.note
 
@@ -146,8 +136,8 @@ class Ledger:
     def witnessed(self, note: bytes) -> None:
         """Store the last checkpoint with the signatures that witnesses added."""
         with convert_verifier_errors():
-            checkpoint = read_checkpoint(note)
-            check_signature(checkpoint, self.signer.key)
+            checkpoint = verifier.read_checkpoint(note)
+            verifier.check_signature(checkpoint, self.signer.key)
         if checkpoint.text != self.sealed.text:
             raise ledger_error(
                 "checkpoint_other", "the witness signed another checkpoint than the last"
@@ -179,21 +169,21 @@ def _line(entry: Entry | bytes) -> bytes:
     if isinstance(entry, Entry):
         return entry.line()
     with convert_verifier_errors():
-        check_entry(entry)
+        verifier.check_entry(entry)
     return entry
 
 
-def check_last_checkpoint(storage: Storage, signer: Signer) -> Checkpoint | None:
+def check_last_checkpoint(storage: Storage, signer: Signer) -> verifier.Checkpoint | None:
     """Check a storage's last checkpoint against a signer and the stored tree."""
     note = storage.latest()
     if note is None:
         return None
     with convert_verifier_errors():
-        last = read_checkpoint(note)
-        check_signature(last, signer.key)
+        last = verifier.read_checkpoint(note)
+        verifier.check_signature(last, signer.key)
     if last.size > storage.size():
         raise ledger_error("log_cut", f"{storage.size()} entries are left, not {last.size}")
-    if root_hash(merkle_tree.peaks(storage.node, last.size)) != last.root:
+    if verifier.root_hash(merkle_tree.peaks(storage.node, last.size)) != last.root:
         raise ledger_error(
             "root_wrong", "the stored tree has another root than the last checkpoint"
         )

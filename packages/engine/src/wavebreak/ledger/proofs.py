@@ -27,7 +27,6 @@ def proof_bundle(
         positions: Positions of the entries.
         openings: The openings that the reader may see, by position.
         since: The size of a checkpoint that the reader has: adds the consistency proof from it.
-
     """
     lines = [
         encode_proof(ledger, position, (openings or {}).get(position, {}))

@@ -11,25 +11,16 @@ import msgspec
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
+from wavebreak.ledger import entries
 from wavebreak.ledger.checkpoints import Signer, encode_verifier_key
-from wavebreak.ledger.entries import (
-    Body,
-    DecisionEntry,
-    Entry,
-    Openings,
-    ReceiptEntry,
-    Salts,
-    VersionEntry,
-    make_entry,
-)
 from wavebreak.ledger.ledger import Ledger
 from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
 
-Sealable = Decision | DecisionEntry
+Sealable = Decision | entries.DecisionEntry
 """What a receipt refers to: a decision, or its ledger entry."""
 
 
-Append = Callable[[Iterable[Entry]], range]
+Append = Callable[[Iterable[entries.Entry]], range]
 """Appends entries to a ledger; returns their positions."""
 
 
@@ -37,13 +28,13 @@ class Draft(NamedTuple):
     """An entry that is to be sealed: its kind, what it says, and what it only commits to."""
 
     kind: str
-    body: Body
+    body: entries.Body
     hidden: Mapping[str, Any]
 
 
-def decision_body(decision: Decision) -> DecisionEntry:
+def decision_body(decision: Decision) -> entries.DecisionEntry:
     """Return what a decision's entry shows: all but account, id and trigger."""
-    return DecisionEntry(
+    return entries.DecisionEntry(
         ts=decision.ts,
         stage=decision.stage,
         outcome=decision.outcome,
@@ -60,10 +51,12 @@ def decision_body(decision: Decision) -> DecisionEntry:
     )
 
 
-def decision_entry(decision: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
+def decision_entry(
+    decision: Decision, *, at: int, salts: entries.Salts
+) -> tuple[entries.Entry, entries.Openings]:
     """Make a decision's entry: account, id and trigger are hidden, all else is open."""
     hidden = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
-    return make_entry("decision", decision_body(decision), hidden, at=at, salts=salts)
+    return entries.make_entry("decision", decision_body(decision), hidden, at=at, salts=salts)
 
 
 def seal_decisions(
@@ -72,7 +65,7 @@ def seal_decisions(
     openings: OpeningStore,
     *,
     at: int,
-    salts: Salts,
+    salts: entries.Salts,
     put: Append | None = None,
 ) -> range:
     """Seal decisions that are about to be enforced; their positions, in order.
@@ -98,9 +91,10 @@ def seal_receipts(
     """Seal what became of sealed decisions, one receipt each."""
     pairs = zip(positions, decisions, strict=True)
     receipts = [
-        ReceiptEntry(position, decision.outcome, effect, detail) for position, decision in pairs
+        entries.ReceiptEntry(position, decision.outcome, effect, detail)
+        for position, decision in pairs
     ]
-    return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
+    return (put or ledger.seal)([entries.Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
 class LedgerRecorder:
@@ -115,7 +109,7 @@ class LedgerRecorder:
         openings: OpeningStore,
         *,
         clock: Callable[[], int],
-        salts: Salts,
+        salts: entries.Salts,
         at_once: bool = True,
     ) -> None:
         self.ledger, self.openings = ledger, openings
@@ -129,12 +123,12 @@ class LedgerRecorder:
         mode, policy, model = "enforce" if engine.enforce else "shadow", engine.policy, engine.model
         text = msgspec.json.encode(policy, order="deterministic")
         digest = hashlib.sha256(text).hexdigest()
-        self._version("policy", VersionEntry(policy.version, digest, mode, earlier, differ))
+        self._version("policy", entries.VersionEntry(policy.version, digest, mode, earlier, differ))
         if model:
-            self._version("model", VersionEntry(model.version, model.digest, mode))
+            self._version("model", entries.VersionEntry(model.version, model.digest, mode))
 
-    def _version(self, kind: str, body: VersionEntry) -> None:
-        self._put([Entry(kind, self._clock(), body, {})])
+    def _version(self, kind: str, body: entries.VersionEntry) -> None:
+        self._put([entries.Entry(kind, self._clock(), body, {})])
 
     def head(self) -> dict[str, Any]:
         """Return the newest checkpoint: origin, size and root (hexadecimal)."""
@@ -179,7 +173,7 @@ class LedgerRecorder:
         """Seal what people said and did; the positions."""
         at = self._clock()
         sealed = [
-            make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
+            entries.make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
             for each in drafts
         ]
         self.openings.keep(self.ledger.size, [openings for _, openings in sealed])
@@ -193,7 +187,7 @@ class DirectoryRecorder(LedgerRecorder):
     """
 
     def __init__(
-        self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
+        self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: entries.Salts
     ) -> None:
         self._files = DirectoryStorage(path, write=True)
         self.repaired = self._files.repaired

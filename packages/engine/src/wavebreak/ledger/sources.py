@@ -113,7 +113,6 @@ class LedgerSource(Protocol):
 
         Raises:
             EvidenceError: A check of the ledger itself failed.
-
         """
         ...
 
@@ -149,7 +148,6 @@ def open_source(
 
     Raises:
         MissingExtraError: It is a service's, and what reads one is not installed.
-
     """
     named = config is not None and not _is_ledger(place)
     if not url and not named and not is_service(place):

@@ -23,17 +23,10 @@ from typing import Any, Protocol
 import msgspec
 
 from wavebreak.errors import FileError
+from wavebreak.ledger import verifier
 from wavebreak.ledger.entries import Openings
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index, peaks
-from wavebreak.ledger.verifier import (
-    LEAF,
-    MAX_LINE,
-    add_leaf,
-    canonical,
-    hash_node,
-    read_checkpoint,
-)
 
 NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 LEDGER = "ledger"
@@ -115,7 +108,7 @@ class DirectoryStorage:
 
     def keep(self, note: bytes) -> None:
         """Keep a signed checkpoint."""
-        self._write("checkpoints.jsonl", canonical(note.decode()).encode() + b"\n")
+        self._write("checkpoints.jsonl", verifier.canonical(note.decode()).encode() + b"\n")
         self._last = note
 
     def latest(self) -> bytes | None:
@@ -138,7 +131,7 @@ class DirectoryStorage:
 
     def _latest(self, write: bool) -> bytes | None:
         file, length = self._files["checkpoints.jsonl"], self._length("checkpoints.jsonl")
-        tail = os.pread(file, MAX_LINE, max(0, length - MAX_LINE))
+        tail = os.pread(file, verifier.MAX_LINE, max(0, length - verifier.MAX_LINE))
         whole, newline, torn = tail.rpartition(b"\n")
         if torn and write:
             self._cut("checkpoints.jsonl", length - len(torn), "a checkpoint")
@@ -159,7 +152,7 @@ class DirectoryStorage:
     def _repair(self) -> None:
         """Rebuild the index and tree past the last checkpoint; cut off an incomplete line."""
         with convert_verifier_errors():
-            sealed = read_checkpoint(self._last).size if self._last else 0
+            sealed = verifier.read_checkpoint(self._last).size if self._last else 0
         nodes = self._length("nodes") // 32
         intact = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
         os.ftruncate(self._files["ends"], 8 * intact)
@@ -170,10 +163,12 @@ class DirectoryStorage:
         lines: list[bytes] = []
         with os.fdopen(os.dup(self._files["entries.jsonl"]), "rb") as file:
             file.seek(begin)
-            for line in iter(lambda: file.readline(MAX_LINE), b""):
+            for line in iter(lambda: file.readline(verifier.MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
-                added += add_leaf(tops, intact + len(lines), hash_node(LEAF, line[:-1]))
+                added += verifier.add_leaf(
+                    tops, intact + len(lines), verifier.hash_node(verifier.LEAF, line[:-1])
+                )
                 lines.append(line)
         if intact + len(lines) < sealed or length < begin:
             raise ledger_error("log_cut", f"fewer entries are left than the {sealed} sealed")
@@ -234,7 +229,9 @@ class OpeningFile:
             if opening:
                 rows.append((position, msgspec.json.encode(opening)))
             if "account" in opening:
-                names.append(("account", canonical(opening["account"][1]).encode(), position))
+                names.append(
+                    ("account", verifier.canonical(opening["account"][1]).encode(), position)
+                )
         with self._db:
             self._db.execute("DELETE FROM named WHERE position >= ?", (first,))
             self._db.execute("DELETE FROM kept WHERE position >= ?", (first,))
@@ -248,7 +245,7 @@ class OpeningFile:
 
     def positions(self, field: str, value: Any) -> Sequence[int]:
         """Entries that hide this value in this field."""
-        key = (field, canonical(value).encode())
+        key = (field, verifier.canonical(value).encode())
         rows = self._db.execute("SELECT position FROM named WHERE field = ? AND value = ?", key)
         return [position for (position,) in rows]
 
@@ -260,6 +257,6 @@ class OpeningFile:
         erased = [(position,) for position in self.positions(field, value)]
         with self._db:
             self._db.executemany("DELETE FROM kept WHERE position = ?", erased)
-            key = (field, canonical(value).encode())
+            key = (field, verifier.canonical(value).encode())
             self._db.execute("DELETE FROM named WHERE field = ? AND value = ?", key)
         return len(erased)

@@ -19,20 +19,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from wavebreak.durable_files import replacing
+from wavebreak.ledger import verifier
 from wavebreak.ledger.checkpoints import MAX_RESPONSE, Signer, add_cosignature
 from wavebreak.ledger.errors import ledger_error
 from wavebreak.ledger.ledger import Ledger
 from wavebreak.ledger.proofs import encode_hashes
-from wavebreak.ledger.verifier import (
-    LOG,
-    WITNESS,
-    Checkpoint,
-    Key,
-    VerifierError,
-    check_consistency,
-    check_signature,
-    read_checkpoint,
-)
 
 ADD = "add-checkpoint"
 """The last part of the address that a witness answers at."""
@@ -42,7 +33,7 @@ MAX_REQUEST = 1 << 16
 _LOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def ask_witness(ledger: Ledger, witness: Key, ask: Ask) -> None:
+def ask_witness(ledger: Ledger, witness: verifier.Key, ask: Ask) -> None:
     """Have a witness sign the last checkpoint of a ledger, and keep the signature with it.
 
     A checkpoint that this witness signed already is left as it is.
@@ -50,7 +41,7 @@ def ask_witness(ledger: Ledger, witness: Key, ask: Ask) -> None:
     Raises EvidenceError: `witness_key` where the key is none of a witness, `witness_refused` where
     it did not sign, `witness_wrong` where what it answered is not its signature.
     """
-    if witness.kind != WITNESS:
+    if witness.kind != verifier.WITNESS:
         raise ledger_error("witness_key", f"{witness.name} is the key of a log, not of a witness")
     if _signed_by(ledger.note, witness):
         return
@@ -70,10 +61,10 @@ def ask_witness(ledger: Ledger, witness: Key, ask: Ask) -> None:
     ledger.witnessed(note)
 
 
-def _signed_by(note: bytes, witness: Key) -> bool:
+def _signed_by(note: bytes, witness: verifier.Key) -> bool:
     try:
-        check_signature(read_checkpoint(note), witness)
-    except VerifierError:
+        verifier.check_signature(verifier.read_checkpoint(note), witness)
+    except verifier.VerifierError:
         return False
     return True
 
@@ -88,14 +79,11 @@ class Witness:
 
     Args:
         directory: Where it remembers, a file for each log.
-        signer: Its own key.
-        logs: Keys of the logs.
         clock: The time, in seconds.
-
     """
 
     def __init__(
-        self, directory: Path, signer: Signer, logs: list[Key], clock: Callable[[], int]
+        self, directory: Path, signer: Signer, logs: list[verifier.Key], clock: Callable[[], int]
     ) -> None:
         self.directory, self.signer, self.logs, self.clock = directory, signer, logs, clock
         self._lock = threading.Lock()
@@ -106,10 +94,12 @@ class Witness:
             return 404, b""
         try:
             since, proof, note = _read_request(request)
-            checkpoint = read_checkpoint(note)
-        except (VerifierError, ValueError, binascii.Error):
+            checkpoint = verifier.read_checkpoint(note)
+        except (verifier.VerifierError, ValueError, binascii.Error):
             return 400, b""
-        known = [key for key in self.logs if key.name == checkpoint.origin and key.kind == LOG]
+        known = [
+            key for key in self.logs if key.name == checkpoint.origin and key.kind == verifier.LOG
+        ]
         if not known:
             return 404, b""
         if not any(_signed_by(note, key) for key in known):
@@ -118,16 +108,21 @@ class Witness:
             return self._sign(self.directory / f"{log}.txt", checkpoint, note, since, proof)
 
     def _sign(
-        self, kept: Path, checkpoint: Checkpoint, note: bytes, since: int, proof: list[bytes]
+        self,
+        kept: Path,
+        checkpoint: verifier.Checkpoint,
+        note: bytes,
+        since: int,
+        proof: list[bytes],
     ) -> tuple[int, bytes]:
         """Sign a checkpoint of a log that is known, where it continues the one that is kept."""
         if kept.exists():
-            last = read_checkpoint(kept.read_bytes())
+            last = verifier.read_checkpoint(kept.read_bytes())
             if since != last.size:
                 return 409, f"{last.size}\n".encode()
             try:
-                check_consistency(last, checkpoint, proof)
-            except VerifierError:
+                verifier.check_consistency(last, checkpoint, proof)
+            except verifier.VerifierError:
                 return 422, b""
         elif since:
             return 409, b"0\n"

@@ -120,12 +120,7 @@ def _mark(shards: Any, marks: Any) -> int:
 
 
 class LocalRows:
-    """The rows that one core holds (`AccountRows`); of accounts of other shards nothing is asked.
-
-    Args:
-        core: The core.
-
-    """
+    """The rows that one core holds (`AccountRows`); of accounts of other shards nothing is asked."""
 
     def __init__(self, core: ShardedKernel) -> None:
         self._core = core

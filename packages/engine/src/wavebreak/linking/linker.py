@@ -32,6 +32,7 @@ from wavebreak.features.layout import (
 from wavebreak.features.memory import GrowableArray
 from wavebreak.features.sequential_tests import quarter_power, quarters_of
 from wavebreak.features.shared_state import EPOCHS_A_DAY
+from wavebreak.linking import senders
 from wavebreak.linking.account_rows import MARK, REACHES, AccountRows
 from wavebreak.linking.edges import (
     LASTS,
@@ -52,17 +53,6 @@ from wavebreak.linking.operators import (
     pool,
 )
 from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_hours
-from wavebreak.linking.senders import (
-    CONTACT,
-    KNOWN,
-    MAX_ON_NETWORK,
-    MOST_CHATS,
-    beside_senders,
-    roles_by,
-    sender_ties,
-    traits,
-    weigh,
-)
 from wavebreak.linking.sightings import Sightings
 
 TURN: Final = 60
@@ -130,7 +120,6 @@ class Linker:
         terms: Increments of the sequential tests (`sequential_tests.pack_terms`).
         accounts: Accounts for which address space is reserved; more is reserved in steps.
         secret: Secret of the hash of edges (None: a random one); no result depends on it.
-
     """
 
     def __init__(
@@ -141,9 +130,9 @@ class Linker:
         self.epoch = 0
         self._devices = GrowableArray(VISITORS, 1024)
         self._states = GrowableArray(STATE, accounts)
-        self.networks = Sightings(MAX_ON_NETWORK + 1, LASTS)
-        self.addresses = Sightings(MAX_ON_NETWORK + 1, LASTS)
-        self.chats = Sightings(MOST_CHATS, LASTS)
+        self.networks = Sightings(senders.MAX_ON_NETWORK + 1, LASTS)
+        self.addresses = Sightings(senders.MAX_ON_NETWORK + 1, LASTS)
+        self.chats = Sightings(senders.MOST_CHATS, LASTS)
         self._hijacked = np.zeros(0, HIJACKED)
         self._waiting = np.zeros(0, REGISTRATION)
         self._used = {"devices": 0, "states": 0}
@@ -163,7 +152,6 @@ class Linker:
             rows: The rows of all accounts.
             closed: The epoch.
             following: The epoch that opens next.
-
         """
         for partial in partials:
             if not partial.size:
@@ -272,11 +260,11 @@ class Linker:
             no_marks = np.zeros(visits.size, np.int64)
             sightings.note(visits["amount"], visits["key"], no_marks, epoch)
         opened = np.concatenate([facts[MET], facts[MET_CONTACT]])
-        contacts = (opened["table"] == MET_CONTACT) * (KNOWN | CONTACT)
+        contacts = (opened["table"] == MET_CONTACT) * (senders.KNOWN | senders.CONTACT)
         self.chats.note(
             np.concatenate([opened["key"], opened["amount"]]),
             np.concatenate([opened["amount"], opened["key"]]),
-            np.concatenate([contacts, contacts | KNOWN]),
+            np.concatenate([contacts, contacts | senders.KNOWN]),
             epoch,
         )
 
@@ -284,20 +272,20 @@ class Linker:
         """Return what could join accounts now; `standings` are those of `_reached`."""
         self._states.fit(rows.accounts)
         states = self._states.records[: rows.accounts]
-        roles = roles_by(self._reached, standings, states["found"], states["reversals"])
+        roles = senders.roles_by(self._reached, standings, states["found"], states["reversals"])
         lasting = self.edges.joining(self.epoch)
         networks, addresses = self.networks.records, self.addresses.records
-        beside = [beside_senders(places, roles) for places in (networks, addresses)]
+        beside = [senders.beside_senders(places, roles) for places in (networks, addresses)]
         slots = np.unique(np.concatenate([*beside, *ends(lasting)]))
         known = np.zeros(roles.size, np.uint8)
-        known[slots] = traits(rows.profiles(slots), self.epoch)
-        ties = sender_ties(roles, known, networks, addresses, self.chats.records)
+        known[slots] = senders.traits(rows.profiles(slots), self.epoch)
+        ties = senders.sender_ties(roles, known, networks, addresses, self.chats.records)
         return _Ties(merge_edges(lasting, ties), roles, known)
 
     def _weighed(self, edges: Any, ties: _Ties) -> tuple[Any, Any, Any]:
         """Ends and weights of edges (int64)."""
         reversals = self._states.records["reversals"]
-        weight = weigh(edges, ties.roles, reversals, ties.known)
+        weight = senders.weigh(edges, ties.roles, reversals, ties.known)
         return *ends(edges), weight
 
     def _write_marks(self, rows: AccountRows, standings: Any) -> Any:

@@ -49,7 +49,6 @@ def meet(places: Any, at: Any, accounts: Any, epoch: int, lasts: int, one: Any, 
         lasts: Epochs for which a visit is remembered.
         one: Room for the visitors; `ROOM` for each visit.
         other: Room for those whom they met.
-
     """
     n, others = int64(0), np.zeros(ROOM, np.int64)
     for i in range(at.size):

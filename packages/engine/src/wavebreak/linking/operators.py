@@ -99,7 +99,6 @@ def pool(members: Any, begins: Any, terms: Any, totals: Any, values: Any) -> Non
         terms: Increments of the tests.
         totals: Filled in: the sums, one row for each component (dtype ROW, zeros).
         values: Filled in: e-values of the reply test and the complaint test (float64, two each).
-
     """
     for c in range(begins.size - 1):
         for i in range(begins[c], begins[c + 1]):

@@ -209,7 +209,6 @@ def roles_by(reached: Any, standings: Any, found: Any, reversals: Any) -> Any:
         standings: What these are by their trials (`AccountRows.standings`).
         found: Of each account whether outside evidence found it abusive.
         reversals: Of each account how often a person found it benign.
-
     """
     roles = np.full(found.size, OTHER, np.uint8)
     roles[reached] = standings & ~np.uint8(REACHES)
@@ -241,7 +240,6 @@ def sender_ties(roles: Any, known: Any, networks: Any, addresses: Any, chats: An
         networks: Accounts by network (dtype SIGHTING).
         addresses: Accounts by exact address (dtype SIGHTING).
         chats: Chats of accounts, both ways (dtype SIGHTING, with marks).
-
     """
     circles, at = np.zeros(roles.size, np.uint8), np.zeros(chats.size, np.int64)
     _weigh_circles(chats, roles, circles)
@@ -289,7 +287,6 @@ def weigh(edges: Any, roles: Any, reversals: Any, known: Any) -> Any:
         roles: Roles of accounts (`roles_by`).
         reversals: By slot, the number of times that a person found the account benign.
         known: Traits of accounts by slot (`traits`), at least of the edges that last.
-
     """
     weight = np.zeros(edges.size, np.int64)
     _weigh(edges, roles, reversals, known, weight)

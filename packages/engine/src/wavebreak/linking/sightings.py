@@ -50,7 +50,6 @@ class Sightings:
     >>> seen.note(np.array([7, 7, 7]), np.array([3, 1, 2]), np.array([1, 0, 0]), 5)
     >>> (seen.records["key"] & np.uint64(0xFFFFFFFF)).tolist()
     [2, 3]
-
     """
 
     def __init__(self, each: int, lasts: int, most: int = MOST_SIGHTINGS) -> None:

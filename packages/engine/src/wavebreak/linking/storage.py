@@ -26,7 +26,6 @@ def load(directory: Path) -> list[Operator]:
 
     Raises:
         FileError: There are none, or the file is not well formed.
-
     """
     path = directory / FILE
     try:
@@ -45,7 +44,6 @@ def find(operators: Iterable[Operator], name: str) -> list[Operator]:
 
     Raises:
         UsageError: There is none.
-
     """
     found = [o for o in operators if name == o.id or name in o.accounts]
     if not found:

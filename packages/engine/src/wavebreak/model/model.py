@@ -200,7 +200,6 @@ def from_booster(
 
     Raises:
         ModelError: The booster reads a feature that the catalog does not have.
-
     """
     text: str = booster.model_to_string()
     names: Sequence[str] = booster.feature_name()

@@ -45,7 +45,6 @@ def load(directory: Path) -> Model:
     Raises:
         ModelError: The directory has no model, a file is damaged (the error names it), or the
             catalog has other features than the model was trained on.
-
     """
     text, document = _read(directory / TREES), _read_metadata(directory)
     if _digest(text) != document["sums"].get(TREES):
@@ -65,7 +64,6 @@ def load_selected(directory: str | None) -> Model | None:
 
     Raises:
         ModelError: As for `load`.
-
     """
     if directory == NONE or (directory is None and not SHIPPED.is_dir()):
         return None

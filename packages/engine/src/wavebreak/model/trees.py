@@ -80,7 +80,6 @@ def parse_trees(text: str, columns: Mapping[str, int] | None = None) -> Forest:
 
     Raises:
         ModelError: The text is no such model.
-
     """
     try:
         head, *parts = text.split("\n\nTree=")

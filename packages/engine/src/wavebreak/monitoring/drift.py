@@ -45,12 +45,10 @@ class CalibrationInterval:
     """Calibration in one interval of the log, over labelled accounts with a scoring point in it.
 
     Attributes:
-        start_ms: Start of the interval.
         accounts: Labelled accounts.
         expected: Abusive accounts expected from their highest calibrated scores, adjusted to the
             share of abusive accounts in the whole log.
         observed: Abusive accounts by label.
-
     """
 
     start_ms: int
@@ -100,7 +98,6 @@ def measure_drift(
         shifted: Index from which a feature has shifted.
         moved: Index from which a feature has moved.
         progress: Called with the completed share and the number of events read.
-
     """
     model, spreads = models.load(directory), baseline.load(directory)
     opened = scoring_points.open_run(run)

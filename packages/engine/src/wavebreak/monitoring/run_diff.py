@@ -79,7 +79,6 @@ class Differences:
         actioned: Accounts restricted or worse, by run and label ("" without a label).
         unwanted: Delivered messages to strangers from accounts labelled abusive, by run.
         labelled: Number of labels by kind.
-
     """
 
     accounts: int
@@ -146,7 +145,6 @@ def compare(champion: Path, challenger: Path, labels: Path | None = None) -> Dif
 
     Raises:
         FileError: A directory has no run, or the runs are over different logs.
-
     """
     summaries = [read_summary(directory) for directory in (champion, challenger)]
     if summaries[0].get("events") != summaries[1].get("events"):
@@ -278,7 +276,6 @@ def replay(
     Raises:
         FileError: The log is missing, or is not the one that the run read.
         UsageError: `out` is the directory of the run.
-
     """
     champion = read_summary(run_dir)
     if out.resolve() == run_dir.resolve():

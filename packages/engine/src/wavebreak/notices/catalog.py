@@ -149,7 +149,6 @@ def untranslated(
         directory: Where the translations are.
         messages: The texts of another distribution (default: `extract_catalog`).
         domain: The name of the translations' files.
-
     """
     catalog = read_catalog(language, directory, domain)
     return [

@@ -140,7 +140,6 @@ def build_record(
     ('DECISION_ACCOUNT_TERMINATED', 'AUTOMATED_DECISION_FULLY', '2026-03-01')
     >>> record["decision_facts"]
     'Right after its registration the account sent messages faster than any person can.'
-
     """
     decision = read_decision(decision)
     if decision.outcome not in RESTRICTIONS or decision.basis == "takeover":

@@ -31,7 +31,6 @@ def help_page(platform: Platform, language: Language) -> HelpPage:
     >>> from wavebreak.notices.platform import load_platform
     >>> [section.id for section in help_page(load_platform(), get_language("he")).sections]
     ['not-allowed', 'why', 'detection', 'accounts', 'mistake', 'legal', 'businesses']
-
     """
     _ = language.gettext
     return HelpPage(
@@ -243,7 +242,6 @@ def business_page(platform: Platform, language: Language) -> HelpPage:
     >>> from wavebreak.notices.platform import load_platform
     >>> business_page(load_platform(), get_language("en")).title
     'Messages to customers: what is allowed'
-
     """
     _ = language.gettext
     return HelpPage(

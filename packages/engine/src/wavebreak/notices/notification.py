@@ -41,7 +41,6 @@ def notice_time(decision: Mapping[str, Any] | Decision, feedback: Feedback) -> i
     ...     "trigger": "", "policy": "", "model": None, "features": ""}
     >>> notice_time(decision, Feedback(delay={"ban": ("1h", "12h")}))
     7
-
     """
     decision = read_decision(decision)
     return notification_time(feedback, decision.id, decision.ts, decision.outcome, decision.until)
@@ -70,7 +69,6 @@ def contact_warning(
     >>> warns = msgspec.structs.replace(load_platform(), warn_contacts=True)
     >>> contact_warning(decision, platform=warns, language=get_language("en")).title
     'This account has been banned'
-
     """
     if not platform.warn_contacts or read_decision(decision).outcome != "ban":
         return None

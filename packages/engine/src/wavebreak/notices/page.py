@@ -17,12 +17,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: A stable name, for anchors and for programs: the same in every language.
-        heading: The heading.
         paragraphs: Text before the list.
         items: The list; empty where there is none.
         closing: Text after the list.
         links: Where to go from here.
-
     """
 
     id: str

@@ -50,7 +50,6 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         links: Addresses of its pages.
         contact: Whom a holder can contact, by language.
         terms: What the terms say, by kind of abuse and language.
-
     """
 
     languages: tuple[str, ...] = LANGUAGES
@@ -112,7 +111,6 @@ def load_platform(directory: Path | None = None) -> Platform:
 
     >>> load_platform().appeal_days
     180
-
     """
     platform = config.load_config(config.resolve_path(FILE, directory), Platform)
     _check(platform)

@@ -72,7 +72,6 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         >>> load_rule_texts().aspects({"sends_1h": 0.4, "first_contacts_1d": 1.5, "typed": -2})
         ['how many people are written to first', 'how many messages are sent']
-
         """
         speaking = sorted((-value, name) for name, value in contributions.items() if value > 0)
         families = (_FAMILIES.get(name, "") for _, name in speaking)

@@ -62,7 +62,6 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         automated_detection: Whether what a person decided on was found automatically.
         channel: The account's channel.
         abuse: Kind of abuse by rule, for rules of a local policy.
-
     """
 
     zone: str = "UTC"
@@ -78,12 +77,10 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     """What a review made of a decision.
 
     Attributes:
-        at_ms: When.
         result: What became of it.
         reason: The reviewer's words, in the holder's language.
         outcome: The outcome in force afterwards.
         until_ms: Its end (None: none).
-
     """
 
     at_ms: int
@@ -284,7 +281,6 @@ def read_decision(decision: Mapping[str, Any] | Decision) -> Decision:
 
     Raises:
         UsageError: It lacks a field of a decision, or one is of another type.
-
     """
     if isinstance(decision, Decision):
         return decision
@@ -349,7 +345,6 @@ def automation(
         decision: The decision.
         source: Who labelled the account, where a label decided; not known: a person.
         detection: Whether what a person decided on was found automatically; not known: it was not.
-
     """
     if decision.basis != "person":
         return Automation(detection=True, decision="fully")
@@ -371,7 +366,6 @@ def appeal_deadline(
     ...     "trigger": "", "policy": "", "model": None, "features": ""}
     >>> appeal_deadline(decision, load_platform()) // 86_400_000
     181
-
     """
     decision = read_decision(decision)
     latest = max(decision.ts, decision.until or 0, notified_ms or 0)
@@ -481,7 +475,6 @@ blocked or reported you, or do not know you.')
     ...     now_ms=0).facts[1]
     'מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם, \
 דיווחו עליכם או אינם מכירים אתכם.'
-
     """
     decision = read_decision(decision)
     writer = _Writer(

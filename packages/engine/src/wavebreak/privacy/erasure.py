@@ -40,7 +40,6 @@ def erase_from_file(path: Path, accounts: Collection[str]) -> Counter[str]:
 
     Raises:
         FileError: The file is no log in the Arrow format.
-
     """
     found = Counter[str]()
     try:

@@ -26,25 +26,15 @@ from numpy.typing import NDArray
 from wavebreak.errors import EventError, FileError, UsageError
 from wavebreak.ip_addresses import network_of
 from wavebreak.privacy.secret_key import KEY_BYTES
+from wavebreak.schema import events
 from wavebreak.schema.distinct_values import encode_distinct
-from wavebreak.schema.events import (
-    CODES,
-    LOG_SCHEMA,
-    PERSONAL,
-    REASONS,
-    TYPES,
-    Refusal,
-    json_rows,
-    null_column,
-    null_columns,
-)
 
 SERVER = "server:"
 """Begins what stands in a log's `account` where an event is of a whole server."""
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
 _BLOCK_TAIL = 5
-_KINDS = {field.name: field.type for field in LOG_SCHEMA}
+_KINDS = {field.name: field.type for field in events.LOG_SCHEMA}
 _FORMATS = {
     "phone": "the phone number cannot be parsed — fix: send E.164 with a country code, or leave it",
     "ip": "the IP address cannot be parsed — fix: send IPv4 or IPv6 without zone or port",
@@ -59,7 +49,6 @@ class Pseudonymizer:
     Args:
         key: At least 16 bytes; equal keys give equal pseudonyms.
         ip_database: A local file in MaxMind's format with AS numbers, countries or both.
-
     """
 
     def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
@@ -94,19 +83,20 @@ class Pseudonymizer:
     def split(
         self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None, *,
         narrow: bool = False,
-    ) -> tuple[pa.RecordBatch, list[Refusal]]:  # fmt: skip
+    ) -> tuple[pa.RecordBatch, list[events.Refusal]]:  # fmt: skip
         """Convert the rows that can be parsed to a log batch, and refuse the others.
 
         Args:
             wire: Valid events.
             lines: Line number of each row, for refusals; by default the row number from 1.
             narrow: Omit columns without a value.
-
         """
         present = {
             n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _has_values(c)
         }
-        known = {n: _described(present[n], self._describe[n]) for n in PERSONAL if n in present}
+        known = {
+            n: _described(present[n], self._describe[n]) for n in events.PERSONAL if n in present
+        }
         if any(one.lost is not None and one.lost.any() for one in known.values()):
             lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
             bad, refused = _unparsed(known, lines)
@@ -124,17 +114,17 @@ class Pseudonymizer:
         columns: dict[str, pa.Array] = {}
         for one in known.values():
             columns |= one.columns()
-        none = null_column(wire.num_rows, pa.string())
-        columns["type"] = enum_codes(present.get("type", none), TYPES)
-        for name in CODES.keys() & present:
-            columns[name] = enum_codes(present[name], CODES[name])
+        none = events.null_column(wire.num_rows, pa.string())
+        columns["type"] = enum_codes(present.get("type", none), events.TYPES)
+        for name in events.CODES.keys() & present:
+            columns[name] = enum_codes(present[name], events.CODES[name])
         if "reason" in present:
             columns["reason"] = _reason_codes(present["reason"], columns["type"])
         columns["id"] = _ids(present.get("id", none), present, columns)
         account = present.get("account", none)
         if account.null_count:
             columns["account"] = _with_servers(account, columns["origin"])
-        columns = {n: c for n, c in present.items() if n not in PERSONAL} | columns
+        columns = {n: c for n, c in present.items() if n not in events.PERSONAL} | columns
         return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
 
     def _describe_phone(self, phone: str) -> dict[str, Any] | None:
@@ -207,8 +197,8 @@ def with_all_columns(log: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _wide(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
-    every = null_columns(log=True, rows=rows) | columns
-    return pa.RecordBatch.from_arrays([every[name] for name in _KINDS], schema=LOG_SCHEMA)
+    every = events.null_columns(log=True, rows=rows) | columns
+    return pa.RecordBatch.from_arrays([every[name] for name in _KINDS], schema=events.LOG_SCHEMA)
 
 
 def number_block(phone: str) -> tuple[str, str | None] | None:
@@ -306,22 +296,22 @@ def _described(
 
 def _unparsed(
     described: dict[str, _Described], lines: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], list[Refusal]]:
+) -> tuple[NDArray[np.bool_], list[events.Refusal]]:
     """Return a mask of rows that cannot be parsed, and their refusals."""
-    bad, refused = np.zeros(len(lines), np.bool_), dict[int, Refusal]()
+    bad, refused = np.zeros(len(lines), np.bool_), dict[int, events.Refusal]()
     for field, known in described.items():
         if known.lost is not None:
             bad |= known.lost
             for row in np.flatnonzero(known.lost).tolist():
                 line = int(lines[row])
                 what = f"line {line}: field `{field}`: {_FORMATS[field]}"
-                refused.setdefault(row, Refusal(line, "bad_value", field, what))
+                refused.setdefault(row, events.Refusal(line, "bad_value", field, what))
     return bad, [refused[row] for row in sorted(refused)]
 
 
 @lru_cache(256)
 def _narrow(names: tuple[str, ...]) -> pa.Schema:
-    return pa.schema([LOG_SCHEMA.field(name) for name in names], LOG_SCHEMA.metadata)
+    return pa.schema([events.LOG_SCHEMA.field(name) for name in names], events.LOG_SCHEMA.metadata)
 
 
 @cache
@@ -337,7 +327,7 @@ def encode_words(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArra
 def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
     """Return each text's index in `values` as uint8; null for null and unknown texts."""
     if not _has_values(column):
-        return null_column(len(column), pa.uint8())
+        return events.null_column(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
         if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
             return column.indices
@@ -346,10 +336,10 @@ def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
 
 
 def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
-    codes = null_column(len(reason), pa.uint8())
+    codes = events.null_column(len(reason), pa.uint8())
     if reason.null_count < len(reason):
-        for kind, values in REASONS.items():
-            of_kind = pc.equal(types, pa.scalar(TYPES.index(kind), pa.uint8()))
+        for kind, values in events.REASONS.items():
+            of_kind = pc.equal(types, pa.scalar(events.TYPES.index(kind), pa.uint8()))
             codes = pc.if_else(of_kind, enum_codes(reason, values), codes)
     return codes
 
@@ -376,6 +366,6 @@ def _ids(ids: pa.Array, present: dict[str, pa.Array], columns: dict[str, pa.Arra
         for name in sorted(present)
         if name != "id"
     }
-    rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
+    rows = events.json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
     digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in rows.to_pylist())
     return pc.replace_with_mask(ids, missing, pa.array([f"sha256:{d}" for d in digests]))

@@ -30,7 +30,6 @@ def load_key(path: Path | None, *, create: bool = True) -> bytes:
         UsageError: The key is not hexadecimal, shorter than 16 bytes or one byte repeated, or
             others can read its file.
         FileError: The key file cannot be read, or is not there.
-
     """
     default = Path.home() / ".config" / "wavebreak" / "key"
     return _load(path, "WAVEBREAK_KEY", "--key", default, create=create)
@@ -81,7 +80,6 @@ def read_secret_file(path: Path, what: str) -> str:
     Raises:
         UsageError: The file belongs to another user, or others can read or change it.
         FileError: The file cannot be read.
-
     """
     fix = f"give a readable {what} of mode 0600"
     try:

@@ -112,7 +112,6 @@ class Chart:
         name: Prefix of all identifiers in the drawing.
         title: The accessible title.
         caption: The text below the chart.
-
     """
 
     name: str
@@ -141,7 +140,6 @@ class Shares(Chart):
         series: One or two named series with a share for each label. The texts of the last series
             are printed beside the rows.
         whole: Let the axis run from 0 to 100 %; otherwise it ends above the highest interval.
-
     """
 
     labels: Sequence[str]
@@ -203,12 +201,10 @@ class Curves(Chart):
     The vertical axis starts at 0 where no value is negative, so that a small change looks small.
 
     Attributes:
-        lines: The lines.
         across: Label of the horizontal axis.
         up: Label of the vertical axis.
         log: Make the vertical axis logarithmic (linear up to 2).
         marks: Mark every point.
-
     """
 
     lines: Sequence[Line]
@@ -269,7 +265,6 @@ class Timeline(Chart):
         lanes: Instants by kind; the lower part has a lane for each, with a tick for each event.
         decisions: Instant and outcome of each decision, drawn as lines through both parts.
         window: First and last instant (milliseconds, UTC).
-
     """
 
     lines: Mapping[str, Times]
@@ -374,7 +369,6 @@ def numbered_timeline(
         decisions: The instant of each decision. A number is left out where it would touch another.
         window: First and last instant (milliseconds, UTC).
         words: Labels.
-
     """
     rows = len(lanes) + 1
     with matplotlib.rc_context(STYLE):

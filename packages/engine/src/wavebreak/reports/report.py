@@ -35,7 +35,6 @@ class Text:
         kind: Plain paragraphs, a note in small print, a warning, or numbered steps.
         title: A heading below the heading of the section.
         anchor: The identifier of the heading in a page.
-
     """
 
     lines: Sequence[str]
@@ -61,7 +60,6 @@ class Section:
         title: The heading. A terminal shows the heading above prose alone: a table has a title.
         blocks: Prose, tables and charts in their order.
         page_only: Whether a terminal leaves the section out.
-
     """
 
     title: str
@@ -81,7 +79,6 @@ class Report:
         tone: Shows the lead as a state of this severity; empty for plain paragraphs.
         data: The report for programs, as plain JSON values.
         language: The language of the text, and with it the direction.
-
     """
 
     title: str

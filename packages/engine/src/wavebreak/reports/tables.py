@@ -52,11 +52,9 @@ class Table:
     Attributes:
         title: The title or caption.
         columns: The headings. The first column names the row.
-        rows: The cells of each row.
         note: An explanation below the table.
         words: Indexes of the columns that hold words and are aligned left. All others hold
             numbers and are aligned right.
-
     """
 
     title: str

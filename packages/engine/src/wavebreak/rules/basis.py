@@ -49,7 +49,6 @@ def check_basis(rule: Rule, where: str) -> None:
     Raises:
         PolicyError: A rule restricts on doubt, or says that it rests on evidence and can fire
             without any.
-
     """
     if rule.outcome is None:
         return

@@ -218,7 +218,6 @@ def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> 
 
     Raises:
         PolicyError: The policy's vocabulary has no such feature or kind of fact.
-
     """
     policy = program.policy
     unknown = [name for name in values if name not in policy.features]

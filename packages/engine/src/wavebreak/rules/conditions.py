@@ -75,7 +75,6 @@ def check_conditions(when: When, features: Sequence[str], *, needs_split: bool =
     Raises:
         PolicyError: A condition is not one comparison of known features, there are more than
             `MAX_CONDITIONS` although the rule is not marked, or fewer although it is.
-
     """
     if isinstance(when, str):
         parse(when, features)

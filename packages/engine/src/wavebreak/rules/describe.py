@@ -58,7 +58,6 @@ def explain_rule(policy: Policy, rule_id: str) -> str:
 
     Raises:
         PolicyError: There is no such rule; suggests similar ids.
-
     """
     rule = policy.rule(rule_id)
     if rule is None:

@@ -110,7 +110,6 @@ def load_policy(
 
     Raises:
         PolicyError: The policy is invalid; names file, rule, field and fix.
-
     """
     found, actions, tables = _merged(shipped, directory)
     _check_aliases(found)

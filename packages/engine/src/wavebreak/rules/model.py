@@ -109,7 +109,6 @@ class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         observe: Duration of `observe`.
         grace: After a passed challenge, rules that had matched do not match for so long.
         benign_grace: The same after a label `benign`.
-
     """
 
     new_chats_1d: Annotated[int, Meta(ge=0, le=254)]
@@ -132,7 +131,6 @@ class EvidenceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         complaint_after_answer: At most this share of those who answered complains later.
         leave: At most this share of strangers leaves a group that they were added to.
         undeliverable: At most this share of their first messages to strangers reaches nobody.
-
     """
 
     early_reply: Annotated[float, Meta(gt=0, lt=1)] = sequential_tests.EARLY_REPLY
@@ -164,7 +162,6 @@ class ScoreThresholds(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         model: Version of the model, as `summary.json` and `wavebreak model show` name it.
         challenge: The margin of doubt, in place of the model's own (None: its own).
         restrict: The margin of strong doubt, alike.
-
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=128)]
@@ -192,7 +189,6 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         spares: Channels on which a score requests nothing.
         thresholds: In place of the model's thresholds, a platform's own. Without them nothing is
             encoded, so that a policy has the version that it had before there were any.
-
     """
 
     mode: Literal["enforce", "shadow", "home"] = "shadow"

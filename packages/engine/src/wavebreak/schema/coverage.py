@@ -66,7 +66,6 @@ class Profile:
             any). The profile itself is then what all of them carry.
 
     Types and fields that never occur are omitted.
-
     """
 
     types: dict[str, float]

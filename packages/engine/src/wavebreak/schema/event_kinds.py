@@ -157,7 +157,6 @@ class EventKind(NamedTuple):
         counts: Under what an explanation counts it for who acts (`explain.collect.KINDS`).
         counted_at: And for `peer`; "" for not at all.
         carried: When a stream counts as carrying it.
-
     """
 
     type: str

@@ -167,7 +167,6 @@ def three_stories(
         measured: The decisions against the labels.
         operators: Those that linking found.
         labels: The file of labels, with the simulation's operators.
-
     """
     from wavebreak.evaluation.labels import read_labels
 

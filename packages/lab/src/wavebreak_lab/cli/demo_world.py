@@ -32,7 +32,6 @@ def simulate_day(
         people: Number of ordinary people.
         seed: Of the simulation.
         progress: Called with the share that is done.
-
     """
     world = simulation.simulate(
         people=people,
@@ -66,7 +65,6 @@ def causal_day(
         model: Scores accounts (None: rules only).
         progress: Called with the share that is done.
         first: Called with the first decision, once it is made.
-
     """
     batches = list(world.batches())
     edge = Pseudonymizer(DEMO_KEY)
@@ -93,7 +91,6 @@ def slowed(played: CausalReplay) -> Iterator[str]:
 
     Args:
         played: The day's replay.
-
     """
     waited, missing = played.held_back("benign", ("message.sent", "contact.requested"))
     if not waited and not missing:

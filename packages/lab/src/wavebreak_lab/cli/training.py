@@ -11,18 +11,9 @@ import msgspec
 import typer
 
 from wavebreak import model, rules
+from wavebreak.cli import options
 from wavebreak.cli.app import app, models
 from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import (
-    Enforce,
-    Json,
-    ModelDir,
-    OutDir,
-    PolicyDir,
-    RunLabels,
-    Seed,
-    Wide,
-)
 from wavebreak.errors import UsageError
 from wavebreak.reports.report import print_report
 from wavebreak.reports.tables import print_table
@@ -59,20 +50,20 @@ Workers = Annotated[int, typer.Option(min=1, help="Processes that replay platfor
 )
 def train(
     runs: Runs,
-    out_path: OutDir,
-    labels: RunLabels = None,
+    out_path: options.OutDir,
+    labels: options.RunLabels = None,
     calibrate: Calibrate = None,
     name: ModelName = "model",
-    seed: Seed = 0,
-    policy: PolicyDir = None,
+    seed: options.Seed = 0,
+    policy: options.PolicyDir = None,
     tolerance_ban: Tolerated = None,
     tolerance_suspend: Tolerated = None,
     tolerance_restrict: Tolerated = None,
-    enforce: Enforce = False,
+    enforce: options.Enforce = False,
     unlabelled_benign: Unlabelled = False,
     allow: Allow = None,
-    as_json: Json = False,
-    wide: Wide = False,
+    as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> None:
     """Train a calibrated model on labelled runs; write it with its card and drift baseline."""
     settings = training.load_settings(
@@ -110,7 +101,7 @@ def train(
     "-o packages/engine/src/wavebreak/policy/model`",
 )
 def train_default(
-    out_path: OutDir,
+    out_path: options.OutDir,
     worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 80,
     held: Annotated[
         int,
@@ -131,10 +122,10 @@ def train_default(
             "platforms are used where they are the same.",
         ),
     ] = None,
-    policy: PolicyDir = None,
+    policy: options.PolicyDir = None,
     workers: Workers = default_model.WORKERS,
-    as_json: Json = False,
-    wide: Wide = False,
+    as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> None:
     """Train the default model on random simulated platforms and on real traces."""
     settings = training.load_settings(policy)
@@ -175,7 +166,7 @@ def train_default(
     "`wavebreak model leave-one-out --only campus --only romance -o left-out`",
 )
 def leave_one_out_command(
-    out_path: OutDir,
+    out_path: options.OutDir,
     worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 40,
     held: Annotated[
         int, typer.Option(min=1, help="Further random platforms, for thresholds alone.")
@@ -189,10 +180,10 @@ def leave_one_out_command(
         typer.Option(help=f"Directory of real traces: {', '.join(default_model.TRACES)}."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first platform.")] = 1000,
-    policy: PolicyDir = None,
+    policy: options.PolicyDir = None,
     workers: Workers = default_model.WORKERS,
-    as_json: Json = False,
-    wide: Wide = False,
+    as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> None:
     """Leave every persona and family out of training in turn, and test the default model on it.
 
@@ -239,13 +230,13 @@ def leave_one_out_command(
 )
 def recalibrate(
     runs: Runs,
-    out_path: OutDir,
-    base: ModelDir = None,
-    labels: RunLabels = None,
-    policy: PolicyDir = None,
+    out_path: options.OutDir,
+    base: options.ModelDir = None,
+    labels: options.RunLabels = None,
+    policy: options.PolicyDir = None,
     unlabelled_benign: Unlabelled = False,
-    as_json: Json = False,
-    wide: Wide = False,
+    as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> None:
     """Find thresholds and probabilities anew on labelled or shadow runs; keep the trees."""
     loaded = model.load_selected(base)

@@ -106,15 +106,11 @@ def load_config(local: Path | None = None) -> RedTeamConfig:
     Args:
         local: A policy directory, or None.
 
-    Returns:
-        The configuration.
-
     Raises:
         PolicyError: The file cannot be read, or lacks a field.
 
     >>> load_config().prices.number
     0.5
-
     """
     if local and (local / OLD_FILE).exists() and not (local / FILE).exists():
         _log.warning("%s is read as %s; rename the file and its tables", OLD_FILE, FILE)

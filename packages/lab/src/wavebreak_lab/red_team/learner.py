@@ -11,19 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from wavebreak.engine import Engine
-from wavebreak.evaluation.home_learning import (
-    WATCHED,
-    HomeDays,
-    Lesson,
-    State,
-    Terms,
-    check_score,
-    learn,
-    moved_since,
-    own_scores,
-    record_days,
-    state_after,
-)
+from wavebreak.evaluation import home_learning
 from wavebreak.model import Model
 from wavebreak.model.baseline import Distribution
 from wavebreak.rules import Policy
@@ -36,8 +24,8 @@ class LearnedScore:
     """A score that was learned, what it does now, and why."""
 
     number: int
-    lesson: Lesson
-    state: State
+    lesson: home_learning.Lesson
+    state: home_learning.State
     why: str
     model: Model | None = None
     spread: Distribution | None = None
@@ -47,13 +35,13 @@ class Learner:
     """What a platform learned from its own log, week by week, and which model acts.
 
     Args:
-        policy: The policy that decides.
         model: The model before anything is learned; None for none.
-        terms: Terms of learning.
         seed: Of the fits.
     """
 
-    def __init__(self, policy: Policy, model: Model | None, terms: Terms, seed: int) -> None:
+    def __init__(
+        self, policy: Policy, model: Model | None, terms: home_learning.Terms, seed: int
+    ) -> None:
         self._policy, self._first, self.terms, self._seed = policy, model, terms, seed
         self.scores: list[LearnedScore] = []
 
@@ -68,14 +56,16 @@ class Learner:
         days = self._days(log)
         self._check(days)
         number = len(self.scores) + 1
-        lesson, model, _ = learn(days, self.terms, fit_home, name=f"home-{number}", seed=self._seed)
+        lesson, model, _ = home_learning.learn(
+            days, self.terms, fit_home, name=f"home-{number}", seed=self._seed
+        )
         for earlier in self.scores:
             if earlier.state in ("shadow", "ready"):
                 earlier.state, earlier.why = "ended", "Learned anew before it acted."
         score = LearnedScore(number, lesson, "none", lesson.no_line)
         if model is not None:
             score.state, score.why, score.model = "shadow", "", model
-            score.spread = own_scores(model, days)["score"]
+            score.spread = home_learning.own_scores(model, days)["score"]
         self.scores.append(score)
 
     def check(self, log: list[pa.RecordBatch], end_ms: int) -> None:
@@ -83,7 +73,7 @@ class Learner:
         if any(
             score.state == "on"
             or (
-                score.state in WATCHED
+                score.state in home_learning.WATCHED
                 and self._shadow_days(score, end_ms) >= self.terms.shadow_days
             )
             for score in self.scores
@@ -93,19 +83,23 @@ class Learner:
     def _shadow_days(self, score: LearnedScore, end_ms: int) -> float:
         return (end_ms - score.lesson.end_ms) / 86_400_000
 
-    def _days(self, log: list[pa.RecordBatch]) -> HomeDays:
+    def _days(self, log: list[pa.RecordBatch]) -> home_learning.HomeDays:
         carried = coverage.declared(coverage.known_names())
         engine = Engine(self._policy, carried, enforce=True, model=self.acting, record=True)
-        return record_days(engine, log).newest(self.terms.days)
+        return home_learning.record_days(engine, log).newest(self.terms.days)
 
-    def _check(self, days: HomeDays) -> None:
+    def _check(self, days: home_learning.HomeDays) -> None:
         for score in self.scores:
-            if score.state not in WATCHED or score.model is None or score.spread is None:
+            if (
+                score.state not in home_learning.WATCHED
+                or score.model is None
+                or score.spread is None
+            ):
                 continue
             since = score.lesson.end_ms
-            moved = moved_since(score.model, score.spread, days, self.terms, since)
-            found = check_score(score.model, days, self.terms, since, moved)
-            score.state, why = state_after(score.state, found, self.terms)
+            moved = home_learning.moved_since(score.model, score.spread, days, self.terms, since)
+            found = home_learning.check_score(score.model, days, self.terms, since, moved)
+            score.state, why = home_learning.state_after(score.state, found, self.terms)
             score.why = why or score.why
             if score.state == "failing":
                 score.state = "ended"

@@ -21,17 +21,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_lab import simulation
 from wavebreak_lab.red_team.config import RedTeamConfig
 from wavebreak_lab.red_team.feedback import NEVER, FeedbackMode, FeedbackQueue
-from wavebreak_lab.simulation.attackers import (
-    CHAT,
-    MESSAGE,
-    PAID,
-    Acts,
-    Operator,
-    OperatorFeedback,
-    Sender,
-    add_consequences,
-    concat_acts,
-)
+from wavebreak_lab.simulation import attackers
 from wavebreak_lab.simulation.background_trace import FIRST_ID
 from wavebreak_lab.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak_lab.simulation.log import Bools, EventBlock, EventLog, Ints, merge_blocks, to_batches
@@ -184,7 +174,7 @@ class OperatorEntry:
 
     family: str
     name: str
-    sender: Sender
+    sender: attackers.Sender
     accounts: int
 
 
@@ -230,7 +220,7 @@ class _OperatorState:
 
     entry: OperatorEntry
     sim: SimulationContext
-    operator: Operator
+    operator: attackers.Operator
     delivered: dict[int, int] = field(default_factory=dict)
     attempted: dict[int, int] = field(default_factory=dict)
     recovered: set[int] = field(default_factory=set)
@@ -273,7 +263,7 @@ class Round:
         self.operators = []
         for number, entry in enumerate(entries):
             sim = self.state.new_context((*seed, number), low, high)
-            operator = Operator(
+            operator = attackers.Operator(
                 sim, entry.name, entry.family, entry.sender, entry.accounts, listens=self.listens
             )
             self.operators.append(_OperatorState(entry, sim, operator))
@@ -311,9 +301,9 @@ class Round:
         self._respond(acts, refused, high)
         self.queue.add(self.state.log.flush())
 
-    def _act(self, low: int, high: int) -> list[tuple[_OperatorState, Acts]]:
+    def _act(self, low: int, high: int) -> list[tuple[_OperatorState, attackers.Acts]]:
         """Give operators the feedback that is due, and let them act."""
-        feedback: dict[int, list[OperatorFeedback]] = {}
+        feedback: dict[int, list[attackers.OperatorFeedback]] = {}
         for one in self.feedback.pop_due(low):
             owner = self.owners.get(one.account)
             if owner is not None:
@@ -375,11 +365,13 @@ class Round:
             self.state.log.add("challenge.passed", np.array([when]), account, kind=code)
         return when
 
-    def _respond(self, done: list[tuple[_OperatorState, Acts]], refused: Ints, high: int) -> None:
+    def _respond(
+        self, done: list[tuple[_OperatorState, attackers.Acts]], refused: Ints, high: int
+    ) -> None:
         """Plan people's responses to delivered acts, and queue feedback on refused ones."""
         if not done:
             return
-        acts = concat_acts([acts for _, acts in done])
+        acts = attackers.concat_acts([acts for _, acts in done])
         delivered = ~np.isin(acts.id, refused)
         seen = delivered & self._look_at(acts, delivered)
         self._count(acts, delivered, seen, high)
@@ -388,13 +380,15 @@ class Round:
         for owner, own in done:
             through, first = met[first : first + len(own)], first + len(own)
             if through.any():
-                replies = add_consequences(
+                replies = attackers.add_consequences(
                     owner.sim, own.select(through), owner.operator.reading, high
                 )
-                owner.operator.spent["answers"] += int((through & (own.kind == PAID)).sum())
+                owner.operator.spent["answers"] += int(
+                    (through & (own.kind == attackers.PAID)).sum()
+                )
                 owner.operator.record_replies(*replies)
 
-    def _look_at(self, acts: Acts, delivered: Bools) -> Bools:
+    def _look_at(self, acts: attackers.Acts, delivered: Bools) -> Bools:
         """Whether each act is looked at: all but some of the messages that arrive as requests.
 
         A chat whose first message nobody looked at stays unseen.
@@ -402,7 +396,7 @@ class Round:
         seen = np.ones(len(acts), bool)
         if not (self.requests_until or self.looked_at):
             return seen
-        for row in np.flatnonzero(delivered & (acts.kind == MESSAGE)).tolist():
+        for row in np.flatnonzero(delivered & (acts.kind == attackers.MESSAGE)).tolist():
             account, peer = int(acts.account[row]), int(acts.peer[row])
             known = self.looked_at.get((account, peer))
             if known is None and self.requests_until.get(account, 0) > int(acts.ts[row]):
@@ -411,13 +405,13 @@ class Round:
             seen[row] = known is not False
         return seen
 
-    def _decline(self, acts: Acts, seen: Bools, high: int) -> Bools:
+    def _decline(self, acts: attackers.Acts, seen: Bools, high: int) -> Bools:
         """Plan who declines or reports a request; return which acts they were about."""
         people, log, pool = self.settings.requests, self.state.log, self.state.pool
         done = np.zeros(len(acts), bool)
         if not self.looked_at:
             return done
-        for row in np.flatnonzero(seen & (acts.kind == MESSAGE) & ~acts.dead).tolist():
+        for row in np.flatnonzero(seen & (acts.kind == attackers.MESSAGE) & ~acts.dead).tolist():
             pair = int(acts.account[row]), int(acts.peer[row])
             draw = self.rng.random() if pair in self.looked_at else 1.0
             if draw >= people.declines + people.reports:
@@ -432,10 +426,12 @@ class Round:
                 log.add("user.reported", when, pair[1], peer=pair[0], reason=pool.code("spam"))
         return done
 
-    def _count(self, acts: Acts, delivered: Bools, seen: Bools, high: int) -> None:
+    def _count(self, acts: attackers.Acts, delivered: Bools, seen: Bools, high: int) -> None:
         """Count attempted acts and those that somebody saw, by account; queue refusals."""
         accounts, of = np.unique(acts.account, return_inverse=True)
-        counted = ~np.isin(acts.kind, (CHAT, PAID)) & ~(acts.dead & (acts.kind == MESSAGE))
+        counted = ~np.isin(acts.kind, (attackers.CHAT, attackers.PAID)) & ~(
+            acts.dead & (acts.kind == attackers.MESSAGE)
+        )
         attempts, deliveries, refusals = (
             np.bincount(of, rows, len(accounts)).astype(np.int64).tolist()
             for rows in (counted, counted & seen, ~delivered)
@@ -481,7 +477,6 @@ def play_round(
 
     Returns:
         What each operator spent and delivered, labels, and the number of events.
-
     """
     current = Round(environment, engine, pseudonymizer, settings, feedback, seed)
     current.batches = [] if keep_events else None

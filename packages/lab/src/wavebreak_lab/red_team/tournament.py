@@ -129,7 +129,6 @@ def resolve_families(names: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         UsageError: A name is unknown.
-
     """
     if unknown := [name for name in names if name not in FAMILIES]:
         raise UsageError(
@@ -318,7 +317,6 @@ def run_tournament(
 
     Returns:
         The rounds, the adapted senders, and the evaluation of their round.
-
     """
     run = TournamentRun(config, policy, pseudonymizer, settings, model, out, progress)
     presets = {name: FAMILIES[name].sender for name in config.families}

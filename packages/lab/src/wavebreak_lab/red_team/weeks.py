@@ -26,6 +26,7 @@ from wavebreak.model import Model
 from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
+from wavebreak_lab.red_team import tournament
 from wavebreak_lab.red_team.config import RedTeamConfig
 from wavebreak_lab.red_team.learner import Learner
 from wavebreak_lab.red_team.metrics import operator_cost, worst_outcomes, write_and_evaluate
@@ -35,18 +36,6 @@ from wavebreak_lab.red_team.round import (
     Round,
     RoundResult,
     simulate_environment,
-)
-from wavebreak_lab.red_team.tournament import (
-    FamilySearch,
-    RoundSummary,
-    TournamentConfig,
-    TournamentRun,
-    adapt,
-    delivered_per_dollar,
-    new_engine,
-    new_searches,
-    presets_of,
-    tell,
 )
 from wavebreak_lab.simulation.attackers import REACTION_PRESETS
 from wavebreak_lab.simulation.log import Floats
@@ -132,8 +121,8 @@ class Week:
 class Weeks:
     """All rounds of adaptation and all weeks, and the evaluation at the end."""
 
-    config: TournamentConfig
-    rounds: list[RoundSummary]
+    config: tournament.TournamentConfig
+    rounds: list[tournament.RoundSummary]
     weeks: list[Week]
     evaluation: Evaluation
     versions: dict[str, str | None]
@@ -183,16 +172,16 @@ class _WeeksRun:
 
     def __init__(
         self,
-        run: TournamentRun,
+        run: tournament.TournamentRun,
         environment: Environment,
-        searches: dict[str, FamilySearch],
+        searches: dict[str, tournament.FamilySearch],
         terms: Terms,
         pseudonymizer: Pseudonymizer,
     ) -> None:
         self.run, self.searches, self.environment = run, searches, environment
         self.learner = Learner(run.policy, run.model, terms, run.config.seed)
         self.pseudonymizer = pseudonymizer
-        engine = new_engine(run.policy, run.model)
+        engine = tournament.new_engine(run.policy, run.model)
         config = run.config
         self.round = Round(
             environment, engine, pseudonymizer, run.settings, config.feedback, (config.seed, 1000)
@@ -206,7 +195,11 @@ class _WeeksRun:
         """Play one week, learn from it, and tell every family how it fared."""
         run, low = self.run, self.environment.sim.start + number * span
         searches = self.searches
-        senders = presets_of(searches) if presets else {n: s.ask() for n, s in searches.items()}
+        senders = (
+            tournament.presets_of(searches)
+            if presets
+            else {n: s.ask() for n, s in searches.items()}
+        )
         self.round.start(run.entries(senders), low, low + span, (run.config.seed, 1000 + number))
         acting = 0
         for day in range(low, low + span, DAY_MS):
@@ -217,7 +210,7 @@ class _WeeksRun:
         results = self.round.results()
         week, harmed = self._count(number, results, acting)
         if not presets:
-            tell(searches, results, lambda one: gain(one, harmed, run.settings))
+            tournament.tell(searches, results, lambda one: gain(one, harmed, run.settings))
         return week
 
     def _learn(self, now: int, *, anew: bool, last: bool) -> None:
@@ -316,19 +309,19 @@ def gain(one: OperatorResult, harmed: set[str], settings: RedTeamConfig) -> floa
     """Return what an operator has for a dollar: acts delivered, or honest rivals harmed."""
     if one.entry.sender.work == ACCUSES:
         return len(one.accused.keys() & harmed) / max(operator_cost(one, settings.prices), 0.01)
-    return delivered_per_dollar(one, settings)
+    return tournament.delivered_per_dollar(one, settings)
 
 
 def _continued(old: Engine, model: Model | None) -> Engine:
     """Return an engine that goes on from another's state under another model."""
-    engine = new_engine(old.policy, model)
+    engine = tournament.new_engine(old.policy, model)
     snapshot.load(engine, carried_state(old, engine))
     engine.first_messages = old.first_messages
     return engine
 
 
 def run_weeks(
-    config: TournamentConfig,
+    config: tournament.TournamentConfig,
     weeks: int,
     policy: Policy,
     pseudonymizer: Pseudonymizer,
@@ -356,18 +349,17 @@ def run_weeks(
 
     Returns:
         The rounds and weeks.
-
     """
     progress(0.0, "simulating people")
     span = int(config.days * DAY_MS)
     world = simulate_environment(people=config.people, days=config.days * weeks, seed=config.seed)
     first = replace(world, sim=replace(world.sim, end=world.sim.start + span))
     steps = weeks + config.rounds + 1
-    run = TournamentRun(
+    run = tournament.TournamentRun(
         config, policy, pseudonymizer, settings, model, out,
         lambda share, words: progress(share * (steps - weeks) / steps, words), first,
     )  # fmt: skip
-    searches = adapt(run) if config.rounds else new_searches(config, settings)
+    searches = tournament.adapt(run) if config.rounds else tournament.new_searches(config, settings)
     going = _WeeksRun(run, world, searches, terms, pseudonymizer)
     played = list[Week]()
     for number in range(weeks):

@@ -102,7 +102,6 @@ def simulate(
     >>> world = simulate(people=50, days=0.1, campaigns=[("blast", 1)], seed=7)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
-
     """
     _check_arguments(people, days, personas, background, requests=requests, calls=calls)
     chosen = [_resolve_campaign(name, accounts) for name, accounts in campaigns]

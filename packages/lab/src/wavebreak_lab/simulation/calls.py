@@ -77,10 +77,7 @@ class Calls:
     """The calls of a world, put among the events of its log.
 
     Args:
-        sim: The simulation whose log it is.
-        habits: How people call.
         seed: Seed of every draw; the same arguments give the same events.
-
     """
 
     def __init__(self, sim: SimulationContext, habits: CallHabits, seed: int) -> None:

@@ -105,10 +105,8 @@ class ContactRequests:
     """The requests of a world, put among the events of its log.
 
     Args:
-        sim: The simulation whose log it is.
         habits: How chats open.
         seed: Seed of every draw; the same arguments give the same events.
-
     """
 
     def __init__(self, sim: SimulationContext, habits: RequestHabits, seed: int) -> None:

@@ -202,7 +202,6 @@ class EventBuffer:
             blocks: Sorted blocks.
             end: No event at or after it.
             kept: Returns what stays of a block.
-
         """
         last: EventBlock | None = None
         for block in blocks:

@@ -14,6 +14,7 @@ import numpy as np
 
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import TYPES
+from wavebreak_lab.simulation import priors
 from wavebreak_lab.simulation.attackers import (
     APP_CAMPAIGNS,
     EVERY_CAMPAIGN,
@@ -36,22 +37,6 @@ from wavebreak_lab.simulation.groups import GroupHabits
 from wavebreak_lab.simulation.newcomers import NewcomerBehaviour
 from wavebreak_lab.simulation.personas import APP_FIRMS, COHORTS, PERSONAS, Persona
 from wavebreak_lab.simulation.population import OTHER_CLIENTS, Society
-from wavebreak_lab.simulation.priors import (
-    COHORT_SHARE,
-    COMPLETE_SHARE,
-    FEDERATED,
-    FEDERATED_SHARE,
-    GATEWAY,
-    GATEWAY_SHARE,
-    MESSAGES_ONLY_SHARE,
-    MISSING_FIELDS,
-    ONE_VERIFICATION,
-    STEPS_MS,
-    draw_number,
-    draw_recipe,
-    perturb,
-    priors_of,
-)
 from wavebreak_lab.simulation.world import (
     FULL_COVERAGE,
     Coverage,
@@ -129,7 +114,7 @@ def draw_enrolment(
     rng: np.random.Generator, default: Enrolment, accounts: int, local: Ranges
 ) -> Enrolment:
     """Draw how an operator registers and what its accounts have in common."""
-    drawn = draw_recipe(rng, default)
+    drawn = priors.draw_recipe(rng, default)
     networks, devices = draw_sharing(rng, accounts), draw_sharing(rng, accounts)
     virtual = default.ranges == VIRTUAL or rng.random() < VIRTUALS
     plain = local if rng.random() < LOCAL else default.ranges
@@ -154,7 +139,7 @@ def draw_sender(
     rng: np.random.Generator, base: Sender, own: int, accounts: int, local: Ranges
 ) -> Sender:
     """Draw a sender round a tactic: more tactics at random, a tool's pace, every number shaken."""
-    most = draw_number(rng, priors_of("Operation")["total"])
+    most = priors.draw_number(rng, priors.priors_of("Operation")["total"])
     total = base.total if base.total[1] else (int(most / 2), int(most) + 2)
     if rng.random() < AS_IT_IS:
         return replace(base, total=total)
@@ -165,7 +150,7 @@ def draw_sender(
         while rng.random() < ADDS:
             traits = TRAITS[int(rng.choice(SHAPING))]
             changes |= {k: v for k, v in traits.items() if k not in _PACING}
-    mixed = perturb(rng, replace(base, **changes), UNPERTURBED)
+    mixed = priors.perturb(rng, replace(base, **changes), UNPERTURBED)
     pace = float(np.exp(rng.normal(0.0, 0.5)))
     return replace(
         mixed,
@@ -186,7 +171,9 @@ def _draw_registration_window(rng: np.random.Generator, base: Sender) -> tuple[f
 def draw_campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Campaign:
     """Draw one campaign: its accounts (at most `most`), its enrolment, and all its numbers."""
     known = (EVERY_CAMPAIGN | APP_CAMPAIGNS)[name]
-    accounts = max(3, min(most, round(draw_number(rng, priors_of("Operation")["accounts"]))))
+    accounts = max(
+        3, min(most, round(priors.draw_number(rng, priors.priors_of("Operation")["accounts"])))
+    )
     return replace(
         known,
         accounts=accounts,
@@ -204,9 +191,9 @@ def draw_operations(
         made.append(
             Operation(
                 draw_campaign(rng, name, most, local),
-                behaviour=draw_recipe(rng, UNWANTED),
-                content=draw_recipe(rng, DEFAULT_CONTENT),
-                list_share=draw_number(rng, priors_of("Operation")["list_share"]),
+                behaviour=priors.draw_recipe(rng, UNWANTED),
+                content=priors.draw_recipe(rng, DEFAULT_CONTENT),
+                list_share=priors.draw_number(rng, priors.priors_of("Operation")["list_share"]),
                 list_number=0 if same else place + 1,
             )
         )
@@ -266,7 +253,7 @@ def random_platform_on_trace(path: Path, seed: int, operators: int = 8) -> World
     ]
     most = max(3, len(trace.accounts) // 12)
     chosen = draw_operations(rng, _draw_campaign_names(rng, shown, operators), most=most)
-    days = draw_number(rng, priors_of("World")["days"])
+    days = priors.draw_number(rng, priors.priors_of("World")["days"])
     about = {"seed": seed, "background": str(path), "days": days}
     return simulate_on_trace(trace, chosen, days, seed, about)
 
@@ -274,26 +261,26 @@ def random_platform_on_trace(path: Path, seed: int, operators: int = 8) -> World
 def draw_plan(seed: int, families: Sequence[str]) -> Plan:
     """Draw the plan of a world."""
     rng = np.random.default_rng([seed, len("drawn")])
-    world = priors_of("World")
-    people = round(draw_number(rng, world["people"]))
-    days = round(draw_number(rng, world["days"]), 2)
-    society = replace(draw_recipe(rng, Society()), countries=_draw_countries(rng))
-    chosen = _draw_campaign_names(rng, families, round(draw_number(rng, world["operators"])))
+    world = priors.priors_of("World")
+    people = round(priors.draw_number(rng, world["people"]))
+    days = round(priors.draw_number(rng, world["days"]), 2)
+    society = replace(priors.draw_recipe(rng, Society()), countries=_draw_countries(rng))
+    chosen = _draw_campaign_names(rng, families, round(priors.draw_number(rng, world["operators"])))
     operators = draw_operations(rng, chosen, max(3, people // 12), _local_number_ranges(society))
     personas = _draw_personas(rng, people)
     society = _limit_newcomers(society, people, days, personas, operators)
     return Plan(
         people,
         days,
-        FIRST_DAY_MS + int(draw_number(rng, world["start"]) * DAY_MS),
+        FIRST_DAY_MS + int(priors.draw_number(rng, world["start"]) * DAY_MS),
         personas,
         operators,
         society,
-        draw_recipe(rng, ConversationStyle()),
-        draw_recipe(rng, Habits()),
-        draw_recipe(rng, GroupHabits()),
-        draw_recipe(rng, NewcomerBehaviour()),
-        draw_recipe(rng, TOLERATED, "Tolerated"),
+        priors.draw_recipe(rng, ConversationStyle()),
+        priors.draw_recipe(rng, Habits()),
+        priors.draw_recipe(rng, GroupHabits()),
+        priors.draw_recipe(rng, NewcomerBehaviour()),
+        priors.draw_recipe(rng, TOLERATED, "Tolerated"),
         _draw_coverage(rng),
     )
 
@@ -301,13 +288,13 @@ def draw_plan(seed: int, families: Sequence[str]) -> Plan:
 def with_requests(plan: Plan, seed: int) -> Plan:
     """Draw how chats open by a request on a platform, which mostly knows no phone numbers."""
     rng = np.random.default_rng([seed, len("requests")])
-    habits = draw_recipe(rng, RequestHabits())
+    habits = priors.draw_recipe(rng, RequestHabits())
     habits = replace(
         habits,
         via=str(rng.choice(VIAS)),
         held=bool(rng.random() < _HELD),
-        honest=draw_recipe(rng, habits.honest, "HonestRequest"),
-        unwanted=draw_recipe(rng, habits.unwanted, "UnwantedRequest"),
+        honest=priors.draw_recipe(rng, habits.honest, "HonestRequest"),
+        unwanted=priors.draw_recipe(rng, habits.unwanted, "UnwantedRequest"),
     )
     lacks = plan.coverage
     if rng.random() < _NUMBERLESS:
@@ -327,8 +314,8 @@ def with_business_app(plan: Plan, seed: int) -> Plan:
     lists = "message.sent.in_contacts" not in lacks.without_fields
     size, firms = (plan.people / 1000) ** 0.5, []
     for kind in APP_FIRMS.values():
-        firm = perturb(rng, kind(), frozenset({"hours"}))
-        count = max(2, round(size * draw_number(rng, priors_of("World")["persona"])))
+        firm = priors.perturb(rng, kind(), frozenset({"hours"}))
+        count = max(2, round(size * priors.draw_number(rng, priors.priors_of("World")["persona"])))
         firms.append((firm if lists else replace(firm, broadcasts=0.0), count))
     return replace(
         plan,
@@ -373,17 +360,19 @@ def _draw_countries(rng: np.random.Generator) -> tuple[float, ...]:
 def _draw_personas(rng: np.random.Generator, people: int) -> tuple[tuple[Persona, int], ...]:
     """Draw every persona, and some cohorts: how many accounts each has, and its numbers."""
     size = (people / 1000) ** 0.5
-    by_other_means = draw_number(rng, priors_of("NewcomerBehaviour")["by_other_means"])
+    by_other_means = priors.draw_number(
+        rng, priors.priors_of("NewcomerBehaviour")["by_other_means"]
+    )
     drawn = []
     for name, kind in (PERSONAS | COHORTS).items():
-        if name in COHORTS and rng.random() > COHORT_SHARE:
+        if name in COHORTS and rng.random() > priors.COHORT_SHARE:
             continue
-        persona: Any = draw_recipe(rng, kind(), "Cohort" if name in COHORTS else "")
+        persona: Any = priors.draw_recipe(rng, kind(), "Cohort" if name in COHORTS else "")
         if hasattr(persona, "arrival"):
             arrival = replace(persona.arrival, by_other_means=by_other_means)
-            persona = replace(persona, arrival=perturb(rng, arrival, frozenset()))
-        each = priors_of("World")["cohort" if name in COHORTS else "persona"]
-        drawn.append((persona, max(2, round(size * draw_number(rng, each)))))
+            persona = replace(persona, arrival=priors.perturb(rng, arrival, frozenset()))
+        each = priors.priors_of("World")["cohort" if name in COHORTS else "persona"]
+        drawn.append((persona, max(2, round(size * priors.draw_number(rng, each)))))
     return tuple(drawn)
 
 
@@ -404,21 +393,25 @@ def _limit_newcomers(
 def _draw_coverage(rng: np.random.Generator) -> Coverage:
     """Draw what the platform's log lacks."""
     kind = rng.random()
-    steps, shares = zip(*STEPS_MS, strict=True)
+    steps, shares = zip(*priors.STEPS_MS, strict=True)
     step = int(rng.choice(steps, p=shares))
-    ways, chances = [w for w, _ in ONE_VERIFICATION], [c for _, c in ONE_VERIFICATION]
+    ways, chances = [w for w, _ in priors.ONE_VERIFICATION], [c for _, c in priors.ONE_VERIFICATION]
     way = str(rng.choice(ways, p=chances))
-    if kind < COMPLETE_SHARE:
+    if kind < priors.COMPLETE_SHARE:
         return replace(FULL_COVERAGE, verification=way)
-    if kind < COMPLETE_SHARE + FEDERATED_SHARE:
+    if kind < priors.COMPLETE_SHARE + priors.FEDERATED_SHARE:
         way = str(rng.choice(("email", "none")))
-        return _coverage(rng, [what for what in FEDERATED if rng.random() < _TYPICAL], step, way)
-    if kind < COMPLETE_SHARE + FEDERATED_SHARE + GATEWAY_SHARE:
-        return _coverage(rng, [what for what in GATEWAY if rng.random() < _TYPICAL], step, way)
-    bare = kind > 1 - MESSAGES_ONLY_SHARE
+        return _coverage(
+            rng, [what for what in priors.FEDERATED if rng.random() < _TYPICAL], step, way
+        )
+    if kind < priors.COMPLETE_SHARE + priors.FEDERATED_SHARE + priors.GATEWAY_SHARE:
+        return _coverage(
+            rng, [what for what in priors.GATEWAY if rng.random() < _TYPICAL], step, way
+        )
+    bare = kind > 1 - priors.MESSAGES_ONLY_SHARE
     lacking = [
         what
-        for whats, chance in MISSING_FIELDS.values()
+        for whats, chance in priors.MISSING_FIELDS.values()
         for what in whats
         if rng.random() < chance or bare
     ]
@@ -442,6 +435,6 @@ _NUMBERLESS = 0.8
 _HELD = 0.4
 """Share of platforms with requests where nobody can write before the request is accepted."""
 _SOMETIMES_CARRIED: tuple[tuple[str, ...], ...] = (
-    MISSING_FIELDS["groups"][0],
+    priors.MISSING_FIELDS["groups"][0],
     ("message.sent.size", "message.sent.media"),
 )

@@ -23,6 +23,7 @@ from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.errors import FileError
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
+from wavebreak_lab.simulation import log
 from wavebreak_lab.simulation.attackers import Campaign, RoomCampaign
 from wavebreak_lab.simulation.background_trace import (
     FIRST_ID,
@@ -45,15 +46,6 @@ from wavebreak_lab.simulation.contact_requests import ContactRequests, RequestHa
 from wavebreak_lab.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak_lab.simulation.daily_life import DailyLife, Habits
 from wavebreak_lab.simulation.groups import GroupHabits, Groups
-from wavebreak_lab.simulation.log import (
-    EventBlock,
-    EventBuffer,
-    EventLog,
-    Ints,
-    StringPool,
-    merge_blocks,
-    to_batches,
-)
 from wavebreak_lab.simulation.newcomers import NewcomerBehaviour, add_newcomers
 from wavebreak_lab.simulation.personas import Persona
 from wavebreak_lab.simulation.population import (
@@ -108,7 +100,7 @@ class Timeline:
 
     sim: SimulationContext
     life: DailyLife
-    planned: list[EventBlock]
+    planned: list[log.EventBlock]
     seed: int
     groups: int
     progress: Callable[[float], None] | None = None
@@ -123,17 +115,19 @@ class Timeline:
         if self.calls is not None:
             blocks = partial(Calls(sim, self.calls, self.seed).apply, blocks)
         for block in blocks():
-            yield from to_batches(block, names, self.sim.pool.arrow(), size)
+            yield from log.to_batches(block, names, self.sim.pool.arrow(), size)
 
-    def blocks(self) -> Iterator[EventBlock]:
+    def blocks(self) -> Iterator[log.EventBlock]:
         """Yield the events in order, as columns of numbers: a block a window of time.
 
         Requests for contact and calls of people are not among them yet.
         """
         sim = self.sim
-        sim.log = EventLog(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
+        sim.log = log.EventLog(
+            max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0)
+        )
         sim.groups = self.groups
-        pile = EventBuffer(self.planned)
+        pile = log.EventBuffer(self.planned)
         step = _window_length(len(sim.people))
         for number, low in enumerate(range(sim.start, sim.end, step)):
             high = min(low + step, sim.end)
@@ -346,13 +340,13 @@ def simulate_plan(
 def _sim(plan: Plan, people: int, seed: int) -> SimulationContext:
     start = plan.start_ms
     span = (start, start + int(plan.days * DAY_MS))
-    rng, pool, registry = np.random.default_rng(seed), StringPool(), AccountRegistry(seed)
+    rng, pool, registry = np.random.default_rng(seed), log.StringPool(), AccountRegistry(seed)
     registry.add(people, "benign", "person")
     folk = draw_population(
         rng, pool, people, plan.society, (*span, DAY_MS), plan.style.mean_length()
     )
     return SimulationContext(
-        rng, EventLog(), pool, registry, folk, *span, style=plan.style, tolerated=plan.tolerated
+        rng, log.EventLog(), pool, registry, folk, *span, style=plan.style, tolerated=plan.tolerated
     )
 
 
@@ -366,16 +360,16 @@ def simulate_on_trace(
     """Plant campaigns among the accounts of a trace, for `days` from a tenth of its span on."""
     rng, pool, registry = (
         np.random.default_rng(seed),
-        StringPool(),
+        log.StringPool(),
         AccountRegistry(seed + NAME_SEED_OFFSET),
     )
     registry.name(registry.add(len(trace.accounts), "benign", "background"), trace.accounts)
     folk = placeholder_people(len(trace.accounts))
     end = max(trace.start + 1, min(trace.start + int(days * DAY_MS), trace.last))
-    sim = SimulationContext(rng, EventLog(FIRST_ID), pool, registry, folk, trace.start, end)
+    sim = SimulationContext(rng, log.EventLog(FIRST_ID), pool, registry, folk, trace.start, end)
     run_operations(sim, operations)
-    block = merge_blocks(sim.log.flush()).split(trace.start)[1].split(end)[0]
-    made = to_batches(block, registry.names(), pool.arrow(), BATCH)
+    block = log.merge_blocks(sim.log.flush()).split(trace.start)[1].split(end)[0]
+    made = log.to_batches(block, registry.names(), pool.arrow(), BATCH)
     whole = merge_campaigns(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
     labels = labels_with_events(registry.labels(), whole, trace)
     about |= {
@@ -390,7 +384,7 @@ def simulate_on_trace(
 
 def run_operations(sim: SimulationContext, operations: tuple[Operation, ...]) -> None:
     """Play every operator's campaign, among the people on its list."""
-    lists: dict[int, Ints] = {}
+    lists: dict[int, log.Ints] = {}
     behaviour, content = sim.behaviour, sim.content
     for place, operation in enumerate(operations):
         campaign, number = operation.campaign, operation.list_number

@@ -21,15 +21,8 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import FileError
+from wavebreak.evaluation import scoring_points
 from wavebreak.evaluation.label_votes import Labels, LabelVote, resolve_votes
-from wavebreak.evaluation.scoring_points import (
-    KEY,
-    Points,
-    ReplayResult,
-    concat_points,
-    file_digest,
-    record_points,
-)
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.tables import Table
@@ -108,16 +101,16 @@ def import_traces(background: Path, into: Path) -> list[Path]:
 
 def replay_platform(
     source: PlatformSource, policy: rules.Policy, settings: Settings
-) -> ReplayResult:
+) -> scoring_points.ReplayResult:
     """Draw a world, replay it in memory, and return its points and votes."""
     if source.trace is None:
         world = simulation.random_platform(source.seed, requests=source.requests)
     else:
         world = simulation.random_platform_on_trace(source.trace, source.seed)
-    edge = Pseudonymizer(KEY)
+    edge = Pseudonymizer(scoring_points.KEY)
     logs = [edge.apply(batch) for batch in world.batches()]
     engine = Engine(policy, profiles.measure(logs), record=True)
-    got = record_points(engine, logs, source.world)
+    got = scoring_points.record_points(engine, logs, source.world)
     votes = tuple(
         LabelVote(
             source.world, account, label, family, operator and f"{operator}-{source.seed}", "file"
@@ -130,15 +123,17 @@ def replay_platform(
     return replace(got, points=points, votes=votes)
 
 
-def _after_compromise(points: Points, turned: dict[str, int]) -> Points:
+def _after_compromise(
+    points: scoring_points.Points, turned: dict[str, int]
+) -> scoring_points.Points:
     """Leave out what accounts did while they were still honest people's."""
     since = np.array([turned.get(name, 0) for _, name in points.accounts], np.int64)
     return points.select(points.ts >= since[points.account])
 
 
 def _sample_points(
-    points: Points, votes: tuple[LabelVote, ...], settings: Settings, seed: int
-) -> Points:
+    points: scoring_points.Points, votes: tuple[LabelVote, ...], settings: Settings, seed: int
+) -> scoring_points.Points:
     """Take a share of ordinary people, and of everyone's points those that the fit takes.
 
     Those who register are few, and are all taken.
@@ -153,7 +148,7 @@ def _sample_points(
     )
 
 
-def _job(job: tuple[PlatformSource, Path | None, Settings]) -> ReplayResult:
+def _job(job: tuple[PlatformSource, Path | None, Settings]) -> scoring_points.ReplayResult:
     source, policy, settings = job
     return replay_platform(source, rules.load_policy(policy), settings)
 
@@ -164,11 +159,13 @@ def replay_platforms(
     settings: Settings,
     progress: Progress,
     workers: int = WORKERS,
-) -> Iterator[ReplayResult]:
+) -> Iterator[scoring_points.ReplayResult]:
     """Gather worlds in several processes (one: in this one); yields them in their order."""
     jobs = [(source, policy, settings) for source in named]
 
-    def counted(made: Iterable[ReplayResult]) -> Iterator[ReplayResult]:
+    def counted(
+        made: Iterable[scoring_points.ReplayResult],
+    ) -> Iterator[scoring_points.ReplayResult]:
         for number, got in enumerate(made):
             progress((number + 1) / len(jobs), f"world {number + 1} of {len(jobs)}")
             yield got
@@ -224,7 +221,7 @@ def train_default_model(
 class GatheredPlatforms:
     """Points and labels of all platforms; `calibrates` are the runs kept from the fit."""
 
-    points: Points
+    points: scoring_points.Points
     labels: Labels
     calibrates: frozenset[int]
     events: int
@@ -245,7 +242,7 @@ def gather_platforms(
         events += got.events
     calibrates = frozenset(k for k, source in enumerate(named) if source.held)
     labels = resolve_votes(votes, settings.sources)
-    return GatheredPlatforms(concat_points(points), labels, calibrates, events)
+    return GatheredPlatforms(scoring_points.concat_points(points), labels, calibrates, events)
 
 
 def default_settings(settings: Settings) -> Settings:
@@ -280,7 +277,7 @@ def _notes(
     return {
         "worlds": f"{worlds} drawn from seed {seed}, {held} held from seed {numbers.held_from}",
         "traces": " ".join(trace.parent.name for trace in traces),
-        "logs": [file_digest(trace) for trace in traces],
+        "logs": [scoring_points.file_digest(trace) for trace in traces],
         "policy": rules.load_policy(policy).version,
         "features": features_version(),
         "mode": "shadow",

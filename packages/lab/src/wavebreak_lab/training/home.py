@@ -35,7 +35,6 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
     Returns:
         The model of all labelled accounts, and the margin of every point by trees that saw nothing
         of its account's operator.
-
     """
     settings = load_settings()
     bare = msgspec.structs.replace(settings.coverage, share=0.0)

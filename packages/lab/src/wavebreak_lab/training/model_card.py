@@ -38,7 +38,6 @@ def training_report(
         learned: The result of the training.
         tested: The model's evaluation.
         left_out: Tables of personas and families left out (`leave_one_out.result_tables`).
-
     """
     prevalence = learned.settings.calibration.prevalence
 

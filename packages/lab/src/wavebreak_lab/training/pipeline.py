@@ -19,6 +19,7 @@ from wavebreak.csv_files import CsvWriter
 from wavebreak.durations import duration_ms
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
+from wavebreak.evaluation import scoring_points
 from wavebreak.evaluation.label_votes import (
     UNDATED,
     Key,
@@ -26,15 +27,6 @@ from wavebreak.evaluation.label_votes import (
     LabelVote,
     read_votes,
     resolve_votes,
-)
-from wavebreak.evaluation.scoring_points import (
-    Points,
-    ReplayResult,
-    Run,
-    concat_points,
-    file_digest,
-    open_run,
-    replay,
 )
 from wavebreak.model import baseline
 from wavebreak.outcomes import CONFIRMING
@@ -49,7 +41,9 @@ from wavebreak_lab.training.trainer import Progress, TrainingResult, fit_model, 
 _COLUMNS = ["account", "outcome", "first_action_ms"]
 
 
-def confirmed_decisions(run: Run, end: int, settings: Decisions) -> Iterator[LabelVote]:
+def confirmed_decisions(
+    run: scoring_points.Run, end: int, settings: Decisions
+) -> Iterator[LabelVote]:
     """Claims of the decisions of a run that still stood at its end (ms), long after they were made.
 
     None for a log that no run of ours decided on.
@@ -74,9 +68,9 @@ class TrainingSet:
     `votes` are what the labels follow from, `until` and `unlabelled_benign` as in `collect`.
     """
 
-    points: Points
+    points: scoring_points.Points
     labels: Labels
-    replays: tuple[ReplayResult, ...]
+    replays: tuple[scoring_points.ReplayResult, ...]
     calibrates: frozenset[int]
     notes: dict[str, Any]
     votes: tuple[LabelVote, ...]
@@ -91,7 +85,11 @@ class TrainingSet:
 
 
 def _resolve_labels(
-    votes: Iterable[LabelVote], points: Points, settings: Settings, until: int | None, benign: bool
+    votes: Iterable[LabelVote],
+    points: scoring_points.Points,
+    settings: Settings,
+    until: int | None,
+    benign: bool,
 ) -> Labels:
     found = resolve_votes(votes, settings.sources, until)
     return with_unlabelled(found, points) if benign else found
@@ -116,21 +114,21 @@ def collect(
     kept from the fit; labels known after `until` (ms) are not heard. Raises UsageError where runs
     and labels do not go together.
     """
-    runs = [open_run(path) for path in (*paths, *calibrate)]
+    runs = [scoring_points.open_run(path) for path in (*paths, *calibrate)]
     _check_runs(runs, labels)
     shares = len(runs) + 1
     replays, votes = [], _read_all_votes(runs, labels)
     for number, run in enumerate(runs):
         stage = _stage_progress(progress, number / shares, 1 / shares, f"replay of {run.name}")
-        replays.append(replay(run, policy, enforce=enforce, progress=stage))
+        replays.append(scoring_points.replay(run, policy, enforce=enforce, progress=stage))
         votes += replays[-1].votes
         votes += confirmed_decisions(run, replays[-1].end, settings.decisions)
     _check_future_leaks(runs, replays, policy, enforce, settings, seed, progress)
-    points = concat_points([one.points for one in replays])
+    points = scoring_points.concat_points([one.points for one in replays])
     found = _resolve_labels(votes, points, settings, until, unlabelled_benign)
     notes = {
         "logs": [run.digest for run in runs],
-        "labels": file_digest(labels) if labels else None,
+        "labels": scoring_points.file_digest(labels) if labels else None,
         "policy": policy.version,
         "features": features_version(),
         "mode": "enforce" if enforce else "shadow",
@@ -142,7 +140,7 @@ def collect(
     )
 
 
-def _check_runs(runs: Sequence[Run], labels: Path | None) -> None:
+def _check_runs(runs: Sequence[scoring_points.Run], labels: Path | None) -> None:
     if len({run.digest for run in runs}) < len(runs):
         raise UsageError("a log was given twice", fix="name each run once")
     if labels and sum(bool(run.world) for run in runs) > 1:
@@ -152,7 +150,7 @@ def _check_runs(runs: Sequence[Run], labels: Path | None) -> None:
         )
 
 
-def _read_all_votes(runs: Sequence[Run], labels: Path | None) -> list[LabelVote]:
+def _read_all_votes(runs: Sequence[scoring_points.Run], labels: Path | None) -> list[LabelVote]:
     votes: list[LabelVote] = []
     for world in sorted({run.world for run in runs}) if labels else ():
         votes += read_votes(labels, world) if labels else []
@@ -168,8 +166,8 @@ def _stage_progress(
 
 
 def _check_future_leaks(
-    runs: Sequence[Run],
-    replays: Sequence[ReplayResult],
+    runs: Sequence[scoring_points.Run],
+    replays: Sequence[scoring_points.ReplayResult],
     policy: Policy,
     enforce: bool,
     settings: Settings,
@@ -182,8 +180,8 @@ def _check_future_leaks(
         mine = cuts // min(cuts, len(runs)) + (number < cuts % min(cuts, len(runs)))
         progress(1 - 0.5 / (len(runs) + 1), f"{run.name} again, cut at random")
 
-        def prefix(stop: int, run: Run = run) -> Points:
-            return replay(run, policy, enforce=enforce, stop=stop).points
+        def prefix(stop: int, run: scoring_points.Run = run) -> scoring_points.Points:
+            return scoring_points.replay(run, policy, enforce=enforce, stop=stop).points
 
         leakage.check_future_leak(one, prefix, mine, seed + number)
 

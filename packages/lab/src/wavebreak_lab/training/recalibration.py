@@ -64,7 +64,6 @@ def recalibrate(base: Model, given: TrainingSet, settings: Settings) -> Recalibr
 
     Raises:
         TrainingError: No benign account has a scoring point.
-
     """
     points, labelled = _usable_points(given)
     bad = labelled.abusive[points.account]

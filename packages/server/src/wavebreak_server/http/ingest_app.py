@@ -15,14 +15,7 @@ from wavebreak.errors import EventError, WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.schema.events import AnyEvent
-from wavebreak_server.errors import (
-    MEDIA_TYPE,
-    ApiError,
-    describe_error,
-    encode_problem,
-    error_status,
-    rejected_event,
-)
+from wavebreak_server import errors
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Allowed, Authorize, require
 from wavebreak_server.http.operations import HotPath, Operation
@@ -123,7 +116,6 @@ class IngestApp:
     """The ASGI app of the hot path.
 
     Args:
-        service: The service that takes the events.
         authorize: Authorizes a caller for a scope.
         fallback: The app that answers all other paths.
         failed: Called when the service cannot start.
@@ -150,16 +142,16 @@ class IngestApp:
             return
         try:
             if scope["method"] != "POST":
-                raise ApiError(405, "only POST is allowed here", fix="use POST")
+                raise errors.ApiError(405, "only POST is allowed here", fix="use POST")
             status, body = await handler(scope, receive)
-            media = MEDIA_TYPE if status >= 400 else JSON
+            media = errors.MEDIA_TYPE if status >= 400 else JSON
             await send_body(send, status, body, [(b"content-type", media.encode())])
         except WavebreakError as error:
             await self._send_error(error, send)
         except Exception as error:
             self.service.counts["errors"] += 1
             self.service.report(f"request failed: {error_location(error)}")
-            await send_problem(send, describe_error(ApiError(500, "internal error")))
+            await send_problem(send, errors.describe_error(errors.ApiError(500, "internal error")))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -177,9 +169,9 @@ class IngestApp:
         headers = dict(scope["headers"])
         caller = require(self.authorize(headers.get(b"authorization"), *EVENTS.scopes))
         if scope.get("query_string"):
-            raise ApiError(422, "unknown query parameter", fix="send none")
+            raise errors.ApiError(422, "unknown query parameter", fix="send none")
         if caller.key_id and (wait_s := self._budgets.wait_s(caller.key_id)):
-            raise ApiError(
+            raise errors.ApiError(
                 429,
                 "this key's budget of events or bytes is spent",
                 fix="send fewer events, or smaller ones",
@@ -189,8 +181,8 @@ class IngestApp:
         accepted = await self._accept(body, caller, _idempotency_key(headers))
         if not accepted.count and accepted.refused:
             members = msgspec.json.decode(encode_response(accepted))
-            first = rejected_event(accepted.refused[0])
-            return 422, encode_problem(
+            first = errors.rejected_event(accepted.refused[0])
+            return 422, errors.encode_problem(
                 422, first.reason, first.fix, cause=first.cause, field=first.field, **members
             )
         return 202, encode_response(accepted)
@@ -223,14 +215,14 @@ class IngestApp:
         caller = require(self.authorize(headers.get(b"authorization"), *DECIDE.scopes))
         mode = _MODES.get(scope["query_string"])
         if mode is None:
-            raise ApiError(
+            raise errors.ApiError(
                 422,
                 "unknown query parameter or mode",
                 fix="send mode=ask, mode=record or mode=attempt, and nothing else",
             )
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if media != b"application/json" or headers.get(b"content-encoding"):
-            raise ApiError(
+            raise errors.ApiError(
                 415, "the body must be events in JSON", fix="send Content-Type application/json"
             )
         content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_ASKED)
@@ -260,13 +252,15 @@ class IngestApp:
         binary = b"ce-specversion" in headers and media in (b"", b"application/json")
         if media not in _FORMS and not binary:
             known = ", ".join(m.decode() for m in _FORMS)
-            raise ApiError(415, "unsupported Content-Type", fix=f"send one of {known}")
+            raise errors.ApiError(415, "unsupported Content-Type", fix=f"send one of {known}")
         if encoding not in _ENCODINGS:
-            raise ApiError(415, "unsupported Content-Encoding", fix="send gzip, zstd or none")
+            raise errors.ApiError(
+                415, "unsupported Content-Encoding", fix="send gzip, zstd or none"
+            )
         content = await self._read_content(headers, receive, sender)
         if binary:
             if encoding:
-                raise ApiError(
+                raise errors.ApiError(
                     415, "a binary CloudEvent must not be compressed", fix="send it uncompressed"
                 )
             return Body(cloudevents.binary_to_line(headers, content), "lines")
@@ -286,8 +280,8 @@ class IngestApp:
             return await read_body(receive, limit, arrived, fix=fix)
 
     async def _send_error(self, error: WavebreakError, send: Send) -> None:
-        response = describe_error(error)
-        self.service.counts[f"answers.{error_status(error)}"] += 1
+        response = errors.describe_error(error)
+        self.service.counts[f"answers.{errors.error_status(error)}"] += 1
         if response.status == 405:
             response.headers["Allow"] = "POST"
         await send_problem(send, response)
@@ -297,7 +291,7 @@ def _idempotency_key(headers: dict[bytes, bytes]) -> str:
     """Return the Idempotency-Key; raises ApiError (400) if it is too long."""
     key = headers.get(b"idempotency-key", b"")
     if len(key) > _MAX_KEY_BYTES:
-        raise ApiError(
+        raise errors.ApiError(
             400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
         )
     return key.decode("latin-1")

@@ -17,19 +17,11 @@ from django.conf import settings
 from opentelemetry.trace import Tracer
 
 from wavebreak_server.errors import ApiError, describe_error
+from wavebreak_server.http import responses
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import require
 from wavebreak_server.http.ingest_app import HOT_PATHS
 from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY, Operation
-from wavebreak_server.http.responses import (
-    App,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    send_problem,
-    with_headers,
-)
 
 MAX_BODIES = 64 << 20
 """Maximum bytes of all bodies that are read for Django at once."""
@@ -77,7 +69,7 @@ class RequestMiddleware:
 
     def __init__(
         self,
-        app: App,
+        app: responses.App,
         context: AppContext,
         tracer: Tracer,
         operations: Operations,
@@ -89,7 +81,9 @@ class RequestMiddleware:
         # Looking a metric's child up by its labels takes twice as long as counting.
         self._cached_counters = cache(self._counters)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: responses.Scope, receive: responses.Receive, send: responses.Send
+    ) -> None:
         """Handle a request: trace it, limit its body, count the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -98,9 +92,9 @@ class RequestMiddleware:
         await self._context.load_unknown(_authorization(scope))
         route, began = self._operations.route_of(scope["path"]), self._clock()
 
-        async def send_counted(message: Scope) -> None:
+        async def send_counted(message: responses.Scope) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = with_headers(message.get("headers", ()))
+                message["headers"] = responses.with_headers(message.get("headers", ()))
                 self._count(route, scope["method"], message["status"], began)
                 span.set_attribute("http.response.status_code", message["status"])
             await send(message)
@@ -115,12 +109,14 @@ class RequestMiddleware:
                 with self._holding() as hold:
                     body = b""
                     if at_most:
-                        body = await read_body(receive, at_most, hold, fix="send a smaller body")
+                        body = await responses.read_body(
+                            receive, at_most, hold, fix="send a smaller body"
+                        )
                     await self._app(scope, _replay(body, receive), send_counted)
             except ApiError as error:
-                await send_problem(send_counted, describe_error(error))
+                await responses.send_problem(send_counted, describe_error(error))
 
-    def _admit(self, scope: Scope, route: str) -> int:
+    def _admit(self, scope: responses.Scope, route: str) -> int:
         """Return how many bytes of a body are read; raises ApiError (401, 403, 429) before any."""
         operation = self._operations.get(route, scope["method"])
         headers = dict(scope["headers"])
@@ -166,15 +162,15 @@ class RequestMiddleware:
         return metrics.requests.labels(route, method, str(status)), metrics.seconds.labels(route)
 
 
-def _authorization(scope: Scope) -> bytes | None:
+def _authorization(scope: responses.Scope) -> bytes | None:
     return next((value for name, value in scope["headers"] if name == b"authorization"), None)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes, receive: responses.Receive) -> responses.Receive:
     """Return a `receive` that gives a body, and drops what else arrives until the disconnect."""
-    pending: list[Scope] = [{"type": "http.request", "body": body, "more_body": False}]
+    pending: list[responses.Scope] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def receive_again() -> Scope:
+    async def receive_again() -> responses.Scope:
         if pending:
             return pending.pop()
         while (message := await receive())["type"] == "http.request":

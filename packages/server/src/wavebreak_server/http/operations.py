@@ -46,7 +46,6 @@ class RequestContext:
     """What an operation needs of a request.
 
     Attributes:
-        service: The service.
         app: What operations share beside it.
         key: The caller's key.
         headers: The request's headers.
@@ -90,10 +89,8 @@ class Operation:
     """An operation.
 
     Attributes:
-        method: Its method.
         path: Its path; `{path:account}` may hold slashes.
         name: Its id.
-        summary: What it does.
         scopes: A caller's key needs one of them (none: no key is needed).
         problems: Statuses of its problems, beside those that follow from what it takes.
         answer: Answers a request; None on the hot path.
@@ -101,7 +98,6 @@ class Operation:
         media: The media type of its response.
         max_body: Bytes of its body.
         listed: Whether the document has it.
-        hot: What it takes on the hot path.
     """
 
     method: str

@@ -23,20 +23,10 @@ from wavebreak.features.listings import LISTED, UNLISTED
 from wavebreak.io.field_limits import milliseconds, refusal
 from wavebreak.io.validation import ValidatedBatch
 from wavebreak.privacy.pseudonymizer import enum_codes
-from wavebreak.schema import identifiers
-from wavebreak.schema.events import (
-    TS_END,
-    TYPES,
-    AccountDeclared,
-    AccountListed,
-    AccountUnlisted,
-    Event,
-    LabelAssigned,
-    Refusal,
-)
+from wavebreak.schema import events, identifiers
 
-LABELED = TYPES.index("label.assigned")
-DECLARED = TYPES.index("account.declared")
+LABELED = events.TYPES.index("label.assigned")
+DECLARED = events.TYPES.index("account.declared")
 Mask = NDArray[np.bool_]
 
 
@@ -105,7 +95,7 @@ class Admission:
     """
 
     labels: bool = False
-    before_ms: int = TS_END
+    before_ms: int = events.TS_END
     identifiers: bool = False
     arrival_ms: int = 0
     source: str = ""
@@ -239,16 +229,18 @@ def _id_fault(ids: Mapping[str, str | None], admission: Admission) -> Fault | No
     return None
 
 
-def event_fault(event: Event, admission: Admission) -> Fault | None:
+def event_fault(event: events.Event, admission: Admission) -> Fault | None:
     """Return why one event may not enter the log; None if it may."""
-    if isinstance(event, LabelAssigned) and not admission.labels:
+    if isinstance(event, events.LabelAssigned) and not admission.labels:
         return LABEL
-    if isinstance(event, AccountDeclared) and not admission.declares:
+    if isinstance(event, events.AccountDeclared) and not admission.declares:
         return DECLARATION
-    listed = isinstance(event, AccountListed | AccountUnlisted)
+    listed = isinstance(event, events.AccountListed | events.AccountUnlisted)
     if not (admission.lists if listed else admission.others):
         return LISTING if listed else ONLY_LISTS
-    if isinstance(event, AccountListed | AccountUnlisted) and _is_other_list(event.list, admission):
+    if isinstance(event, events.AccountListed | events.AccountUnlisted) and _is_other_list(
+        event.list, admission
+    ):
         return OTHER_LIST
     dated = milliseconds(event.ts) if isinstance(event.ts, datetime) else event.ts
     if dated >= admission.before_ms:
@@ -268,7 +260,9 @@ def label_mask(wire: pa.RecordBatch) -> Mask:
 
 
 def _types(wire: pa.RecordBatch) -> NDArray[np.uint8]:
-    codes: NDArray[np.uint8] = enum_codes(wire.column("type"), TYPES).to_numpy(zero_copy_only=False)
+    codes: NDArray[np.uint8] = enum_codes(wire.column("type"), events.TYPES).to_numpy(
+        zero_copy_only=False
+    )
     return codes
 
 
@@ -276,7 +270,7 @@ def _without(taken: ValidatedBatch, refused: Mask, faults: Mapping[int, Fault]) 
     """Return a batch without some of its events, which are refused; `faults` is by row."""
     if not faults:
         return taken
-    refusals: list[Refusal] = [
+    refusals: list[events.Refusal] = [
         refusal(int(taken.lines[row]), *faults[row]) for row in np.flatnonzero(refused).tolist()
     ]
     kept = taken.wire.filter(pa.array(~refused))

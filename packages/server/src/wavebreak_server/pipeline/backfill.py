@@ -9,14 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from wavebreak.io.readers import (
-    InputFile,
-    columnar_batches,
-    events_file,
-    file_format,
-    json_items,
-    line_blocks,
-)
+from wavebreak.io import readers
 from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Service
@@ -37,15 +30,15 @@ def bodies(path: Path) -> Iterator[Part]:
 
     Raises FileError where the file cannot be read.
     """
-    file = events_file(path)
-    kind = file_format(file)
+    file = readers.events_file(path)
+    kind = readers.file_format(file)
     if kind.format in ("lines", "json"):
-        source = InputFile(file, kind.codec)
-        stream = json_items(source) if kind.format == "json" else source
-        for block in line_blocks(stream, ROWS):
+        source = readers.InputFile(file, kind.codec)
+        stream = readers.json_items(source) if kind.format == "json" else source
+        for block in readers.line_blocks(stream, ROWS):
             yield Part(Body(bytes(block.text), "lines"), source.progress())
         return
-    for batch, progress in columnar_batches(file, kind, ROWS):
+    for batch, progress in readers.columnar_batches(file, kind, ROWS):
         yield Part(Body(_stream(batch), "arrow"), progress)
 
 

@@ -22,7 +22,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wavebreak import config
+from wavebreak import config, outcomes
 from wavebreak.durations import Duration, duration_ms
 from wavebreak.engine import Engine
 from wavebreak.engine.chat_counts import BUCKET_S, CYCLE_S, ChatCounts, count_chats
@@ -38,16 +38,6 @@ from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE
 from wavebreak.io.arrow_columns import wire_batch_of_one
 from wavebreak.io.jsonl import decode_event
 from wavebreak.io.line_splitter import MAX_LINE
-from wavebreak.outcomes import (
-    CHALLENGE,
-    LIMIT,
-    NOT_REFUSING,
-    OUTCOMES,
-    REFUSING_ALL,
-    REQUEST,
-    code_of,
-    rank_of,
-)
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule
 from wavebreak.rules.model import Stage
@@ -145,12 +135,7 @@ class Judge(Protocol):
 
 
 class EngineJudge:
-    """An engine, of an account.
-
-    Args:
-        engine: The engine.
-        account: The account.
-    """
+    """An engine, of an account."""
 
     def __init__(self, engine: Engine, account: str) -> None:
         self._engine, self._account = engine, account
@@ -190,7 +175,6 @@ class OwnerJudge:
     """The group of a job that holds an account; it reads no outside lists.
 
     Args:
-        deciding: What the job decides by.
         answer: What the group found.
     """
 
@@ -408,8 +392,6 @@ class DecideResponder:
     """Responds to `decide` under one policy.
 
     Args:
-        policy: The rules.
-        decide_policy: How to respond.
         pseudonymizer: Pseudonymizes the events.
         extension: Returns the new chats that an account was given beyond its limit's, at a time
             (ms; default: none).
@@ -482,17 +464,17 @@ class DecideResponder:
         refused = _refused(event, tried) and (
             _is_to_group(event) or not self._fits_quota(judge, log, tried, before)
         )
-        raises = refused and tried.outcome == LIMIT and tried.on_doubt
+        raises = refused and tried.outcome == outcomes.LIMIT and tried.on_doubt
         challenges = self.challenges and judge.challenges(before, tried)
-        challenged = challenges and (tried.outcome == CHALLENGE or raises)
+        challenged = challenges and (tried.outcome == outcomes.CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
         named = judge.named(log, self.lists) if tried.stranger and not refused else UNNAMED
         by_list = named.effect == "refuse"
-        quiet = tried.outcome == REQUEST and tried.stranger and not refused and not by_list
+        quiet = tried.outcome == outcomes.REQUEST and tried.stranger and not refused and not by_list
         remaining, frees_at = self._places(judge, event, log, tried)
         return DecideResponse(
             event.account,
-            outcome_in_force(OUTCOMES[tried.outcome], challenges=challenges),
+            outcome_in_force(outcomes.OUTCOMES[tried.outcome], challenges=challenges),
             allowed=not refused and not by_list,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
@@ -512,7 +494,7 @@ class DecideResponder:
     ) -> tuple[int | None, int | None]:
         """Return how many places a limit leaves after an act that may take one, and when more."""
         kind = int(_KINDS[EVENTS.index(type(event)), 0])
-        if tried.outcome != LIMIT or _is_to_group(event) or kind == NO_FACT:
+        if tried.outcome != outcomes.LIMIT or _is_to_group(event) or kind == NO_FACT:
             return None, None
         if not FACTS[kind].bars & Bar.ALLOWANCE:
             return None, None
@@ -535,7 +517,7 @@ class DecideResponder:
         Each event before it may have taken a place. If the kernel enforces, its decision holds: it
         knows of no extension.
         """
-        if tried.outcome != LIMIT or judge.enforce:
+        if tried.outcome != outcomes.LIMIT or judge.enforce:
             return False
         chats = judge.chats()
         return chats.opened - chats.answered + before < tried.quota + self._extra(judge, log)
@@ -547,7 +529,7 @@ class DecideResponder:
         the limit ends before; somebody's answer or a passed challenge may free a place earlier.
         """
         ends = [tried.until * 1000] if tried.until else []
-        if tried.outcome == LIMIT and tried.quota > 0:
+        if tried.outcome == outcomes.LIMIT and tried.quota > 0:
             oldest = judge.chats().oldest_s
             ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
         if not ends:
@@ -580,10 +562,10 @@ class DecideResponder:
         else:
             left = wait if closed or depends else None
         action = "recover" if known.quota == HELD else "challenge"
-        challenged = known.outcome == CHALLENGE and self.challenges
+        challenged = known.outcome == outcomes.CHALLENGE and self.challenges
         return DecideResponse(
             event.account,
-            outcome_in_force(OUTCOMES[known.outcome], challenges=self.challenges),
+            outcome_in_force(outcomes.OUTCOMES[known.outcome], challenges=self.challenges),
             allowed=not (refused or depends or closed),
             until=known.until_ms,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
@@ -599,7 +581,7 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     >>> strictest([allowed, DecideResponse("ann", "limit", False)], array=True).refused
     (1,)
     """
-    first = max(responses, key=lambda one: (not one.allowed, rank_of(one.outcome)))
+    first = max(responses, key=lambda one: (not one.allowed, outcomes.rank_of(one.outcome)))
     if not array:
         return first
     refused = tuple(k for k, one in enumerate(responses) if not one.allowed)
@@ -620,7 +602,9 @@ def known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
 
     No earlier outcome refuses a registration.
     """
-    if OUTCOMES[known.outcome] in NOT_REFUSING or isinstance(event, AccountRegistered):
+    if outcomes.OUTCOMES[known.outcome] in outcomes.NOT_REFUSING or isinstance(
+        event, AccountRegistered
+    ):
         return False, False
     kind = int(_KINDS[EVENTS.index(type(event)), 0])
     friend = isinstance(event, MessageSent) and bool(event.in_contacts)
@@ -645,7 +629,7 @@ def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
         return "allow", None
     row = engine.core.row_of(slot)
     challenges = engine.challenges_by(engine.core.source_of(slot))
-    outcome = outcome_in_force(OUTCOMES[int(row["enforcement"])], challenges=challenges)
+    outcome = outcome_in_force(outcomes.OUTCOMES[int(row["enforcement"])], challenges=challenges)
     return outcome, int(row["until"]) * 1000 or None
 
 
@@ -655,7 +639,7 @@ def outcome_in_force(outcome: str, *, challenges: bool) -> str:
     >>> outcome_in_force("challenge", challenges=False), outcome_in_force("ban", challenges=False)
     ('limit', 'ban')
     """
-    return OUTCOMES[effective_outcome(code_of(outcome), challenges=challenges)]
+    return outcomes.OUTCOMES[effective_outcome(outcomes.code_of(outcome), challenges=challenges)]
 
 
 def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
@@ -668,7 +652,7 @@ def _refused(event: Event, tried: DryRunResult) -> bool:
     # No earlier outcome refuses a registration; its own decision can refuse the account.
     registers = isinstance(event, AccountRegistered)
     if registers:
-        return OUTCOMES[tried.outcome] in REFUSING_ALL
+        return outcomes.OUTCOMES[tried.outcome] in outcomes.REFUSING_ALL
     return tried.refused
 
 

@@ -64,7 +64,6 @@ class HolderNotices:
         public_url: Address under which holders read, without a slash at its end ("": none).
         last_places: From so many places of a limit left on a holder is told how many.
         keepers: Where the keepers of outside lists can be asked, by list.
-
     """
 
     platform: Platform = field(default_factory=load_platform)

@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from django.db import connection, transaction
 
-from wavebreak.engine import Engine
+from wavebreak.engine import Engine, switch_records
 from wavebreak.engine.published import TABLE as PUBLISHED
-from wavebreak.engine.switch_records import (
-    CREATE,
-    SELECT,
-    TABLE,
-    SwitchRecord,
-    SwitchTerms,
-    decode_switch,
-    encode_switch,
-    in_files,
-)
 from wavebreak.engine.versions import stream_version
 from wavebreak.model.storage import files_of
 from wavebreak.schema.coverage import Profile, as_text
@@ -32,15 +22,15 @@ from wavebreak_server.storage.row_macs import bound_key
 if TYPE_CHECKING:
     from wavebreak.model import Model
 
-_NEWEST = SELECT + "ORDER BY number DESC LIMIT 1"
-_INSERT = f"INSERT INTO {TABLE} VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
-_SETTLE = f"UPDATE {TABLE} SET settled = %s WHERE NOT settled"  # noqa: S608
-_DELETE = f"DELETE FROM {TABLE} WHERE NOT settled"  # noqa: S608
+_NEWEST = switch_records.SELECT + "ORDER BY number DESC LIMIT 1"
+_INSERT = f"INSERT INTO {switch_records.TABLE} VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
+_SETTLE = f"UPDATE {switch_records.TABLE} SET settled = %s WHERE NOT settled"  # noqa: S608
+_DELETE = f"DELETE FROM {switch_records.TABLE} WHERE NOT settled"  # noqa: S608
 
 
 def switch_terms(
     engine: Engine, versions: str, directory: Path | None, profile: Profile | None
-) -> SwitchTerms:
+) -> switch_records.SwitchTerms:
     """Return what a job needs to decide as an engine.
 
     Args:
@@ -48,33 +38,31 @@ def switch_terms(
         versions: Its versions.
         directory: Of its local policy (None: the shipped policy).
         profile: What the declared sources carry (None: none is declared).
-
     """
     model = files_of(cast("Model", engine.model)) if engine.model else {}
     policy = policy_files(directory) if directory else {}
-    return SwitchTerms(
+    return switch_records.SwitchTerms(
         versions, engine.enforce, directory.name if directory else "", "own" if model else "none",
-        as_text(profile) if profile else "", in_files(policy, model),
+        as_text(profile) if profile else "", switch_records.in_files(policy, model),
     )  # fmt: skip
 
 
-def newest() -> SwitchRecord | None:
+def newest() -> switch_records.SwitchRecord | None:
     """Return the newest switch; None where there is none.
 
     Raises:
         FileError: It was not written under this deployment's key.
-
     """
     with connection.cursor() as cursor:
         cursor.execute(_NEWEST)
         row = cursor.fetchone()
-    return decode_switch(_key(), row) if row else None
+    return switch_records.decode_switch(_key(), row) if row else None
 
 
-def record(position: int, terms: SwitchTerms) -> None:
+def record(position: int, terms: switch_records.SwitchTerms) -> None:
     """Write a switch at a position; it is not settled yet."""
     before = newest()
-    row = encode_switch(_key(), before.number + 1 if before else 1, position, terms)
+    row = switch_records.encode_switch(_key(), before.number + 1 if before else 1, position, terms)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, row)
 
@@ -97,11 +85,10 @@ def reconcile(end: int, versions: str) -> None:
     Args:
         end: The end of the log.
         versions: By which this service starts.
-
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(CREATE)
+            cursor.execute(switch_records.CREATE)
         last = newest()
         if last is None or last.settled:
             return

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from django.db import Error, connection
 
-from wavebreak.engine import Engine
+from wavebreak.engine import Engine, published
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.list_modes import ListTerms
@@ -40,16 +40,6 @@ from wavebreak.engine.owner_answers import (
     QUESTIONS,
     Asking,
     question_mac,
-)
-from wavebreak.engine.published import (
-    CREATE,
-    TABLE,
-    Block,
-    BlockName,
-    FirstNamed,
-    LogTime,
-    block_mac,
-    merged,
 )
 from wavebreak.engine.queries import Query
 from wavebreak.engine.versions import Terms
@@ -85,10 +75,10 @@ CATCH_UP_S: Final = 30.0
 PARTS_AT_ONCE: Final = 512
 """Parts that are read at once: more than the groups of a job, which are 64 at most."""
 _SELECT = (
-    f"SELECT job, first, groups, part, reached, content, mac FROM {TABLE} WHERE job = %s "  # noqa: S608
+    f"SELECT job, first, groups, part, reached, content, mac FROM {published.TABLE} WHERE job = %s "  # noqa: S608
     "ORDER BY first, groups, part LIMIT %s"
 )
-_DELETE = f"DELETE FROM {TABLE} WHERE job = %s AND reached <= %s"  # noqa: S608
+_DELETE = f"DELETE FROM {published.TABLE} WHERE job = %s AND reached <= %s"  # noqa: S608
 _ASK = f"INSERT INTO {QUESTIONS} (id, job, content, mac) VALUES (%s, %s, %s, %s)"  # noqa: S608
 _ANSWERS = f"SELECT id, part, parts, content, mac FROM {ANSWERS} WHERE job = %s"  # noqa: S608
 _FORGET = [f"DELETE FROM {table} WHERE id = %s" for table in (QUESTIONS, ANSWERS)]  # noqa: S608
@@ -103,7 +93,6 @@ class JobTerms(NamedTuple):
         job: The job's name, which is that of its directory.
         versions: What decides, as the service is configured.
         max_age_s: How old an answer may be (s).
-        deciding: What that is.
     """
 
     job: str
@@ -143,17 +132,15 @@ class _Taken(NamedTuple):
 
     first: int
     reached: int
-    time: LogTime
+    time: published.LogTime
     decisions: list[Decision]
-    named: list[FirstNamed]
+    named: list[published.FirstNamed]
 
 
 class JobView:
     """Reads what a job publishes; see `engine_view.EngineView`.
 
     Args:
-        terms: Which job.
-        stored: What is stored.
         on_decided: Called with the decisions of each block.
         applied: Returns the position up to which decisions are stored.
         clock: Returns milliseconds.
@@ -179,7 +166,7 @@ class JobView:
         self.unsealed: dict[str, int] = {}
         self.sealed = stored.decisions
         self._now, self._report, self._on_named = clock, report, on_named
-        self._time = LogTime()
+        self._time = published.LogTime()
         self._wrong: _WrongError | None = None
         self._deleted = stored.position
         # When the first event came that is not decided on.
@@ -192,7 +179,7 @@ class JobView:
     def start(self) -> None:
         """Make the table, and start to read."""
         with connection.cursor() as cursor:
-            cursor.execute(CREATE)
+            cursor.execute(published.CREATE)
             cursor.execute(CREATE_QUESTIONS)
             cursor.execute(CREATE_ANSWERS)
             # Of a service that ended: nobody waits for them.
@@ -353,7 +340,7 @@ class JobView:
 
     def exchange_questions(self) -> None:
         """Write new questions, take answers, and delete those that nobody waits for."""
-        key, job = bound_key(TABLE) or b"", self.terms.job
+        key, job = bound_key(published.TABLE) or b"", self.terms.job
         with suppress(Empty):
             while True:
                 asked = self._asked.get_nowait()
@@ -406,15 +393,17 @@ class JobView:
     def _read(self, rows: list[tuple[Any, ...]]) -> _Taken:
         blocks = []
         for *named, content, mac in rows:
-            name = BlockName(*named)
-            key = bound_key(TABLE)
-            if key and not hmac.compare_digest(block_mac(key, name, bytes(content)), bytes(mac)):
+            name = published.BlockName(*named)
+            key = bound_key(published.TABLE)
+            if key and not hmac.compare_digest(
+                published.block_mac(key, name, bytes(content)), bytes(mac)
+            ):
                 raise _WrongError(
                     f"the job {name.job} publishes under another key than this service's",
                     "give both the same key of pseudonyms; if they have it, somebody else wrote "
-                    f"into the table {TABLE}: delete its rows",
+                    f"into the table {published.TABLE}: delete its rows",
                 )
-            blocks.append(msgspec.msgpack.decode(bytes(content), type=Block))
+            blocks.append(msgspec.msgpack.decode(bytes(content), type=published.Block))
         other = next((b.versions for b in blocks if b.versions != self.terms.versions), "")
         # What is stored is compared, whatever decided then.
         if other and name.reached > self.position:
@@ -424,7 +413,9 @@ class JobView:
                 "give both the same policy, model, profile, mode, lateness and version",
             )
         try:
-            bodies = merged((line.encode() for b in blocks for line in b.rows), "decision")
+            bodies = published.merged(
+                (line.encode() for b in blocks for line in b.rows), "decision"
+            )
             decisions = [msgspec.json.decode(body, type=Decision) for body in bodies]
         except (ExchangeConflictError, FileError, msgspec.DecodeError) as error:
             raise _WrongError(

@@ -47,7 +47,6 @@ class LivePolicy(msgspec.Struct, frozen=True):
             with).
         model_version: The model's version, as decisions name it.
         earlier: Versions of the policy that decided before, in order: a rollback takes the last.
-        earlier_models: The same of models.
         digests: Digests of the files of earlier versions, by version.
         enforce: Whether outcomes are enforced since a calibration, whatever `serve` is started
             with.
@@ -164,7 +163,6 @@ def live_policy(home: Path) -> LivePolicy | None:
 
     Raises:
         UsageError: The file cannot be read.
-
     """
     path = policies_directory(home) / _LIVE
     try:
@@ -182,7 +180,6 @@ def live_directory(home: Path) -> Path | None:
 
     Raises:
         UsageError: Its files are gone, or were changed after it went live.
-
     """
     live = live_policy(home)
     if live is None or not live.version:

@@ -27,15 +27,7 @@ from wavebreak.io.log_rows import decode_row, encode_row
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import RepairEntry
 from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
-from wavebreak_server.storage.event_log import (
-    LogRow,
-    RewrittenRow,
-    is_usable,
-    log_end,
-    log_start,
-    read_rows,
-    rewrite_rows,
-)
+from wavebreak_server.storage import event_log
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AppliedPosition, AuditEntry, LogBatch, LogRepair
 
@@ -79,12 +71,12 @@ def find_ahead(now_ms: int, allowed_ms: int) -> list[AheadRow]:
 
 def _read(
     now_ms: int, allowed_ms: int
-) -> Iterator[tuple[LogRow, AheadRow, pa.RecordBatch, NDArray[np.bool_]]]:
+) -> Iterator[tuple[event_log.LogRow, AheadRow, pa.RecordBatch, NDArray[np.bool_]]]:
     received = list(LogBatch.objects.order_by("first").values_list("first", "received_ms"))
     times = np.array([at for _, at in received] + [now_ms], np.int64)
     bounds = np.minimum.accumulate(times[::-1])[::-1]
     for (first, received_ms), bound in zip(received, bounds[:-1].tolist(), strict=True):
-        stored = next(read_rows(first, rows=1))
+        stored = next(event_log.read_rows(first, rows=1))
         events = _events(stored)
         if events is None:
             continue
@@ -104,9 +96,9 @@ def _read(
             yield stored, row, events, ahead
 
 
-def _events(row: LogRow) -> pa.RecordBatch | None:
+def _events(row: event_log.LogRow) -> pa.RecordBatch | None:
     """Decode a row; None if it is damaged or was changed, which a start reports."""
-    if not is_usable(row):
+    if not event_log.is_usable(row):
         return None
     try:
         return decode_row(row.blob)
@@ -116,7 +108,7 @@ def _events(row: LogRow) -> pa.RecordBatch | None:
 
 def _check_snapshots(home: Path, now_ms: int, allowed_ms: int) -> None:
     """Refuse a repair after which a trimmed log could not be replayed."""
-    begin = log_start().position
+    begin = event_log.log_start().position
     ahead = next(iter(find_ahead(now_ms, allowed_ms)), None) if begin else None
     if ahead is None or any(at <= ahead.position for at, _ in usable_snapshots(home)):
         return
@@ -145,19 +137,19 @@ def repair(
     """
     _check_snapshots(home, now_ms, allowed_ms)
     with transaction.atomic():
-        rows, events, position = 0, 0, log_end()
+        rows, events, position = 0, 0, event_log.log_end()
         for stored, row, batch, ahead in _read(now_ms, allowed_ms):
             ts = np.where(ahead, row.bound_ms, batch.column("ts").to_numpy())
             at = batch.schema.get_field_index("ts")
             blob = bytes(encode_row(batch.set_column(at, batch.schema.field(at), pa.array(ts))))
-            rewrite_rows([RewrittenRow(stored, blob)])
+            event_log.rewrite_rows([event_log.RewrittenRow(stored, blob)])
             rows, events = rows + 1, events + row.events
             position = min(position, row.position)
         if not rows:
             return Repaired(0, 0, position, ())
         applied, _ = AppliedPosition.objects.get_or_create(id=1)
         LogRepair.objects.create(
-            at_ms=now_ms, position=position, end=log_end(), events=events,
+            at_ms=now_ms, position=position, end=event_log.log_end(), events=events,
             decisions=applied.decisions,
         )  # fmt: skip
         AuditEntry.objects.create(

@@ -176,7 +176,6 @@ class LogWriter:
     """Owns the end of the log.
 
     Args:
-        log: The log's end.
         hooks: What it asks and calls.
         clock: Returns milliseconds.
         limits: For BusyError while the database fails, and how long responses to requests with an

@@ -46,7 +46,6 @@ def enqueue_message(
 
     Returns:
         The message's id; empty where there is no webhook, so that nobody would receive it.
-
     """
     webhooks = list(authentic(Webhook.objects.all())) if to is None else to
     if not webhooks:

@@ -50,7 +50,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
-from wavebreak_server.pipeline import job_switches
+from wavebreak_server.pipeline import job_switches, pending_requests
 from wavebreak_server.pipeline.admission import FORBIDDEN, Admission, event_fault
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
@@ -78,15 +78,6 @@ from wavebreak_server.pipeline.job_view import JobView
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak_server.pipeline.log_writer import LogWriter, refusal_of
 from wavebreak_server.pipeline.new_names import NoRoomError
-from wavebreak_server.pipeline.pending_requests import (
-    Accepted,
-    BusyError,
-    IdempotencyKey,
-    PendingRequest,
-    Repeat,
-    Sender,
-    error_location,
-)
 from wavebreak_server.pipeline.pipeline import Host, Listener, Pipeline, Runtime, start_pipeline
 from wavebreak_server.pipeline.request_decoder import Body, concat_batches
 from wavebreak_server.settings import Settings
@@ -180,7 +171,6 @@ class Service:
 
     Args:
         settings: Where the service stores its files, and its limits.
-        decider: Who decides.
         pseudonymizer: Pseudonymizes the events.
         clock: Returns milliseconds.
         ledger_store: Seals decisions.
@@ -312,7 +302,7 @@ class Service:
     def _on_background_ended(self, task: asyncio.Task[None]) -> None:
         """Report a task beside the service that failed; nobody waits for it."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            where = error_location(error)
+            where = pending_requests.error_location(error)
             self.report(f"a task beside the service has ended with an error: {where}")
 
     async def stop(self) -> None:
@@ -351,7 +341,7 @@ class Service:
             ServiceError: The other engines could not start; the former ones go on.
         """
         if self._lifecycle.locked() or not self.progress().ready:
-            raise BusyError(
+            raise pending_requests.BusyError(
                 self._switching or "the service is not ready",
                 retry_after_s=self.settings.limits.retry_after_s,
             )
@@ -457,7 +447,7 @@ class Service:
             BusyError: The service is not running.
         """
         if self._pipeline is None:
-            raise BusyError(
+            raise pending_requests.BusyError(
                 self._switching or "the log is being recovered",
                 retry_after_s=self.settings.limits.retry_after_s,
             )
@@ -490,7 +480,7 @@ class Service:
         if not self.settings.flink_job:
             return None
         if self._pipeline is None:
-            raise BusyError(
+            raise pending_requests.BusyError(
                 "the log is being recovered", retry_after_s=self.settings.limits.retry_after_s
             )
         return self._pipeline.view.as_of
@@ -499,7 +489,7 @@ class Service:
         """Return how old answers are (s): 0 with an engine, NaN where none may be given."""
         try:
             as_of = self.as_of()
-        except BusyError:
+        except pending_requests.BusyError:
             return math.nan
         return as_of.age_s if as_of else 0.0
 
@@ -527,13 +517,13 @@ class Service:
         pipeline = None if self._stopped else self._pipeline
         if why := self._switching or self._backpressure.reason_to_refuse(pipeline, size, sender):
             self.counts["busy"] += 1
-            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+            raise pending_requests.BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 
     def _check_owned(self) -> None:
         """Raise BusyError if another server has taken over the log."""
         if why := self.lost():
             self.counts["busy"] += 1
-            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+            raise pending_requests.BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 
     @contextmanager
     def receiving(self, sender: str) -> Iterator[Callable[[int], None]]:
@@ -558,13 +548,13 @@ class Service:
     async def accept(
         self,
         body: Body,
-        sender: Sender,
+        sender: pending_requests.Sender,
         *,
         key: str = "",
         ask: Callable[[Engine], Any] | None = None,
         audit: str = "",
         arriving: bool = False,
-        repeat: Repeat | None = None,
+        repeat: pending_requests.Repeat | None = None,
     ) -> Any:
         """Add a body's events to the log; returns when they are durable.
 
@@ -589,8 +579,8 @@ class Service:
         size = len(body.content)
         name = sender.name
         self.check_capacity(size, name)
-        repeat = repeat or Repeat(
-            IdempotencyKey.of(sender.owner or name, key, body) if key else None
+        repeat = repeat or pending_requests.Repeat(
+            pending_requests.IdempotencyKey.of(sender.owner or name, key, body) if key else None
         )
         admitted = replace(body, admission=self._admission(sender, arriving=arriving))
         with self._backpressure.hold(size, repeat.key, name):
@@ -599,7 +589,7 @@ class Service:
             except NoRoomError as error:
                 self.counts[f"refused.{error.cause}"] += error.events
                 raise
-        if isinstance(result, Accepted):
+        if isinstance(result, pending_requests.Accepted):
             self._count(result)
             if arriving and name and result.newest_ms:
                 self._note_skew(name, result.newest_ms)
@@ -612,7 +602,7 @@ class Service:
                 "a key's newest event is further behind than lateness allows", key=sender
             )
 
-    def _admission(self, sender: Sender, *, arriving: bool) -> Admission:
+    def _admission(self, sender: pending_requests.Sender, *, arriving: bool) -> Admission:
         """Return what a sender may send now."""
         now_ms = self.clock()
         return Admission(
@@ -629,7 +619,7 @@ class Service:
     async def _log(
         self,
         body: Body,
-        repeat: Repeat,
+        repeat: pending_requests.Repeat,
         ask: Callable[[Engine], Any] | None,
         sender: str,
         audit: str,
@@ -638,13 +628,13 @@ class Service:
         assert self._pipeline is not None  # noqa: S101 - check_capacity has seen it
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        request = PendingRequest(
+        request = pending_requests.PendingRequest(
             body, future, loop, repeat.key, ask, sender, audit, repeat.response
         )
         self._pipeline.decoder_pool.put(request)
         return await request.future
 
-    def _count(self, accepted: Accepted) -> None:
+    def _count(self, accepted: pending_requests.Accepted) -> None:
         self.counts["bodies"] += 1
         self.counts["events"] += accepted.count
         for refusal in accepted.refused:
@@ -669,7 +659,7 @@ class Service:
         pipeline = self._pipeline
         if pipeline is None or pipeline.view.broken or self._switching:
             why = self._switching or "the engine is not running"
-            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+            raise pending_requests.BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
         if brief and (answer := pipeline.view.try_ask_now(ask)) is not ENGINE_BUSY:
             return answer
         loop = asyncio.get_running_loop()
@@ -716,8 +706,8 @@ class Service:
         return answer
 
     async def accept_then(
-        self, body: Body, sender: Sender, query: Query[T], accounts: Sequence[str]
-    ) -> T | Accepted:
+        self, body: Body, sender: pending_requests.Sender, query: Query[T], accounts: Sequence[str]
+    ) -> T | pending_requests.Accepted:
         """Accept a body as `accept` does, and ask about accounts once it is decided and sealed.
 
         What was accepted is returned where none of it entered the log, or nobody is asked about.
@@ -727,16 +717,16 @@ class Service:
                 the log, and takes effect then.
         """
         if not accounts:
-            return cast("Accepted", await self.accept(body, sender))
+            return cast("pending_requests.Accepted", await self.accept(body, sender))
         if not self.settings.flink_job:
-            answer: T | Accepted = await self.accept(
+            answer: T | pending_requests.Accepted = await self.accept(
                 body, sender, ask=lambda engine: query.read(Held.by(engine, accounts))
             )
             return answer
         taken = await self.accept(body, sender)
         pipeline = self._pipeline
-        if not isinstance(taken, Accepted) or not taken.count or pipeline is None:
-            return cast("Accepted", taken)
+        if not isinstance(taken, pending_requests.Accepted) or not taken.count or pipeline is None:
+            return cast("pending_requests.Accepted", taken)
         end = pipeline.log_writer.end
         try:
             async with asyncio.timeout(self.settings.limits.job_s):
@@ -750,7 +740,7 @@ class Service:
         self,
         content: bytes,
         mode: str,
-        sender: Sender,
+        sender: pending_requests.Sender,
         *,
         key: str = "",
     ) -> DecideResponse:
@@ -797,7 +787,7 @@ class Service:
             audit=DECIDE,
             arriving=True,
         )
-        if isinstance(state, Accepted) or response.mode == "on_failure":
+        if isinstance(state, pending_requests.Accepted) or response.mode == "on_failure":
             return response
         if not await self._is_sealed(account):
             return strictest(list(map(self._last_known, asked.events)), array=asked.array)
@@ -834,7 +824,7 @@ class Service:
                     brief=True,
                 )
                 await self.wait_until_sealed(events[0].account)
-        except (BusyError, TimeoutError):
+        except (pending_requests.BusyError, TimeoutError):
             return list(map(self._last_known, events))
         return responses
 
@@ -851,7 +841,7 @@ class Service:
             answer = await self.query(
                 trials, events=concat_batches(logs), timeout_s=self.settings.limits.owner_s
             )
-        except BusyError:
+        except pending_requests.BusyError:
             self.counts["owner_away"] += 1
             return [msgspec.structs.replace(one, owner_away=True) for one in published]
         judge = OwnerJudge(view.deciding, answer)
@@ -878,7 +868,9 @@ class Service:
             return None
         return lambda engine: enforcement_state(engine, account)
 
-    async def _attempt(self, asked: ParsedEvents, sender: Sender) -> DecideResponse:
+    async def _attempt(
+        self, asked: ParsedEvents, sender: pending_requests.Sender
+    ) -> DecideResponse:
         """Decide events that have not happened; the log takes those that are refused."""
         key = attempt_key(sender.owner or sender.name, asked.events)
         if answered := self._answered.allowed(key):
@@ -906,14 +898,14 @@ class Service:
                 sender,
                 ask=self._state_query(account),
                 audit=DECIDE,
-                repeat=Repeat(key, answer),
+                repeat=pending_requests.Repeat(key, answer),
             )
-        except BusyError:
+        except pending_requests.BusyError:
             if not self._switching:
                 raise
             # Nobody is refused by what would leave no trace, but by what is in force.
             return strictest(list(map(self._last_known, events)), array=asked.array)
-        if isinstance(state, Accepted):
+        if isinstance(state, pending_requests.Accepted):
             # Answered meanwhile, or none of it could enter the log.
             return (
                 msgspec.json.decode(state.answer, type=DecideResponse) if state.answer else response
@@ -948,7 +940,7 @@ class Service:
     def _last_known(self, event: Event, mode: str = "on_failure") -> DecideResponse:
         """Respond without the engine, by the last known outcome of the account."""
         if not self.states.loaded:
-            raise BusyError(
+            raise pending_requests.BusyError(
                 "the enforcement states are being loaded",
                 retry_after_s=self.settings.limits.retry_after_s,
             )

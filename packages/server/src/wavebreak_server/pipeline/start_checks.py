@@ -18,21 +18,10 @@ from django.db.models import Q
 
 from wavebreak.errors import EvidenceError, ServiceError
 from wavebreak_server.errors import DomainError
-from wavebreak_server.storage import event_log, row_macs
+from wavebreak_server.storage import event_log, models, row_macs
 from wavebreak_server.storage.authentic_rows import row_name
 from wavebreak_server.storage.database_audit import WRONG_STATES
 from wavebreak_server.storage.ledger_store import LedgerStore, SealedLog
-from wavebreak_server.storage.models import (
-    ApiKey,
-    AppliedPosition,
-    AuditEntry,
-    AuthenticatedModel,
-    Decision,
-    LedgerEntry,
-    LogBatch,
-    LogProof,
-    Webhook,
-)
 
 NEWEST = 1_000
 """How many of the newest decisions and audit entries are checked."""
@@ -76,7 +65,6 @@ def check_database(
 
     Raises:
         ServiceError: Something was changed, added or removed; the error names it.
-
     """
     try:
         sealed = ledger_store.sealed_log()
@@ -104,9 +92,9 @@ def _changed(what: str) -> ServiceError:
 def _check_decisions(sealed: SealedLog) -> None:
     """Check the count of decisions, and the newest of them."""
     count = sealed.entry.decisions + sealed.decisions
-    applied = AppliedPosition.objects.first()
+    applied = models.AppliedPosition.objects.first()
     stored = applied.decisions if applied else 0
-    newest = list(Decision.objects.order_by("-number")[:NEWEST])
+    newest = list(models.Decision.objects.order_by("-number")[:NEWEST])
     highest = newest[0].number if newest else 0
     if not count == stored == highest:
         raise _changed(
@@ -132,20 +120,20 @@ def _check_states() -> None:
 
 def _check_changes(sealed: SealedLog) -> None:
     """Check API keys, webhooks, and the audit log's count and newest entries."""
-    _check_rows(chain(ApiKey.objects.all(), Webhook.objects.all()))
-    _check_rows(AuditEntry.objects.order_by("-number")[:NEWEST])
-    left = AuditEntry.objects.filter(number__lte=sealed.entry.last_change).count()
+    _check_rows(chain(models.ApiKey.objects.all(), models.Webhook.objects.all()))
+    _check_rows(models.AuditEntry.objects.order_by("-number")[:NEWEST])
+    left = models.AuditEntry.objects.filter(number__lte=sealed.entry.last_change).count()
     if left != sealed.entry.changes:
         raise _changed(
             f"the audit log had {sealed.entry.changes:,} entries, {left:,} of them are there"
         )
 
 
-def _check_rows(rows: Iterable[AuthenticatedModel]) -> None:
+def _check_rows(rows: Iterable[models.AuthenticatedModel]) -> None:
     for row in rows:
         if not row.is_authentic:
             named = row_name(row)
-            if isinstance(row, ApiKey):
+            if isinstance(row, models.ApiKey):
                 raise DomainError("foreign-key-row", row=named, prefix=row.prefix)
             raise _changed(f"this service did not write its {named}")
 
@@ -153,7 +141,7 @@ def _check_rows(rows: Iterable[AuthenticatedModel]) -> None:
 def _check_log(sealed: SealedLog) -> None:
     """Check the log's newest row, and its chain where it was sealed last."""
     entry, end = sealed.entry, event_log.log_end()
-    applied = AppliedPosition.objects.values_list("position", flat=True).first() or 0
+    applied = models.AppliedPosition.objects.values_list("position", flat=True).first() or 0
     if end < max(entry.position, applied):
         raise _changed(
             f"the log ends at position {end:,}, and it had {max(entry.position, applied):,}"
@@ -168,19 +156,21 @@ def _check_log(sealed: SealedLog) -> None:
 
 def _adopt(ledger_store: LedgerStore, report: Callable[[str], None]) -> None:
     """Authenticate the rows of an earlier version, and seal how far the log is."""
-    if LogProof.objects.exists() or Decision.objects.exclude(_WITHOUT_MAC).exists():
+    if models.LogProof.objects.exists() or models.Decision.objects.exclude(_WITHOUT_MAC).exists():
         raise _changed("its ledger was cut, or replaced by an older one")
     _check_key_of_earlier_rows()
     with transaction.atomic():
         rows = _adopt_log()
-        decisions = _adopt_rows(Decision.objects.filter(_WITHOUT_MAC))
-        _adopt_rows(ApiKey.objects.filter(_WITHOUT_MAC))
-        _adopt_rows(Webhook.objects.filter(_WITHOUT_MAC))
-        _adopt_rows(AuditEntry.objects.filter(_WITHOUT_MAC))
+        decisions = _adopt_rows(models.Decision.objects.filter(_WITHOUT_MAC))
+        _adopt_rows(models.ApiKey.objects.filter(_WITHOUT_MAC))
+        _adopt_rows(models.Webhook.objects.filter(_WITHOUT_MAC))
+        _adopt_rows(models.AuditEntry.objects.filter(_WITHOUT_MAC))
         ledger_store.seal_changes()
-        lines = LedgerEntry.objects.values_list("line", flat=True).iterator(chunk_size=_CHUNK)
+        lines = models.LedgerEntry.objects.values_list("line", flat=True).iterator(
+            chunk_size=_CHUNK
+        )
         sealed = sum(b'"kind":"decision"' in bytes(line) for line in lines)
-        ledger_store.commit_log(Decision.objects.count() - sealed)
+        ledger_store.commit_log(models.Decision.objects.count() - sealed)
     if rows or decisions:
         report(
             f"{rows:,} rows of the log and {decisions:,} decisions of an earlier version are "
@@ -190,7 +180,7 @@ def _adopt(ledger_store: LedgerStore, report: Callable[[str], None]) -> None:
 
 def _check_key_of_earlier_rows() -> None:
     """Check that commands which ran before the first start used the key that it uses."""
-    tables = (ApiKey, Webhook, AuditEntry)
+    tables = (models.ApiKey, models.Webhook, models.AuditEntry)
     for row in chain.from_iterable(table.objects.exclude(_WITHOUT_MAC) for table in tables):
         if not row.is_authentic:
             raise DomainError("other-deployment-key", row=row_name(row))
@@ -199,22 +189,22 @@ def _check_key_of_earlier_rows() -> None:
 def _adopt_log() -> int:
     """Prove the rows of the log as they are; return how many there are."""
     known, count = event_log.log_start().chain, 0
-    contents = LogBatch.objects.order_by("first").values_list(
+    contents = models.LogBatch.objects.order_by("first").values_list(
         "first", "count", "received_ms", "sha256"
     )
-    proofs: list[LogProof] = []
+    proofs: list[models.LogProof] = []
     for first, events, received_ms, sha256 in contents.iterator(chunk_size=_CHUNK):
         proof = row_macs.prove_row(known, (first, events, received_ms, bytes(sha256)))
-        proofs.append(LogProof(first, *proof))
+        proofs.append(models.LogProof(first, *proof))
         known, count = proof.chain, count + 1
         if len(proofs) == _CHUNK:
-            LogProof.objects.bulk_create(proofs)
+            models.LogProof.objects.bulk_create(proofs)
             proofs = []
-    LogProof.objects.bulk_create(proofs)
+    models.LogProof.objects.bulk_create(proofs)
     return count
 
 
-def _adopt_rows(rows: Iterable[AuthenticatedModel]) -> int:
+def _adopt_rows(rows: Iterable[models.AuthenticatedModel]) -> int:
     """Set the MAC of each row to that of the row as it is; return how many there are."""
     found = list(rows)
     for row in found:

@@ -44,12 +44,8 @@ def number_accounts(accounts: Iterable[tuple[int, str | None]]) -> AccountsList:
     Args:
         accounts: Position and account (None: erased), in order of position.
 
-    Returns:
-        The list.
-
     >>> number_accounts([(3, "b"), (5, "a"), (6, None), (9, "b")]).numbers
     {3: '1', 5: '2', 6: '', 9: '1'}
-
     """
     known: dict[str, str] = {}
     numbers = {
@@ -81,12 +77,8 @@ def read_accounts_list(path: Path) -> AccountsList:
     Args:
         path: The file.
 
-    Returns:
-        The list.
-
     Raises:
         FileError: The file cannot be read, or is not an accounts list.
-
     """
     fix = f"get {NAME} again from who published the report"
     try:
@@ -119,7 +111,6 @@ def list_faults(
     >>> listed = number_accounts([(3, "b"), (5, "a")])
     >>> list_faults(listed, [3, 5], {3: "+1", 5: "+1"})
     ['entry 5 is about the account of entry 3, and the list says another']
-
     """
     wanted = list(positions)
     found = []

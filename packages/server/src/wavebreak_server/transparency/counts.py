@@ -58,9 +58,6 @@ def build_report(
         accounts_sha256: The SHA-256 of the accounts list that is published with it.
         unopened: How many decisions and labels up to the checkpoint have no opening.
 
-    Returns:
-        The report.
-
     Raises:
         UsageError: The publication's minimum protects nobody.
 
@@ -72,7 +69,6 @@ def build_report(
     ...     History(NoAccounts()), january, checkpoint, Publication("Example"), Sources())
     >>> report.numbers()["decisions.total"].value
     0
-
     """
     check_minimum(publication.minimum)
     builder = ReportBuilder(publication)

@@ -45,13 +45,9 @@ def export_decisions(
             no such column.
         progress: Takes how far it is.
 
-    Returns:
-        The number of decisions.
-
     Raises:
         EvidenceError: The entries are not those that were sealed.
         FileError: The file cannot be written.
-
     """
     entries = sealed_entries(place, checkpoint, progress=progress, kinds=_KINDS)
     count = 0

@@ -85,12 +85,8 @@ _TEXTS = {
 def annex_files(report: Report) -> dict[str, bytes]:
     """Return the CSV files of a report by name: parts 1, 2, 5, 6, 7, 8 and 11.
 
-    Args:
-        report: The report.
-
     Returns:
         The content of each file.
-
     """
     numbers = report.numbers()
     return {

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from wavebreak.errors import EvidenceError, FileError
+from wavebreak.ledger import verifier
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.entries import (
     AppealEntry,
@@ -30,17 +31,6 @@ from wavebreak.ledger.entries import (
 )
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.storage import OpeningStore
-from wavebreak.ledger.verifier import (
-    LEAF,
-    Key,
-    add_leaf,
-    check_signature,
-    commitment,
-    hash_node,
-    read_checkpoint,
-    read_lines,
-    root_hash,
-)
 from wavebreak.outcomes import OUTCOMES, outcomes_from, rank_of
 
 MEASURES = outcomes_from("limit")
@@ -90,7 +80,7 @@ class OpenedAccounts:
         if found is None:
             return None
         salt, value = found
-        if commitment(entry.kind, "account", salt, value) != entry.commits.get("account"):
+        if verifier.commitment(entry.kind, "account", salt, value) != entry.commits.get("account"):
             raise ledger_error("opening_wrong", f"the opening of entry {position} is another's")
         return str(value)
 
@@ -248,25 +238,21 @@ class History:
         return self.appeals + still
 
 
-def last_checkpoint(place: Path, key: Key) -> Checkpoint:
+def last_checkpoint(place: Path, key: verifier.Key) -> Checkpoint:
     """Return a ledger directory's last checkpoint, whose signature is checked.
 
     Args:
         place: The directory.
         key: The verifier key of the log.
 
-    Returns:
-        The checkpoint.
-
     Raises:
         EvidenceError: There is none, or the key did not sign it.
         FileError: The directory is not a ledger.
-
     """
     last = b""
     try:
         with convert_verifier_errors():
-            for line in read_lines(place / "checkpoints.jsonl"):
+            for line in verifier.read_lines(place / "checkpoints.jsonl"):
                 last = line
     except OSError as e:
         raise FileError(
@@ -279,8 +265,8 @@ def last_checkpoint(place: Path, key: Key) -> Checkpoint:
         )
     with convert_verifier_errors():
         note = str(json.loads(last))
-        read = read_checkpoint(note.encode())
-        check_signature(read, key)
+        read = verifier.read_checkpoint(note.encode())
+        verifier.check_signature(read, key)
     return Checkpoint(read.origin, encode_verifier_key(key), read.size, read.root.hex(), note)
 
 
@@ -305,15 +291,14 @@ def sealed_entries(
     Raises:
         EvidenceError: An entry is malformed, entries are missing, or the root is another. An error
             about the whole ledger comes after the last entry.
-
     """
     peaks: list[bytes] = []
     size = 0
     with convert_verifier_errors():
-        for line in read_lines(place / "entries.jsonl"):
+        for line in verifier.read_lines(place / "entries.jsonl"):
             if size == checkpoint.size:
                 break
-            add_leaf(peaks, size, hash_node(LEAF, line))
+            verifier.add_leaf(peaks, size, verifier.hash_node(verifier.LEAF, line))
             fields = _decode(line, size)
             if fields["kind"] in kinds:
                 yield size, parse_entry(fields)
@@ -322,7 +307,7 @@ def sealed_entries(
                 progress(size / checkpoint.size, f"{size:,} entries")
     if size != checkpoint.size:
         raise ledger_error("log_cut", f"{size} entries are left, not {checkpoint.size}")
-    if root_hash(peaks).hex() != checkpoint.root:
+    if verifier.root_hash(peaks).hex() != checkpoint.root:
         raise ledger_error("root_wrong", f"{size} entries are not all as they were sealed")
 
 
@@ -351,12 +336,8 @@ def read_history(
         accounts: Gives accounts; by default none is known.
         progress: Takes how far it is.
 
-    Returns:
-        The history.
-
     Raises:
         EvidenceError: The entries are not those that were sealed.
-
     """
     return history_of(sealed_entries(place, checkpoint, progress=progress), accounts)
 
@@ -375,16 +356,15 @@ def history_of(entries: Iterable[tuple[int, Entry]], accounts: Accounts | None =
     return history
 
 
-def check_origin(checkpoint: Checkpoint, key: Key) -> None:
+def check_origin(checkpoint: Checkpoint, key: verifier.Key) -> None:
     """Check that a checkpoint's note is signed by a key and says what its fields say.
 
     Raises:
         EvidenceError: The signature does not hold, or a field differs from the note.
-
     """
     with convert_verifier_errors():
-        read = read_checkpoint(checkpoint.note.encode())
-        check_signature(read, key)
+        read = verifier.read_checkpoint(checkpoint.note.encode())
+        verifier.check_signature(read, key)
     if (read.origin, read.size, read.root.hex()) != (
         checkpoint.origin,
         checkpoint.size,

@@ -62,7 +62,6 @@ def parse_day(text: str, option: str) -> date:
 
     >>> parse_day("2026-01-31", "--from")
     datetime.date(2026, 1, 31)
-
     """
     try:
         return date.fromisoformat(text)
@@ -88,7 +87,6 @@ def split_period(period: Period, months: int) -> list[tuple[str, Period]]:
     >>> half = Period(date(2025, 12, 1), date(2026, 2, 1))
     >>> [name for name, _ in split_period(half, 1)]
     ['2025-12', '2026-01']
-
     """
     unit = "month" if months == 1 else "year"
     for option, day in (("--from", period.start), ("--to", period.end)):

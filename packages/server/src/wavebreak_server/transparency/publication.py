@@ -31,12 +31,8 @@ def read_report(path: Path) -> Report:
     Args:
         path: A `report.json`, or a directory with one.
 
-    Returns:
-        The report.
-
     Raises:
         FileError: The file cannot be read, or is not a report of this version.
-
     """
     file = path / REPORT if path.is_dir() else path
     fix = f"give the directory that `wavebreak transparency report` wrote, or its {REPORT}"
@@ -62,12 +58,8 @@ def write_report(report: Report, listed: AccountsList | None, place: Path) -> li
         listed: The accounts list that belongs to it; None: there is none.
         place: The directory.
 
-    Returns:
-        The files.
-
     Raises:
         FileError: A file cannot be written.
-
     """
     files = {
         REPORT: encode_report(report),

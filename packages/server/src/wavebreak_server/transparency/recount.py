@@ -77,7 +77,6 @@ class Holdings(NamedTuple):
         listed: The accounts list that was published with the report.
         opened: Whether the history has accounts by openings.
         reports: Times of reports by account, from the event log.
-
     """
 
     listed: AccountsList | None = None
@@ -90,7 +89,6 @@ def published_list(report_path: Path, report: Report) -> AccountsList | None:
 
     Raises:
         FileError: The list cannot be read.
-
     """
     place = report_path if report_path.is_dir() else report_path.parent
     path = place / accounts_list.NAME
@@ -117,7 +115,6 @@ def recount(published: Report, history: History, holdings: Holdings) -> Recount:
     >>> report = build_report(history, january, checkpoint, Publication("Example"), Sources())
     >>> recount(report, history, Holdings()).holds
     True
-
     """
     fresh = _count_again(published, history, holdings)
     exact = _merge(fresh, internal=True)
@@ -242,7 +239,6 @@ def recount_table(done: Recount, *, every: bool = True) -> Table:
     Args:
         done: The recount.
         every: All numbers, not only those that differ or could not be recounted.
-
     """
     rows = [
         (

@@ -40,7 +40,6 @@ class Number(msgspec.Struct, frozen=True, omit_defaults=True):
         definition: How it is counted.
         value: The number; None where it is withheld or not known.
         withheld: Why there is no value: SMALL, BESIDE, FEW, UNKNOWN or NOT_MEASURED.
-
     """
 
     id: str
@@ -66,9 +65,6 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
         version: The version of this format.
         provider: Who publishes it.
-        service: The service that it is about.
-        period: What it reports on.
-        published: When it was published.
         previous: When the report before it was published.
         ledger: The signed checkpoint that it rests on.
         minimum: The smallest count above 0 that is printed.
@@ -77,7 +73,6 @@ class Report(msgspec.Struct, frozen=True):
         unopened: How many decisions and labels, up to the checkpoint, had no opening when this was
             counted; None where no openings were used.
         sections: The numbers.
-
     """
 
     version: int
@@ -103,12 +98,9 @@ class Publication(NamedTuple):
 
     Attributes:
         provider: Who publishes it.
-        service: The service that it is about.
-        published: When it is published.
         previous: When the report before it was published.
         minimum: The smallest count above 0 that is printed; 0 prints all.
         internal: Whether nothing is withheld.
-
     """
 
     provider: str
@@ -127,7 +119,6 @@ class Sources(NamedTuple):
         labels: Whether the history has the accounts of labels too: openings only.
         reports: The times (ms) of the reports that each account received, in order; None without
             an event log.
-
     """
 
     accounts: bool = False
@@ -161,7 +152,6 @@ def check_minimum(minimum: int) -> None:
     Raises:
         UsageError: It is 2, below which only one count lies, so that hiding it hides nothing; or it
             is negative.
-
     """
     if minimum < 0 or minimum == 2:
         raise UsageError(

@@ -49,7 +49,6 @@ def withheld_cells(
     {'ban': 'small', 'restrict': 'beside_small'}
     >>> withheld_cells({"all": 100, "first": 98}, [Sum("all", ("first",), rest=True)], 5)
     {'first': 'beside_small'}
-
     """
     values = dict(cells)
     hidden = set(unpublished)

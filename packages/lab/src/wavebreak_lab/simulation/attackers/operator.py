@@ -13,31 +13,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from wavebreak_lab.simulation.attackers.actions import (
-    CHAT,
-    NO_ACCUSATIONS,
-    NO_PLAN,
-    NO_SCRIPT,
-    PAID,
-    Accusations,
-    Acts,
-    DayPlan,
-    OutgoingMessages,
-    Script,
-    add_accusations,
-    add_script_events,
-    add_stranger_messages,
-    add_willing_messages,
-    concat_acts,
-    flood_script,
-    group_adding_script,
-    group_joining_script,
-    no_acts,
-    plan_accusations,
-    plan_day,
-    reporting_script,
-    warmup_script,
-)
+from wavebreak_lab.simulation.attackers import actions
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS, OperatorFeedback, Sender
 from wavebreak_lab.simulation.attackers.infrastructure import (
     Infrastructure,
@@ -75,9 +51,9 @@ class SenderAccount:
     left: int = NEVER
     until: int = NEVER
     day: int = 0
-    plan: DayPlan = NO_PLAN
+    plan: actions.DayPlan = actions.NO_PLAN
     at: int = 0
-    script: Script = NO_SCRIPT
+    script: actions.Script = actions.NO_SCRIPT
     read: int = 0
     pace: float = 1.0
     hold: int = 0
@@ -116,17 +92,17 @@ class SenderAccount:
         kept = np.arange(len(self.plan)) < self.at
         kept |= rng.random(len(kept)) < share
         plan = self.plan
-        self.plan = DayPlan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
+        self.plan = actions.DayPlan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
 
-    def take(self, before: int) -> DayPlan:
+    def take(self, before: int) -> actions.DayPlan:
         """Take the planned messages before a time."""
         plan, first = self.plan, self.at
         self.at = max(first, int(np.searchsorted(plan.ts, before)))
         if self.at == first or self.left <= 0:
-            return NO_PLAN
+            return actions.NO_PLAN
         chosen = slice(first, min(self.at, first + self.left))
         self.left -= chosen.stop - chosen.start
-        return DayPlan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
+        return actions.DayPlan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
 
 
 LISTS = 8
@@ -189,7 +165,7 @@ class Operator:
         self.reply_rates = np.minimum(replies * rng.lognormal(0, spread, LISTS), most)
         self.tried, self.answered = np.ones(LISTS), np.full(LISTS, sim.behaviour.reply)
         self._by_account: dict[int, SenderAccount] = {}
-        self._pending_replies: list[tuple[Acts, Ints]] = []
+        self._pending_replies: list[tuple[actions.Acts, Ints]] = []
         self._waiting: list[SenderAccount] = []
         self.reading = ReplyReading(sender.reads, sender.look)
         self._victims = self._find_victims(sim) if victims is None else victims
@@ -202,7 +178,7 @@ class Operator:
         if not (sender.enrolment.residential or sender.hijack):
             self._sharing = accounts / sender.enrolment.networks
         self.rivals = self._find_rivals(sim)
-        self._accusations = NO_ACCUSATIONS
+        self._accusations = actions.NO_ACCUSATIONS
         self.accused: dict[int, int] = defaultdict(int)
         self._helpers = self._find_helpers(sim)
         self._scheduled: list[tuple[int, SenderAccount | None]] = [
@@ -243,13 +219,13 @@ class Operator:
         """Plan what accounts complain of from a time on."""
         if not len(self.rivals):
             return
-        more = plan_accusations(sim, self.sender, accounts, start, self.rivals)
+        more = actions.plan_accusations(sim, self.sender, accounts, start, self.rivals)
         merged: list[Any] = [
             np.concatenate([getattr(part, name) for part in (self._accusations, more)])
-            for name in Accusations.__slots__
+            for name in actions.Accusations.__slots__
         ]
         order = np.argsort(merged[0], kind="stable")
-        self._accusations = Accusations(*(column[order] for column in merged))
+        self._accusations = actions.Accusations(*(column[order] for column in merged))
 
     def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
         """Return when the first accounts start, before any successor."""
@@ -277,7 +253,7 @@ class Operator:
         low: int,
         high: int,
         answers: Sequence[OperatorFeedback] = (),
-    ) -> Acts:
+    ) -> actions.Acts:
         """Plan what the accounts do in [low, high) milliseconds; return their acts on people.
 
         `answers` are what the operator has learned since the last step. What people do about the
@@ -288,16 +264,16 @@ class Operator:
         if self._pending_replies:
             self._learn(low)
         if not answers and self.due >= high:
-            return no_acts()
+            return actions.no_acts()
         self._arrive(sim, low, high)
         accused, self._accusations = self._accusations.split(high)
         if len(accused):
-            add_accusations(sim, accused)
+            actions.add_accusations(sim, accused)
             self.spent["lures"] += int(accused.lured.sum())
             for rival in accused.rival.tolist():
                 self.accused[rival] += 1
-        done: list[Acts] = []
-        drafts: list[OutgoingMessages] = []
+        done: list[actions.Acts] = []
+        drafts: list[actions.OutgoingMessages] = []
         for line in list(self.lines):
             if line.due() < high:
                 self._move(sim, line, low, high)
@@ -306,11 +282,11 @@ class Operator:
                 done += self._ask_for_answers(sim, line, written, low)
                 drafts += written
         if drafts:
-            done.append(add_stranger_messages(sim, self.sender, _concat_messages(drafts)))
+            done.append(actions.add_stranger_messages(sim, self.sender, _concat_messages(drafts)))
         self.due = self._next()
-        return concat_acts(done)
+        return actions.concat_acts(done)
 
-    def record_replies(self, answered: Acts, when: Ints) -> None:
+    def record_replies(self, answered: actions.Acts, when: Ints) -> None:
         """Take note of the people who answer, and when they do."""
         if self.sender.shape and len(answered):
             self._pending_replies.append((answered, when))
@@ -459,17 +435,19 @@ class Operator:
     def _script(self, sim: SimulationContext, line: SenderAccount) -> None:
         sender = self.sender
         if sender.work == "groups":
-            line.script = group_adding_script(sim, sender, line.place, line.start)
+            line.script = actions.group_adding_script(sim, sender, line.place, line.start)
         elif sender.work == "reports":
-            line.script = reporting_script(sim, sender, line.start, self._victims, self._around)
+            line.script = actions.reporting_script(
+                sim, sender, line.start, self._victims, self._around
+            )
         elif sender.work == "flood":
             victim, at = int(self._victims[0]), int(self._around[0])
-            line.script = flood_script(sim, sender, line.start, victim, at)
+            line.script = actions.flood_script(sim, sender, line.start, victim, at)
         elif sender.staging:
-            line.script = group_joining_script(sim, line.start, int(sim.rng.integers(2, 5)))
+            line.script = actions.group_joining_script(sim, line.start, int(sim.rng.integers(2, 5)))
             line.start += int(sender.lurk_h * HOUR_MS)
         elif sender.ring_h:
-            line.script = warmup_script(sim, sender, line.start)
+            line.script = actions.warmup_script(sim, sender, line.start)
             line.start += int(sender.ring_h * HOUR_MS)
         if sender.work != "write":
             line.left = 0
@@ -507,7 +485,9 @@ class Operator:
             np.array([ts]), np.array([line.account]), line.ip, line.device, line.client
         )
 
-    def _perform(self, sim: SimulationContext, line: SenderAccount, high: int) -> list[Acts]:
+    def _perform(
+        self, sim: SimulationContext, line: SenderAccount, high: int
+    ) -> list[actions.Acts]:
         """Do the steps of the script that are due."""
         first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
         if first == line.read or line.ended < NEVER:
@@ -515,11 +495,15 @@ class Operator:
         steps = line.script.part(first, line.read)
         there = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
         own = [o.account for o in there if o is not line]
-        return [add_script_events(sim, self.sender, line.account, steps, np.array(own, np.int64))]
+        return [
+            actions.add_script_events(
+                sim, self.sender, line.account, steps, np.array(own, np.int64)
+            )
+        ]
 
     def _drafts(
         self, sim: SimulationContext, line: SenderAccount, high: int
-    ) -> list[OutgoingMessages]:
+    ) -> list[actions.OutgoingMessages]:
         """Return the messages that are due, each with a target."""
         found = []
         while line.ended == NEVER:
@@ -528,7 +512,7 @@ class Operator:
             if count:
                 peer, lists = self._targets(sim, line, count)
                 found.append(
-                    OutgoingMessages(
+                    actions.OutgoingMessages(
                         plan.ts,
                         np.full(count, line.account),
                         np.full(count, line.place),
@@ -545,15 +529,22 @@ class Operator:
         return found
 
     def _ask_for_answers(
-        self, sim: SimulationContext, line: SenderAccount, drafts: list[OutgoingMessages], low: int
-    ) -> list[Acts]:
+        self,
+        sim: SimulationContext,
+        line: SenderAccount,
+        drafts: list[actions.OutgoingMessages],
+        low: int,
+    ) -> list[actions.Acts]:
         """Write to own accounts and to paid people, for their answers, before some strangers.
 
         An account that has written to all that its hand allows is laid down.
         """
-        sender, rng, done = self.sender, sim.rng, list[Acts]()
+        sender, rng, done = self.sender, sim.rng, list[actions.Acts]()
         ts = np.concatenate([_NONE, *(draft.ts for draft in drafts)])
-        for kind, share in ((CHAT, sender.own_answers), (PAID, sender.bought_answers)):
+        for kind, share in (
+            (actions.CHAT, sender.own_answers),
+            (actions.PAID, sender.bought_answers),
+        ):
             if not share or not len(ts):
                 continue
             count = int(share * len(ts) + rng.random())
@@ -561,14 +552,14 @@ class Operator:
             lead = rng.exponential(_BEFORE_MIN * MINUTE_MS, len(peers)).astype(np.int64)
             when = np.maximum(rng.choice(ts, len(peers)) - lead, low)
             of = np.full(len(peers), line.account)
-            done.append(add_willing_messages(sim, sender, when, of, peers, kind))
+            done.append(actions.add_willing_messages(sim, sender, when, of, peers, kind))
         if sender.hand and line.left <= 0 and line.ended == NEVER:
             self._end(sim, line, int(ts.max(initial=low)), wait=(0.02, 0.5), replaced=True)
         return done
 
     def _willing(self, sim: SimulationContext, line: SenderAccount, kind: int, count: int) -> Ints:
         """Return who is written to for an answer: own accounts once each, or paid people."""
-        if kind == PAID:
+        if kind == actions.PAID:
             return sim.draw_strangers(count)
         living = [other.account for other in self.lines if other.ended == NEVER]
         own = [*self._helpers.tolist(), *living]
@@ -584,7 +575,7 @@ class Operator:
         if day:
             line.tries, line.pace = 0, min(1.0, line.pace * 1.5)
         line.plan, line.at = (
-            plan_day(
+            actions.plan_day(
                 sim.rng,
                 sender,
                 start,
@@ -628,12 +619,12 @@ class Operator:
         return np.minimum(chances, 0.4)
 
 
-def _concat_messages(drafts: list[OutgoingMessages]) -> OutgoingMessages:
+def _concat_messages(drafts: list[actions.OutgoingMessages]) -> actions.OutgoingMessages:
     if len(drafts) == 1:
         return drafts[0]
-    return OutgoingMessages(
+    return actions.OutgoingMessages(
         *(
             np.concatenate([getattr(draft, name) for draft in drafts])
-            for name in OutgoingMessages.__slots__
+            for name in actions.OutgoingMessages.__slots__
         )
     )

@@ -12,19 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from wavebreak.engine import account_queries
-from wavebreak.engine.account_queries import (
-    SHARED,
-    Holders,
-    Neighbourhood,
-    holders,
-    named_slots,
-    neighbourhoods,
-)
 from wavebreak.linking import Operator
 from wavebreak_server.slices.users.acting_user import ActingUser
 
 SHOWN = 12
-KINDS = dict(zip(SHARED, ("device", "number block", "network"), strict=True))
+KINDS = dict(zip(account_queries.SHARED, ("device", "number block", "network"), strict=True))
 """Fields of a row that name something shared, and what a page calls it."""
 OPERATORS_FOR_S = 60.0
 """How long a list of operators is kept: ties are closed once an hour of the log's time."""
@@ -45,7 +37,7 @@ class Shared(NamedTuple):
 
 def shared_by(acting: ActingUser, account: str) -> list[Shared]:
     """Return who shares a device, a number block or a network with an account."""
-    own = acting.query(neighbourhoods, [account]).get(account)
+    own = acting.query(account_queries.neighbourhoods, [account]).get(account)
     if own is None:
         return []
     found = {name: _others(acting, own, name, SHOWN) for name in KINDS}
@@ -58,7 +50,7 @@ def shared_by(acting: ActingUser, account: str) -> list[Shared]:
 
 def sharing(acting: ActingUser, account: str, name: str, most: int) -> list[tuple[str, str]]:
     """Return the accounts that share what a field names with one, itself first, with outcomes."""
-    own = acting.query(neighbourhoods, [account]).get(account)
+    own = acting.query(account_queries.neighbourhoods, [account]).get(account)
     if own is None or name not in KINDS or not own.entities[name]:
         return []
     chosen = [own.slot, *_others(acting, own, name, most).slots][:most]
@@ -66,17 +58,21 @@ def sharing(acting: ActingUser, account: str, name: str, most: int) -> list[tupl
     return [named[slot] for slot in chosen]
 
 
-def _others(acting: ActingUser, own: Neighbourhood, name: str, most: int) -> Holders:
+def _others(
+    acting: ActingUser, own: account_queries.Neighbourhood, name: str, most: int
+) -> account_queries.Holders:
     """Return the other accounts whose last `name` is that of one; their first slots."""
     if not own.entities[name]:
-        return Holders(0, 0, [])
-    found = acting.query(holders, field=name, entity=own.entities[name], but=own.slot, most=most)
+        return account_queries.Holders(0, 0, [])
+    found = acting.query(
+        account_queries.holders, field=name, entity=own.entities[name], but=own.slot, most=most
+    )
     return found._replace(slots=found.slots[:most])
 
 
 def _named(acting: ActingUser, slots: Iterable[int]) -> dict[int, tuple[str, str]]:
     """Return name and outcome of slots."""
-    found = acting.query(named_slots, slots=sorted(slots))
+    found = acting.query(account_queries.named_slots, slots=sorted(slots))
     return {slot: (name, outcome) for name, (slot, outcome) in found.items()}
 
 

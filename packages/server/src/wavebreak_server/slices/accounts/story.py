@@ -37,7 +37,6 @@ def story(
 
     Raises:
         ApiError: The log has no such account (404).
-
     """
     row = acting.query(account_rows, [account]).get(account)
     if row is None:

@@ -201,7 +201,6 @@ async def log_time_ms(context: RequestContext) -> int:
 
     Raises:
         DomainError: This machine's clock is wrong.
-
     """
     if wrong := context.service.clock_fault():
         raise DomainError("clock-fault", fault=wrong)

@@ -42,7 +42,6 @@ class ActPreview(NamedTuple):
         changes: Whether there would be a decision at all.
         notified: When the holder would be notified, in words ("": they are not).
         statements: What the holder would read, in each language of the platform.
-
     """
 
     before: str

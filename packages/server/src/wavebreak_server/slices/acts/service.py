@@ -214,7 +214,6 @@ def apply(
         OtherOutcomeError: Another outcome is in force by now.
         DecidedSinceError: A person has decided after the newest act that was seen.
         ApiError: The account is unknown, or the service cannot take the act now.
-
     """
     with _lock_of(acting, account):
         if occasion.newest is not None:
@@ -383,7 +382,6 @@ def undo(acting: ActingUser, act: PersonAct, reason: str, *, noted: str | None =
 
     Returns:
         A note where the outcome before it is not restored.
-
     """
     with _lock_of(acting, act.account):
         act.refresh_from_db()

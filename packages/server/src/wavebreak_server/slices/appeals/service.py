@@ -358,7 +358,6 @@ def open_from_platform(
 
     Returns:
         The appeal, and whether it is new; an existing one is returned as it is.
-
     """
     found = appeal_of(str(decision["id"]))
     if found is not None and found.state in _LIVE:
@@ -387,13 +386,9 @@ def submit_for_holder(
 ) -> tuple[Appeal, bool]:
     """Open an appeal that a platform submits, in the open transaction.
 
-    Returns:
-        The appeal, and whether it is new.
-
     Raises:
         ApiError: (404) there is no such decision, (409) it cannot be appealed against, or the
             account was erased.
-
     """
     decision = statements.stored_decision(new.decision)
     if decision is None or not has_notice(decision):

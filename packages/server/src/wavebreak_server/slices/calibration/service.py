@@ -65,7 +65,6 @@ def approve(home: Path, now_ms: int, by: str, reason: str, seen: str = "") -> st
         DomainError: There is no proposal.
         UsageError: It is another one than was read.
         PolicyError: Its policy does not load.
-
     """
     if not is_proposed(home):
         raise DomainError("no-proposal", home=home)
@@ -84,7 +83,6 @@ def approved_policy(home: Path) -> tuple[Policy, Path] | None:
 
     Raises:
         DomainError: The policy was changed after it was approved.
-
     """
     directory = proposal_directory(home)
     if not (directory / _APPROVAL).is_file():
@@ -121,7 +119,6 @@ def store_approved(home: Path) -> tuple[str, str]:
     Raises:
         DomainError: Nothing is approved, or the policy was changed after its approval.
         UsageError: The policy is being changed.
-
     """
     files = policy_files(proposal_directory(home))
     digest = digest_of(files)
@@ -146,7 +143,6 @@ async def enforce_approved(service: Service) -> float:
     Raises:
         ServiceError: This service cannot switch.
         WavebreakError: As for `PolicySwitch`.
-
     """
     if service.switch is None:
         raise ServiceError("this service cannot switch policies", fix="start it anew")
@@ -162,7 +158,6 @@ class CalibrationSchedule:
         after_s: Seconds since the first event was received.
         command: The command that writes the proposal.
         enforced_ms: When the calibration that the service was started with was approved (0: none).
-
     """
 
     def __init__(

@@ -12,18 +12,10 @@ from wavebreak.engine.decision import Decision
 from wavebreak.ledger import merkle_tree
 from wavebreak.ledger.proofs import encode_hashes, encode_proof
 from wavebreak_server.errors import ApiError
+from wavebreak_server.http import schemas
 from wavebreak_server.http.app_context import run_query
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.responses import STREAM, TEXT
-from wavebreak_server.http.schemas import (
-    DecisionId,
-    DecisionNumber,
-    PageQuery,
-    Request,
-    Response,
-    StreamQuery,
-    encoded,
-)
 from wavebreak_server.http.streams import StreamSource, stream_response
 from wavebreak_server.storage import models
 from wavebreak_server.storage.authentic_rows import checked_decisions
@@ -32,21 +24,21 @@ from wavebreak_server.storage.ledger_store import OpeningRows
 LedgerSize = Annotated[int, Meta(ge=0, le=2**53 - 1, description="number of ledger entries")]
 
 
-class NumberedDecision(Response):
+class NumberedDecision(schemas.Response):
     """A decision with its number in the order of the log."""
 
     number: int
-    decision: Annotated[msgspec.Raw, encoded(Decision)]
+    decision: Annotated[msgspec.Raw, schemas.encoded(Decision)]
 
 
-class Decisions(Response):
+class Decisions(schemas.Response):
     """Decisions in the order of the log; the next page starts at `since` = `next`."""
 
     decisions: list[NumberedDecision]
-    next: DecisionNumber
+    next: schemas.DecisionNumber
 
 
-class InclusionProof(Response):
+class InclusionProof(schemas.Response):
     """A ledger entry with its inclusion proof: a line of a proof bundle's `proofs.jsonl`.
 
     `leaf` and `path` are hashes in base64; `openings` holds a salt (hex) and a value per field.
@@ -59,21 +51,21 @@ class InclusionProof(Response):
     position: int
 
 
-class SealedDecision(Response):
+class SealedDecision(schemas.Response):
     """A decision's ledger entry, proved under a checkpoint (a signed note)."""
 
     checkpoint: str
     proof: InclusionProof
 
 
-class ConsistencyQuery(Request):
+class ConsistencyQuery(schemas.Request):
     """The two ledger sizes to compare; `new` defaults to the current size."""
 
     old: LedgerSize
     new: LedgerSize | msgspec.UnsetType = msgspec.UNSET
 
 
-class ConsistencyProof(Response):
+class ConsistencyProof(schemas.Response):
     """Hashes (base64, RFC 9162 2.1.4) that prove the `new` ledger to extend the `old` one.
 
     `checkpoint` is the last one; if `new` is its size, the hashes lead to its root.
@@ -103,7 +95,7 @@ def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:
 
 
 @router.operation("GET", "/v1/decisions", "Decisions after a number, in the order of the log.")
-async def decisions(context: RequestContext, query: PageQuery) -> Decisions:
+async def decisions(context: RequestContext, query: schemas.PageQuery) -> Decisions:
     """Return a page of decisions."""
     rows = await run_query(lambda: load_decisions(query.since, query.limit))
     return Decisions(
@@ -124,7 +116,9 @@ class _Position(NamedTuple):
     "Decisions as they are made, as server-sent events; the event id is the number.",
     media=STREAM,
 )
-async def follow_decisions(context: RequestContext, query: StreamQuery) -> StreamingHttpResponse:
+async def follow_decisions(
+    context: RequestContext, query: schemas.StreamQuery
+) -> StreamingHttpResponse:
     """Stream decisions from a number on."""
 
     def load(at: _Position, limit: int) -> list[tuple[_Position, bytes]]:
@@ -156,7 +150,7 @@ async def checkpoint(context: RequestContext) -> HttpResponse:
     "checkpoint.",
     404,
 )
-async def sealed_decision(context: RequestContext, decision: DecisionId) -> SealedDecision:
+async def sealed_decision(context: RequestContext, decision: schemas.DecisionId) -> SealedDecision:
     """Return a decision's ledger entry with its inclusion proof."""
 
     def load() -> SealedDecision:

@@ -140,10 +140,6 @@ def erase_holder_texts(account: str, now_ms: int) -> int:
 
     With a statement go the keyed digests of its words and of the device that it came from; with one
     that its holder has not confirmed goes the whole appeal.
-
-    Returns:
-        How many statements of appeals were erased.
-
     """
     NoticeState.objects.filter(account=account).delete()
     rows = Appeal.objects.filter(account=account)

@@ -26,7 +26,6 @@ def help_trend(now_ms: int, days: int = TREND_DAYS) -> list[dict[str, Any]]:
     Returns:
         A row for each page and language: `yes` and `no` in all, the `share` that was helped,
         `reasons` of who was not, and `days` as `(day_ms, yes, no)`.
-
     """
     since = now_ms // DAY_MS - days
     rows: dict[tuple[str, str], dict[str, Any]] = {}

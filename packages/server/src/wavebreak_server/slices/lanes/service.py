@@ -117,7 +117,6 @@ def declare(acting: ActingUser, account: str, lane: Lane, reason: str, seen: str
     Raises:
         ApiError: It holds another lane by now (409) or this one already (409), its id looks like
             personal data (422), or the engine does not answer (503).
-
     """
     with acting.context.app.state_of(AccountLocks).of(account):
         states = acting.query(account_states, [account])
@@ -167,7 +166,6 @@ def declare_stored(
 
     Raises:
         ApiError: The account's id looks like personal data, or it holds this lane already.
-
     """
     if kind := fault("account", account, allow=identifiers):
         raise ApiError(422, f"the account's id {kind.name}", fix=kind.fix)

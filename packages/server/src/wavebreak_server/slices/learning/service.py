@@ -78,7 +78,6 @@ class LearnedScore(Struct, frozen=True, kw_only=True):
         number: Its place among all, and the name of its directory in `HOME/learned`.
         state: Whether it acts.
         why: Why it is in this state.
-        learned_ms: When it was learned.
         lesson: What the days taught.
         model: The model's version; "" without a line.
         name: Its name among the versions of models.
@@ -246,7 +245,6 @@ class LearningSchedule:
 
     Args:
         home: The service's directory.
-        terms: The terms of the policy.
         context: What the service's operations share.
         program: What runs a command.
     """

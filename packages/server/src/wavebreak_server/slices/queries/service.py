@@ -106,7 +106,6 @@ def criteria_of(given: QueryDict) -> Criteria:
 
     Raises:
         ApiError: There is no such outcome or measure, or a value is no number (422).
-
     """
     outcome, days = given.get("outcome", ""), given.get("days", "").strip()
     if outcome and outcome not in OUTCOMES:
@@ -217,7 +216,6 @@ def save_view(acting: ActingUser, name: str, criteria: Criteria, *, shared: bool
     Raises:
         ApiError: The name is empty or long (422), or the person has too many views (409), or may
             not share (403).
-
     """
     name = " ".join(name.split())
     if not name or len(name) > LONGEST:
@@ -256,7 +254,6 @@ def remove_view(acting: ActingUser, number: int) -> None:
 
     Raises:
         ApiError: There is no such view for this person (404).
-
     """
     mine = Q(owner=acting.user)
     if acting.user.may("share_views"):

@@ -65,7 +65,6 @@ class RowFacts(NamedTuple):
         live: The account now (None: the log does not contain it).
         reasons: Its strongest reasons, in words.
         operator: The operator that it seems to be of (None: none).
-
     """
 
     live: LiveAccount | None

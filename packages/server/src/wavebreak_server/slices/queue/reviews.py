@@ -20,18 +20,9 @@ from wavebreak.evaluation.intervals import exact_interval
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue import service
 from wavebreak_server.slices.queue.models import Review, ReviewCase, SecondOpinion
 from wavebreak_server.slices.queue.routing import routed
-from wavebreak_server.slices.queue.service import (
-    claim,
-    drawn_is_due,
-    offered_to,
-    open_blind_copy,
-    ordered,
-    release,
-    reopen_interrupted,
-    took_part,
-)
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.texts import translate
@@ -50,19 +41,19 @@ def claim_next(settings: Queue, user: User, now_ms: int) -> ReviewCase | None:
 
     None where nothing waits for them.
     """
-    reopen_interrupted(now_ms)
+    service.reopen_interrupted(now_ms)
     with transaction.atomic():
         case_id = None
         if is_due(settings, user):
             copy = offer(user, now_ms)
             case_id = copy.id if copy is not None else None
-        offered = offered_to(ordered(settings, now_ms), user, now_ms)
-        if case_id is None and drawn_is_due(settings, user):
+        offered = service.offered_to(service.ordered(settings, now_ms), user, now_ms)
+        if case_id is None and service.drawn_is_due(settings, user):
             drawn = offered.filter(drawn=True).order_by("id")
             case_id = drawn.values_list("id", flat=True).first()
         if case_id is None:
             case_id = routed(offered, user)
-        return claim(settings, case_id, user, now_ms) if case_id is not None else None
+        return service.claim(settings, case_id, user, now_ms) if case_id is not None else None
 
 
 class SessionFigures(NamedTuple):
@@ -181,7 +172,7 @@ def offer(user: User, now_ms: int) -> ReviewCase | None:
     answers = Count("copies__reviews", filter=Q(copies__reviews__kind=KIND))
     chosen = (
         golden_cases()
-        .exclude(took_part(user))
+        .exclude(service.took_part(user))
         .exclude(Exists(waiting))
         .annotate(answers=answers)
         .order_by("answers", "id")
@@ -189,7 +180,7 @@ def offer(user: User, now_ms: int) -> ReviewCase | None:
     )
     if chosen is None:
         return None
-    return open_blind_copy(
+    return service.open_blind_copy(
         chosen, now_ms, golden=chosen.golden, golden_reason=chosen.golden_reason, copy_of=chosen
     )
 
@@ -257,7 +248,7 @@ def ask_opinion(acting: ActingUser, case: ReviewCase, question: str) -> None:
             answered_by=None,
             defaults={"asked_ms": acting.now_ms},
         )
-    release(case.id, acting.user, f"Second opinion asked: {question}")
+    service.release(case.id, acting.user, f"Second opinion asked: {question}")
 
 
 def questions_for(user: User, most: int) -> list[SecondOpinion]:

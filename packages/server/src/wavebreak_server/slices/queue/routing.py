@@ -53,7 +53,6 @@ def assign(acting: ActingUser, numbers: Sequence[int], name: str) -> int:
 
     Raises:
         ApiError: There is no such reviewer, or no case was chosen, or too many were (422).
-
     """
     person = next((p for p in reviewers() if p.username == name), None)
     if person is None and name != NOBODY:

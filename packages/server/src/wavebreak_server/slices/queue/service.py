@@ -112,7 +112,6 @@ def weighed(
         chance: The chance of abuse.
         reach: How wide the account reaches, from 0 to 1.
         why: What is said of it.
-
     """
     severity = rank_of(outcome) / rank_of(BY_RANK[-1])
     wrong = settings.harm.get(cast(Outcome, outcome), 0.0)
@@ -393,7 +392,6 @@ def taken(
         ChangedError: It has another version.
         ApiError: It is closed or unknown (404), another person works on it or it is being decided
             (409), or it is a second look at an account that this person took part in (403).
-
     """
     found = ReviewCase.objects.filter(id=case_id, version=version, state=ReviewCase.OPEN)
     free = found.filter(_free_for(user, now_ms)).exclude(Q(blind=True) & took_part(user))

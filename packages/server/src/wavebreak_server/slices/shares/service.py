@@ -42,7 +42,6 @@ def share(acting: ActingUser, case: ReviewCase, days: int, reason: str) -> str:
     Raises:
         ApiError: The case is a second look, or has too many links (409), or the duration is none
             of `DAYS` (422).
-
     """
     if days not in DAYS:
         raise ApiError(

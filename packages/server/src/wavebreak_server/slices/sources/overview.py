@@ -15,15 +15,8 @@ from wavebreak.features.catalog import FEATURES
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.coverage import declared as declared_profile
+from wavebreak_server.slices.sources import service
 from wavebreak_server.slices.sources.coverage import unseen
-from wavebreak_server.slices.sources.service import (
-    Ability,
-    Coverage,
-    Declaration,
-    abilities_of,
-    covered_by,
-    list_sources,
-)
 from wavebreak_server.storage.models import ApiKey, KeyActivity, Source
 
 _READ = frozenset(name for one in FEATURES for source in one.sources for name in source.split("|"))
@@ -38,7 +31,7 @@ class AskedView(msgspec.Struct, frozen=True):
     """
 
     carries: tuple[str, ...]
-    can: tuple[Ability, ...]
+    can: tuple[service.Ability, ...]
     at_ms: int
     rules_off: tuple[str, ...]
 
@@ -55,7 +48,7 @@ class SourceView(msgspec.Struct, frozen=True):
 
     name: str
     carries: tuple[str, ...]
-    can: tuple[Ability, ...]
+    can: tuple[service.Ability, ...]
     created_ms: int
     changed_ms: int
     keys: tuple[str, ...] = ()
@@ -90,9 +83,9 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
         policy: The policy that decides.
         measured: The profile of the begin of the log (None: it is too short yet).
     """
-    declared = list_sources()
-    coverage = covered_by(declared)
-    off = {source.name: _rules_off(Declaration(source.carries, source.can), policy)
+    declared = service.list_sources()
+    coverage = service.covered_by(declared)
+    off = {source.name: _rules_off(service.Declaration(source.carries, source.can), policy)
            for source in declared if source.carries}  # fmt: skip
     profile = _carried_by_any(declared) if coverage else measured
     found = unseen(profile, policy) if profile else None
@@ -112,7 +105,7 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
             SourceView(
                 source.name,
                 tuple(source.carries.split()),
-                abilities_of(source.can),
+                service.abilities_of(source.can),
                 source.created_ms,
                 source.changed_ms,
                 tuple(key.name for key in keys.get(source.name, ())),
@@ -142,21 +135,21 @@ def _carried_by_any(sources: Sequence[Source]) -> Profile:
     return declared_profile({name for source in sources for name in source.carries.split()})
 
 
-def _rules_off(declaration: Declaration, policy: Policy) -> tuple[str, ...]:
+def _rules_off(declaration: service.Declaration, policy: Policy) -> tuple[str, ...]:
     found = unseen(declared_profile(declaration.carries.split()), policy)
     return found.rules if found else ()
 
 
-def _asked(source: Source, coverage: Coverage | None, policy: Policy) -> AskedView:
-    asked = Declaration(source.asked_carries, source.asked_can)
+def _asked(source: Source, coverage: service.Coverage | None, policy: Policy) -> AskedView:
+    asked = service.Declaration(source.asked_carries, source.asked_can)
     # Until its first declaration decides, its accounts are judged by what all others carry.
-    shared = Declaration(" ".join(coverage.carries), "") if coverage else None
-    now = Declaration(source.carries, source.can) if source.carries else shared
+    shared = service.Declaration(" ".join(coverage.carries), "") if coverage else None
+    now = service.Declaration(source.carries, source.can) if source.carries else shared
     off = _rules_off(now, policy) if now else ()
     would = _rules_off(asked, policy)
     return AskedView(
         tuple(asked.carries.split()),
-        abilities_of(asked.can),
+        service.abilities_of(asked.can),
         source.asked_ms,
         tuple(name for name in would if name not in off),
     )

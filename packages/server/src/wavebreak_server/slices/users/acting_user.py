@@ -22,9 +22,7 @@ class ActingUser:
     """A person who acts on a service.
 
     Attributes:
-        user: The person.
         context: The service, its application context, and the name under which acts are audited.
-
     """
 
     def __init__(self, user: User, context: RequestContext) -> None:

@@ -112,7 +112,6 @@ def change_user(
     Raises:
         ApiError: (422) the person or the role is unknown, (409) it is the one who acts.
         StaleUserError: Somebody else has changed the person meanwhile.
-
     """
     user = User.objects.filter(id=user_id).first()
     if user is None or role not in ROLES:
@@ -145,13 +144,9 @@ def reset_user(acting: ActingUser, user_id: int, version: str, reason: str) -> t
         version: The person's version when the form was read.
         reason: The reason, for the audit log.
 
-    Returns:
-        The person and the password.
-
     Raises:
         ApiError: (422) the person is unknown, or the one who acts.
         StaleUserError: Somebody else has changed the person meanwhile.
-
     """
     user: User | None = User.objects.filter(id=user_id).first()
     if user is None or user.id == acting.user.id:
@@ -245,10 +240,6 @@ def end_sessions(user: User, keep: str = "") -> int:
     Args:
         user: The person.
         keep: The key of a session that goes on ("": none).
-
-    Returns:
-        How many ended.
-
     """
     ended = 0
     for session in Session.objects.exclude(session_key=keep).iterator():

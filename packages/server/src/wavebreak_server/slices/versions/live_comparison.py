@@ -19,17 +19,8 @@ import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.engine.policy_change import model_version
+from wavebreak_server.slices.versions import policy_replay
 from wavebreak_server.slices.versions.model_replay import Judged, Reached, Scores, first_position
-from wavebreak_server.slices.versions.policy_replay import (
-    CHANGES,
-    MOST_EVENTS,
-    Change,
-    Side,
-    changes_between,
-    labels_of,
-    service_log,
-    write_file,
-)
 from wavebreak_server.storage import event_log
 
 LIVE, BEGUN = "live.json", "begun.json"
@@ -55,7 +46,6 @@ class LiveFound(msgspec.Struct, frozen=True):
         versions: Of the model that scores, the challenger and the policy, and whether outcomes are
             enforced.
         begun: Position of the log from which everything counts.
-        begun_ms: When that was.
         position: Position of the log that was reached.
         behind: Events that are logged and not decided yet.
         warming: Events before `begun` that are still to be read for the state.
@@ -88,7 +78,7 @@ class _Scored:
     """One of the two engines: what it decided, and whom it scored."""
 
     engine: Engine
-    side: Side = field(init=False)
+    side: policy_replay.Side = field(init=False)
     scores: Scores = field(init=False)
     points: int = field(init=False)
 
@@ -98,7 +88,7 @@ class _Scored:
     def begin(self) -> None:
         """Forget what was found; the engine keeps its state."""
         self.engine.points()
-        self.side, self.scores, self.points = Side(self.engine), Scores(), 0
+        self.side, self.scores, self.points = policy_replay.Side(self.engine), Scores(), 0
 
     def take(self, events: pa.RecordBatch) -> None:
         """Decide a batch of the log."""
@@ -130,7 +120,7 @@ class LiveComparison:
         *,
         days: int,
         clock: Callable[[], int],
-        most: int = MOST_EVENTS,
+        most: int = policy_replay.MOST_EVENTS,
     ) -> None:
         self._out = out
         self._sides = (_Scored(champion), _Scored(challenger))
@@ -150,10 +140,14 @@ class LiveComparison:
             before = msgspec.json.decode(path.read_bytes(), type=Begun)
         except (OSError, msgspec.DecodeError):
             before = None
-        if before and before.versions == self._versions and end - before.position <= MOST_EVENTS:
+        if (
+            before
+            and before.versions == self._versions
+            and end - before.position <= policy_replay.MOST_EVENTS
+        ):
             return before
         begun = Begun(end, now_ms, self._versions)
-        write_file(path, msgspec.json.encode(begun))
+        policy_replay.write_file(path, msgspec.json.encode(begun))
         return begun
 
     def run(self, wanted: Callable[[], bool], pause: Callable[[float], None] = time.sleep) -> None:
@@ -177,7 +171,7 @@ class LiveComparison:
 
     def _new_events(self) -> Iterator[pa.RecordBatch]:
         end = event_log.log_end()
-        return service_log(self._position, end) if end > self._position else iter(())
+        return policy_replay.service_log(self._position, end) if end > self._position else iter(())
 
     def _take(self, batch: pa.RecordBatch) -> None:
         """Decide a batch; what lies before the beginning gives the engines their state alone."""
@@ -187,7 +181,7 @@ class LiveComparison:
                 continue
             for scored in self._sides:
                 scored.take(part)
-            self._labels |= labels_of(part)
+            self._labels |= policy_replay.labels_of(part)
             self._position += part.num_rows
             if self._position == self._begun.position:
                 for scored in self._sides:
@@ -202,13 +196,13 @@ class LiveComparison:
         """Events that are still to be read for the state alone."""
         return max(0, self._begun.position - self._position)
 
-    def _changes(self) -> list[Change]:
+    def _changes(self) -> list[policy_replay.Change]:
         """Return the accounts that fare otherwise."""
         one, other = self._sides
         pair = (one.side, other.side)
-        return [] if self._warming else list(changes_between(pair, self._labels))
+        return [] if self._warming else list(policy_replay.changes_between(pair, self._labels))
 
-    def _found(self, changes: list[Change]) -> LiveFound:
+    def _found(self, changes: list[policy_replay.Change]) -> LiveFound:
         warming = self._warming
         one, other = self._sides
         acted: tuple[set[str], set[str]] = (set(), set())
@@ -240,8 +234,8 @@ class LiveComparison:
         """Write the accounts that fare otherwise, then the figures."""
         changes = sorted(self._changes(), key=lambda c: -(c.ts or 0))
         lines = b"".join(msgspec.json.encode(change) + b"\n" for change in changes[:MOST_LISTED])
-        write_file(self._out / CHANGES, lines)
-        write_file(self._out / LIVE, msgspec.json.encode(self._found(changes)))
+        policy_replay.write_file(self._out / policy_replay.CHANGES, lines)
+        policy_replay.write_file(self._out / LIVE, msgspec.json.encode(self._found(changes)))
 
 
 def read_live(out: Path) -> LiveFound | None:

@@ -19,14 +19,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.kernel_policy import Model as Scoring
 from wavebreak.evaluation import exact_interval
 from wavebreak.model import Model, to_fixed_point
-from wavebreak_server.slices.versions.policy_replay import (
-    MOST_EVENTS,
-    LogReplay,
-    ProgressFile,
-    replay,
-    service_log,
-    write_found,
-)
+from wavebreak_server.slices.versions import policy_replay
 from wavebreak_server.storage import event_log
 from wavebreak_server.storage.models import LogBatch
 
@@ -68,7 +61,7 @@ class Side(msgspec.Struct, frozen=True):
     missed: tuple[int, int]
 
 
-class ModelResult(LogReplay, frozen=True, kw_only=True):
+class ModelResult(policy_replay.LogReplay, frozen=True, kw_only=True):
     """What a replay of two models found, both under one policy.
 
     Attributes:
@@ -150,7 +143,7 @@ def run(
     *,
     days: int,
     now_ms: int,
-    most: int = MOST_EVENTS,
+    most: int = policy_replay.MOST_EVENTS,
 ) -> ModelResult:
     """Replay the newest events of the bound database's log, and write what was found.
 
@@ -161,12 +154,11 @@ def run(
         days: Days of the log, from its end (0: as many events as allowed).
         now_ms: The time.
         most: How many events at most.
-
     """
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = event_log.log_end()
     first, began = first_position(days, end, most, now_ms), time.monotonic()
-    progress = ProgressFile(out, end - first)
+    progress = policy_replay.ProgressFile(out, end - first)
     pairs = ((champion, Scores()), (challenger, Scores()))
 
     def note(events: int) -> None:
@@ -175,7 +167,7 @@ def run(
         progress(events)
 
     progress(0)
-    found = replay(service_log(first, end), champion, challenger, note)
+    found = policy_replay.replay(policy_replay.service_log(first, end), champion, challenger, note)
     note(end - first)
     judged = Judged(*(
         frozenset(a for a, label in found.labels.items() if label == wanted)
@@ -190,7 +182,7 @@ def run(
         sides=(sides[0], sides[1]), both=len(found.acted[0] & found.acted[1]),
         seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
-    write_found(out, found.changes, result)
+    policy_replay.write_found(out, found.changes, result)
     return result
 
 

@@ -180,7 +180,6 @@ def register_by_command(
     Raises:
         ApiError: Nobody of that name may register models, or the model is registered already.
         ModelError: The directory holds no model.
-
     """
     user = User.objects.filter(username=by).first()
     if user is None or not user.may("register_models"):

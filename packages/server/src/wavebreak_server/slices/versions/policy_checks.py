@@ -45,7 +45,6 @@ def check_rules(directory: Path, seconds: int = SECONDS) -> Checked:
 
     Raises:
         ApiError: Too many policies are being checked (503).
-
     """
     if not _places.acquire(timeout=2 * seconds):
         raise ApiError(

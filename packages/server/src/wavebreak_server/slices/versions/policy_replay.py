@@ -157,7 +157,6 @@ def replay(
         live: An engine of the live policy, without state.
         draft: One of the draft.
         progress: Called with the number of events so far.
-
     """
     sides, labels, events = (Side(live), Side(draft)), dict[str, str](), 0
     for batch in log:
@@ -242,7 +241,6 @@ def service_log(first: int, end: int) -> Iterator[pa.RecordBatch]:
 
     Raises:
         ServiceError: They are damaged.
-
     """
     for segment in event_log.read_log(first):
         if segment.events is None:
@@ -261,7 +259,6 @@ def run(live: Engine, draft: Engine, digest: str, out: Path, *, most: int = MOST
         digest: Of the draft's files.
         out: Directory for `replay.json`, `changes.jsonl` and, meanwhile, `progress.json`.
         most: How many events at most.
-
     """
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = event_log.log_end()

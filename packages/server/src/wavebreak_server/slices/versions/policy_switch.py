@@ -181,7 +181,6 @@ class PolicySwitch:
             ModelError: The model does not load.
             BusyError: The service is not running, or another switch is in progress.
             ServiceError: The new engine could not start; the former one decides on.
-
         """
         scores = wanted.get("approved_model", "")
         if wanted.get("model") is None:

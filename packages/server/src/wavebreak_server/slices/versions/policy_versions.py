@@ -458,7 +458,6 @@ def create_draft(
         acting: Who creates it.
         reason: Why.
         start: The version to copy (None: the live policy).
-
     """
     source = directory_of(acting, start) if start else directory_that_decides(acting.service)
     with transaction.atomic():
@@ -556,7 +555,6 @@ def save_file(
     Raises:
         StaleError: The files have changed since.
         ApiError: The draft is not this person's, or has no such file.
-
     """
     own_draft(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):

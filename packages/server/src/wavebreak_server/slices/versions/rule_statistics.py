@@ -135,7 +135,6 @@ class RuleFigures:
     """A rule, and figures about it.
 
     Attributes:
-        rule: The rule.
         hits: How often it newly fired since the log began, or since it was changed.
         accounts: Accounts that it met, among the newest decisions.
         precision: By people's verdicts on these accounts.

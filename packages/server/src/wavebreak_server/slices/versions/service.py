@@ -465,7 +465,6 @@ def switch(acting: ActingUser, act: str, what: str, reason: str, **wanted: Any) 
 
     Raises:
         ApiError: Nothing was switched.
-
     """
     switching = acting.service.switch
     if switching is None:

@@ -28,15 +28,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.pipeline.live_policy import policies_directory
 from wavebreak_server.slices.users.acting_user import ActingUser
-from wavebreak_server.slices.versions import policy_versions, replay_processes
-from wavebreak_server.slices.versions.policy_replay import (
-    MOST_EVENTS,
-    RESULT,
-    ProgressFile,
-    labels_of,
-    service_log,
-    write_file,
-)
+from wavebreak_server.slices.versions import policy_replay, policy_versions, replay_processes
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.slices.versions.replay_processes import ReplayProcesses
 from wavebreak_server.storage import event_log
@@ -64,7 +56,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a rule meets at several thresholds of one condition.
 
     Attributes:
-        rule: The rule.
         condition: The condition, as it is written.
         live: Version of the policy that decided.
         number: The number of the condition.
@@ -168,7 +159,6 @@ def trial_of(policy: Policy, rule: Rule, condition: str) -> Trial:
 
     Raises:
         ApiError: The rule has no such condition (422), or the policy no place for copies (409).
-
     """
     number = number_in(condition)
     if number is None or condition not in conditions_with_numbers(rule):
@@ -209,7 +199,6 @@ def accounts_met(
         log: The events, in order.
         engine: An engine of the policy, without state.
         progress: Called with the number of events so far.
-
     """
     met, labels, events = dict[int, int](), dict[str, str](), 0
 
@@ -220,7 +209,7 @@ def accounts_met(
     engine.on_hit = note
     for batch in log:
         engine.take(batch)
-        labels |= labels_of(batch)
+        labels |= policy_replay.labels_of(batch)
         events += batch.num_rows
         progress(events)
     engine.finish()
@@ -248,7 +237,7 @@ def run(
     condition: str,
     out: Path,
     *,
-    most: int = MOST_EVENTS,
+    most: int = policy_replay.MOST_EVENTS,
 ) -> Measured:
     """Measure thresholds on the newest events of the bound database's log, and write them.
 
@@ -262,7 +251,6 @@ def run(
 
     Raises:
         ApiError: There is no such rule or condition.
-
     """
     rule = policy.rule(rule_id)
     if rule is None:
@@ -274,14 +262,14 @@ def run(
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = event_log.log_end()
     first, began = max(event_log.log_start().position, end - most), time.monotonic()
-    engine, progress = make(trial.policy), ProgressFile(out, end - first)
-    met, labels = accounts_met(service_log(first, end), engine, progress)
+    engine, progress = make(trial.policy), policy_replay.ProgressFile(out, end - first)
+    met, labels = accounts_met(policy_replay.service_log(first, end), engine, progress)
     measured = Measured(
         rule=rule.id, condition=condition, live=policy.version, number=number_in(condition) or 0,
         steps=steps_of(trial, len(policy.rules), met, labels), first=first, end=end,
         accounts=engine.core.accounts, seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
-    write_file(out / RESULT, msgspec.json.encode(measured))
+    policy_replay.write_file(out / policy_replay.RESULT, msgspec.json.encode(measured))
     return measured
 
 
@@ -312,7 +300,6 @@ def start(acting: ActingUser, rule: Rule, condition: str) -> None:
 
     Raises:
         ApiError: The rule has no such condition (422), or a measuring runs (409).
-
     """
     policy = policy_versions.live_policy_of(acting)
     trial_of(policy, rule, condition)
