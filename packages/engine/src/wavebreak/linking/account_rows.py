@@ -120,7 +120,7 @@ def _mark(shards: Any, marks: Any) -> int:
 
 
 class LocalRows:
-    """The rows that one core holds (`AccountRows`); of accounts of other shards nothing is asked."""
+    """The rows of one core (`AccountRows`), which is asked for accounts of its own shards only."""
 
     def __init__(self, core: ShardedKernel) -> None:
         self._core = core
