@@ -98,5 +98,4 @@ def test_weekly_retraining_uses_the_weeks_before(
     assert cut.first > cut.second
     assert cut.second <= cut.unlearned
     assert weeks[1].false_actions <= weeks[1].false_actions_before
-    report.write_weeks(weeks, tmp_path / "weeks.html")
-    assert "warm-up" in (tmp_path / "weeks.html").read_text()
+    assert "warm-up" in render_html(report.weeks_report(weeks))

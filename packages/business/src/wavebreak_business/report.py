@@ -9,7 +9,7 @@ import msgspec
 
 from wavebreak.durations import DAY_MS
 from wavebreak.evaluation import exact_interval
-from wavebreak.reports.charts import Curves, Interval, Line, Shares
+from wavebreak.reports.charts import Chart, Curves, Interval, Line, Shares
 from wavebreak.reports.report import ISOLATES, Report, Section
 from wavebreak.reports.tables import Table, number, percent, stamp
 from wavebreak_business.answers import Findings, Template
@@ -99,9 +99,12 @@ def check_report(check: Check, words: Words) -> Report:
         ("unread", _unread_table(check, words)),
     ):
         if table.rows:
-            draw = {"limit": _limit_chart, "templates": _templates_chart}.get(name)
-            chart = draw(check, words) if draw else []
-            sections.append(Section(words.say(f"{name}.title"), [*chart, table]))
+            blocks: list[Chart | Table] = [table]
+            if name == "limit":
+                blocks = [*_limit_chart(check, words), table]
+            elif name == "templates":
+                blocks = [*_templates_chart(check, words), table]
+            sections.append(Section(words.say(f"{name}.title"), blocks))
     title = words.say("title", portfolio=check.portfolio)
     return Report(
         title, _lead(check, words), sections, data=check.as_json(), language=words.language

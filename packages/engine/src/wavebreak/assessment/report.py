@@ -73,7 +73,8 @@ def assessment_report(assessment: Assessment, *, is_brief: bool = False) -> Repo
     elif not is_brief:
         coverage = Text(["Every rule of the policy can hold on this data."])
         sections.append(Section("What the data lacks", [coverage]))
-    learning = [Text(_learning_lines(of)), *([] if is_brief else _groups_tables(of))]
+    learning: list[Text | Table] = [Text(_learning_lines(of))]
+    learning += [] if is_brief else _groups_tables(of)
     versions = ", ".join(
         f"{name} {version}" for name, version in of.counts["versions"].items() if version
     )
