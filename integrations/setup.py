@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 CACHE = Path(
@@ -38,6 +39,10 @@ _SOURCE = re.compile(
     r"^(?:deb (?:\[[^\]]*\] )?|URIs: *)(?P<uri>\S+/debian/?)(?:\s|$)", re.MULTILINE
 )
 _SIGNED = re.compile(r"signed-by[=:] *(?P<key>/[^\s\]]+)", re.IGNORECASE)
+_LOCK = re.compile(r"^E: (?:Could not get lock|Unable to (?:lock|acquire)).*$", re.MULTILINE)
+MAX_WAIT_S = 600
+"""How long the lock of the package manager is waited for."""
+POLL_S = 3
 PROGRAMS = {
     "prosody": "usr/bin/prosody",
     "ejabberd": "usr/sbin/ejabberdctl",
@@ -109,7 +114,7 @@ def with_backports(release: str, sources: Path = SOURCES, place: Path = CACHE) -
 
 def _options(server: str) -> list[str]:
     """Return options of apt-get: none where the machine's own sources have a server new enough."""
-    policy = _run(["apt-cache", "policy", server])
+    policy = run(["apt-cache", "policy", server])
     candidate = re.search(r"Candidate: (\S+)", policy)
     if candidate and candidate[1] != "(none)" and is_new_enough(server, candidate[1]):
         return []
@@ -119,12 +124,26 @@ def _options(server: str) -> list[str]:
     if not release:
         raise SetupError("this machine's release has no name; use Debian 12 or 13")
     options = with_backports(release[1])
-    _run(["apt-get", *options, "update"])
+    run(["apt-get", *options, "update"])
     return options
 
 
-def _run(command: list[str], **more: object) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
+def run(command: list[str], cwd: Path | None = None) -> str:
+    """Return the output of a command; while another program has the package manager, wait."""
+    variables = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    deadline = time.monotonic() + MAX_WAIT_S
+    is_waiting = False
+    while True:
+        done = subprocess.run(
+            command, cwd=cwd, env=variables, capture_output=True, text=True, check=False
+        )
+        lock = _LOCK.search(done.stderr)
+        if not done.returncode or not lock or time.monotonic() > deadline:
+            break
+        if not is_waiting:
+            print(f"Waiting for the package manager's lock: {lock[0]}", flush=True)
+        is_waiting = True
+        time.sleep(POLL_S)
     if done.returncode:
         tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
         raise SetupError(
@@ -135,16 +154,15 @@ def _run(command: list[str], **more: object) -> str:
 
 def install(server: str) -> None:
     """Install a server's packages on this machine, as root."""
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "update"], env=quiet)
+    run(["apt-get", "update"])
     plain = ["--yes", "--no-install-recommends", *SERVERS[server]]
-    _run(["apt-get", *_options(server), "install", *plain], env=quiet)
+    run(["apt-get", *_options(server), "install", *plain])
 
 
 def _missing(packages: tuple[str, ...], options: list[str]) -> list[str]:
     """Return the packages and what they depend on, less what the machine has."""
     simulated = ["install", "--simulate", "--no-install-recommends", *packages]
-    planned = _run(["apt-get", *options, *simulated])
+    planned = run(["apt-get", *options, *simulated])
     return re.findall(r"^Inst (\S+) ", planned, re.MULTILINE)
 
 
@@ -156,9 +174,9 @@ def unpack(server: str) -> None:
     archives.mkdir(parents=True, exist_ok=True)
     ROOT.mkdir(parents=True, exist_ok=True)
     options = _options(server)
-    _run(["apt-get", *options, "download", *_missing(SERVERS[server], options)], cwd=archives)
+    run(["apt-get", *options, "download", *_missing(SERVERS[server], options)], cwd=archives)
     for archive in sorted(archives.glob("*.deb")):
-        _run(["dpkg", "-x", str(archive), str(ROOT)])
+        run(["dpkg", "-x", str(archive), str(ROOT)])
 
 
 def client() -> None:
@@ -166,7 +184,7 @@ def client() -> None:
     if (PYTHON / "slixmpp").exists():
         return
     PYTHON.mkdir(parents=True, exist_ok=True)
-    _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PYTHON), SLIXMPP])
+    run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PYTHON), SLIXMPP])
 
 
 def main(servers: list[str]) -> None:

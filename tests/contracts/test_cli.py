@@ -35,7 +35,7 @@ from wavebreak_server.app import demo_streams
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COMMANDS = {
     "app", "case_draft", "case_options", "console", "demo_stream", "demo_world", "fixes",
-    "help_pages", "options", "service_home", "wavebreak_server.cli.ledger",
+    "commands", "help_pages", "options", "service_home", "wavebreak_server.cli.ledger",
 }  # fmt: skip
 """Modules beside commands; one whose name a module of commands has elsewhere is named in full."""
 ELSEWHERE: dict[tuple[str, ...], str] = {

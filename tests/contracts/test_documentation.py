@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,11 +19,13 @@ import msgspec
 import pytest
 import typer
 
+from docs.generate_reference import SAMPLE, reference_pages
 from wavebreak.cli.app import app
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import load_policy
 from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS, TYPES
+from wavebreak_server.cli.config import sample_file
 from wavebreak_server.config import groups
 from wavebreak_server.config_sources import read_file
 from wavebreak_server.settings import Settings
@@ -30,6 +33,7 @@ from wavebreak_server.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
 PLACEHOLDER = "TB" + "M"
 WITH_OUTPUTS = (
     "README.md", "docs/tutorial.md", "docs/how-to/write-a-rule.md",
@@ -39,10 +43,23 @@ WITH_OUTPUTS = (
 )  # fmt: skip
 
 
+@cache
+def generated_pages() -> dict[Path, str]:
+    """Return the text of each reference page that is built and not committed."""
+    return {REFERENCE / name: text for name, text in reference_pages().items()}
+
+
 def documents() -> list[Path]:
-    found = [*ROOT.glob("*.md"), *ROOT.glob("packages/*/README.md"), *DOCS.rglob("*.md")]
-    assert len(found) >= 40
-    return found
+    """Return the committed documents: a page that `make docs` wrote here is none."""
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("packages/*/README.md"), *DOCS.rglob("*.md")]
+    committed = [path for path in paths if path not in generated_pages()]
+    assert len(committed) >= 40
+    return committed
+
+
+def texts() -> dict[Path, str]:
+    """Return the text of each committed document and of each generated page."""
+    return {path: path.read_text("utf-8") for path in documents()} | generated_pages()
 
 
 def blocks(document: Path, *languages: str) -> list[str]:
@@ -109,7 +126,7 @@ def test_example_runner_reports_and_rewrites_another_output(tmp_path: Path) -> N
 def test_documented_commands_and_options_exist() -> None:
     problems, seen = [], 0
     for document in documents():
-        if document.name == "CHANGELOG.md" or document.parent.name == "reference":
+        if document.name == "CHANGELOG.md":
             continue
         for words in command_lines(document):
             seen += 1
@@ -133,7 +150,7 @@ def test_options_of_the_service_that_documents_show_are_valid(tmp_path: Path) ->
 
 def test_documented_modules_can_be_run() -> None:
     pattern = re.compile(r"python -m ((?:experiments|benchmarks|support|wavebreak)[\w.]*)")
-    named = {name for path in documents() for name in pattern.findall(path.read_text("utf-8"))}
+    named = {name for text in texts().values() for name in pattern.findall(text)}
     named -= {"support.output_digests"}
     assert len(named) >= 3
     for name in named:
@@ -141,13 +158,22 @@ def test_documented_modules_can_be_run() -> None:
         assert spec is not None, name
 
 
-def test_generated_reference_is_up_to_date() -> None:
-    result = run_script("generate_reference.py", "--check")
+def test_committed_sample_of_the_settings_is_the_generated_one() -> None:
+    assert SAMPLE.read_text("utf-8") == sample_file().rstrip() + "\n", "fix: make docs"
+
+
+def test_reference_is_written_as_generated_and_its_index_names_each_page(tmp_path: Path) -> None:
+    result = run_script("generate_reference.py", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
+    written = {REFERENCE / path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    assert written == generated_pages()
+    index = (REFERENCE / "index.md").read_text("utf-8")
+    assert {path.name for path in written} == set(re.findall(r"\]\(([a-z-]+\.md)\)", index))
+    assert all(len(text.splitlines()) > 40 for text in written.values())
 
 
 def test_no_document_leaves_a_number_to_be_measured() -> None:
-    unmeasured = [str(p) for p in documents() if PLACEHOLDER in p.read_text(encoding="utf-8")]
+    unmeasured = [str(path) for path, text in texts().items() if PLACEHOLDER in text]
     assert unmeasured == []
 
 
@@ -169,7 +195,7 @@ def test_rule_that_the_readme_shows_is_the_shipped_one() -> None:
 
 
 def test_reference_names_every_event_type_kind_and_outcome() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    text = "".join(generated_pages().values())
     assert [name for name in (*TYPES, *KINDS, *OUTCOMES) if f"`{name}`" not in text] == []
 
 
@@ -184,10 +210,11 @@ def test_pages_and_modules_name_the_port_of_the_service() -> None:
     assert len(sources) > 40
     synapse, flink = 8008, 8081
     local = re.compile(r"https?://(?:127\.0\.0\.1|localhost):(\d{2,5})\b")
+    checked = texts() | {path: path.read_text("utf-8") for path in sources}
     wrong = [
         f"{path.relative_to(ROOT)}: {port}"
-        for path in [*documents(), *sources]
-        for port in local.findall(path.read_text("utf-8"))
+        for path, text in checked.items()
+        for port in local.findall(text)
         if int(port) not in (Settings.port, synapse, flink)
     ]
     assert wrong == []
@@ -195,13 +222,13 @@ def test_pages_and_modules_name_the_port_of_the_service() -> None:
 
 def test_linked_files_exist() -> None:
     checked, missing = 0, []
-    for document in documents():
-        text = document.read_text(encoding="utf-8")
+    for document, text in texts().items():
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
             if re.match(r"[a-z]+:", target):
                 continue
             checked += 1
-            if not (document.parent / target).exists():
+            path = Path(os.path.normpath(document.parent / target))
+            if path not in generated_pages() and not path.exists():
                 missing.append(f"{document.relative_to(ROOT)} → {target}")
     assert checked > 100
     assert missing == []
@@ -213,10 +240,10 @@ def test_documented_source_files_exist() -> None:
     packages = [source.parent for source in sources]
     places = [ROOT, *sources, *packages, ROOT / "packages/engine/src/wavebreak/policy"]
     checked, missing = 0, []
-    for document in documents():
+    for document, page in texts().items():
         if document.name == "CHANGELOG.md" or document.parent.name == "adr":
             continue
-        text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+        text = re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S)
         for path in re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|toml|json|service))`", text):
             if path.startswith(("out/", "proof/", "my-policy/")):
                 continue
@@ -236,10 +263,14 @@ def test_readme_is_short_and_names_the_two_commands() -> None:
 
 def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     site = tmp_path / "site"
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    for path, text in generated_pages().items():
+        (tmp_path / path.relative_to(ROOT)).write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     result = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "WARNING" not in result.stderr
@@ -263,6 +294,6 @@ def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -
     "page", ["reference/events.md", "explanation/limits.md", "explanation/determinism.md"]
 )
 def test_pages_say_that_a_service_refuses_dates_ahead(page: str) -> None:
-    text = " ".join((ROOT / "docs" / page).read_text("utf-8").split())
+    text = " ".join(texts()[DOCS / page].split())
     assert re.search(r"service refuses [^.]*ahead of its clock", text), page
     assert "is accepted at the log's time" not in text, page

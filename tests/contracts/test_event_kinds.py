@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docs.generate_reference import events_page
 from support.notice_decisions import decision
 from support.parity_streams import MINUTE, START, Row, log
 from wavebreak.engine.enforcement import refuses
@@ -248,8 +249,11 @@ def _typescript_client(kind: str) -> bool:
     return f'type: "{kind}";' in _text("clients/typescript/src/events.ts")
 
 
+_events_page = cache(events_page)
+
+
 def _documentation(kind: str) -> bool:
-    page = _text("docs/reference/events.md")
+    page = _events_page()
     return f"\n## {kind}\n" in page and all(f"`{name}`" in page for name in _facts(kind))
 
 
@@ -272,7 +276,7 @@ CONSUMERS: dict[str, tuple[Callable[[str], bool], str]] = {
     "JSON Schema": (_json_schema, f"run {GENERATED}"),
     "Python client": (_python_client, f"run {GENERATED}"),
     "TypeScript client": (_typescript_client, f"run {GENERATED}"),
-    "documentation": (_documentation, "run python docs/generate_reference.py"),
+    "documentation": (_documentation, "a docstring of wavebreak/schema/events.py"),
 }
 """Each consumer's answer to a type, and where it is given."""
 

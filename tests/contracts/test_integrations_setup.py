@@ -71,3 +71,34 @@ def test_backports_are_read_from_lists_of_our_own(tmp_path: Path) -> None:
     assert options[0::2] == ["-o"] * (len(options) // 2)
     assert f"Dir::State::Lists={own / 'lists'}" in options
     assert "APT::Default-Release=bookworm-backports" in options
+
+
+APT = """#!/bin/sh
+echo call >>{calls}
+[ $(wc -l <{calls}) -gt 2 ] || {{
+  echo "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 12 (apt-get)" >&2
+  exit 100
+}}
+echo done
+"""
+
+
+@pytest.mark.parametrize(("max_wait_s", "call_count"), [(60, 3), (-1, 1)])
+def test_lock_of_the_package_manager_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    max_wait_s: int, call_count: int,
+) -> None:  # fmt: skip
+    calls, apt = tmp_path / "calls", tmp_path / "apt-get"
+    apt.write_text(APT.format(calls=calls), "utf-8")
+    apt.chmod(0o755)
+    monkeypatch.setattr(setup, "POLL_S", 0)
+    monkeypatch.setattr(setup, "MAX_WAIT_S", max_wait_s)
+    if max_wait_s > 0:
+        assert setup.run([str(apt), "update"]) == "done\n"
+        text = capsys.readouterr().out
+        assert text.count("Waiting for the package manager's lock: E: Could not get lock") == 1
+        assert "held by process 12" in text
+    else:
+        with pytest.raises(setup.SetupError, match="Could not get lock"):
+            setup.run([str(apt), "update"])
+    assert len(calls.read_text("utf-8").splitlines()) == call_count

@@ -28,7 +28,6 @@ from django.urls import URLResolver, get_resolver, resolve
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from support.chromium import chromium
 from support.factories import DAY, NOON
 from support.operator_events import TEAM, team_events
 from support.service_harness import abuser
@@ -136,10 +135,10 @@ def platform(server: Server) -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(browser_path: Path) -> Iterator[Browser]:
     with sync_playwright() as play:
         started = play.chromium.launch(
-            executable_path=str(chromium()),
+            executable_path=str(browser_path),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         yield started

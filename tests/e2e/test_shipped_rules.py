@@ -264,3 +264,27 @@ def test_own_action_harms_no_neighbour() -> None:
     made = _decide([*events, *blast, *later], policy=load_banning_policy())
     assert [d.outcome for d in made if d.account == "sender"][-1] == "ban"
     assert [d for d in made if d.account == "neighbour"] == []
+
+
+def test_complaints_alone_never_ban_and_a_second_kind_of_evidence_does() -> None:
+    events: list[dict[str, Any]] = []
+    for day in range(60):
+        for k in range(12):
+            at, peer = day * 24 * HOUR + (8 * 60 + 20 * k) * 60_000, f"p{day}-{k}"
+            events.append(_sent(at, "organiser", peer, in_contacts=False))
+            if k % 3 == 0:
+                events.append(_sent(at + 60_000, peer, "organiser"))
+            elif k % 3 == 1:
+                events.append({"ts": at + 60_000, "type": "user.blocked", "account": peer,
+                               "peer": "organiser"})  # fmt: skip
+    outcomes = [d.outcome for d in _decide(events) if d.account == "organiser"]
+    assert sum(outcome in WORST for outcome in outcomes) >= 4
+    assert "suspend" in outcomes
+    assert "ban" not in outcomes, "a person decides, however many complain"
+    trapped_ms = 40 * 24 * HOUR
+    trap = {"ts": trapped_ms, "type": "label.assigned", "account": "organiser",
+            "label": "abusive", "source": "honeypot"}  # fmt: skip
+    both = _decide(sorted([*events, trap], key=lambda event: event["ts"]))
+    bans = [d for d in both if d.outcome == "ban"]
+    assert bans[0].rules == ("evidence_after_three_restrictions",)
+    assert bans[0].ts >= trapped_ms

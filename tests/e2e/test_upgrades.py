@@ -310,7 +310,7 @@ def test_backup_is_restored(left: Left, tmp_path: Path) -> None:
 def test_bundle_still_verifies(version: str) -> None:
     """Report, verifier and decisions are those of the version that wrote them; all else as it was.
 
-    Decisions of 0.2 held at its end; its policy has a rule that alone bans without end (ADR 39),
+    Decisions of 0.2 held at its end; its policy has a rule that alone bans without end (ADR 19),
     which today's loader refuses, so that they are not made again: not checked, and no fault.
     """
     bundle = FIXTURES / "bundles" / f"{version}.zip"

@@ -36,6 +36,7 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_origin(story),
             *_wave(story),
             *_places(account, story),
+            *_friends(account, story),
             *_established(story),
             *_feedback(story),
             *_outcomes(account, story),
@@ -143,6 +144,11 @@ def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:
             for entity in ("network", "block", "device"):
                 name = story.places[i].get(entity)
                 yield Contribution(fact.epoch, f"on_{entity}", account, 0, name)
+
+
+def _friends(account: str, story: AccountHistory) -> Iterator[Contribution]:
+    for fact in story.mutual():
+        yield Contribution(fact.epoch, "friend", account, 0, fact.peer)
 
 
 def _outcomes(account: str, story: AccountHistory) -> Iterator[Contribution]:

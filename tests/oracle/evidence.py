@@ -100,6 +100,7 @@ class Evidence:
         self._touched: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self.clock = self.born = s.facts[0].now
+        self.complainers: list[str] = []
         self._forget()
         self._walk()
         self.clock = s.clock
@@ -145,12 +146,13 @@ class Evidence:
                 stranger = "stranger" in marks and "started" in known
                 self.calls.append(Call(fact, known, stranger, self._first.get(peer, 0)))
             if fact.kind in ("reported_by", "blocked_by"):
-                if "trial" in marks and not known & {"reported", "blocked"}:
+                counts = "trial" in marks and not known & {"reported", "blocked"}
+                if counts and self._is_new_voice(fact):
                     self._complaint(i, weights[i], "replied" in known)
             elif fact.kind == "declined_by":
                 if "started" in known and "replied" not in known and "trial" in marks:
                     marks.discard("trial")
-                    if not known & {"reported", "blocked"}:
+                    if not known & {"reported", "blocked"} and self._is_new_voice(fact):
                         self._declined(i, fact, weights[i])
             else:
                 self._step(fact, known, peer, marks)
@@ -174,6 +176,7 @@ class Evidence:
             self._failure(known, peer, marks)
         elif fact.kind == "labelled" and fact.fields["label"] == 1:
             self._forget()
+            self.complainers = []
 
     def _fresh_marks(self, fact: Fact, peer: str) -> set[str]:
         """Marks of a peer, forgotten like those of `AccountHistory.met`."""
@@ -265,6 +268,15 @@ class Evidence:
                 kin = self.s.shared.kin(fact.peer or "", before[i], fact.epoch)
                 weights[i] = weight // 4 if kin else weight
         return weights
+
+    def _is_new_voice(self, fact: Fact) -> bool:
+        """Note a complainer; whether it knows none of the last eight."""
+        who, shared = fact.peer or "", self.s.shared
+        if who in self.complainers[-8:]:
+            return True
+        known = any(shared.acquainted(who, other, fact.epoch) for other in self.complainers[-8:])
+        self.complainers.append(who)
+        return not known
 
     def _complaint(self, number: int, weight: int, answered: bool) -> None:
         self.complaints += 1

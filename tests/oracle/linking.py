@@ -6,9 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from wavebreak.features.layout import WITHDRAWN_REVERSAL
-
-TARGETS_LAST, DEVICES_LAST, EDGE_LASTS = 14 * 1440, 30 * 1440, 14 * 1440
+DEVICES_LAST, EDGE_LASTS = 30 * 1440, 14 * 1440
 VISITORS, ON_BLOCK, ON_NETWORK = 6, 24, 8
 SIGHTINGS_LAST, AT_NETWORK, CHATS = 14 * 1440, 40, 16
 
@@ -26,10 +24,8 @@ class Facts(NamedTuple):
     """Facts of one turn that ends at `epoch`."""
 
     epoch: int
-    first_contacts: list[tuple[int, int]]
     moved: list[int]
     registered: list[int]
-    judged: list[tuple[int, int]]
 
 
 class EdgeCounts:
@@ -46,24 +42,16 @@ class LinkingOracle:
     def __init__(self, places: Callable[[int], Places]) -> None:
         self.places = places
         self.edges: dict[tuple[int, int], EdgeCounts] = {}
-        self.found: set[int] = set()
-        self.visits: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+        self.visits: dict[int, dict[int, int]] = defaultdict(dict)
         self.waiting: dict[tuple[int, ...], set[int]] = defaultdict(set)
 
     def turn(self, facts: Facts) -> None:
         self.edges = {
             pair: e for pair, e in self.edges.items() if e.last > facts.epoch - EDGE_LASTS
         }
-        for account, judgement in facts.judged:
-            if judgement != WITHDRAWN_REVERSAL:
-                (self.found.add if judgement == 1 else self.found.discard)(account)
-        for peer, account in sorted({(p, a) for a, p in facts.first_contacts}):
-            for other in self._visit(("target", peer), account, facts.epoch, TARGETS_LAST):
-                kind = "after" if (account in self.found) != (other in self.found) else "targets"
-                self._support(account, other, kind, facts.epoch)
         there = {(self.places(a).device, a) for a in facts.moved if self.places(a).device}
         for device, account in sorted(there):
-            for other in self._visit(("device", device), account, facts.epoch, DEVICES_LAST):
+            for other in self._visit(device, account, facts.epoch):
                 self._support(account, other, "device", facts.epoch)
         self._register(facts)
 
@@ -83,11 +71,11 @@ class LinkingOracle:
                     for a, b in zip(together, together[step:], strict=False):
                         self._support(a, b, kind, facts.epoch)
 
-    def _visit(self, place: tuple[str, int], account: int, epoch: int, lasts: int) -> Iterable[int]:
+    def _visit(self, device: int, account: int, epoch: int) -> Iterable[int]:
         """Those whom the account meets there; nobody where it is a hub, or was there before."""
-        visits = self.visits[place]
+        visits = self.visits[device]
         known = account in visits
-        alive = [a for a, then in visits.items() if then > epoch - lasts]
+        alive = [a for a, then in visits.items() if then > epoch - DEVICES_LAST]
         if not known and len(visits) == VISITORS:
             del visits[min(visits, key=lambda a: (visits[a], a))]
         visits[account] = epoch
@@ -115,6 +103,8 @@ class Seen(NamedTuple):
     epoch: int
     visits: list[tuple[int, int]]
     """Account and network."""
+    addressed: list[tuple[int, int]]
+    """Account and exact address."""
     answered: list[tuple[int, int, bool]]
     """Who opened a chat, who answered, and whether they were contacts."""
     reversals: list[tuple[int, bool]]
@@ -127,6 +117,7 @@ class SendersOracle:
     def __init__(self, rows: Callable[[int], Sender]) -> None:
         self.rows = rows
         self.at: dict[int, dict[int, int]] = defaultdict(dict)
+        self.addresses: dict[int, dict[int, int]] = defaultdict(dict)
         self.chats: dict[int, dict[int, int]] = defaultdict(dict)
         self.known: set[tuple[int, int]] = set()
         self.contacts: set[tuple[int, int]] = set()
@@ -137,18 +128,20 @@ class SendersOracle:
         """Return the ties at the end of a turn: kind, lower and higher account."""
         if seen.epoch // 1440 != self.day:
             self.day = seen.epoch // 1440
-            for there in (*self.at.values(), *self.chats.values()):
+            for there in (*self.at.values(), *self.addresses.values(), *self.chats.values()):
                 for account in [a for a, e in there.items() if e <= seen.epoch - SIGHTINGS_LAST]:
                     del there[account]
             self._forget_marks()
         for account, withdrawn in seen.reversals:
             self.cleared[account] = max(self.cleared[account] + (-1 if withdrawn else 1), 0)
         self._note(seen)
-        return self._networks(seen.epoch) | self._rings()
+        return self._networks(seen.epoch) | self._addresses(seen.epoch) | self._rings()
 
     def _note(self, seen: Seen) -> None:
         for account, network in seen.visits:
             self.at[network][account] = seen.epoch
+        for account, address in seen.addressed:
+            self.addresses[address][account] = seen.epoch
         for opener, answerer, contact in seen.answered:
             self.chats[opener][answerer] = self.chats[answerer][opener] = seen.epoch
             self.known.add((answerer, opener))
@@ -156,6 +149,7 @@ class SendersOracle:
                 self.known.add((opener, answerer))
                 self.contacts |= {(opener, answerer), (answerer, opener)}
         self._forget(self.at, AT_NETWORK + 1)
+        self._forget(self.addresses, AT_NETWORK + 1)
         self._forget(self.chats, CHATS)
         self._forget_marks()
 
@@ -183,17 +177,26 @@ class SendersOracle:
         ties = set()
         for there in self.at.values():
             senders = [a for a in there if self._sends(a)]
-            if len(senders) < 2 or len(there) > AT_NETWORK or len(senders) < 0.4 * len(there):
+            if len(senders) == 2 and any(self.rows(a).registered is None for a in senders):
                 continue
-            if len(senders) == 2 and any(
-                self.rows(a).complaints == 0 or self.rows(a).registered is None for a in senders
-            ):
-                continue
-            tied = sorted(a for a in there if a in senders or self._just_came(a, epoch))
-            if len(tied) >= 0.6 * len(there):
-                for step in (1, 2):
-                    ties |= {("senders", a, b) for a, b in zip(tied, tied[step:], strict=False)}
+            ties |= {("senders", a, b) for a, b in self._together(there, epoch)}
         return ties
+
+    def _addresses(self, epoch: int) -> set[tuple[str, int, int]]:
+        together = [self._together(there, epoch) for there in self.addresses.values()]
+        return {("address", a, b) for pairs in together for a, b in pairs}
+
+    def _together(self, there: dict[int, int], epoch: int) -> set[tuple[int, int]]:
+        """Accounts at a place that hardly anybody but senders uses, each with the two after it."""
+        senders = [a for a in there if self._sends(a)]
+        if len(senders) < 2 or len(there) > AT_NETWORK or len(senders) < 0.4 * len(there):
+            return set()
+        if len(senders) == 2 and any(self.rows(a).complaints == 0 for a in senders):
+            return set()
+        tied = sorted(a for a in there if a in senders or self._just_came(a, epoch))
+        if len(tied) < 0.6 * len(there):
+            return set()
+        return {pair for step in (1, 2) for pair in zip(tied, tied[step:], strict=False)}
 
     def _rings(self) -> set[tuple[str, int, int]]:
         share: dict[int, float] = {}

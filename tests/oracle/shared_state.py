@@ -115,6 +115,18 @@ class Shared:
         times = [self.born(other, epoch) for other in others]
         return born is not None and any(t is not None and abs(t - born) <= 3600 for t in times)
 
+    def friends(self, who: str, epoch: int) -> list[str]:
+        """The last four accounts with which an account's messages went both ways."""
+        gifts = self.gifts.get(who, [])
+        names = [g.name or "" for g in gifts if g.table == "friend" and g.epoch < epoch]
+        return list(dict.fromkeys(reversed(names)))[:4]
+
+    def acquainted(self, who: str, other: str, epoch: int) -> bool:
+        """Whether two accounts know each other: by messages both ways, or by one device."""
+        device = self.place(who, "device", epoch)
+        together = device is not None and device == self.place(other, "device", epoch)
+        return together or other in self.friends(who, epoch) or who in self.friends(other, epoch)
+
     def place(self, who: str, entity: str, epoch: int) -> str | None:
         """An account's network, block or device, as others read it."""
         gifts = self.gifts.get(who, [])

@@ -14,8 +14,7 @@ from wavebreak.linking.account_rows import LocalRows
 from wavebreak.linking.edges import ends
 
 NAMES = {
-    Kind.TARGETS: "targets", Kind.SUCCESSION: "after", Kind.DEVICE: "device",
-    Kind.BLOCK: "block", Kind.NETWORK: "network",
+    Kind.DEVICE: "device", Kind.BLOCK: "block", Kind.NETWORK: "network",
 }  # fmt: skip
 EPOCH = 29_000_040
 

@@ -1,4 +1,4 @@
-"""Events of a team that shares a list of strangers, and of two friends beside it."""
+"""Events of a team with one device and one list of strangers, and of two friends beside it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ TEAM = ("s1", "s2", "s3")
 
 
 def team_events(
-    team: tuple[str, ...] = TEAM, days: int = 4, *, blocked: bool = False
+    team: tuple[str, ...] = TEAM, days: int = 4, *, blocked: bool = False, device: bool = True
 ) -> list[dict[str, Any]]:
     """Return events by time: each of the team writes to two of three of a list, unanswered.
 
-    `blocked`: two strangers block each of them on the first day.
+    `blocked`: two strangers block each of them on the first day. `device`: they share a device.
     """
     rows: list[dict[str, Any]] = []
 
@@ -22,6 +22,9 @@ def team_events(
         rows.append({"id": f"e{len(rows)}", "ts": ts, "type": "message.sent",
                      "account": account, "peer": peer})  # fmt: skip
 
+    for sender in team if device else ():
+        rows.append({"id": f"e{len(rows)}", "ts": NOON - MINUTE, "type": "session.started",
+                     "account": sender, "device": "d-team"})  # fmt: skip
     for day in range(days):
         for k in range(12):
             at = NOON + day * DAY + k * 10 * MINUTE

@@ -12,7 +12,7 @@ local jid_bare, jid_prep, jid_resource, jid_split = jid_lib.bare, jid_lib.prep, 
 local TYPING_S = 10;
 local MAX_ID_BYTES = 255;
 local MOST_ROOMS = 500;
--- A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 52). A nickname of
+-- A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 51). A nickname of
 -- fewer bytes is a word as well; so much of a text is searched, for the server waits.
 local MASS_MENTION, LEAST_NICK, MOST_SEARCHED = 10, 3, 65536;
 

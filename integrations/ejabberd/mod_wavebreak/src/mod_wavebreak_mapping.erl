@@ -19,7 +19,7 @@
 
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
-%% A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 52). A nickname
+%% A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 51). A nickname
 %% of fewer bytes is a word as well; so much of a text is searched.
 -define(MASS_MENTION, 10).
 -define(LEAST_NICK, 3).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,12 +100,12 @@ def check_report(check: Check, words: Words) -> Report:
         ("unread", _unread_table(check, words)),
     ):
         if table.rows:
-            blocks: list[Chart | Table] = [table]
+            charts: Sequence[Chart] = []
             if name == "limit":
-                blocks = [*_limit_chart(check, words), table]
+                charts = _limit_chart(check, words)
             elif name == "templates":
-                blocks = [*_templates_chart(check, words), table]
-            sections.append(Section(words.say(f"{name}.title"), blocks))
+                charts = _templates_chart(check, words)
+            sections.append(Section(words.say(f"{name}.title"), [*charts, table]))
     title = words.say("title", portfolio=check.portfolio)
     return Report(
         title, _lead(check, words), sections, data=check.as_json(), language=words.language

@@ -52,6 +52,7 @@ def test_browser_for_tests_absent_or_broken_says_the_fix(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = program(machine / "bin" / "some-chromium", code=1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine / "cache"))
     for found in (None, broken):
         monkeypatch.setattr(chromium, "find_browser", lambda found=found: found)
         with pytest.raises(ClaimError) as raised:
@@ -62,3 +63,16 @@ def test_browser_for_tests_absent_or_broken_says_the_fix(
 def test_limits_of_rendering_name_debians_browser() -> None:
     assert isinstance(BOUNDS, RenderLimits)
     assert {"chromium", "google-chrome"} <= set(load_limits().render.browsers)
+
+
+def test_browser_of_npm_is_taken_where_the_machines_does_not_start(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = program(machine / "bin" / "some-chromium", code=1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine / "cache"))
+    monkeypatch.setattr(chromium, "find_browser", lambda: broken)
+    assert not chromium.is_installed()
+    installed = program(chromium.cache_folder() / "wrapper")
+    monkeypatch.setattr(chromium, "start_fault", lambda path: "" if path == installed else "no")
+    assert chromium.is_installed()
+    assert chromium.chromium() == installed

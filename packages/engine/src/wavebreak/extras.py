@@ -4,15 +4,21 @@ A plain `pip install wavebreak` runs, explains and evaluates. `EXTRAS` says what
 talks to another database or broker; these packages are imported when first used. `COMMANDS` says
 which distribution brings a command, and entry points say which are installed: no distribution
 imports one that builds on it. What only one command needs (SciPy, Matplotlib, readers of pages)
-would cost every start up to two seconds: a package names it by `lazily`, a module by `LazyModule`.
+would cost every start up to two seconds: a package names it by `lazily`, a module by `LazyModule`,
+and a module of commands is imported within `deferred_imports`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.metadata import entry_points
+from importlib.util import LazyLoader
+from types import ModuleType
 from typing import Any
 
 from wavebreak.errors import MissingExtraError
@@ -72,6 +78,7 @@ COMMANDS: Mapping[str, str] = {
     "flink": FLINK,
     "backup": SERVER,
     "restore": SERVER,
+    "upgrade": SERVER,
     "log": SERVER,
     "precompile": "wavebreak",
     "train-default": LAB,
@@ -171,6 +178,60 @@ class LazyModule:
         value = getattr(load(self._name), attribute)
         setattr(self, attribute, value)
         return value
+
+
+class _Deferring(MetaPathFinder):
+    """Finds our own modules in such a way that they run when an attribute is first read.
+
+    Packages of commands run at once. So do the modules of Django's models, which Django imports
+    for their effect, and whatever a module imports that runs.
+    """
+
+    is_active = False
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the specification of a module that is to run later; None for any other."""
+        parts = name.split(".")
+        if not (self.is_active and parts[0].startswith("wavebreak")):
+            return None
+        if "cli" in parts or parts[-1] in ("models", "django_settings"):
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            spec.loader = LazyLoader(_Running(spec.loader.name, spec.loader.path))
+        return spec
+
+
+class _Running(SourceFileLoader):
+    """Runs a module, of which no import is deferred."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module."""
+        active, _DEFERRING.is_active = _DEFERRING.is_active, False
+        try:
+            super().exec_module(module)
+        finally:
+            _DEFERRING.is_active = active
+
+
+_DEFERRING = _Deferring()
+sys.meta_path.insert(0, _DEFERRING)
+
+
+@contextmanager
+def deferred_imports() -> Iterator[None]:
+    """Defer within the context what modules of commands import until it is used.
+
+    `from wavebreak import engine` at the head of such a module costs nothing until a command reads
+    an attribute of `engine`; `from wavebreak.engine import run` reads one.
+    """
+    active, _DEFERRING.is_active = _DEFERRING.is_active, True
+    try:
+        yield
+    finally:
+        _DEFERRING.is_active = active
 
 
 def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:

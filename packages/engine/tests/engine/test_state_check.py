@@ -14,8 +14,8 @@ from support.parity_streams import START, crowded, log
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.snapshot import EngineState, manifest_of
 from wavebreak.errors import SnapshotError
-from wavebreak.features.layout import DELTA, MET, ROW, SHARDS, TRIED, VISITED
-from wavebreak.linking.edges import EDGE
+from wavebreak.features.layout import DELTA, FRIEND, MET, ROW, SHARDS, VISITED
+from wavebreak.linking.edges import EDGE, KINDS
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
 
@@ -93,14 +93,14 @@ CHANGES: dict[str, Callable[[Arrays], None]] = {
     "newcomers": _in("core.newcomers", FAR, "slots"),
     "touched": _add("core.touched3", FAR),
     "contribution to an entity": _add("core.deltas3", (FAR, 1, 0, 3, (0, 0))),
-    "contribution to an account": _add("linker.facts", (1, 1 << 30, TRIED, 0, (0, 0))),
+    "contribution to an account": _add("core.deltas3", (1, 1 << 30, FRIEND, 3, (0, 0))),
     "contribution to another table": _add("core.deltas3", (0, 1, 99, 3, (0, 0))),
     "contribution of another shard": _add("core.deltas3", (1, 1, 0, 4, (0, 0))),
     "touched in another shard": _add("core.touched3", 4),
     "count of accounts": _in("core.numbers", 1 << 40),
     "negative count of accounts": _in("core.numbers", -5),
-    "edge": _add("linker.edges", (FAR, 1, 1, (0,) * 8)),
-    "edge twice": _add("linker.edges", (5, 1, 1, (0,) * 8), (5, 1, 1, (0,) * 8)),
+    "edge": _add("linker.edges", (FAR, 1, 1, (0,) * KINDS)),
+    "edge twice": _add("linker.edges", (5, 1, 1, (0,) * KINDS), (5, 1, 1, (0,) * KINDS)),
     "marked account": _add("linker.marked", 1 << 40),
     "sender": _add("linker.reached", 1 << 40),
     "sighting's network": _add("linker.networks", (FAR << 32, 1, 0)),
@@ -109,8 +109,10 @@ CHANGES: dict[str, Callable[[Arrays], None]] = {
     "chats out of order": _add("linker.chats", (5, 1, 0), (5, 1, 0)),
     "fact's network": _add("linker.facts", (1, 1 << 30, VISITED, 0, (0, 0))),
     "fact's other account": _add("linker.facts", (1, 1 << 30, MET, 0, (0, 0))),
-    "stranger's place": _in("linker.targets.at", 1 << 40),
-    "stranger's visitors": _in("linker.targets", FAR, "slot"),
+    "friend": _in("core.people", FAR, "friends"),
+    "address out of bounds": _add("linker.addresses", (1 << 63, 1, 0)),
+    "device's place": _in("linker.devices.at", 1 << 40),
+    "device's visitors": _in("linker.devices", FAR, "slot"),
     "place of a name": _in("fanout.accounts.where", 1 << 47),
     "negative place of a name": _in("fanout.accounts.where", -1),
     "length of names": _in("fanout.entities.lengths", 1 << 40),

@@ -293,6 +293,39 @@ def test_report_weight_reporters_registered_together_is_reduced() -> None:
     assert values_after(events)["report_weight_7d"] == (192 + 192 // 4 + 192) / 256
 
 
+def _opponents(*chats: tuple[str, str], devices: dict[str, str] | None = None) -> list[Row]:
+    """Three strangers to whom an account wrote block it; before, some wrote to each other."""
+    events: list[Row] = []
+    for who, device in (devices or {}).items():
+        number = len(events)
+        events.append(event("session.started", number, DAY, who, device=device))
+    for one, other in chats:
+        number = len(events)
+        events += [
+            event("message.sent", number, DAY + number, one, peer=other),
+            event("message.sent", number + 1, DAY + number + 1, other, peer=one),
+        ]
+    number = len(events)
+    events += sends(number, DAY + HOUR, ["x", "y", "z"])
+    events += [
+        event("user.blocked", number + 3 + k, DAY + 2 * HOUR + 60 * k, who, peer="a")
+        for k, who in enumerate("xyz")
+    ]
+    return events
+
+
+def test_complaints_of_people_who_know_each_other_are_one_voice() -> None:
+    apart = values_after(_opponents())
+    assert apart["stranger_complaints"] == 3
+    pair = values_after(_opponents(("x", "y")))
+    assert pair["stranger_complaints"] == 2
+    friends = values_after(_opponents(("x", "y"), ("y", "z")))
+    assert friends["stranger_complaints"] == 1
+    assert friends["unwanted_evidence"] < pair["unwanted_evidence"] < apart["unwanted_evidence"]
+    household = values_after(_opponents(devices={"x": "d", "z": "d"}))
+    assert household["stranger_complaints"] == 2
+
+
 PLATFORM = {"channel": 2, "business": "b1"}
 
 

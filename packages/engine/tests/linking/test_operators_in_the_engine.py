@@ -22,8 +22,8 @@ from wavebreak.rules import load_policy
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 
-def _log(team: tuple[str, ...] = TEAM) -> pa.RecordBatch:
-    return _batch(team_events(team, blocked=True))
+def _log(team: tuple[str, ...] = TEAM, *, device: bool = True) -> pa.RecordBatch:
+    return _batch(team_events(team, blocked=True, device=device))
 
 
 def _batch(events: list[dict[str, Any]]) -> pa.RecordBatch:
@@ -47,7 +47,7 @@ def decided() -> Any:
     return _run(_log())
 
 
-def test_a_team_with_one_list_is_one_operator_and_slowed(decided: Any) -> None:
+def test_a_team_on_one_device_is_one_operator_and_slowed(decided: Any) -> None:
     made, (operator,) = decided
     assert set(operator.accounts) == set(TEAM)
     assert operator.unanswered_evidence >= 100
@@ -59,6 +59,12 @@ def test_a_team_with_one_list_is_one_operator_and_slowed(decided: Any) -> None:
         assert (d.outcome, d.basis, values["operator_accounts"]) == ("limit", "doubt", 2)
         assert values["stranger_contacts"] > 0, "what recipients did is named too"
     assert not [d for d in made if d.account.startswith("f")]
+
+
+def test_people_of_one_trade_who_write_to_the_same_strangers_are_no_operator() -> None:
+    decisions, operators = _run(_log(device=False))
+    assert operators == []
+    assert not [d for d in decisions if "unwelcome_operator" in d.rules]
 
 
 def test_alone_each_of_them_would_not_be_slowed_by_ties() -> None:
@@ -92,7 +98,7 @@ def test_operators_are_read_back_and_found_by_account(tmp_path: Path, decided: A
 
 
 def test_an_explanation_shows_the_accounts_that_it_is_tied_to(tmp_path: Path) -> None:
-    edge = Edge(("s1", "s2"), 4, ("wrote first to 4 of the same strangers",), NOON, NOON + DAY)
+    edge = Edge(("s1", "s2"), 4, ("used one device",), NOON, NOON + DAY)
     operator = Operator("op-1", ("s1", "s2"), (), False, 9, 0, 0, 100.0, 1.0, (edge,), 1)
     reasons = [{"feature": "operator_accounts", "value": 1.0}]
     run = run_directory(
@@ -107,5 +113,5 @@ def test_an_explanation_shows_the_accounts_that_it_is_tied_to(tmp_path: Path) ->
     print_report(report, Console(file=text, width=80))
     shown = " ".join(text.getvalue().split())
     assert "It seems to be of one operator with 1 other account." in shown
-    assert "wrote first to 4 of the same strangers" in shown
+    assert "used one device" in shown
     assert json.loads(json.dumps((report.data or {})["ties"]))[0]["accounts"] == ["s1", "s2"]

@@ -11,7 +11,15 @@ import pytest
 
 from oracle.linking import AT_NETWORK, Seen, Sender, SendersOracle
 from support.linking_world import EPOCH, World
-from wavebreak.features.layout import FOUND, MET, MET_CONTACT, REACHED, VISITED, WITHDRAWN_REVERSAL
+from wavebreak.features.layout import (
+    ADDRESSED,
+    FOUND,
+    MET,
+    MET_CONTACT,
+    REACHED,
+    VISITED,
+    WITHDRAWN_REVERSAL,
+)
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.linking import Kind, Linker
 from wavebreak.linking.edges import ends
@@ -27,7 +35,11 @@ def _ties(world: World) -> set[tuple[str, int, int]]:
     one, other = ends(found)
     return {
         (name, int(a), int(b))
-        for name, kind in (("ring", Kind.RING), ("senders", Kind.SENDERS))
+        for name, kind in (
+            ("ring", Kind.RING),
+            ("senders", Kind.SENDERS),
+            ("address", Kind.ADDRESS),
+        )
         for a, b, counts in zip(one, other, found["counts"], strict=True)
         if counts[kind]
     }
@@ -50,6 +62,7 @@ def _random_turn(rng: random.Random, world: World) -> Turn:
         row["complaints"], row["mutual"] = rng.choice((0, 0, 1, 3)), rng.choice((0, 0, 2))
         row["registered"] = rng.choice((0, epoch * 60 - rng.choice((9, 300_000))))
     visits = [(rng.randrange(PEOPLE), rng.randrange(NETWORKS)) for _ in range(rng.randrange(12))]
+    addressed = [(rng.randrange(PEOPLE), rng.randrange(NETWORKS)) for _ in range(rng.randrange(8))]
     if rng.random() < 0.05:
         visits += [(account, 0) for account in range(AT_NETWORK + 5)]
     answered = list[tuple[int, int, bool]]()
@@ -58,10 +71,11 @@ def _random_turn(rng: random.Random, world: World) -> Turn:
         answered.append((opener, answerer, rng.random() < 0.5))
     reversals = [(rng.randrange(PEOPLE), rng.random() < 0.5) for _ in range(rng.randrange(2))]
     facts = [(VISITED, account, network) for account, network in visits]
+    facts += [(ADDRESSED, account, address) for account, address in addressed]
     facts += [(MET_CONTACT if known else MET, a, b) for a, b, known in answered]
     facts += [(REACHED, a, 1) for a in range(PEOPLE) if world.row(a)["trials"] >= 5]
     facts += [(FOUND, a, WITHDRAWN_REVERSAL if back else -1) for a, back in reversals]
-    return Seen(epoch, visits, answered, reversals), facts
+    return Seen(epoch, visits, addressed, answered, reversals), facts
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -76,7 +90,7 @@ def test_the_ties_are_those_of_the_oracle(seed: int) -> None:
         expected = oracle.turn(seen)
         assert _ties(world) == expected
         compared |= {kind for kind, _, _ in expected}
-    assert compared == {"senders", "ring"}
+    assert compared == {"senders", "ring", "address"}
 
 
 def _senders(world: World, *accounts: int, complaints: int = 1) -> list[tuple[int, int, int]]:
@@ -97,6 +111,22 @@ def test_a_network_that_senders_use_ties_them_until_honest_people_come() -> None
     assert world.row(1)["tied"] == 2
     world.turn(*((VISITED, account, 0) for account in range(10, 16)))
     assert (world.sets(), int(world.row(1)["tied"])) == ([], 0)
+
+
+def test_an_exact_address_ties_two_senders_that_were_complained_of() -> None:
+    world = World(PEOPLE)
+    facts = _senders(world, 1, 2, 3, 4)
+    world.row(4)["complaints"] = 0
+    world.turn(*facts, *((ADDRESSED, account, 77) for account in (1, 2)))
+    assert world.sets() == [("a1", "a2")]
+    (operator,) = world.linker.operators(world.rows, lambda s: [f"a{k}" for k in s.tolist()])
+    assert operator.edges[0].evidence == (
+        "used one internet address that hardly anybody but such senders used",
+    )
+    world.turn(*((ADDRESSED, account, 78) for account in (3, 4)))
+    assert world.sets() == [("a1", "a2")], "nobody complained of one of the two"
+    world.turn(*((ADDRESSED, account, 77) for account in (10, 11, 12)))
+    assert world.sets() == [], "honest people use the address as well"
 
 
 def test_a_network_of_many_ties_nobody() -> None:

@@ -43,13 +43,14 @@ def test_basis_that_its_conditions_hold_is_taken(basis: str, when: tuple[str | A
 @pytest.mark.parametrize(
     ("basis", "when"),
     [
-        ("evidence", ("complaint_evidence >= 100", "strikes >= 3")),
+        ("evidence", ("complaint_evidence >= 100", "strikes >= 3", "label_unconfirmed == 1")),
         ("evidence", (AnyOf((("leave_evidence >= 20", "strikes >= 2"),
-                             ("unwanted_evidence >= 50", "strikes > 3"))),)),
+                             ("unwanted_evidence >= 50", "strikes > 3"))),
+                      AnyOf(("strangers_written_15s >= 40", "label_unconfirmed == 1")))),
         ("person", ("label_abusive == 1",)),
     ],
 )  # fmt: skip
-def test_ban_by_person_or_after_restrictions_is_taken(
+def test_ban_by_person_or_on_two_kinds_of_evidence_is_taken(
     basis: str, when: tuple[str | AnyOf, ...]
 ) -> None:
     check_basis(rule(when, outcome="ban", basis=basis), "here")
@@ -60,11 +61,15 @@ def test_ban_by_person_or_after_restrictions_is_taken(
     [
         ("evidence", ("complaint_evidence >= 1_000",)),
         ("evidence", ("complaint_evidence >= 1_000", "strikes >= 1")),
+        ("evidence", ("complaint_evidence >= 1_000", "strikes >= 3")),
+        ("evidence", ("complaint_evidence >= 1_000", "strikes >= 3", "operator_accounts >= 1")),
+        ("evidence", ("unwanted_evidence >= 1_000", "strikes >= 3",
+                      AnyOf(("label_unconfirmed == 1", "reports_7d > 9")))),
         ("evidence", ("complaint_evidence >= 1_000", AnyOf(("strikes >= 3", "reports_7d > 9")))),
         ("tie", ("complaint_evidence >= 1_000", "strikes >= 3")),
         ("impossible", ("strangers_written_15s >= 100", "strikes >= 3")),
     ],
-)
+)  # fmt: skip
 def test_rule_that_bans_alone_is_refused(basis: str, when: tuple[str | AnyOf, ...]) -> None:
     with pytest.raises(PolicyError) as refused:
         check_basis(rule(when, outcome="ban", basis=basis), "here")

@@ -1,6 +1,6 @@
 """A group of shards of a job: messages of the fan-out in, rows out.
 
-It is the engine's own group (ADR 54). What it emits follows from what it gets, so that it may be
+It is the engine's own group (ADR 1). What it emits follows from what it gets, so that it may be
 killed at any point.
 """
 

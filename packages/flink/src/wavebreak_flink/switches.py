@@ -1,4 +1,4 @@
-"""What decides in a job: its settings', or what a switch of the service's says (ADR 58)."""
+"""What decides in a job: its settings', or what a switch of the service's says (ADR 56)."""
 
 from __future__ import annotations
 

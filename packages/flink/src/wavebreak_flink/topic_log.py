@@ -1,4 +1,4 @@
-"""The log of a service whose bodies are in a topic of Kafka (ADR 57), cut into blocks as it grows.
+"""The log of a service whose bodies are in a topic of Kafka (ADR 56), cut into blocks as it grows.
 
 Rows of the service's database say what is in the log, in which order, and where each body is; a
 record of the topic that no row names is of no transaction. Both are only read. Bodies are

@@ -7,6 +7,7 @@ sealed, such as an audit entry, stays English: it must not depend on who looked 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from django.utils.translation import get_language as active_language
@@ -60,7 +61,7 @@ def translate_count(one: str, many: str, n: int, **values: object) -> str:
     return _fill(ngettext(one, many, n), {"n": f"{n:,}"} | values)
 
 
-def translate_values(table: dict[K, str]) -> dict[K, str]:
+def translate_values(table: Mapping[K, str]) -> dict[K, str]:
     """Return a table with its texts, which are marked by `msgid`, in the language of the page."""
     return {key: translate(text) for key, text in table.items()}
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import secrets
+import shutil
+import sqlite3
+import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +24,9 @@ from wavebreak.ledger import DirectoryStorage
 from wavebreak.ledger.checkpoints import new_signer, save_signer
 from wavebreak_server.cli.config import commands_by_option
 from wavebreak_server.config_sources import resolve
+from wavebreak_server.storage import database, ownership
+
+FIXTURES = Path(__file__).resolve().parents[4] / "tests" / "fixtures"
 
 HOME, OUT, DAY = "{home}", "{home}/out", "2026-01-01"
 WORDS: dict[str, list[str]] = {
@@ -42,12 +52,15 @@ WORDS: dict[str, list[str]] = {
     "serve": [HOME],
     "sources": [HOME],
     "transparency export": [HOME, "-o", OUT],
-    "transparency recount": ["report.json", HOME],
+    "transparency recount": ["{keys}/report.json", HOME],
     "transparency report": [HOME, "--from", DAY, "--to", "2026-02-01", "-o", OUT],
+    "upgrade": [HOME],
     "user create": [HOME, "dana"],
     "user list": [HOME],
 }
 """What each command is called with."""
+MIGRATING = {"serve", "upgrade"}
+"""What brings the tables of an earlier version to this one."""
 LEDGER_WORDS: dict[str, list[str]] = {
     "ledger checkpoint": [HOME],
     "ledger prove": [HOME, "--position", "0", "-o", OUT],
@@ -144,3 +157,100 @@ def test_option_that_was_given_by_flag_keeps_its_flag() -> None:
     assert options.in_given_form(text) == (
         "--oidc: oidc.toml lacks name; WAVEBREAK_CONSOLE_URL is no address"
     )
+
+
+@pytest.fixture(scope="module")
+def home_of_0_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a service of version 0.2, with a transparency report beside it."""
+    directory = tmp_path_factory.mktemp("service-0.2")
+    with tarfile.open(FIXTURES / "service-0.2" / "service.tar.xz") as archive:
+        archive.extractall(directory)
+    home, upgraded = directory / "home", directory / "upgraded"
+    shutil.copytree(home, upgraded)
+    period = ["--from", "2026-01-01", "--to", "2026-12-01"]
+    report = ["transparency", "report", str(upgraded), *period, "-o", str(directory / "report")]
+    for words in (["upgrade", str(upgraded)], report):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    return home
+
+
+@pytest.fixture
+def earlier(home_of_0_2: Path, tmp_path: Path) -> Path:
+    """A directory with the database of 0.2."""
+    home = tmp_path / "home"
+    shutil.copy(home_of_0_2.parent / "report" / "report.json", tmp_path)
+    home.mkdir()
+    shutil.copy(home_of_0_2 / database.FILE, home)
+    return home
+
+
+def migrations(home: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(home / database.FILE)) as connection:
+        return connection.execute("SELECT app, name FROM django_migrations ORDER BY id").fetchall()
+
+
+def call(command: str, home: Path) -> BaseException | None:
+    """Run a command on a home, and return the error with which it ends."""
+    keys = home.parent
+    for name in ("old", "new"):
+        if not (keys / f"{name}.key").exists():
+            save_signer(new_signer("example.org/log"), keys / f"{name}.key")
+    words = [word.format(home=home, keys=keys) for word in (WORDS | LEDGER_WORDS)[command]]
+    environment = {"WAVEBREAK_KEY": secrets.token_hex(32)}
+    return CliRunner().invoke(app, [*command.split(), *words], env=environment).exception
+
+
+@pytest.mark.parametrize("command", sorted((WORDS | LEDGER_WORDS).keys() - MIGRATING))
+def test_command_never_migrates_and_names_the_fix(command: str, earlier: Path) -> None:
+    before = migrations(earlier)
+    error = call(command, earlier)
+    assert isinstance(error, UsageError), repr(error)
+    assert "is of an earlier version of Wavebreak: it lacks" in error.what
+    assert f"wavebreak upgrade {earlier}" in error.fix
+    assert migrations(earlier) == before
+
+
+def test_command_beside_an_earlier_service_says_so(earlier: Path) -> None:
+    before = migrations(earlier)
+    with (earlier / ownership.LOCK_FILE).open("w") as lock:
+        lock.write('{"holder": "process 7 on abuse-1"}')
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        error = call("key list", earlier)
+    assert isinstance(error, UsageError)
+    assert f"runs in {earlier} (process 7 on abuse-1) is of an earlier version" in error.what
+    assert "use the version that runs; or stop it" in error.fix
+    assert migrations(earlier) == before
+
+
+def test_command_on_tables_of_a_later_version_is_refused(earlier: Path) -> None:
+    row = "INSERT INTO django_migrations (app, name, applied) VALUES ('console', '0999_x', 'now')"
+    with closing(sqlite3.connect(earlier / database.FILE)) as connection:
+        connection.execute(row)
+        connection.commit()
+    for command in ("key list", "upgrade"):
+        error = call(command, earlier)
+        assert isinstance(error, UsageError)
+        assert "is of a later version of Wavebreak (console.0999_x)" in error.what
+
+
+def test_upgrade_lists_migrates_and_then_has_nothing_to_do(earlier: Path) -> None:
+    before = migrations(earlier)
+    listed = CliRunner().invoke(app, ["upgrade", str(earlier), "--check", "--json"])
+    assert listed.exit_code == 1
+    pending = json.loads(listed.stdout)["migrations"]
+    assert "service.0016_asked_declarations" in pending
+    assert migrations(earlier) == before
+    migrated = CliRunner().invoke(app, ["upgrade", str(earlier), "--json"])
+    assert json.loads(migrated.stdout) == {"migrations": pending, "applied": True}
+    assert CliRunner().invoke(app, ["upgrade", str(earlier), "--check"]).exit_code == 0
+    assert CliRunner().invoke(app, ["key", "list", str(earlier)]).exit_code == 0
+
+
+def test_database_without_tables_is_made_by_upgrade(tmp_path: Path) -> None:
+    (tmp_path / database.FILE).touch()
+    error = call("key list", tmp_path)
+    assert isinstance(error, UsageError)
+    assert "has no tables yet" in error.what
+    assert CliRunner().invoke(app, ["upgrade", str(tmp_path)]).exit_code == 0
+    assert call("key list", tmp_path) is None

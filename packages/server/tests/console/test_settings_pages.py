@@ -59,6 +59,57 @@ async def test_webhook_with_a_wrong_field_says_which(console: RunningConsole) ->
     assert await stored(Webhook.objects.count) == 0
 
 
+REFUSED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "/console/settings/users": (
+        {"username": "", "role": "king", "reason": " "},
+        {"add-user-username", "add-user-role", "add-user-reason"},
+    ),
+    "/console/settings/keys": (
+        {"name": "", "scope": ["everything"], "reason": "x" * 501},
+        {"key-name", "key-scope", "key-reason"},
+    ),
+    "/console/settings/webhooks": (
+        {"url": "ftp://chat.example", "kinds": [], "min_outcome": "shout", "reason": ""},
+        {"webhook-url", "webhook-kinds", "webhook-min_outcome", "webhook-reason"},
+    ),
+    "/console/settings/lanes/declare": (
+        {"account": "x" * 200, "lane": "vip", "reason": ""},
+        {"lane-account", "lane-lane"},
+    ),
+    "/console/profile": (
+        {"display_name": "x" * 81, "key_map": "j = n\nj n\n=\nlong-key-name = j"},
+        {"profile-display_name", "profile-key_map"},
+    ),
+}
+"""By path: a form with faults, and the fields at which they are shown."""
+
+
+@visits
+async def test_form_shows_all_its_faults_at_their_fields(console: RunningConsole) -> None:
+    admin = await console.person("admin")
+    for path, (fields, at) in REFUSED.items():
+        answer = await admin.post(path, **fields)
+        assert answer.status_code == 422, path
+        assert set(re.findall(r'<ul class="errorlist" id="([\w-]+)_error">', answer.text)) == at
+        for field in at - {"key-scope", "webhook-kinds"}:
+            assert re.search(rf'aria-invalid="true"[^>]* id="{field}"', answer.text), field
+    page = (await admin.post("/console/profile", **REFUSED["/console/profile"][0])).text
+    assert page.count("A shortcut is unclear") == 3
+    assert "long-key-name = j" in page
+    acts = AuditEntry.objects.filter(action__in=("add_user", "add_key", "add_webhook"))
+    assert not await stored(acts.exists)
+
+
+@visits
+async def test_refused_form_keeps_what_was_written(console: RunningConsole) -> None:
+    admin = await console.person("admin", "dana")
+    wanted = {"username": "dana", "role": "lead", "reason": "she is back"}
+    page = (await admin.post("/console/settings/users", **wanted)).text
+    assert 'value="dana"' in page
+    assert re.search(r'<option value="lead" selected>', page)
+    assert 'value="she is back"' in page
+
+
 @visits
 async def test_browser_without_a_path_is_led_to_the_console(console: RunningConsole) -> None:
     visitor = console.anybody()

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from support.chromium import chromium
 from support.hostile_website import ACTOR, AT, DOT, PAGE, Web, outside, web
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import ForbiddenAddressError
@@ -219,8 +218,12 @@ def test_failing_browser_is_reported(site: Web, tmp_path: Path) -> None:
     assert drawn.note.startswith("the browser failed")
 
 
-def test_browser_renders_capture_and_missing_urls_are_fetched(site: Web, tmp_path: Path) -> None:
-    exhibit = capture_page(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=chromium())
+def test_browser_renders_capture_and_missing_urls_are_fetched(
+    site: Web, tmp_path: Path, browser_path: Path
+) -> None:
+    exhibit = capture_page(
+        site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=browser_path
+    )
     assert [kept.role for kept in exhibit.files] == ["warc", "screenshot", "rendered"]
     assert (tmp_path / "e" / "screenshot.png").read_bytes().startswith(b"\x89PNG")
     assert "late!" in (tmp_path / "e" / "rendered.html").read_text("utf-8")
@@ -228,10 +231,10 @@ def test_browser_renders_capture_and_missing_urls_are_fetched(site: Web, tmp_pat
     assert site.hits.count("/late") == 1
 
 
-def test_browser_has_no_network_access(site: Web) -> None:
+def test_browser_has_no_network_access(site: Web, browser_path: Path) -> None:
     captured = taken(site.url("/leaks"), requisites=1)
     before = list(site.hits)
-    drawn = render(captured, chromium())
+    drawn = render(captured, browser_path)
     assert site.hits == before
     assert drawn.screenshot
     assert all("/leak" in url or ".png" in url for url in drawn.missing)

@@ -148,7 +148,7 @@ def test_operators_are_listed_and_shown_with_their_edges(live: Live) -> None:
         listed = (await made.ask("GET", "/v1/operators?limit=1")).json()
         (operator,) = listed["operators"]
         assert (set(operator["accounts"]), listed["total"]) == (set(TEAM), 1)
-        assert "same strangers" in operator["edges"][0]["evidence"][0]
+        assert operator["edges"][0]["evidence"] == ["used one device"]
         shown = await made.ask("GET", f"/v1/operators/{operator['id']}")
         assert shown.json() == operator
         assert (await made.ask("GET", "/v1/operators/op-0123456789ab")).status_code == 404

@@ -186,12 +186,11 @@ def test_link_in_place_of_the_lock_is_refused(bound: Path) -> None:
     assert not (bound / "elsewhere").exists()
 
 
-@KINDS
-def test_commands_beside_an_owner_migrate_nothing(bound: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_running_owner_is_named_to_commands(bound: Path) -> None:
+    assert ownership.running_owner(bound) == ""
     with ownership.owned(bound):
-        ownership.migrate_beside(bound)
-        audit()
-    assert AuditEntry.objects.count() == 1
+        assert ownership.running_owner(bound).startswith("process ")
 
 
 @KINDS

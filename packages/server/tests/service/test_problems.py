@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate_reference import problems_page
 from wavebreak_server.errors import (
     DESCRIPTIONS,
     OF_STATUS,
@@ -24,7 +25,6 @@ from wavebreak_server.http.openapi import docs_page
 from wavebreak_server.slices.routes import OPERATIONS, document
 
 SOURCES = Path(__file__).parents[2] / "src/wavebreak_server"
-REFERENCE = Path(__file__).parents[4] / "docs/reference/problems.md"
 RAISED = {
     code
     for path in SOURCES.rglob("*.py")
@@ -34,7 +34,7 @@ RAISED = {
 
 def test_every_problem_is_documented_where_its_type_says() -> None:
     page, _ = docs_page(document())
-    reference = REFERENCE.read_text("utf-8")
+    reference = problems_page()
     for code in PROBLEMS:
         assert type_uri(code) == f"/api/docs#{code}"
         assert f'<h3 id="{code}">' in page

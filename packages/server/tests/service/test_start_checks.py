@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from wavebreak.cli.app import app
-from wavebreak.errors import ServiceError
+from wavebreak.errors import ServiceError, UsageError
+from wavebreak_server.console import assets
 from wavebreak_server.pipeline import start_checks
 from wavebreak_server.storage import private_files
 
@@ -43,3 +44,15 @@ def test_serve_warns_of_an_outdated_python(tmp_path: Path, monkeypatch: pytest.M
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, ServiceError)
     assert "Python 3.11.9 has faults" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--demo"]])
+def test_serve_without_built_assets_says_how_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.setattr(assets, "MANIFEST", tmp_path / "manifest.json")
+    done = CliRunner().invoke(app, ["serve", str(tmp_path / "home"), *options])
+    assert isinstance(done.exception, UsageError)
+    assert "not built" in done.exception.what
+    assert "make assets" in str(done.exception.fix)
+    assert not (tmp_path / "home").exists()

@@ -22,7 +22,7 @@ import typer
 
 from wavebreak import __version__
 from wavebreak.cli.help_pages import CommandHelp, CommandTree, GroupHelp
-from wavebreak.extras import COMMANDS, missing_distribution
+from wavebreak.extras import COMMANDS, deferred_imports, missing_distribution
 
 GROUP = "wavebreak.commands"
 """The group of the entry points: the name is that of a command, the value its module.
@@ -84,29 +84,24 @@ def command_modules() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _command_docstrings(module: str) -> dict[str, str]:
-    """Read what a module says of its root commands from its source, without importing it.
+    """Return the docstrings of a module's root commands by name, without importing the module.
 
-    A root command is a function under `@app.command(...)`, named by the first argument of that
-    decorator or else by the function; or what `command_group` returns.
+    A root command is a function under a decorator with the argument `app`; `command_group` makes
+    a group.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     docstrings = {}
-    for node in tree.body:
+    for node in ast.parse(Path(spec.origin).read_text("utf-8")).body:
         match node:
             case ast.Assign(value=ast.Call(func=ast.Name(id="command_group"), args=args)):
                 name, text = map(ast.literal_eval, args)
                 docstrings[name] = text
-            case ast.FunctionDef(decorator_list=decorators):
-                for decorator in decorators:
-                    match decorator:
-                        case ast.Call(
-                            func=ast.Attribute(value=ast.Name(id="app"), attr="command"), args=args
-                        ):
-                            name = ast.literal_eval(args[0]) if args else node.name
-                            docstrings[name] = ast.get_docstring(node) or ""
+            case ast.FunctionDef(decorator_list=[ast.Call(args=[ast.Name(id="app"), *_]) as call]):
+                names = [ast.literal_eval(k.value) for k in call.keywords if k.arg == "name"]
+                name = names[0] if names else node.name.replace("_", "-")
+                docstrings[name] = ast.get_docstring(node) or ""
     return docstrings
 
 
@@ -154,7 +149,9 @@ class LazyGroup(GroupHelp):
         modules = command_modules()
         for name in names or modules:
             for module in modules[name]:
-                import_module(module)
+                # One command of a module needs little of what the module imports.
+                with deferred_imports():
+                    import_module(module)
         root: Any = typer.main.get_command(app)
         self.commands = {name: root.commands[name] for name in modules if name in root.commands}
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from wavebreak import assessment, csv_files, durable_files
+from wavebreak.assessment import measurement
+from wavebreak.cli import console, options
 from wavebreak.cli.app import app
-from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.events import Columns, Preset, Types, Unit, read_pairs
-from wavebreak.cli.options import IpDatabase, Json, Key, Labels, ModelDir, PolicyDir, Shards, Wide
+from wavebreak.cli.commands import Output, command
+from wavebreak.cli.events import CsvOptions, read_pairs
 from wavebreak.errors import UsageError
 from wavebreak.io.chat_servers import SERVERS, query_of
+from wavebreak.privacy import secret_key
+from wavebreak.reports import html as html_pages
 
-if TYPE_CHECKING:
-    from wavebreak.assessment import Assessment
 
-
-@app.command(
-    epilog="Examples: `wavebreak assess events.jsonl`; "
-    "`wavebreak assess chats.csv --columns ts=time,account=from,peer=to`; "
-    "`wavebreak assess homeserver.db -o synapse.html --names names.csv`; "
-    "`wavebreak assess --query synapse`"
+@command(
+    app,
+    "wavebreak assess events.jsonl",
+    "wavebreak assess chats.csv --columns ts=time,account=from,peer=to",
+    "wavebreak assess homeserver.db -o synapse.html --names names.csv",
+    "wavebreak assess --query synapse",
 )
 def assess(
     source: Annotated[
@@ -35,19 +37,14 @@ def assess(
             "input.",
         ),
     ] = "",
-    page: Annotated[Path, typer.Option("--out", "-o", help="HTML page to write.")] = Path(
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML page to write.")] = Path(
         "assessment.html"
     ),
-    preset: Preset = "",
-    columns: Columns = "",
-    unit: Unit = "s",
-    types: Types = "",
-    labels: Labels = None,
+    csv: CsvOptions,
+    labels: options.Labels = None,
     names: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write whose the pseudonyms are: a CSV of mode 0600, of accounts that are met."
-        ),
+        Path | None, "Write whose the pseudonyms are: a CSV of mode 0600, of accounts that are met."
     ] = None,
     query: Annotated[
         str,
@@ -56,82 +53,54 @@ def assess(
             help="Print the query that exports a server's data as a CSV, and end.",
         ),
     ] = "",
-    policy: PolicyDir = None,
-    model_dir: ModelDir = None,
-    key: Key = None,
-    ip_database: IpDatabase = None,
-    shards: Shards = 1,
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
-    """Assess your own data in shadow: who would be met and why, who is hurt, what is missing."""
+    deciding: options.Deciding,
+    ip_database: options.IpDatabase = None,
+    shards: options.Shards = 1,
+) -> Output | None:
+    """Assess your own data in shadow: likely enforcement, false positives and missing data."""
     if query:
         _print_query(query)
-        return
+        return None
     if not source:
         raise UsageError("EVENTS is missing", fix="give a file, or --query to export one")
-    if preset and (columns or types):
-        raise UsageError(
-            "--preset cannot be combined with --columns or --types",
-            fix="drop --preset, or the other two",
-        )
-    if page.is_dir():
-        raise UsageError(f"{page} is a directory", fix="name the page with -o assessment.html")
-    from wavebreak import assessment, model, rules
-    from wavebreak.assessment.measurement import Options
-    from wavebreak.privacy.secret_key import load_key
-    from wavebreak.reports.html import write_html
-    from wavebreak.reports.report import print_report
-
-    options = Options(
-        rules.load_policy(policy),
-        model.load_selected(model_dir),
-        load_key(key),
+    if out.is_dir():
+        raise UsageError(f"{out} is a directory", fix="name the page with -o assessment.html")
+    settings = measurement.Options(
+        deciding.load_policy(),
+        deciding.load_model(),
+        secret_key.load_key(deciding.key),
         csv=assessment.CsvOptions(
-            preset, read_pairs(columns, "--columns"), read_pairs(types, "--types"), unit
+            csv.preset,
+            read_pairs(csv.columns, "--columns"),
+            read_pairs(csv.types, "--types"),
+            csv.unit,
         ),
         labels=labels,
         ip_database=ip_database,
         workers=shards,
     )
-    with progress_bar("assess") as show:
+    with console.progress_bar("assess") as show:
         show(0.0, "starting")
-        assessed, known = assessment.assess(source, options, show)
-    write_html(assessment.assessment_report(assessed), page)
+        result, pseudonyms = assessment.assess(source, settings, show)
+    html_pages.write_html(assessment.assessment_report(result), out)
     if names:
-        _write_names(names, assessed, known)
-    brief = assessment.assessment_report(assessed, is_brief=True)
-    if as_json:
-        print_json(brief.data)
-        return
-    print_report(brief, out)
-    print_next_steps(
-        [
-            f"the page: {page}",
-            *([] if names else [f"whose the pseudonyms are: {_again(source, page)}"]),
-        ]
+        # The names of accounts that the page shows, for whoever runs this alone.
+        shown = {account.account for account in result.met}
+        shown.update(account for operator in result.operators for account in operator.accounts)
+        rows = sorted((name, account) for name, account in pseudonyms.accounts() if name in shown)
+        content = csv_files.encode_csv([("pseudonym", "account"), *rows]).encode()
+        durable_files.replace_file(names, content, mode=0o600)
+    again = console.command("wavebreak", "assess", source, "-o", out, "--names", "names.csv")
+    return Output(
+        assessment.assessment_report(result, is_brief=True),
+        steps=[f"the page: {out}", *([] if names else [f"whose the pseudonyms are: {again}"])],
     )
-
-
-def _again(source: str, page: Path) -> str:
-    return command("wavebreak", "assess", source, "-o", page, "--names", "names.csv")
 
 
 def _print_query(server: str) -> None:
     if server not in SERVERS:
         raise UsageError("--query is unknown", fix=f"choose one of {', '.join(SERVERS)}")
-    echo(query_of(server), nl=False)
+    console.echo(query_of(server), nl=False)
     if sys.stdout.isatty():
-        echo("-- psql -d DATABASE --csv -f QUERY.sql > chats.csv; then wavebreak assess chats.csv",
-             err=True)  # fmt: skip
-
-
-def _write_names(path: Path, assessed: Assessment, known: Any) -> None:
-    """Write the names of the accounts that are met, for the eyes of who runs this alone."""
-    from wavebreak.csv_files import encode_csv
-    from wavebreak.durable_files import replace_file
-
-    shown = {each.account for each in assessed.met}
-    shown.update(account for each in assessed.operators for account in each.accounts)
-    rows = sorted((pseudonym, name) for pseudonym, name in known.accounts() if pseudonym in shown)
-    replace_file(path, encode_csv([("pseudonym", "account"), *rows]).encode(), mode=0o600)
+        export = "psql -d DATABASE --csv -f QUERY.sql > chats.csv"
+        console.echo(f"-- {export}; then wavebreak assess chats.csv", err=True)

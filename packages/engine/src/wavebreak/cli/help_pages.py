@@ -13,8 +13,6 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-_EXAMPLES = re.compile(r"Examples?: (.+`)(.*)", re.S)
-_CODE = re.compile(r"`([^`]+)`")
 _OPTION = re.compile(r" (?=--?[a-z])")
 
 
@@ -55,56 +53,31 @@ class CommandTree(typer.Typer):
 
 
 def write_epilog(epilog: str | None, formatter: Any) -> None:
-    """Write what follows the options of a help page; nothing where there is none.
+    """Write the end of a help page: examples one a line, or a paragraph.
 
     Args:
         epilog: A paragraph, or "Examples: " with commands in backticks.
         formatter: Click's formatter of help pages.
     """
-    if not epilog:
-        return
-    paragraph = inspect.cleandoc(epilog)
-    if found := _EXAMPLES.fullmatch(paragraph):
-        examples, rest = found.groups()
-        is_sentence = rest.endswith(".")
-        paragraph = rest.lstrip(" .;,\n") if is_sentence else ""
+    if epilog and epilog.startswith("Example"):
         with formatter.section("Examples"):
             width = formatter.width - formatter.current_indent
-            for line in example_lines(examples if is_sentence else examples + rest, width):
-                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
-    if paragraph:
+            for example in re.findall("`([^`]+)`", epilog):
+                for line in wrapped_lines(" ".join(example.split()), width):
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+    elif epilog:
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(paragraph)
+            formatter.write_text(inspect.cleandoc(epilog))
 
 
-def example_lines(text: str, width: int = 80) -> Iterator[str]:
-    r"""Yield the lines of examples: commands as they are typed, what is said of them as comments.
+def wrapped_lines(line: str, width: int) -> Iterator[str]:
+    r"""Yield a command in lines that break before options, outside quotes.
 
-    Args:
-        text: Commands in backticks, between them what joins them or is said of them.
-        width: Columns. A longer command goes on in the next line after a backslash.
-
-    >>> print("\n".join(example_lines("`ls -l`, then `ls --all --size` shows more", 12)))
-    ls -l
+    >>> print("\n".join(wrapped_lines("ls --all --size", 12)))
     ls --all \
       --size
-    # shows more
     """
-    for n, part in enumerate(_CODE.split(text)):
-        if n % 2:
-            yield from _wrapped(" ".join(part.split()), width)
-        elif said := _said(part):
-            yield f"# {said}"
-
-
-def _said(part: str) -> str:
-    said = " ".join(part.split()).strip(" ;,.:")
-    return "" if said in {"", "then"} else said
-
-
-def _wrapped(line: str, width: int) -> Iterator[str]:
-    """Yield a command in lines that break before options, outside quotes."""
     start = ""
     for part in _OPTION.split(line):
         joined = f"{start} {part}" if start else part

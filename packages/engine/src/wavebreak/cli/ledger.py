@@ -6,80 +6,73 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from wavebreak.cli import console, options
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.console import (
-    command,
-    echo,
-    out,
-    print_json,
-    print_next_steps,
-    progress_bar,
-    styled,
-)
-from wavebreak.cli.options import DatabaseUrl, Json, KeyHistory
+from wavebreak.cli.commands import UNTRUSTED_KEY, Output, command
 from wavebreak.errors import FileError, UsageError
-from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, Storage, proof_bundle
-from wavebreak.ledger.audit import STAMPS, audit_directory
-from wavebreak.ledger.checkpoints import (
-    add_cosignature,
-    encode_verifier_key,
-    fingerprint,
-    load_certificates,
-    load_or_create_signer,
-    load_signer,
-    load_verifier_key,
-    new_signer,
-    request_time_stamp,
-    save_signer,
+from wavebreak.extras import LazyModule
+from wavebreak.ledger import (
+    DirectoryStorage,
+    Ledger,
+    OpeningFile,
+    Signer,
+    Storage,
+    audit,
+    checkpoints,
+    key_history,
+    proof_bundle,
+    sources,
+    verifier,
+    witnesses,
 )
+from wavebreak.ledger.checkpoints import encode_verifier_key, load_signer, load_verifier_key
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.key_history import (
-    HISTORY,
-    RETIRED,
-    REVOKED,
-    KeyChange,
-    add_to_history,
-    encode_change,
-    read_history,
-)
-from wavebreak.ledger.key_history import rotate as rotate_key
-from wavebreak.ledger.sources import StoredOpenings, is_service, open_source
 from wavebreak.ledger.storage import LEDGER
-from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, Key, read_checkpoint
-from wavebreak.ledger.witnesses import ADD, Witness, ask_witness, witness_server
-from wavebreak.privacy.secret_key import load_key
+from wavebreak.privacy import secret_key
 
-Place = Annotated[
-    Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
-]
-KeyFile = Annotated[
+httpx = LazyModule("httpx")
+MAX_ANSWER, ANSWER_S = 1 << 20, 60.0
+"""Maximum bytes of an authority's or a witness's response, and the timeout of one."""
+
+Place = Annotated[Path, "The ledger's directory, or a service's that `serve` was given."]
+SigningKey = Annotated[
     Path | None, typer.Option("--key", help="Key file that signs (default: the one of `run`).")
 ]
-HistoryFile = Annotated[
-    Path, typer.Option(help="File of signed statements on which key followed which.")
-]
-ServiceConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        envvar="WAVEBREAK_CONFIG",
-        help="File of a service's options (default: wavebreak.toml in its directory).",
-    ),
-]
-MAX_ANSWER, ANSWER_S = 1 << 20, 60.0
-"""Bytes of an authority's or a witness's answer, and how long one is waited for."""
-Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
+HistoryFile = Annotated[Path, "File of signed statements on which key followed which."]
 
-if TYPE_CHECKING:
-    from wavebreak.ledger.checkpoints import Certificate
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """The options that find the ledger of a service."""
+
+    database_url: options.DatabaseUrl = ""
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="WAVEBREAK_CONFIG",
+            help="File of a service's options (default: wavebreak.toml in its directory).",
+        ),
+    ] = None
+
+    def open_source(self, place: Path, *, write: bool = False) -> sources.LedgerSource | None:
+        """Open the ledger of a service; None for the directory of a ledger."""
+        return sources.open_source(place, self.database_url, self.config, write=write)
+
+    def open(self, place: Path) -> tuple[Storage, Callable[[], Any], Path | None]:
+        """Open a ledger: its entries, its openings, and the signing key in the options."""
+        source = self.open_source(place)
+        if source is not None:
+            return source.storage, lambda: source.openings, source.signing_key
+        return DirectoryStorage(place), lambda: _openings(place), None
 
 
 def _bytes(path: Path) -> bytes:
@@ -89,27 +82,17 @@ def _bytes(path: Path) -> bytes:
         raise FileError(f"{path} cannot be read: {e.strerror}", fix="name a file") from None
 
 
-def read_authorities(path: Path | None) -> list[Certificate]:
+def read_authorities(path: Path | None) -> list[checkpoints.Certificate]:
     """Read the certificates (PEM) of authorities of time stamps; without a file there are none.
 
     Raises FileError where the file cannot be read, EvidenceError where it holds none.
     """
-    return load_certificates(_bytes(path)) if path else []
+    return checkpoints.load_certificates(_bytes(path)) if path else []
 
 
-def _checkpoint(path: Path) -> Checkpoint:
+def _checkpoint(path: Path) -> verifier.Checkpoint:
     with convert_verifier_errors():
-        return read_checkpoint(_bytes(path))
-
-
-def _storage(
-    place: Path, url: str, config: Path | None
-) -> tuple[Storage, Callable[[], StoredOpenings], Path | None]:
-    """Return the entries of a ledger, what reads its openings, and the key of its options."""
-    source = open_source(place, url, config)
-    if source is not None:
-        return source.storage, lambda: source.openings, source.signing_key
-    return DirectoryStorage(place), lambda: _openings(place), None
+        return verifier.read_checkpoint(_bytes(path))
 
 
 def _openings(place: Path) -> OpeningFile:
@@ -122,238 +105,244 @@ def _openings(place: Path) -> OpeningFile:
     return OpeningFile(path)
 
 
-@ledgers.command("keygen", epilog="Example: `wavebreak ledger keygen example.org/log -o log.key`")
+@command(ledgers, "wavebreak ledger keygen example.org/log -o log.key")
 def keygen(
-    name: Annotated[str, typer.Argument(help="The log's origin, or the witness's name.")],
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="File to write the secret to.")],
-    witness: Annotated[bool, typer.Option("--witness", help="A witness's key.")] = False,
+    name: Annotated[str, "The log's origin, or the witness's name."],
+    *,
+    out: options.OutFile,
+    witness: Annotated[bool, "A witness's key."] = False,
 ) -> None:
     """Make a key that signs checkpoints; prints the verifier key, which others need."""
-    signer = new_signer(name, WITNESS if witness else LOG)
-    save_signer(signer, out_path)
-    echo(encode_verifier_key(signer.key))
+    signer = checkpoints.new_signer(name, verifier.WITNESS if witness else verifier.LOG)
+    checkpoints.save_signer(signer, out)
+    console.echo(encode_verifier_key(signer.key))
 
 
-@ledgers.command(
-    epilog="Example: `wavebreak ledger rotate cases/C-7 var --old ledger.key --new next.key`. End "
-    "the server first, and start it with the new key."
-)
+@command(ledgers, "wavebreak ledger rotate cases/C-7 var --old ledger.key --new next.key")
 def rotate(
-    places: Annotated[
-        list[Path], typer.Argument(help="Ledgers, cases and service directories of the old key.")
-    ],
-    old: Annotated[Path, typer.Option(help="Key file that signed them so far.")],
-    new: Annotated[Path, typer.Option(help="Key file that signs them from now on.")],
-    history: HistoryFile = Path(HISTORY),
-    database_url: DatabaseUrl = "",
-    config: ServiceConfig = None,
+    places: Annotated[list[Path], "Ledgers, cases and service directories of the old key."],
+    *,
+    old: Annotated[Path, "Key file that signed them so far."],
+    new: Annotated[Path, "Key file that signs them from now on."],
+    history: HistoryFile = Path(key_history.HISTORY),
+    service: ServiceOptions,
 ) -> None:
-    """Have another key sign from now on; `ledger keygen` with the same name makes it."""
+    """Have another key sign from now on; `ledger keygen` with the same name makes it.
+
+    End the server first, and start it with the new key.
+    """
     before, after = load_signer(old), load_signer(new)
-    change = KeyChange(before.key, after.key, RETIRED, time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000
+    change = key_history.KeyChange(before.key, after.key, key_history.RETIRED, now_ms)
     # Checked before anything is changed.
-    note = encode_change(change, [after, before])
-    known = read_history(history) if history.exists() else []
+    note = key_history.encode_change(change, [after, before])
+    recorded = key_history.read_history(history) if history.exists() else []
     for place in places:
-        _rotate(place, before, after, note, database_url, config)
-        out.print(f"{place}: signed by {after.name} ({fingerprint(after.key)})")
-    if not any((one.before, one.after, one.why) == change[:3] for one in known):
-        add_to_history(history, note)
-    out.print(f"{history}: publish it beside the new verifier key:")
-    echo(encode_verifier_key(after.key))
+        _rotate(place, before, after, note, service)
+        fingerprint = checkpoints.fingerprint(after.key)
+        console.out.print(f"{place}: signed by {after.name} ({fingerprint})")
+    if not any((one.before, one.after, one.why) == change[:3] for one in recorded):
+        key_history.add_to_history(history, note)
+    console.out.print(f"{history}: publish it beside the new verifier key:")
+    console.echo(encode_verifier_key(after.key))
 
 
 def _rotate(
-    place: Path, before: Signer, after: Signer, note: bytes, url: str, config: Path | None
+    place: Path, before: Signer, after: Signer, note: bytes, service: ServiceOptions
 ) -> None:
     """Rotate the key of one place: a service's directory, a case's, or a ledger's own."""
-    now = time.time_ns() // 1_000_000
-    source = open_source(place, url, config, write=True)
+    now_ms = time.time_ns() // 1_000_000
+    source = service.open_source(place, write=True)
     if source is not None:
-        source.rotate(before, after, now)
+        source.rotate(before, after, now_ms)
         source.key_file.write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
-        add_to_history(place / HISTORY, note)
+        key_history.add_to_history(place / key_history.HISTORY, note)
         return
-    ledger = place / LEDGER if (place / LEDGER).is_dir() else place
-    files = DirectoryStorage(ledger, write=True)
+    directory = place / LEDGER if (place / LEDGER).is_dir() else place
+    files = DirectoryStorage(directory, write=True)
     try:
-        rotate_key(files, before, after, why=RETIRED, at=now)
+        key_history.rotate(files, before, after, why=key_history.RETIRED, at=now_ms)
     finally:
         files.close()
-    if (ledger / "key.pub").exists():
-        (ledger / "key.pub").write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
-    add_to_history(ledger / HISTORY, note)
+    if (directory / "key.pub").exists():
+        (directory / "key.pub").write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
+    key_history.add_to_history(directory / key_history.HISTORY, note)
 
 
-@ledgers.command(
-    epilog="Example: `wavebreak ledger revoke example.org/log+1a2b3c4d+AQ... --key next.key "
-    "--since 2026-11-01`"
+@command(
+    ledgers,
+    "wavebreak ledger revoke example.org/log+1a2b3c4d+AQ... --key next.key --since 2026-11-01",
 )
 def revoke(
-    revoked: Annotated[str, typer.Argument(help="Verifier key that others had, or its file.")],
-    key: Annotated[Path, typer.Option(help="Key file that replaced it.")],
-    since: Annotated[datetime, typer.Option(help="From when it is not to be trusted (UTC).")],
-    history: HistoryFile = Path(HISTORY),
+    revoked: Annotated[str, "Verifier key that others had, or its file."],
+    *,
+    key: Annotated[Path, "Key file that replaced it."],
+    since: Annotated[datetime, "From when it is not to be trusted (UTC)."],
+    history: HistoryFile = Path(key_history.HISTORY),
 ) -> None:
     """Declare a key compromised: what it signed counts only where a witness saw it before."""
     signer = load_signer(key)
-    at = int(since.replace(tzinfo=UTC).timestamp() * 1000)
-    change = KeyChange(load_verifier_key(revoked), signer.key, REVOKED, at)
-    add_to_history(history, encode_change(change, [signer]))
-    out.print(
-        f"{history}: {fingerprint(change.before)} is revoked from "
+    since_ms = int(since.replace(tzinfo=UTC).timestamp() * 1000)
+    change = key_history.KeyChange(
+        load_verifier_key(revoked), signer.key, key_history.REVOKED, since_ms
+    )
+    key_history.add_to_history(history, key_history.encode_change(change, [signer]))
+    console.out.print(
+        f"{history}: {checkpoints.fingerprint(change.before)} is revoked from "
         f"{since:%Y-%m-%d %H:%M} UTC on; publish it"
     )
 
 
-@ledgers.command(
-    epilog="Example: `wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...`. Exits "
-    "with 0 where every check passes under your key, 3 where the key came with the ledger, else 2."
-)
+@command(ledgers, "wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...")
 def verify(
-    place: Annotated[Path, typer.Argument(help="A ledger, or a proof bundle of `ledger prove`.")],
+    place: Annotated[Path, "A ledger, or a proof bundle of `ledger prove`."],
+    *,
     key: Annotated[
-        list[str] | None,
-        typer.Option(help="Verifier key, or its file: of the log, and of each witness."),
-    ] = None,
-    remembered: Annotated[
-        list[Path] | None, typer.Option(help="A checkpoint of this log that you kept.")
-    ] = None,
-    key_history: KeyHistory = None,
-    authority: Annotated[
-        Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
-    ] = None,
+        Sequence[str], "Verifier key, or its file: of the log, and of each witness."
+    ] = (),
+    remembered: Annotated[Sequence[Path], "A checkpoint of this log that you kept."] = (),
+    key_history: options.KeyHistory = None,
+    authority: Annotated[Path | None, "Certificates (PEM) of time-stamping authorities."] = None,
     deployment_key: Annotated[
-        Path | None,
-        typer.Option(
-            help="The deployment's key file (`serve --key`): checks the MACs of rows too."
-        ),
+        Path | None, "The deployment's key file (`serve --key`): checks the MACs of rows too."
     ] = None,
-    database_url: DatabaseUrl = "",
-    config: ServiceConfig = None,
-    as_json: Json = False,
-) -> None:
-    """Check every entry, signature and proof; of a service, that its tables are as sealed."""
-    roots = read_authorities(authority)
-    kept = [_checkpoint(path) for path in remembered or []]
-    source = open_source(place, database_url, config)
+    service: ServiceOptions,
+) -> Output:
+    """Check every entry, signature and proof; of a service, that its tables are as sealed.
+
+    Exits with 0 where every check passes under your key, 4 where the key came with the ledger or
+    was revoked, else 2.
+    """
+    certificates = read_authorities(authority)
+    kept = [_checkpoint(path) for path in remembered]
+    source = service.open_source(place)
     beside = source.key_file if source else place / "key.pub"
     keys = [load_verifier_key(text) for text in key or [str(beside)]]
-    history = read_history(key_history) if key_history else []
-    if source and (place / HISTORY).exists():
-        history += read_history(place / HISTORY)
+    history = _read_history(key_history, place if source else None)
     tables = None
-    row_key = _deployment_key(deployment_key or source.deployment_key) if source else None
-    with progress_bar("verifying") as show:
+    with console.progress_bar("verifying") as show:
         if source:
-            audit, tables = source.audit(keys, kept, roots, history, row_key, show)
+            row_key = _deployment_key(deployment_key or source.deployment_key)
+            entries, tables = source.audit(keys, kept, certificates, history, row_key, show)
         else:
-            audit = audit_directory(place, keys, kept, roots, history)
-    holds = [*audit.checked, *(tables.checked if tables else [])]
-    findings = tables.findings if tables else []
+            entries = audit.audit_directory(place, keys, kept, certificates, history)
+    holds = [*entries.checked, *(tables.checked if tables else [])]
     key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
-    not_checked = [*key_origin, *audit.unchecked, *(tables.unchecked if tables else [])]
-    if as_json:
-        wrong = [finding._asdict() for finding in findings]
-        found = {"holds": holds, "not_checked": not_checked, "does_not_hold": wrong}
-        print_json({"entries": audit.last.size} | found)
-    else:
-        _print_lines("green", "holds", holds)
-        _print_lines("yellow", "not checked", not_checked)
-        _print_lines("red", "changed", [finding.what for finding in findings])
+    not_checked = [*key_origin, *entries.unchecked, *(tables.unchecked if tables else [])]
+    findings = tables.findings if tables else []
+    error = None
     if tables and tables.count:
-        raise ledger_error(
+        error = ledger_error(
             "database_differs",
             f"{tables.count:,} thing(s) in the database are not as they were sealed",
             "keep a copy as evidence, and restore a backup from before the change",
         )
-    if not key or audit.revoked:
-        raise typer.Exit(3)
+    return Output(
+        {
+            "entries": entries.last.size,
+            "holds": holds,
+            "not_checked": not_checked,
+            "does_not_hold": [finding._asdict() for finding in findings],
+        },
+        _marked("green", "holds", holds),
+        _marked("yellow", "not checked", not_checked),
+        _marked("red", "changed", [finding.what for finding in findings]),
+        code=UNTRUSTED_KEY if not key or entries.revoked else 0,
+        error=error,
+    )
+
+
+def _read_history(file: Path | None, home: Path | None) -> list[key_history.KeyChange]:
+    """Read the changes of keys in a file, and in the directory of a service."""
+    changes = key_history.read_history(file) if file else []
+    if home and (home / key_history.HISTORY).exists():
+        changes += key_history.read_history(home / key_history.HISTORY)
+    return changes
 
 
 def _deployment_key(path: Path | None) -> bytes | None:
     """Return the deployment's key, to check the MACs of rows; None where there is none here."""
     try:
-        return load_key(path, create=False)
+        return secret_key.load_key(path, create=False)
     except FileError:
         if path is not None:
             raise
         return None
 
 
-def _print_lines(color: str, label: str, lines: Sequence[str]) -> None:
-    for line in lines:
-        out.print(styled(f"[{color}]{label:11}[/]  {{}}", line), soft_wrap=True)
+def _marked(color: str, label: str, lines: Sequence[str]) -> Callable[[Any], None]:
+    """Return what prints lines after a label."""
+
+    def show(terminal: console.TerminalConsole) -> None:
+        for line in lines:
+            text = console.styled(f"[{color}]{label:11}[/]  {{}}", line)
+            terminal.print(text, soft_wrap=True)
+
+    return show
 
 
-@ledgers.command(epilog="Example: `wavebreak ledger prove log --position 7 --show account -o it`")
+@command(ledgers, "wavebreak ledger prove log --position 7 --show account -o it")
 def prove(
     place: Place,
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
-    position: Annotated[list[int] | None, typer.Option(help="An entry, by its position.")] = None,
-    account: Annotated[str | None, typer.Option(help="All entries about this account.")] = None,
-    show: Annotated[
-        list[str] | None, typer.Option(help="A hidden field to open: account, trigger, id.")
-    ] = None,
-    since: Annotated[
-        Path | None, typer.Option(help="A checkpoint that the reader holds: prove it continued.")
-    ] = None,
-    key: KeyFile = None,
-    database_url: DatabaseUrl = "",
-    config: ServiceConfig = None,
+    *,
+    out: options.OutDir,
+    position: Annotated[Sequence[int], "An entry, by its position."] = (),
+    account: Annotated[str, "All entries about this account."] = "",
+    show: Annotated[Sequence[str], "A hidden field to open: account, trigger, id."] = (),
+    since: Annotated[Path | None, "A checkpoint that the reader holds: prove it continued."] = None,
+    key: SigningKey = None,
+    service: ServiceOptions,
 ) -> None:
     """Write a proof bundle of entries, which anyone can check with `verifier.py`."""
-    storage, opened, signing_key = _storage(place, database_url, config)
-    ledger = Ledger(storage, load_or_create_signer(key or signing_key))
-    chosen = set(position or [])
-    kept = opened() if account or show else None
-    if kept and account:
-        chosen |= set(kept.positions("account", account))
-    if not chosen:
+    storage, open_openings, signing_key = service.open(place)
+    ledger = Ledger(storage, checkpoints.load_or_create_signer(key or signing_key))
+    positions = set(position)
+    openings = open_openings() if account or show else None
+    if openings and account:
+        positions |= set(openings.positions("account", account))
+    if not positions:
         raise UsageError("no entry was chosen", fix="give --position, or --account")
-    openings = {at: kept.of(at) for at in chosen} if kept else {}
-    shown = {
-        at: {field: hidden for field, hidden in fields.items() if field in (show or [])}
-        for at, fields in openings.items()
-    }
+    opened = {}
+    if openings:
+        for number in positions:
+            hidden = openings.of(number)
+            opened[number] = {field: hidden[field] for field in show if field in hidden}
     since_size = _checkpoint(since).size if since else None
-    out_path.mkdir(parents=True, exist_ok=True)
-    for name, content in proof_bundle(ledger, chosen, shown, since=since_size).items():
-        (out_path / name).write_bytes(content)
-    out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
-    print_next_steps([command("wavebreak", "ledger", "verify", out_path)])
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in proof_bundle(ledger, positions, opened, since=since_size).items():
+        (out / name).write_bytes(content)
+    size = ledger.sealed.size
+    console.out.print(f"{len(positions):,} entries with proofs under {size:,}, in {out}/")
+    console.print_next_steps([console.command("wavebreak", "ledger", "verify", out)])
 
 
-@ledgers.command(epilog="Example: `wavebreak ledger show log 7`")
+@command(ledgers, "wavebreak ledger show log 7")
 def show(
-    place: Place,
-    position: Annotated[int, typer.Argument(help="The entry's position.")],
-    database_url: DatabaseUrl = "",
-    config: ServiceConfig = None,
+    place: Place, position: Annotated[int, "The entry's position."], *, service: ServiceOptions
 ) -> None:
     """Print an entry as JSON, with its openings where they are stored."""
-    files, openings, _ = _storage(place, database_url, config)
+    files, openings, _ = service.open(place)
     if not 0 <= position < files.size():
         raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
     entry: dict[str, Any] = json.loads(files.line(position))
     of_directory = isinstance(files, DirectoryStorage)
     if not of_directory or (place / "private" / "openings.sqlite3").exists():
         entry["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
-    echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
+    console.echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
 
 
-@ledgers.command(epilog="Example: `wavebreak ledger checkpoint log > remembered.txt`")
+@command(ledgers, "wavebreak ledger checkpoint log > remembered.txt")
 def checkpoint(
     place: Place,
+    *,
     witnessed: Annotated[
-        Path | None, typer.Option(help="Keep this, the last checkpoint as a witness signed it.")
+        Path | None, "Keep this, the last checkpoint as a witness signed it."
     ] = None,
-    key: KeyFile = None,
-    database_url: DatabaseUrl = "",
-    config: ServiceConfig = None,
+    key: SigningKey = None,
+    service: ServiceOptions,
 ) -> None:
     """Print the last checkpoint: keep it, to detect a later change of the log."""
-    storage, _, _ = _storage(place, database_url, config)
+    storage, _, _ = service.open(place)
     if witnessed and not isinstance(storage, DirectoryStorage):
         raise UsageError(
             "a service's log goes on while a witness signs",
@@ -361,23 +350,24 @@ def checkpoint(
         )
     if witnessed:
         files = DirectoryStorage(place, write=True)
-        Ledger(files, load_or_create_signer(key)).witnessed(_bytes(witnessed))
+        Ledger(files, checkpoints.load_or_create_signer(key)).witnessed(_bytes(witnessed))
         storage = DirectoryStorage(place)
-    echo((storage.latest() or b"").decode(), nl=False)
+    console.echo((storage.latest() or b"").decode(), nl=False)
 
 
-@ledgers.command(
-    epilog="Example: `wavebreak ledger stamp log --url https://authority.example/tsr "
-    "--authority authority.pem`"
+@command(
+    ledgers,
+    "wavebreak ledger stamp log --url https://authority.example/tsr --authority authority.pem",
 )
 def stamp(
     place: Place,
-    url: Annotated[str, typer.Option(help="Where the authority answers (RFC 3161 over HTTP).")],
-    authority: Annotated[Path, typer.Option(help="Its certificate, or its root's (PEM).")],
+    *,
+    url: Annotated[str, "Where the authority answers (RFC 3161 over HTTP)."],
+    authority: Annotated[Path, "Its certificate, or its root's (PEM)."],
 ) -> None:
     """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
-    kept = stamp_ledger(place, url, authority)
-    out.print(f"{int(kept.stem):,} entries are stamped: {place}/{STAMPS}/{kept.name}")
+    file = stamp_ledger(place, url, authority)
+    console.out.print(f"{int(file.stem):,} entries are stamped: {place}/{audit.STAMPS}/{file.name}")
 
 
 def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
@@ -401,21 +391,18 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
     def ask(request: bytes) -> bytes:
         return _post(url, request, "application/timestamp-query", "the authority")[1]
 
-    answer = request_time_stamp(latest, ask, read_authorities(authority))
+    answer = checkpoints.request_time_stamp(latest, ask, read_authorities(authority))
     with convert_verifier_errors():
-        size = read_checkpoint(latest).size
-    (place / STAMPS).mkdir(exist_ok=True)
-    (place / STAMPS / f"{size}.txt").write_bytes(latest)
-    kept = place / STAMPS / f"{size}.tsr"
+        size = verifier.read_checkpoint(latest).size
+    (place / audit.STAMPS).mkdir(exist_ok=True)
+    (place / audit.STAMPS / f"{size}.txt").write_bytes(latest)
+    kept = place / audit.STAMPS / f"{size}.tsr"
     kept.write_bytes(answer)
     return kept
 
 
 def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
     """Post to an authority or a witness; return status and body. Raises FileError."""
-    # Stamps and witnesses alone go over the network.
-    import httpx
-
     fix = "try again, or give another address"
     body, end = bytearray(), time.monotonic() + ANSWER_S
     headers = {"content-type": kind}
@@ -430,7 +417,7 @@ def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
     return answer.status_code, bytes(body)
 
 
-def witness_ledger(ledger: Ledger, url: str, key: Key) -> None:
+def witness_ledger(ledger: Ledger, url: str, key: verifier.Key) -> None:
     """Have a witness sign the last checkpoint of a ledger, and keep its signature with it.
 
     Args:
@@ -445,58 +432,57 @@ def witness_ledger(ledger: Ledger, url: str, key: Key) -> None:
     """
 
     def ask(request: bytes) -> tuple[int, bytes]:
-        return _post(f"{url.rstrip('/')}/{ADD}", request, "text/plain", "the witness")
+        return _post(f"{url.rstrip('/')}/{witnesses.ADD}", request, "text/plain", "the witness")
 
-    ask_witness(ledger, key, ask)
+    witnesses.ask_witness(ledger, key, ask)
 
 
-@ledgers.command(
-    "serve-witness",
-    epilog="Example: `wavebreak ledger serve-witness remembered --key witness.key --log-key KEY`",
-)
+@command(ledgers, "wavebreak ledger serve-witness remembered --key witness.key --log-key KEY")
 def serve_witness(
-    place: Annotated[Path, typer.Argument(help="Where it remembers the last checkpoint of each.")],
-    key: Annotated[Path, typer.Option(help="The witness's key file.")],
-    log_key: Annotated[list[str], typer.Option(help="Verifier key of a log, or its file.")],
+    place: Annotated[Path, "Where it remembers the last checkpoint of each."],
+    *,
+    key: Annotated[Path, "The witness's key file."],
+    log_key: Annotated[list[str], "Verifier key of a log, or its file."],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8095,
-    host: Annotated[str, typer.Option(help="The address it listens at.")] = "127.0.0.1",
+    host: Annotated[str, "The address it listens at."] = "127.0.0.1",
 ) -> None:
     """Sign checkpoints of logs by HTTP, each where it continues the one signed last."""
     place.mkdir(parents=True, exist_ok=True)
     logs = [load_verifier_key(text) for text in log_key]
     signer = load_signer(key)
-    answering = Witness(place, signer, logs, lambda: int(time.time()))
-    with witness_server(answering, host, port) as server:
-        out.print(f"witness {signer.name} at http://{host}:{port}/CASE/{ADD}")
-        out.print(f"its key: {encode_verifier_key(signer.key)}")
+    witness = witnesses.Witness(place, signer, logs, lambda: int(time.time()))
+    with witnesses.witness_server(witness, host, port) as server:
+        url = f"http://{host}:{port}/CASE/{witnesses.ADD}"
+        console.out.print(f"witness {signer.name} at {url}")
+        console.out.print(f"its key: {encode_verifier_key(signer.key)}")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
 
-@ledgers.command(
-    epilog="Example: `wavebreak ledger witness proof --key witness.key --log-key KEY "
-    "--remembered last.txt > signed.txt`"
+@command(
+    ledgers,
+    "wavebreak ledger witness proof --key witness.key --log-key KEY > signed.txt",
 )
 def witness(
-    place: Annotated[Path, typer.Argument(help="A proof bundle, or a ledger.")],
-    key: Annotated[Path, typer.Option(help="The witness's key file.")],
-    log_key: Annotated[str, typer.Option(help="Verifier key of the log, or its file.")],
-    at: Annotated[int, typer.Option(help="When: seconds since 1970.")],
-    remembered: Annotated[
-        Path | None, typer.Option(help="The checkpoint that this witness signed last.")
-    ] = None,
+    place: Annotated[Path, "A proof bundle, or a ledger."],
+    *,
+    key: Annotated[Path, "The witness's key file."],
+    log_key: Annotated[str, "Verifier key of the log, or its file."],
+    at: Annotated[int, "When: seconds since 1970."],
+    remembered: Annotated[Path | None, "The checkpoint that this witness signed last."] = None,
 ) -> None:
     """Check that a log continues the checkpoint signed last, and print its newest one signed."""
     kept = [_checkpoint(remembered)] if remembered else []
-    audit_directory(place, [load_verifier_key(log_key)], kept)
+    audit.audit_directory(place, [load_verifier_key(log_key)], kept)
     latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
-    echo(add_cosignature(str(latest).encode(), load_signer(key), at).decode(), nl=False)
+    note = checkpoints.add_cosignature(str(latest).encode(), load_signer(key), at)
+    console.echo(note.decode(), nl=False)
 
 
-@ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")
-def erase(place: Place, account: Account) -> None:
+@command(ledgers, "wavebreak ledger erase log --account +972501234567")
+def erase(place: Place, *, account: Annotated[str, "The account's id, as in the events."]) -> None:
     """Erase the openings of an account's entries; the ledger still verifies."""
-    if is_service(place):
+    if sources.is_service(place):
         fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
         raise UsageError("this is a service's ledger", fix=fix)
     if (place.parent / "case.json").exists():
@@ -505,4 +491,4 @@ def erase(place: Place, account: Account) -> None:
             fix=f"`wavebreak case erase {place.parent} {account} --why … --by NAME`",
         )
     count = _openings(place).erase("account", account)
-    out.print(f"{count:,} entries can no longer be opened; the ledger is unchanged")
+    console.out.print(f"{count:,} entries can no longer be opened; the ledger is unchanged")

@@ -9,59 +9,49 @@ import typer
 
 from wavebreak import model
 from wavebreak.cli.app import models
-from wavebreak.cli.console import out, print_json, styled
-from wavebreak.cli.options import Json, Wide
+from wavebreak.cli.commands import Output, command
+from wavebreak.cli.console import styled
 from wavebreak.errors import UsageError
 from wavebreak.features import catalog
 from wavebreak.outcomes import BY_RANK
-from wavebreak.reports.tables import Table, print_table
+from wavebreak.reports.tables import Table
 
 
-@models.command(
-    "show", epilog="Examples: `wavebreak model show`; `wavebreak model show my-model --features 10`"
-)
+@command(models, "wavebreak model show", "wavebreak model show my-model --features 10")
 def show(
-    directory: Annotated[
-        Path | None, typer.Argument(help="Model directory (default: the shipped model).")
-    ] = None,
+    directory: Annotated[Path | None, "Model directory (default: the shipped model)."] = None,
+    *,
     features: Annotated[int, typer.Option(min=1, help="Features to list, by gain.")] = 25,
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
+) -> Output:
     """Show a model: version, size, thresholds, and the features with the highest gain."""
     loaded = model.load_selected(str(directory) if directory else None)
     if loaded is None:
         raise UsageError("this installation has no shipped model", fix="give a model directory")
     fields = _model_fields(loaded, features)
-    if as_json:
-        print_json(fields)
-        return
-    out.print(styled("[bold]{}[/]", fields["version"]))
-    out.print(
-        f"{fields['trees']} trees, {fields['leaves']:,} leaves, {fields['features']} features; "
-        f"seed {fields['seed']}; training data {fields['training_digest'] or 'not recorded'}"
-    )
-    print_table(
-        Table(
-            "Thresholds",
-            ("outcome", "margin from", "probability"),
-            [
-                (t["outcome"], f"{t['margin']:.3f}", f"{t['probability']:.5f}")
-                for t in fields["thresholds"]
-            ],
-        ),
-        out,
-    )
+    thresholds = [
+        (t["outcome"], f"{t['margin']:.3f}", f"{t['probability']:.5f}")
+        for t in fields["thresholds"]
+    ]
     gains = [(g["feature"], f"{g['share']:.1%}", g["meaning"]) for g in fields["gains"]]
-    title = f"Features by gain, {len(gains)} of {fields['features_used']}"
-    headings = ("feature", "share of gain", "meaning")
-    print_table(Table(title, headings, gains, words=frozenset({0, 2})), out)
+    return Output(
+        fields,
+        styled("[bold]{}[/]", fields["version"]),
+        f"{fields['trees']} trees, {fields['leaves']:,} leaves, {fields['features']} features; "
+        f"seed {fields['seed']}; training data {fields['training_digest'] or 'not recorded'}",
+        Table("Thresholds", ("outcome", "margin from", "probability"), thresholds),
+        Table(
+            f"Features by gain, {len(gains)} of {fields['features_used']}",
+            ("feature", "share of gain", "meaning"),
+            gains,
+            words=frozenset({0, 2}),
+        ),
+    )
 
 
-def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
-    """Return what `model show` prints, as plain values."""
+def _model_fields(loaded: model.Model, max_gains: int) -> dict[str, Any]:
+    """Return the fields of a model that `model show` prints."""
     gains = loaded.forest.gains()
-    whole = sum(gains.values())
+    total_gain = sum(gains.values())
     thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(BY_RANK)]
     return {
         "version": loaded.version,
@@ -74,18 +64,18 @@ def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
         "thresholds": [
             {
                 "outcome": outcome,
-                "margin": at / model.ONE,
-                "probability": float(loaded.calibration.probability([at])[0]),
+                "margin": threshold / model.ONE,
+                "probability": float(loaded.calibration.probability([threshold])[0]),
             }
-            for outcome, at in thresholds
-            if at is not None
+            for outcome, threshold in thresholds
+            if threshold is not None
         ],
         "gains": [
             {
                 "feature": name,
-                "share": gains[name] / whole,
+                "share": gains[name] / total_gain,
                 "meaning": catalog.get_feature(name).description,
             }
-            for name in list(gains)[:most]
+            for name in list(gains)[:max_gains]
         ],
     }

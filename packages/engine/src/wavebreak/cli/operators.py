@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 
+from wavebreak import linking
+from wavebreak.cli import console
 from wavebreak.cli.app import operators as operators_app
-from wavebreak.cli.console import command, out, print_json, print_next_steps, styled
-from wavebreak.cli.options import Json, RunDir, Wide
-from wavebreak.reports.tables import Table, count_of, number, print_table, stamp
+from wavebreak.cli.commands import Output, command
+from wavebreak.cli.options import RunDir
+from wavebreak.linking import storage
+from wavebreak.reports.tables import Table, count_of, number, stamp
 
-if TYPE_CHECKING:
-    from wavebreak.linking import Operator
-
-SHOWN_EDGES = 40
-SHOWN_OPERATORS = 50
-
-
-@operators_app.command(
-    "list",
-    epilog="Examples: `wavebreak operators list out`; `wavebreak operators list out --all --json`",
-)
-def list_operators(
-    run: RunDir,
-    every: Annotated[
-        bool, typer.Option("--all", help=f"All, not the largest {SHOWN_OPERATORS}.")
-    ] = False,
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
-    """List the operators of a run, those with most accounts first, with their pooled evidence."""
-    from wavebreak.linking import storage
-
-    operators = storage.load(run)
-    shown = operators if every else operators[:SHOWN_OPERATORS]
-    if as_json:
-        print_json([msgspec.to_builtins(operator) for operator in shown])
-        return
-    if not operators:
-        out.print("No accounts are linked.")
-        return
-    headings = (
-        "operator", "accounts", "found\nabusive", "strangers\nwritten to", "answers",
-        "com-\nplaints", "no answers:\ntimes likelier", "complaints:\ntimes likelier",
-    )  # fmt: skip
-    title = count_of(len(operators), "operator")
-    if len(shown) < len(operators):
-        title = f"The largest {len(shown)} of {title} (--all shows all)"
-    print_table(Table(title, headings, [_row(o) for o in shown], note=_NOTE), out)
-    print_next_steps([command("wavebreak", "operators", "show", run, shown[0].id)])
-
-
+MAX_EDGES = 40
+MAX_OPERATORS = 50
+"""Edges and operators that are printed."""
 _NOTE = (
     "An operator is a hypothesis. It may slow its accounts; it silences one only beside evidence "
     "of its own. Times likelier: than among honest accounts, over all accounts together. "
@@ -60,56 +25,79 @@ _NOTE = (
 )
 
 
-def _row(o: Operator) -> tuple[str, ...]:
+@command(
+    operators_app,
+    "wavebreak operators list out",
+    "wavebreak operators list out --all --json",
+    name="list",
+)
+def list_operators(
+    run: RunDir,
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"All, not the largest {MAX_OPERATORS}.")
+    ] = False,
+) -> Output:
+    """List the operators of a run, those with most accounts first, with their pooled evidence."""
+    operators = storage.load(run)
+    listed = operators if every else operators[:MAX_OPERATORS]
+    value = [msgspec.to_builtins(operator) for operator in listed]
+    if not operators:
+        return Output(value, "No accounts are linked.")
+    headings = (
+        "operator", "accounts", "found\nabusive", "strangers\nwritten to", "answers",
+        "com-\nplaints", "no answers:\ntimes likelier", "complaints:\ntimes likelier",
+    )  # fmt: skip
+    title = count_of(len(operators), "operator")
+    if len(listed) < len(operators):
+        title = f"The largest {len(listed)} of {title} (--all shows all)"
+    return Output(
+        value,
+        Table(title, headings, [_row(operator) for operator in listed], note=_NOTE),
+        steps=[console.command("wavebreak", "operators", "show", run, listed[0].id)],
+    )
+
+
+def _row(o: linking.Operator) -> tuple[str, ...]:
+    counts = (len(o.accounts), len(o.abusive), o.strangers, o.answers, o.complaints)
+    times = (o.unanswered_evidence, o.complaint_evidence)
     return (
         f"{o.id}\nchain" if o.victims else o.id,
-        *map(number, (len(o.accounts), len(o.abusive), o.strangers, o.answers, o.complaints)),
-        _times(o.unanswered_evidence), _times(o.complaint_evidence),
-    )  # fmt: skip
+        *map(number, counts),
+        *(number(value) if value < 10_000 else ">9,999" for value in times),
+    )
 
 
-def _times(value: float) -> str:
-    return number(value) if value < 10_000 else ">9,999"
-
-
-@operators_app.command(
-    "show",
-    epilog="Examples: `wavebreak operators show out op-0123456789ab`; "
-    "`wavebreak operators show out +972501234567`",
+@command(
+    operators_app,
+    "wavebreak operators show out op-0123456789ab",
+    "wavebreak operators show out +972501234567",
+    name="show",
 )
 def show_operator(
-    run: RunDir,
-    name: Annotated[str, typer.Argument(help="An operator's id, or an account of one.")],
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
+    run: RunDir, name: Annotated[str, "An operator's id, or an account of one."]
+) -> Output:
     """Show one operator: its accounts, and each edge between them with what it rests on."""
-    from wavebreak.linking import storage
-
-    found = storage.find(storage.load(run), name)
-    if as_json:
-        print_json([msgspec.to_builtins(operator) for operator in found])
-        return
-    for operator in found:
-        _show(operator)
+    operators = storage.find(storage.load(run), name)
+    parts = [part for operator in operators for part in _described(operator)]
+    return Output([msgspec.to_builtins(operator) for operator in operators], *parts)
 
 
-def _show(o: Operator) -> None:
-    what = "hijacked accounts" if o.victims else "accounts"
-    out.print(styled("[bold]{}[/]: {} {}", o.id, len(o.accounts), what))
-    out.print(
-        f"Together they wrote first to {count_of(o.strangers, 'stranger')}; "
-        f"{number(o.answers)} answered, {number(o.complaints)} blocked or reported them."
-    )
-    accounts = [f"{a} (found abusive)" if a in o.abusive else a for a in o.accounts]
-    out.print(", ".join(accounts))
-    headings = ("between", "weight", "they", "first", "last")
+def _described(o: linking.Operator) -> list[object]:
+    kind = "hijacked accounts" if o.victims else "accounts"
     rows = [
         ("\n".join(e.accounts), number(e.weight), ";\n".join(e.evidence), stamp(e.first),
          stamp(e.last))
-        for e in o.edges[:SHOWN_EDGES]
+        for e in o.edges[:MAX_EDGES]
     ]  # fmt: skip
     title = count_of(o.edges_total, "edge")
     if len(rows) < o.edges_total:
         title = f"The heaviest {len(rows)} of {title} (--json shows {len(o.edges)})"
-    print_table(Table(title, headings, rows, words=frozenset({0, 2})), out)
+    headings = ("between", "weight", "they", "first", "last")
+    return [
+        console.styled("[bold]{}[/]: {} {}", o.id, len(o.accounts), kind),
+        f"Together they wrote first to {count_of(o.strangers, 'stranger')}; "
+        f"{number(o.answers)} answered, {number(o.complaints)} blocked or reported them.",
+        ", ".join(f"{a} (found abusive)" if a in o.abusive else a for a in o.accounts),
+        Table(title, headings, rows, words=frozenset({0, 2})),
+    ]

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
+from wavebreak import model as scores
+from wavebreak import rules
 from wavebreak.cli.console import widen
 from wavebreak.errors import UsageError
-from wavebreak.privacy.secret_key import read_secret_file
+from wavebreak.privacy import pseudonymizer, secret_key
 
 Events = Annotated[
     str,
-    typer.Argument(
-        help="Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory with one, or - for "
-        "JSON Lines on standard input."
-    ),
+    "Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory with one, or - for "
+    "JSON Lines on standard input.",
 ]
-RunDir = Annotated[Path, typer.Argument(help="Directory that `wavebreak run -o` wrote.")]
+RuleId = Annotated[str, "The rule's id, as `rules list` prints it."]
+RunDir = Annotated[Path, "Directory that `wavebreak run -o` wrote."]
 OutDir = Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")]
 OutFile = Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
-Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
+Labels = Annotated[Path | None, "CSV: account,label,family,operator."]
 RunLabels = Annotated[
     Path | None,
-    typer.Option(
-        help="CSV: account,label,family,operator[,source,ts] (default: labels.csv beside each "
-        "run's events)."
-    ),
+    "CSV: account,label,family,operator[,source,ts] (default: labels.csv beside each "
+    "run's events).",
 ]
 PolicyDir = Annotated[
     Path | None,
-    typer.Option("--policy", help="Directory of local rules and actions that extend the shipped."),
+    "Directory of local rules and actions that extend the shipped.",
 ]
 ModelDir = Annotated[
     str | None,
@@ -40,25 +40,16 @@ ModelDir = Annotated[
         "--model", metavar="DIR|none", help="Model directory, or none (default: the shipped model)."
     ),
 ]
-Key = Annotated[
-    Path | None, typer.Option("--key", help="Key file for pseudonyms (created at first use).")
-]
+Key = Annotated[Path | None, "Key file for pseudonyms (created at first use)."]
 LedgerKey = Annotated[
     Path | None,
-    typer.Option(
-        "--ledger-key", help="Key file (mode 0600) that signs checkpoints (created at first use)."
-    ),
+    "Key file (mode 0600) that signs checkpoints (created at first use).",
 ]
 KeyHistory = Annotated[
     Path | None,
-    typer.Option(
-        "--key-history",
-        help="The log's key history (`ledger rotate` writes it): keys before and after --key.",
-    ),
+    "The log's key history (`ledger rotate` writes it): keys before and after --key.",
 ]
-IpDatabase = Annotated[
-    Path | None, typer.Option(help="MaxMind-format file for AS numbers and countries.")
-]
+IpDatabase = Annotated[Path | None, "MaxMind-format file for AS numbers and countries."]
 Enforce = Annotated[
     bool,
     typer.Option(
@@ -66,18 +57,13 @@ Enforce = Annotated[
         help="Drop the events that decisions refuse, or only record decisions.",
     ),
 ]
-Browser = Annotated[Path | None, typer.Option(help="Chromium's executable (default: looked for).")]
-NoBrowser = Annotated[bool, typer.Option("--no-browser", help="No screenshot.")]
-AllowPrivate = Annotated[
-    bool, typer.Option("--allow-private", help="Also addresses that are not public.")
-]
+Browser = Annotated[Path | None, "Chromium's executable (default: looked for)."]
+NoBrowser = Annotated[bool, "No screenshot."]
+AllowPrivate = Annotated[bool, "Also addresses that are not public."]
 AllowIdentifiers = Annotated[
     bool,
-    typer.Option(
-        "--allow-identifiers",
-        help="Take ids that look like phone numbers, e-mail addresses, URLs or text, and store "
-        "them as they are.",
-    ),
+    "Take ids that look like phone numbers, e-mail addresses, URLs or text, and store "
+    "them as they are.",
 ]
 Shards = Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")]
 Lateness = Annotated[int, typer.Option(min=0, help="Seconds that an event may be late.")]
@@ -90,8 +76,8 @@ MaxMemory = Annotated[
         help="Memory that the process may use, as 4GiB (default: three quarters of the machine's).",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")]
-People = Annotated[int, typer.Option(help="Ordinary people.")]
+Seed = Annotated[int, "Seed; the same inputs and seed give the same bytes."]
+People = Annotated[int, "Ordinary people."]
 
 
 def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
@@ -105,7 +91,7 @@ def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str
     if not value or ctx.resilient_parsing:
         return value
     if "://" not in value:
-        return read_secret_file(Path(value), "file of the database URL")
+        return secret_key.read_secret_file(Path(value), "file of the database URL")
     given = ctx.get_parameter_source(param.name or "")
     if given is not None and given.name == "COMMANDLINE":
         refuse_visible_password(value)
@@ -148,9 +134,38 @@ DatabaseUrl = Annotated[
         "(default: SQLite in HOME).",
     ),
 ]
-HtmlPage = Annotated[Path | None, typer.Option("--html", help="Write an HTML page with charts.")]
+HtmlPage = Annotated[Path | None, "Write an HTML page with charts."]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Wide = Annotated[
     bool,
     typer.Option("--wide", callback=widen, help="Print tables at full width, without wrapping."),
 ]
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """The options of every command that returns an `Output`."""
+
+    as_json: Json = False
+    wide: Wide = False
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """The options of what decides: policy, model, and the key of pseudonyms."""
+
+    policy: PolicyDir = None
+    model: ModelDir = None
+    key: Key = None
+
+    def load_policy(self) -> rules.Policy:
+        """Load the policy."""
+        return rules.load_policy(self.policy)
+
+    def load_model(self) -> scores.Model | None:
+        """Load the model; None for none."""
+        return scores.load_selected(self.model)
+
+    def edge(self, ip_database: Path | None = None) -> pseudonymizer.Pseudonymizer:
+        """Return the pseudonymizer with the key."""
+        return pseudonymizer.Pseudonymizer(secret_key.load_key(self.key), ip_database)

@@ -3,118 +3,88 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
+from rich.markdown import Markdown
 
+from wavebreak import engine, rules
+from wavebreak.cli import console
 from wavebreak.cli.app import app, features
 from wavebreak.cli.app import rules as rules_app
-from wavebreak.cli.console import echo, out, print_json
-from wavebreak.cli.options import Json, PolicyDir, Wide
-from wavebreak.reports.tables import Table, print_table
-
-if TYPE_CHECKING:
-    from wavebreak.rules import Rule
-
-RuleId = Annotated[str, typer.Argument(help="The rule's id, as `rules list` prints it.")]
-FeatureName = Annotated[str, typer.Argument(help="The feature's name, as `features list` prints.")]
+from wavebreak.cli.commands import Output, command
+from wavebreak.cli.options import PolicyDir, RuleId
+from wavebreak.features import catalog
+from wavebreak.reports.tables import Table
 
 
-@rules_app.command(
-    "check", epilog="Examples: `wavebreak rules check`; `wavebreak rules check --policy my-policy`"
-)
-def check(policy: PolicyDir = None) -> None:
+@command(rules_app, "wavebreak rules check", "wavebreak rules check --policy my-policy")
+def check(*, policy: PolicyDir = None) -> None:
     """Check types, features and outcomes of all rules, and run their examples."""
-    from wavebreak import rules
-
     for line in rules.policy_summary(rules.load_policy(policy)):
-        echo(line)
+        console.echo(line)
 
 
-@rules_app.command(
-    "list", epilog="Examples: `wavebreak rules list`; `wavebreak rules list --policy my-policy`"
-)
-def list_rules(policy: PolicyDir = None, as_json: Json = False, wide: Wide = False) -> None:
+@command(rules_app, "wavebreak rules list", "wavebreak rules list --policy my-policy", name="list")
+def list_rules(*, policy: PolicyDir = None) -> Output:
     """List the rules of a policy: stage, outcome, duration, mode and purpose."""
-    from wavebreak import rules
-
     loaded = rules.load_policy(policy)
-    if as_json:
-        print_json([_rule_fields(rule) for rule in loaded.rules])
-        return
-    rows = [
-        (
-            f"{rule.id}\n{rule.stage}, {rule.mode}",
-            f"{_rule_outcome(rule)}\n{rule.hold or ''}".rstrip(),
-            rule.about,
-        )
+    fields = [
+        {
+            "id": rule.id,
+            "stage": rule.stage,
+            "outcome": rule.outcome or f"label {rule.label}",
+            "for": rule.hold or "",
+            "mode": rule.mode,
+            "about": rule.about,
+        }
         for rule in loaded.rules
     ]
+    rows = [
+        (
+            f"{f['id']}\n{f['stage']}, {f['mode']}",
+            f"{f['outcome']}\n{f['for']}".rstrip(),
+            f["about"],
+        )
+        for f in fields
+    ]
     headings = ("rule\nstage, mode", "outcome\nduration", "about")
-    print_table(Table(f"Policy {loaded.version}", headings, rows, words=frozenset(range(3))), out)
+    return Output(
+        fields, Table(f"Policy {loaded.version}", headings, rows, words=frozenset(range(3)))
+    )
 
 
-def _rule_outcome(rule: Rule) -> str:
-    return rule.outcome or f"label {rule.label}"
-
-
-def _rule_fields(rule: Rule) -> dict[str, str]:
-    """Return the fields of a rule that `rules list --json` prints."""
-    return {
-        "id": rule.id,
-        "stage": rule.stage,
-        "outcome": _rule_outcome(rule),
-        "for": rule.hold or "",
-        "mode": rule.mode,
-        "about": rule.about,
-    }
-
-
-@rules_app.command("show", epilog="Example: `wavebreak rules show inhuman_sending_rate`")
-def show_rule(rule: RuleId, policy: PolicyDir = None) -> None:
+@command(rules_app, "wavebreak rules show inhuman_sending_rate", name="show")
+def show_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
     """Show one rule: its conditions, outcome and examples."""
-    from rich.markdown import Markdown
-
-    from wavebreak import rules
-
     loaded = rules.load_policy(policy)
     known = loaded.rule(rule)
-    out.print(Markdown(rules.describe_rule(known) if known else rules.explain_rule(loaded, rule)))
+    text = rules.describe_rule(known) if known else rules.explain_rule(loaded, rule)
+    console.out.print(Markdown(text))
 
 
-@rules_app.command("why", epilog="Example: `wavebreak rules why inhuman_sending_rate`")
-def why(rule: RuleId, policy: PolicyDir = None) -> None:
+@command(rules_app, "wavebreak rules why inhuman_sending_rate", name="why")
+def explain_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
     """Show why a rule exists, what it reads, its false positives, and its examples."""
-    from rich.markdown import Markdown
-
-    from wavebreak import rules
-
-    out.print(Markdown(rules.explain_rule(rules.load_policy(policy), rule)))
+    console.out.print(Markdown(rules.explain_rule(rules.load_policy(policy), rule)))
 
 
-@features.command("list", epilog="Example: `wavebreak features list`")
-def list_features(as_json: Json = False, wide: Wide = False) -> None:
+@command(features, "wavebreak features list", name="list")
+def list_features() -> Output:
     """List the features that rules and models read, by family."""
-    from wavebreak.features import catalog
-
-    if as_json:
-        print_json([f._asdict() | {"description": f.description} for f in catalog.FEATURES])
-        return
     headings = ("feature\nfamily", "window\nunit", "what it says")
     rows = [
         (f"{f.name}\n{f.family}", f"{f.window}\n{f.unit}".rstrip(), f.description)
         for f in catalog.FEATURES
     ]
-    print_table(Table(f"{len(rows)} features", headings, rows, words=frozenset(range(3))), out)
+    return Output(
+        [f._asdict() | {"description": f.description} for f in catalog.FEATURES],
+        Table(f"{len(rows)} features", headings, rows, words=frozenset(range(3))),
+    )
 
 
-@features.command("show", epilog="Example: `wavebreak features show gap_sd`")
-def show_feature(name: FeatureName) -> None:
+@command(features, "wavebreak features show gap_sd", name="show")
+def show_feature(name: Annotated[str, "The feature's name, as `features list` prints."]) -> None:
     """Show one feature: meaning, sources, false positives, blind spots."""
-    from rich.markdown import Markdown
-
-    from wavebreak.features import catalog
-
     feature = catalog.get_feature(name)
     lines = [
         f"## {feature.name}",
@@ -129,14 +99,14 @@ def show_feature(name: FeatureName) -> None:
         f"- blind spots: {feature.blind_spots}",
         f"- version: {feature.version}",
     ]
-    out.print(Markdown("\n".join(lines)))
+    console.out.print(Markdown("\n".join(lines)))
 
 
-@app.command(epilog="Example: `wavebreak precompile`")
+@command(app, "wavebreak precompile")
 def precompile() -> None:
     """Compile the engine's machine code now, so that the first run starts at once."""
-    from wavebreak import engine
-
     start = time.perf_counter()
-    engine.precompile(lambda part, seconds: out.print(f"  compiled {part} ({seconds:.1f} s)"))
-    out.print(f"Compiled in {time.perf_counter() - start:.1f} s.")
+    engine.precompile(
+        lambda part, seconds: console.out.print(f"  compiled {part} ({seconds:.1f} s)")
+    )
+    console.out.print(f"Compiled in {time.perf_counter() - start:.1f} s.")

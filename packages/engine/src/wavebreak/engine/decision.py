@@ -116,7 +116,7 @@ def decide(
     lowers the outcome in force. A narrower limit replaces a wider one with its own end, even an
     earlier one: what leaves less must not last longer than its own grounds. Each restriction is
     twice as long as the one before, from `SUSPEND_AFTER` strikes a suspension. A takeover has
-    precedence (docs/adr/0014): its challenge is decided for less than a ban, and in place of a
+    precedence (docs/adr/0019): its challenge is decided for less than a ban, and in place of a
     limit; while it is in force, nothing new.
 
     Returns `UNCHANGED`, or outcome | rule << 8 | end << 16 | quota << 48 | doubt << 56 (end 0:

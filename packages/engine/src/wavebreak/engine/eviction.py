@@ -18,6 +18,7 @@ from wavebreak.features.interner import SUBTABLES
 from wavebreak.features.layout import (
     ANSWERED,
     BLAMED,
+    FRIEND,
     JOINED,
     LABEL_ABUSIVE,
     LABEL_BENIGN,
@@ -29,7 +30,6 @@ from wavebreak.features.layout import (
     ROW,
     SHARDS,
     SOURCE,
-    TRIED,
 )
 
 Arrays = dict[str, Any]
@@ -123,6 +123,7 @@ def _move_rows(left: Arrays, rows: Any, keep: Any, moves: _Moves) -> None:
     for begin, part in zip(first, rares, strict=False):
         whole[begin : begin + part.size] = part
     whole["reporters"] = moves.plus_one(whole["reporters"])
+    whole["complainers"] = moves.plus_one(whole["complainers"])
     whole["blind_peer"] = moves.plus_one(whole["blind_peer"])
     at = first[shard] + rows["rare"] - 1
     for s in range(SHARDS):
@@ -165,7 +166,9 @@ def _move_pairs(left: Arrays, arrays: Arrays, moves: _Moves) -> None:
 
 
 def _move_shared(left: Arrays, keep: Any, moves: _Moves) -> None:
-    left["core.people"] = left["core.people"][keep]
+    people = left["core.people"][keep]
+    people["friends"] = moves.plus_one(people["friends"])
+    left["core.people"] = people
     newcomers = left["core.newcomers"].copy()
     newcomers["slots"] = moves.plus_one(newcomers["slots"])
     left["core.newcomers"] = newcomers
@@ -192,15 +195,17 @@ def _gathered(left: Arrays, name: str, accounts: int, dtype: Any) -> Any:
 def _moved_contributions(deltas: Any, moves: _Moves) -> Any:
     deltas = deltas.copy()
     of_account, joined = deltas["table"] > ANSWERED, deltas["table"] == JOINED
-    tried = np.isin(deltas["table"], (TRIED, MET, MET_CONTACT))
+    of_pair = np.isin(deltas["table"], (FRIEND, MET, MET_CONTACT))
     stay = np.ones(deltas.size, np.bool_)
     stay[of_account] = moves.kept(deltas["key"][of_account])
     stay[joined] &= moves.kept(deltas["amount"][joined] - 1)
-    stay[tried] &= moves.kept(deltas["amount"][tried])
-    deltas, of_account, joined, tried = (a[stay] for a in (deltas, of_account, joined, tried))
+    stay[of_pair] &= moves.kept(deltas["amount"][of_pair])
+    deltas, of_account, joined, of_pair = (
+        values[stay] for values in (deltas, of_account, joined, of_pair)
+    )
     deltas["key"][of_account] = moves.slots(deltas["key"][of_account])
     deltas["amount"][joined] = moves.slots(deltas["amount"][joined] - 1) + 1
-    deltas["amount"][tried] = moves.slots(deltas["amount"][tried])
+    deltas["amount"][of_pair] = moves.slots(deltas["amount"][of_pair])
     return deltas
 
 
@@ -220,18 +225,16 @@ def _move_linking(left: Arrays, moves: _Moves) -> None:
         records = left[f"linker.{name}"].copy()
         records["slot"] = moves.slots(records["slot"])
         left[f"linker.{name}"] = records
-    for name in ("networks", "chats"):
+    for name in ("networks", "addresses", "chats"):
         left[f"linker.{name}"] = _moved_sightings(left[f"linker.{name}"], moves, name == "chats")
-    for name in ("targets", "states"):
-        at = left[f"linker.{name}.at"]
-        stay = moves.kept(at)
-        left[f"linker.{name}.at"] = moves.slots(at[stay])
-        left[f"linker.{name}"] = left[f"linker.{name}"][stay]
-    for name in ("targets", "devices"):
-        visitors = left[f"linker.{name}"].copy()
-        visitors["slot"] = moves.plus_one(visitors["slot"])
-        visitors["epoch"][visitors["slot"] == 0] = 0
-        left[f"linker.{name}"] = visitors
+    at = left["linker.states.at"]
+    stay = moves.kept(at)
+    left["linker.states.at"] = moves.slots(at[stay])
+    left["linker.states"] = left["linker.states"][stay]
+    visitors = left["linker.devices"].copy()
+    visitors["slot"] = moves.plus_one(visitors["slot"])
+    visitors["epoch"][visitors["slot"] == 0] = 0
+    left["linker.devices"] = visitors
 
 
 def _moved_sightings(sightings: Any, moves: _Moves, of_accounts: bool) -> Any:

@@ -18,6 +18,7 @@ from wavebreak.features.layout import (
     DELTA,
     ENFORCEMENT,
     ENTITY,
+    FRIEND,
     JOINED,
     MET,
     MET_CONTACT,
@@ -29,7 +30,6 @@ from wavebreak.features.layout import (
     SHARDS,
     SOURCE,
     TOUCH,
-    TRIED,
     UNKNOWN,
     VISITED,
 )
@@ -103,6 +103,7 @@ def _counts(arrays: Arrays) -> tuple[int, int]:
 
 def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     people = _records(arrays, "core.people", PERSON, accounts)
+    _check_below(people["friends"], accounts + 1, "a friend of core.people")
     _check_below(people["enforcement"], len(OUTCOMES), "an outcome of core.people")
     # Room beyond the entities with names is part of the dump.
     room = _records(arrays, "core.entities", ENTITY).size
@@ -129,7 +130,11 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
         rares = _records(arrays, f"core.rares{s}", RARE)
         rows = _records(arrays, f"core.rows{s}", ROW, used)
         _check_rows(rows, accounts, entities, rares.size)
-        for field, end in (("reporters", accounts), ("blamed", entities)):
+        for field, end in (
+            ("reporters", accounts),
+            ("complainers", accounts),
+            ("blamed", entities),
+        ):
             _check_below(rares[field], end + 1, f"{field} of core.rares{s}")
         _check_below(rares["lane"], len(LANES), f"lane of core.rares{s}")
 
@@ -154,7 +159,7 @@ def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
     _check_below(key[about_entity], entities, "the entity of a contribution")
     _check_below(key[~about_entity], accounts, "the account of a contribution")
     _check_below(amount[table == JOINED] - 1, accounts, "the newcomer of a contribution")
-    for fact in (TRIED, MET, MET_CONTACT):
+    for fact in (FRIEND, MET, MET_CONTACT):
         _check_below(amount[table == fact], accounts, "the other account of a contribution")
     _check_below(amount[table == VISITED], entities, "the network of a contribution")
     _check_below(amount[table == ENFORCEMENT], len(OUTCOMES), "the outcome of a contribution")
@@ -172,13 +177,13 @@ def _check_linker(arrays: Arrays, accounts: int) -> None:
         slots = _records(arrays, f"linker.{name}", dtype)["slot"]
         _check_below(slots, accounts, f"a slot of linker.{name}")
     room = arrays["core.entities"].size
-    for name, end in (("networks", room), ("chats", accounts)):
+    for name, end in (("networks", room), ("addresses", 1 << 31), ("chats", accounts)):
         key = _records(arrays, f"linker.{name}", SIGHTING)["key"]
         if (key[1:] <= key[:-1]).any():
             raise ValueError(f"linker.{name} is out of order")
         _check_below(key >> np.uint64(32), end, f"a place of linker.{name}")
         _check_below(key & np.uint64(0xFFFFFFFF), accounts, f"a slot of linker.{name}")
-    places = {"targets": accounts, "states": accounts, "devices": room}
+    places = {"states": accounts, "devices": room}
     for name, end in places.items():
         at = _records(arrays, f"linker.{name}.at", _INT64)
         _check_below(at, end, f"a place of linker.{name}")

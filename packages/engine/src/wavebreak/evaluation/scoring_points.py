@@ -397,9 +397,10 @@ def _concat_parts(parts: list[Any], names: tuple[str, ...], engine: Engine, worl
 
 
 def _log_votes(log: Any, world: str) -> Iterator[LabelVote]:
-    """Return the labels in the log."""
+    """Return the labels in the log. Batches may lack columns that hold nothing."""
     mine = log.filter(pc.equal(log.column("type"), LABELLED))
-    for row in mine.select(["account", "ts", "label", "source"]).to_pylist():
-        if row["label"] is not None:
-            source = "analyst" if row["source"] is None else SOURCES[row["source"]]
+    columns = {"account", "ts", "label", "source"} & set(mine.schema.names)
+    for row in mine.select(sorted(columns)).to_pylist():
+        if row.get("label") is not None:
+            source = "analyst" if row.get("source") is None else SOURCES[row["source"]]
             yield LabelVote(world, row["account"], LABELS[row["label"]], "", "", source, row["ts"])

@@ -11,6 +11,7 @@ from wavebreak.durations import DAY_S, HOUR_S, WEEK_S
 from wavebreak.features.layout import (
     ACCUSED,
     ADDED,
+    ADDRESSED,
     ARRIVALS,
     ATTEMPTED,
     ATTEST_KNOWN,
@@ -84,6 +85,7 @@ from wavebreak.features.shared_state import (
     contribute_to_places,
     is_enforced,
     is_newcomer,
+    note_complainer,
     publish_places,
     publish_registration,
     recent_blind_reports,
@@ -165,10 +167,12 @@ def _update_channel(row: Any, ev: Any) -> None:
 
 
 @compiled()
-def _visit_network(w: Any, ev: Any) -> None:
-    """Record for linking that the account was on a network."""
+def _record_places(w: Any, ev: Any) -> None:
+    """Record the account's network and exact address for linking."""
     if ev.network > 0:
         contribute(w, VISITED, int64(ev.account), int64(ev.network) - 1)
+    if ev.address > 0:
+        contribute(w, ADDRESSED, int64(ev.account), int64(ev.address))
 
 
 @compiled()
@@ -192,7 +196,7 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     if row.channel != PLATFORM:
         contribute(w, NEW_ACCOUNT, np.int64(ev.account), 1)
     contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
-    _visit_network(w, ev)
+    _record_places(w, ev)
 
 
 @compiled()
@@ -245,7 +249,7 @@ def _move_device(w: Any, row: Any, ev: Any, now: int) -> bool:
 def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a connection: a new network, device or linked companion."""
     moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
-    _visit_network(w, ev)
+    _record_places(w, ev)
     if ev.network > 0 and ev.network != row.network:
         moved = _move_network(w, row, ev, now)
     if ev.flags & LINKED:
@@ -376,7 +380,10 @@ def update_lurking(r: Any, now: int) -> None:
 def update_complaint(
     w: Any, sh: Any, row: Any, r: Any, ev: Any, local: int, now: int, block: bool
 ) -> None:  # fmt: skip
-    """Count a report or block of the account, weighted by proof, credibility and independence."""
+    """Count a report or block of the account, weighted by proof, credibility and independence.
+
+    Of complainers who know each other, the tests count one (`note_complainer`).
+    """
     mark = BLOCKED if block else REPORTED
     reporter = np.int64(ev.account)
     pairs = pairs_of(sh)
@@ -396,7 +403,7 @@ def update_complaint(
     crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
     kin = registered_near(by.born, r.reporters, people)
     amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
-    if counted:
+    if counted and note_complainer(r, reporter, people):
         # What an answer says of a complaint, the streams know: it weighs nothing less here.
         full = report_weight(by.confirmed, by.refuted, proven, False, kin, crowd)
         _count_trial_complaint(w, row, r, int64(ev.peer), full, (flags & REPLIED) != 0)
@@ -480,6 +487,8 @@ def update_declined(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
     if flags & (REPORTED | BLOCKED):
         return
     people = people_of(w)
+    if not note_complainer(r, peer, people):
+        return
     by = people[peer]
     kin = registered_near(by.born, r.reporters, people)
     weight = report_weight(by.confirmed, by.refuted, True, False, kin, int64(UNPROVEN_COUNTED))

@@ -33,7 +33,7 @@ from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
-from wavebreak.features.keyed_hash import random_secret, table_key
+from wavebreak.features.keyed_hash import hash_bytes, random_secret, table_key
 from wavebreak.features.layout import (
     ATTEMPTED,
     ATTEST_KNOWN,
@@ -79,7 +79,7 @@ _READ = (
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
     "outcome", "hold_s", "attempted", "source", "reason", "seconds", "mentions", "joined_s",
-    "lane",
+    "lane", "address",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -88,7 +88,7 @@ AROUND = ("network", "block", "device", "client", "origin")
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
     _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS, _MENTIONS,
-    _JOINED_S, _LANE,
+    _JOINED_S, _LANE, _ADDRESS,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
 _CALL_ENDED = TYPES.index("call.ended")
@@ -98,6 +98,7 @@ _STRANGER = REASONS["contact.refused"].index("stranger")
 _OF_OTHERS = np.isin(np.arange(256), [k for k, s in enumerate(SOURCES) if s not in PERSONS])
 """By code of a label's source: whether it is no person. A log of hand-made labels names none."""
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
+_NO_KEY = np.uint64(0)
 
 
 class SlotAssigner(Protocol):
@@ -197,6 +198,18 @@ def _country_mismatch(number: Any, network: Any, row: int) -> int:
 
 
 @compiled()
+def _address_hash(column: Any, row: int) -> int:
+    """Return the hash of a row's address (31 bits), or 0 for a null.
+
+    Its key is no secret: what is hashed is a pseudonym already, which no sender can choose.
+    """
+    if not _is_given(column, row):
+        return int64(0)
+    at, size = _text_span(column, row)
+    return max(int64(hash_bytes(at, size, _NO_KEY, _NO_KEY) >> np.uint64(33)), int64(1))
+
+
+@compiled()
 def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
     """Fill in all fields but the slots of names."""
     for i in range(events.size):
@@ -214,6 +227,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.channel = _integer(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
         ev.outcome = _integer(columns[_OUTCOME], i, 1, UNKNOWN, _U1)
         ev.lane = _integer(columns[_LANE], i, 1, 0, _U1)
+        ev.address = _address_hash(columns[_ADDRESS], i)
         if ev.outcome != UNKNOWN:
             ev.size = max(_integer(columns[_HOLD_S], i, 4, 0, _U4), 0)
         if ev.channel == _PLATFORM and not _is_given(columns[_BUSINESS], i):

@@ -128,7 +128,7 @@ RARE = _layout(
     ("blind_peer", "u4"), ("add_trials", "u2"), ("add_leaves", "u2"), ("failures", "u2"),
     ("challenges_passed", "u1"), ("limited", "u4"), ("refused_peer", "u4"),
     ("attempts_after_notice", "u2"), ("short_call_bits", "u4"), ("short_call_n", "u1"),
-    ("lane", "u1"),
+    ("lane", "u1"), ("complainers", ("u4", (8,))), ("complainer_n", "u4"),
 )  # fmt: skip
 """State that few accounts need: groups, lookups, feedback, our decisions."""
 
@@ -191,12 +191,14 @@ PERSON = np.dtype(
     [("born", "u4"), ("until", "u4"), ("confirmed", "u2"), ("refuted", "u2"), ("targeted", "u1"),
      ("enforcement", "u1"), ("approached_day", "u2"), ("approached", "u1"),
      ("approached_before", "u1"),
-     ("places", "u2", (3,)), ("accused_day", "u2"), ("accused", "u1"), ("accused_before", "u1")]
+     ("places", "u2", (3,)), ("accused_day", "u2"), ("accused", "u1"), ("accused_before", "u1"),
+     ("friends", "u4", (4,))]
 )  # fmt: skip
 """What other accounts read of an account, as of the last closed epoch. `approached` counts young
 strangers who approached it on `approached_day` (UTC days since the epoch, plus one) and on the day
 before; `accused` counts blind reports of it alike. `places` are its network, block and device
-modulo 65,535: enough to recognize a shared one."""
+modulo 65,535: enough to recognize a shared one. `friends` are the last four accounts with which
+messages went both ways (slots plus one)."""
 
 ENTITY = np.dtype(
     [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
@@ -211,13 +213,16 @@ is restricted, the others are re-evaluated."""
 
 EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
-     ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("size", "u4"), ("count", "u4"),
-     ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"),
+     ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("address", "u4"), ("size", "u4"),
+     ("count", "u4"), ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"),
+     ("media", "u1"),
      ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("lane", "u1"), ("source", "u2"), ("spare", "u1", (2,))],
+     ("lane", "u1"), ("source", "u2"), ("spare", "u1", (6,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
+`address` is a hash of the exact address's pseudonym, of 31 bits, and no entity: nothing but linking
+reads it.
 `outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds. `count`
 of the end of a call are the seconds spoken, with MENTIONS_MANY how many are mentioned.
 `source` is the number of the source that sent it (0: of none)."""
@@ -271,14 +276,14 @@ DELTA = np.dtype(
 for JOINED the slot of the account that registers, plus one. `shard` is the one that made it."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
-ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
-TRIED, FOUND, TAKEN, VISITED, MET, MET_CONTACT, REACHED = range(18, 25)
-NEW_ACCOUNT, NEW_CONTACT, NEW_ANSWER = range(25, 28)
+ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED, FRIEND = range(14, 19)
+FOUND, TAKEN, VISITED, ADDRESSED, MET, MET_CONTACT, REACHED = range(19, 26)
+NEW_ACCOUNT, NEW_CONTACT, NEW_ANSWER = range(26, 29)
 REACHED_TRIALS: Final = 5
-"""Facts for linking, which merge into nothing here: a stranger written to first (amount: its
-slot); found abusive by outside evidence (1), not so after all (-1), or one of the two withdrawn
-(WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover found; a registration or session on a network
-(amount: the entity); a chat with a stranger or with a contact that is answered (key: who opened it,
+"""Facts for linking, which merge into nothing here: found abusive by outside evidence (1), not so
+after all (-1), or one of the two withdrawn (WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover
+found; a registration or session on a network (amount: the entity) or an exact address (amount: its
+hash); a chat with a stranger or with a contact that is answered (key: who opened it,
 amount: the other's slot); an account whose trials have become REACHED_TRIALS. Then counts for
 `newcomer_wave`: an account registered; a young one wrote first to a stranger who is no newcomer;
 such a stranger answered it."""

@@ -18,6 +18,7 @@ from wavebreak.features.layout import (
     CONTACT_KNOWN,
     CREDITED,
     FORGET_BUCKETS,
+    FRIEND,
     GOOD,
     IN_CONTACTS,
     MET,
@@ -32,7 +33,6 @@ from wavebreak.features.layout import (
     STARTED,
     STRANGER,
     TRIAL,
-    TRIED,
     UNKNOWN,
     WROTE,
 )
@@ -309,7 +309,6 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
         for j in range(3, 0, -1):
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
-        contribute(w, TRIED, int64(ev.account), int64(ev.peer))
     contribute_to_origin(w, row, OPENED, 1)
     if is_young(row):
         contribute_to_places(w, row, OPENED, 1)
@@ -432,6 +431,7 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
         first = now // 5760
     elif (flags & (WROTE | REPLIED | STARTED)) == REPLIED and reached:
         row.mutual += 1
+        contribute(w, FRIEND, int64(ev.account), int64(ev.peer))
     if reached:
         flags |= WROTE
     pairs[at].value = pack(flags, first, last, touch_bucket(value))
@@ -495,6 +495,7 @@ def count_first_answer(
 ) -> None:  # fmt: skip
     """Count what comes in first from a peer whom the account wrote to, asked or called."""
     row.mutual += 1
+    contribute(w, FRIEND, account, peer)
     flags, first = flags_of(value), int64(first_bucket(value))
     if flags & STARTED:
         advance_windows(row)

@@ -23,6 +23,8 @@ from wavebreak.features.layout import (
     CONFIRMED,
     COURTED,
     ENFORCEMENT,
+    FOUND,
+    FRIEND,
     GOOD,
     HUNTED,
     JOINED,
@@ -30,7 +32,6 @@ from wavebreak.features.layout import (
     OPENED,
     REFUTED,
     SHARDS,
-    TRIED,
     UNTIL,
 )
 from wavebreak.features.shared_state import EPOCHS_A_DAY
@@ -124,13 +125,15 @@ def merge_contributions(
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
-        if table >= TRIED:
+        if table >= FOUND:
             continue
         if table == JOINED:
             _add_newcomer(newcomers[key], amount)
             amount = np.int64(1)
         if table <= ANSWERED:
             _merge_entity(entities[key], table, amount, epoch)
+        elif table == FRIEND:
+            _add_friend(people[key], amount + 1)
         else:
             _merge_person(people[key], table, amount, epoch)
 
@@ -146,6 +149,19 @@ def sort_by_shard(deltas: Any, out: Any) -> None:
         s = int64(deltas[i].shard)
         out[fill[s]] = deltas[i]
         fill[s] += 1
+
+
+@compiled()
+def _add_friend(person: Any, friend: int) -> None:
+    """Add an account (its slot plus one) to the newest friends of another."""
+    last = person.friends.size - 1
+    for j in range(last):
+        if person.friends[j] == friend:
+            last = j
+            break
+    for j in range(last, 0, -1):
+        person.friends[j] = person.friends[j - 1]
+    person.friends[0] = friend
 
 
 @compiled()

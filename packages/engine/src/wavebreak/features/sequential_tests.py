@@ -400,6 +400,8 @@ def clear_tests(row: Any, r: Any) -> None:
     r.failures = 0
     r.limited = 0
     r.attempts_after_notice = 0
+    for j in range(r.complainers.size):
+        r.complainers[j] = 0
 
 
 @compiled()

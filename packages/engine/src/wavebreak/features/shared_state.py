@@ -212,6 +212,39 @@ def report_weight(
     return full // 4 if kin else full
 
 
+@compiled(inline="always")
+def _has_friend(person: Any, account: int) -> bool:
+    for friend in person.friends:
+        if int64(friend) == account + 1:
+            return True
+    return False
+
+
+@compiled()
+def note_complainer(r: Any, complainer: int, people: Any) -> bool:
+    """Note an account that complains; returns whether its complaint is a voice of its own.
+
+    Complaints of people who know each other are one voice: messages went both ways between them and
+    one of the last eight complainers (`PERSON.friends`, as of the last epoch), or both used one
+    device. Opponents who agree to complain convict nobody.
+    """
+    person, size = people[complainer], int64(r.complainers.size)
+    is_new = True
+    for j in range(size):
+        earlier = int64(r.complainers[j]) - 1
+        if earlier < 0:
+            continue
+        if earlier == complainer:
+            return True
+        other = people[earlier]
+        shares_device = person.places[2] > 0 and person.places[2] == other.places[2]
+        if shares_device or _has_friend(person, earlier) or _has_friend(other, complainer):
+            is_new = False
+    r.complainers[int64(r.complainer_n) % size] = complainer + 1
+    r.complainer_n += 1
+    return is_new
+
+
 @compiled()
 def registered_near(born: int, others: Any, people: Any) -> bool:
     """Whether one of `others` (slots plus one; 0 is none) registered within an hour of `born`.

@@ -16,6 +16,7 @@ from wavebreak.compiled.numba_runtime import compiled
 from wavebreak.features.facts import EPOCH_MS
 from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.layout import (
+    ADDRESSED,
     DELTA,
     FOUND,
     JOINED,
@@ -25,7 +26,6 @@ from wavebreak.features.layout import (
     REACHED,
     ROW,
     TAKEN,
-    TRIED,
     VISITED,
     WITHDRAWN_REVERSAL,
 )
@@ -55,7 +55,7 @@ from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_
 from wavebreak.linking.senders import (
     CONTACT,
     KNOWN,
-    MOST_AT_NETWORK,
+    MAX_ON_NETWORK,
     MOST_CHATS,
     beside_senders,
     roles_by,
@@ -67,15 +67,14 @@ from wavebreak.linking.sightings import Sightings
 
 TURN: Final = 60
 """Epochs between two updates."""
-TARGETS_LAST: Final = 20_160
 DEVICES_LAST: Final = 43_200
-"""Epochs for which a first contact and a device's user are remembered: 14 and 30 days."""
+"""Epochs for which a device's user is remembered: 30 days."""
 CHAIN_LASTS: Final = 10_080
 MOST_TAKEN: Final = 64
 """Hijacked accounts that a newly hijacked one is compared with."""
 HIJACKED = np.dtype([("slot", "u4"), ("epoch", "u4"), ("device", "u4"), ("network", "u4")])
 STATE = np.dtype([("found", "u1"), ("reversals", "u1")])
-_READ: Final = (JOINED, ON_DEVICE, TRIED, FOUND, TAKEN, VISITED, MET, MET_CONTACT, REACHED)
+_READ: Final = (JOINED, ON_DEVICE, FOUND, TAKEN, VISITED, ADDRESSED, MET, MET_CONTACT, REACHED)
 
 
 @compiled()
@@ -122,7 +121,6 @@ class _Ties(NamedTuple):
     edges: Any
     roles: Any
     known: Any
-    contacted: Any
 
 
 class Linker:
@@ -141,14 +139,14 @@ class Linker:
         self.terms = terms
         self.edges = EdgeTable(pair_salts(secret or random_secret(), "edges"))
         self.epoch = 0
-        self._targets = GrowableArray(VISITORS, accounts)
         self._devices = GrowableArray(VISITORS, 1024)
         self._states = GrowableArray(STATE, accounts)
-        self.networks = Sightings(MOST_AT_NETWORK + 1, LASTS)
+        self.networks = Sightings(MAX_ON_NETWORK + 1, LASTS)
+        self.addresses = Sightings(MAX_ON_NETWORK + 1, LASTS)
         self.chats = Sightings(MOST_CHATS, LASTS)
         self._hijacked = np.zeros(0, HIJACKED)
         self._waiting = np.zeros(0, REGISTRATION)
-        self._used = {"targets": 0, "devices": 0, "states": 0}
+        self._used = {"devices": 0, "states": 0}
         self._facts, self._n = np.zeros(4096, DELTA), 0
         self._marked, self._reached = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._wanted = np.isin(np.arange(256), _READ)
@@ -183,17 +181,14 @@ class Linker:
         facts, self._n = self._facts[: self._n], 0
         new_day = epoch // EPOCHS_A_DAY != self.epoch // EPOCHS_A_DAY
         if new_day:
-            for held in (self.edges, self.networks, self.chats):
+            for held in (self.edges, self.networks, self.addresses, self.chats):
                 held.compact(epoch)
         self.epoch = epoch
-        self._targets.fit(rows.accounts)
         self._states.fit(rows.accounts)
         self._devices.fit(rows.entities)
-        self._used = {"targets": rows.accounts, "states": rows.accounts,
-                      "devices": rows.entities}  # fmt: skip
+        self._used = {"states": rows.accounts, "devices": rows.entities}
         by_table = {table: facts[facts["table"] == table] for table in _READ}
         self._judge(by_table[FOUND])
-        self._meet_targets(by_table[TRIED], epoch)
         on_device = np.unique(by_table[ON_DEVICE]["key"].astype(np.int64))
         joined = np.unique(by_table[JOINED]["amount"].astype(np.int64) - 1)
         taken = np.unique(by_table[TAKEN]["key"].astype(np.int64))
@@ -231,27 +226,14 @@ class Linker:
                 state["found"] = amount > 0
                 state["reversals"] = min(int(state["reversals"]) + (amount < 0), 255)
 
-    def _meet_targets(self, facts: Any, epoch: int) -> None:
-        pairs = np.unique(facts["amount"].astype(np.int64) << 32 | facts["key"].astype(np.int64))
-        one, other = self._met(self._targets, pairs, epoch, TARGETS_LAST)
-        found = self._states.records["found"]
-        after = found[one] != found[other]
-        self.edges.support(one, other, np.where(after, Kind.SUCCESSION, Kind.TARGETS), epoch)
-
-    def _met(self, places: GrowableArray, pairs: Any, epoch: int, lasts: int) -> tuple[Any, Any]:
-        """Note visits (place << 32 | slot, rising) and return who met whom (int64)."""
-        room = ROOM * pairs.size
-        one, other = np.zeros(room, np.int64), np.zeros(room, np.int64)
-        at, who = pairs >> 32, pairs & 0xFFFFFFFF
-        n = meet(places.records, at, who, epoch, lasts, one, other)
-        return one[:n], other[:n]
-
     def _meet_devices(self, places: _Places, slots: Any, epoch: int) -> None:
         devices = places.of(slots)["device"].astype(np.int64)
         known = devices > 0
         pairs = np.sort((devices[known] - 1) << 32 | slots[known])
-        one, other = self._met(self._devices, pairs, epoch, DEVICES_LAST)
-        self.edges.support(one, other, np.full(one.size, Kind.DEVICE), epoch)
+        one, other = np.zeros(ROOM * pairs.size, np.int64), np.zeros(ROOM * pairs.size, np.int64)
+        at, accounts = pairs >> 32, pairs & 0xFFFFFFFF
+        n = meet(self._devices.records, at, accounts, epoch, DEVICES_LAST, one, other)
+        self.edges.support(one[:n], other[:n], np.full(n, Kind.DEVICE), epoch)
 
     def _register(self, places: _Places, slots: Any, epoch: int) -> None:
         """Let registrations wait for the end of their hour, and tie those whose hour is over."""
@@ -284,10 +266,11 @@ class Linker:
         self.edges.support(one, other, np.full(one.size, Kind.CHAIN), epoch)
 
     def _see(self, facts: dict[int, Any], epoch: int) -> None:
-        """Note who was on which network, and who chats with whom: a chat from both its ends."""
-        visits = facts[VISITED]
-        nothing = np.zeros(visits.size, np.int64)
-        self.networks.note(visits["amount"], visits["key"], nothing, epoch)
+        """Note the networks and addresses of accounts, and their chats from both ends."""
+        for table, sightings in ((VISITED, self.networks), (ADDRESSED, self.addresses)):
+            visits = facts[table]
+            no_marks = np.zeros(visits.size, np.int64)
+            sightings.note(visits["amount"], visits["key"], no_marks, epoch)
         opened = np.concatenate([facts[MET], facts[MET_CONTACT]])
         contacts = (opened["table"] == MET_CONTACT) * (KNOWN | CONTACT)
         self.chats.note(
@@ -303,18 +286,18 @@ class Linker:
         states = self._states.records[: rows.accounts]
         roles = roles_by(self._reached, standings, states["found"], states["reversals"])
         lasting = self.edges.joining(self.epoch)
-        asked = np.concatenate([beside_senders(self.networks.records, roles), *ends(lasting)])
-        known, contacted = np.zeros(roles.size, np.uint8), np.zeros(roles.size, np.uint16)
-        slots = np.unique(asked)
-        profiles = rows.profiles(slots)
-        known[slots], contacted[slots] = traits(profiles, self.epoch), profiles["contacted"]
-        ties = sender_ties(roles, known, self.networks.records, self.chats.records)
-        return _Ties(merge_edges(lasting, ties), roles, known, contacted)
+        networks, addresses = self.networks.records, self.addresses.records
+        beside = [beside_senders(places, roles) for places in (networks, addresses)]
+        slots = np.unique(np.concatenate([*beside, *ends(lasting)]))
+        known = np.zeros(roles.size, np.uint8)
+        known[slots] = traits(rows.profiles(slots), self.epoch)
+        ties = sender_ties(roles, known, networks, addresses, self.chats.records)
+        return _Ties(merge_edges(lasting, ties), roles, known)
 
     def _weighed(self, edges: Any, ties: _Ties) -> tuple[Any, Any, Any]:
         """Ends and weights of edges (int64)."""
         reversals = self._states.records["reversals"]
-        weight = weigh(edges, ties.roles, reversals, ties.known, ties.contacted)
+        weight = weigh(edges, ties.roles, reversals, ties.known)
         return *ends(edges), weight
 
     def _write_marks(self, rows: AccountRows, standings: Any) -> Any:
@@ -403,7 +386,7 @@ class Linker:
             "waiting": self._waiting.copy(), "facts": self._facts[: self._n].copy(),
             "marked": self._marked.copy(), "epoch": np.array([self.epoch]),
             "reached": self._reached.copy(), "networks": self.networks.records.copy(),
-            "chats": self.chats.records.copy(),
+            "addresses": self.addresses.records.copy(), "chats": self.chats.records.copy(),
         }  # fmt: skip
         for name, held in self._held():
             records = held.records[: self._used[name]]
@@ -416,6 +399,7 @@ class Linker:
         """Restore the state from a dump."""
         self.edges.load(arrays["edges"])
         self.networks.load(arrays["networks"])
+        self.addresses.load(arrays["addresses"])
         self.chats.load(arrays["chats"])
         self.epoch, self._hijacked = int(arrays["epoch"][0]), arrays["hijacked"].copy()
         self._waiting, self._marked = arrays["waiting"].copy(), arrays["marked"].copy()
@@ -431,8 +415,9 @@ class Linker:
     def nbytes(self) -> int:
         """Return the bytes in use, without reserve but for edges and facts."""
         held = sum(self._used[name] * held.dtype.itemsize for name, held in self._held())
-        held += self.networks.records.nbytes + self.chats.records.nbytes
+        sightings = (self.networks, self.addresses, self.chats)
+        held += sum(part.records.nbytes for part in sightings)
         return held + self.edges.nbytes() + self._facts.nbytes
 
     def _held(self) -> tuple[tuple[str, GrowableArray], ...]:
-        return (("targets", self._targets), ("devices", self._devices), ("states", self._states))
+        return (("devices", self._devices), ("states", self._states))

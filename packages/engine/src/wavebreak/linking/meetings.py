@@ -1,8 +1,8 @@
-"""Meetings: accounts that reach the same stranger or use the same device, a few days apart.
+"""Meetings: accounts that use the same device, a few days apart.
 
-Of each stranger and each device the last six accounts are kept (of those of one epoch the highest
-slots, so that an order within it does not matter). Where more than six come within the
-time, it is a hub (a shop, a person who is flooded, a shared phone of a village) and ties nobody.
+Of each device the last six accounts are kept (of those of one epoch the highest slots, so that an
+order within it does not matter). A device with more than six accounts within the time is a hub (a
+phone that a village shares) and ties nobody.
 """
 
 from __future__ import annotations

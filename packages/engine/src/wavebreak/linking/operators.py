@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,17 +16,15 @@ from wavebreak.linking.edges import Kind
 _SUMMED: Final = 65_535
 MOST_EDGES_SHOWN: Final = 400
 SENTENCES: Final = {
-    Kind.TARGETS: "wrote first to {n} of the same strangers",
-    Kind.SUCCESSION: "wrote first to {n} strangers of the other, after that one was found abusive",
     Kind.DEVICE: "used one device",
     Kind.BLOCK: "registered within an hour on one number block and network",
     Kind.NETWORK: "registered within an hour on one network",
     Kind.CHAIN: "were hijacked one after the other",
     Kind.SENDERS: "were on one network that hardly anybody but such senders used",
     Kind.RING: "chat with each other, in a circle of such senders",
+    Kind.ADDRESS: "used one internet address that hardly anybody but such senders used",
 }
-"""What an edge rests on, in words; the only number in one is how often."""
-_NUMBER = re.compile(r"\d+")
+"""The evidence of each kind of tie, in words."""
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -121,23 +118,18 @@ def operator_id(account: str) -> str:
 
 
 def edge_evidence(counts: Sequence[int]) -> tuple[str, ...]:
-    """Return what supports an edge, in words.
+    """Return the evidence of an edge in words, by its support of each kind.
 
-    >>> edge_evidence([4, 0, 1, 0, 0, 0, 0, 0])
-    ('wrote first to 4 of the same strangers', 'used one device')
+    >>> edge_evidence([1, 0, 0, 0, 0, 2, 0])
+    ('used one device', 'chat with each other, in a circle of such senders')
     """
-    return tuple(SENTENCES[Kind(k)].format(n=n) for k, n in enumerate(counts) if n)
+    return tuple(SENTENCES[Kind(kind)] for kind, count in enumerate(counts) if count)
 
 
 def evidence_words(evidence: Sequence[str], language: Language = ENGLISH) -> str:
-    """Return what an edge rests on in a language: an operator holds it in English.
+    """Return the evidence of an edge in a language: an operator holds it in English.
 
-    >>> evidence_words(("wrote first to 4 of the same strangers", "used one device"))
-    'wrote first to 4 of the same strangers; used one device'
+    >>> evidence_words(("used one device", "registered within an hour on one network"))
+    'used one device; registered within an hour on one network'
     """
-    said = []
-    for sentence in evidence:
-        number = _NUMBER.search(sentence)
-        n = number[0] if number else ""
-        said.append(language.gettext(sentence.replace(n, "{n}") if n else sentence).format(n=n))
-    return "; ".join(said)
+    return "; ".join(language.gettext(sentence) for sentence in evidence)

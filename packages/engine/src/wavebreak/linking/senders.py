@@ -1,4 +1,4 @@
-"""Ties between senders: networks that hardly anybody else uses, and rings that chat together.
+"""Ties between senders: networks and addresses that few others use, and rings that chat together.
 
 A sender is an account that few of the strangers it reached have answered: at least five, fewer than
 two in five answered, and one complained, or at least eight and hardly any answered. Whoever a
@@ -15,25 +15,14 @@ import numpy as np
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_S
 from wavebreak.linking.account_rows import CLEARED, COMPLAINED, OTHER, REACHES, SENDER
-from wavebreak.linking.edges import (
-    EDGE,
-    LEAST_TARGETS,
-    MOST_TARGETS,
-    TARGET_SHARE,
-    Kind,
-    edge_keys,
-)
+from wavebreak.linking.edges import EDGE, Kind, edge_keys
 
-MOST_AT_NETWORK: Final = 40
-"""A network with more accounts is a crowd (a carrier's, a campus) and ties nobody."""
+MAX_ON_NETWORK: Final = 40
+"""A network or address with more accounts is a crowd (a carrier's, a campus) and ties nobody."""
 MOST_CHATS: Final = 16
 """Chats of one account that a ring is looked for in: its newest."""
-_TARGETS, _SUCCESSION, _DEVICE = int(Kind.TARGETS), int(Kind.SUCCESSION), int(Kind.DEVICE)
-_BLOCK, _NETWORK = int(Kind.BLOCK), int(Kind.NETWORK)
-_SENDERS, _RING = int(Kind.SENDERS), int(Kind.RING)
-BEYOND_CHANCE, LEAST_CROWD = 16, 4_096
-"""Shared targets count if they are so many times more than two senders would share by chance, had
-each drawn its strangers from all accounts, or from so many where the log has fewer."""
+_DEVICE, _BLOCK, _NETWORK = int(Kind.DEVICE), int(Kind.BLOCK), int(Kind.NETWORK)
+_SENDERS, _RING, _ADDRESS = int(Kind.SENDERS), int(Kind.RING), int(Kind.ADDRESS)
 KNOWN, CONTACT = 1, 2
 """Marks of a chat: the account wrote to the other as to a contact, or the other opened the chat;
 and it was one of contacts."""
@@ -73,7 +62,7 @@ def _end_of(sightings: Any, begin: int) -> int:
 def _senders_between(sightings: Any, begin: int, end: int, roles: Any) -> int:
     """How many senders were on a network, unless it is a crowd's."""
     senders = int64(0)
-    for i in range(begin, end if end - begin <= MOST_AT_NETWORK else begin):
+    for i in range(begin, end if end - begin <= MAX_ON_NETWORK else begin):
         senders += roles[int64(sightings[i].key & np.uint64(0xFFFFFFFF))] >= SENDER
     return senders
 
@@ -99,27 +88,35 @@ def beside_senders(networks: Any, roles: Any) -> Any:
 
 
 @compiled()
-def _are_new_pair(sightings: Any, begin: int, end: int, roles: Any, known: Any) -> bool:
-    """Whether somebody complained of the two senders of a network, and both registered here.
+def _is_suspect_pair(
+    sightings: Any, begin: int, end: int, roles: Any, traits: Any, registered: bool
+) -> bool:  # fmt: skip
+    """Whether strangers complained of both senders of a place and, if asked, both registered here.
 
-    Two neighbours who both write to strangers are no wonder; two such newcomers are.
+    Two neighbours of a network who both write to strangers are no wonder; two such newcomers are.
     """
     for i in range(begin, end):
         account = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
-        here = (known[account] & REGISTERED) != 0
-        if roles[account] == SENDER or (roles[account] == COMPLAINED and not here):
+        is_registered = (traits[account] & REGISTERED) != 0
+        if roles[account] == SENDER:
+            return False
+        if roles[account] == COMPLAINED and registered and not is_registered:
             return False
     return True
 
 
 @compiled()
-def _network_ties(sightings: Any, roles: Any, known: Any, at: Any, to: Any) -> int:
-    """Tie the accounts of each network of senders to the two that follow; fill in positions."""
-    n, begin, members = int64(0), int64(0), np.zeros(MOST_AT_NETWORK, np.int64)
+def _place_ties(
+    sightings: Any, roles: Any, known: Any, registered: bool, at: Any, to: Any
+) -> int:  # fmt: skip
+    """Tie the accounts of each place of senders to the two that follow; fill in positions."""
+    n, begin, members = int64(0), int64(0), np.zeros(MAX_ON_NETWORK, np.int64)
     while begin < sightings.size:
         end = _end_of(sightings, begin)
         senders = _senders_between(sightings, begin, end, roles)
-        if senders < 2 or (senders == 2 and not _are_new_pair(sightings, begin, end, roles, known)):
+        if senders < 2 or (
+            senders == 2 and not _is_suspect_pair(sightings, begin, end, roles, known, registered)
+        ):
             begin = end
             continue
         tied = int64(0)
@@ -221,89 +218,79 @@ def roles_by(reached: Any, standings: Any, found: Any, reversals: Any) -> Any:
     return roles
 
 
-def sender_ties(roles: Any, known: Any, networks: Any, chats: Any) -> Any:
-    """Return the ties between senders as of now (dtype EDGE).
+def _ties_of_places(
+    sightings: Any, roles: Any, known: Any, kind: Kind, *, registered: bool
+) -> Any:  # fmt: skip
+    at, to = np.zeros(2 * sightings.size, np.int64), np.zeros(2 * sightings.size, np.int64)
+    count = _place_ties(sightings, roles, known, registered, at, to)
+    ends, slots = (sightings[at[:count]], sightings[to[:count]]), np.uint64(0xFFFFFFFF)
+    ties = np.zeros(count, EDGE)
+    ties["key"] = edge_keys(ends[0]["key"] & slots, ends[1]["key"] & slots)
+    ties["first"] = np.minimum(ends[0]["epoch"], ends[1]["epoch"])
+    ties["last"] = np.maximum(ends[0]["epoch"], ends[1]["epoch"])
+    ties["counts"][:, kind] = 1
+    return ties
+
+
+def sender_ties(roles: Any, known: Any, networks: Any, addresses: Any, chats: Any) -> Any:
+    """Return the current ties between senders (dtype EDGE).
 
     Args:
-        roles: What accounts are (`roles_by`).
+        roles: Roles of accounts (`roles_by`).
         known: Traits of accounts by slot (`traits`), at least of `beside_senders`.
-        networks: Who was on which network (dtype SIGHTING).
-        chats: With whom accounts chat, both ways (dtype SIGHTING, with marks).
+        networks: Accounts by network (dtype SIGHTING).
+        addresses: Accounts by exact address (dtype SIGHTING).
+        chats: Chats of accounts, both ways (dtype SIGHTING, with marks).
 
     """
-    at, to = np.zeros(2 * networks.size, np.int64), np.zeros(2 * networks.size, np.int64)
-    n = _network_ties(networks, roles, known, at, to)
-    one, other, slots = networks[at[:n]], networks[to[:n]], np.uint64(0xFFFFFFFF)
-    ties = np.zeros(n, EDGE)
-    ties["key"] = edge_keys(one["key"] & slots, other["key"] & slots)
-    ties["first"] = np.minimum(one["epoch"], other["epoch"])
-    ties["last"] = np.maximum(one["epoch"], other["epoch"])
-    ties["counts"][:, Kind.SENDERS] = 1
     circles, at = np.zeros(roles.size, np.uint8), np.zeros(chats.size, np.int64)
     _weigh_circles(chats, roles, circles)
-    chosen = chats[at[: _ring_ties(chats, circles, at)]]
-    rings = np.zeros(chosen.size, EDGE)
-    rings["key"] = chosen["key"]
-    rings["first"] = rings["last"] = chosen["epoch"]
+    ring_chats = chats[at[: _ring_ties(chats, circles, at)]]
+    rings = np.zeros(ring_chats.size, EDGE)
+    rings["key"] = ring_chats["key"]
+    rings["first"] = rings["last"] = ring_chats["epoch"]
     rings["counts"][:, Kind.RING] = 1
-    return np.concatenate([ties, rings])
+    return np.concatenate([
+        _ties_of_places(networks, roles, known, Kind.SENDERS, registered=True),
+        _ties_of_places(addresses, roles, known, Kind.ADDRESS, registered=False),
+        rings,
+    ])  # fmt: skip
 
 
 @compiled()
-def _place_weight(edge: Any, one: int, other: int, roles: Any, known: Any) -> int:
-    """Weight of where both were; on a device or at registration only of senders and newcomers."""
-    weight = int64(0)
-    if edge.counts[_DEVICE] > 0:
-        weight += 4
-    if edge.counts[_BLOCK] > 0:
-        weight += 3
-    elif edge.counts[_NETWORK] > 0:
-        weight += 2
-    for account in (one, other):
-        if weight > 0 and roles[account] < SENDER:
-            friendless = roles[account] != CLEARED and (known[account] & FRIENDLESS) != 0
-            weight = weight if friendless else int64(0)
-    weight += 3 if edge.counts[_SENDERS] > 0 else 0
-    return weight + (3 if edge.counts[_RING] > 0 else 0)
-
-
-@compiled()
-def _weigh(
-    edges: Any, roles: Any, reversals: Any, known: Any, contacted: Any, out: Any
-) -> None:  # fmt: skip
+def _weigh(edges: Any, roles: Any, reversals: Any, known: Any, out: Any) -> None:
     for i in range(edges.size):
         edge = edges[i]
         one, other = int64(edge.key >> np.uint64(32)), int64(edge.key & np.uint64(0xFFFFFFFF))
-        weight = _place_weight(edge, one, other, roles, known)
-        after = int64(edge.counts[_SUCCESSION])
-        shared = int64(edge.counts[_TARGETS]) + after
-        if roles[one] >= SENDER and roles[other] >= SENDER and shared > 0:
-            wrote, others = int64(contacted[one]), int64(contacted[other])
-            enough = shared >= LEAST_TARGETS and shared * TARGET_SHARE >= min(wrote, others)
-            by_chance = shared * max(roles.size, LEAST_CROWD) < BEYOND_CHANCE * wrote * others
-            if (enough or weight > 0) and not by_chance:
-                weight += min(shared + after, int64(MOST_TARGETS))
+        weight = int64(4) if edge.counts[_DEVICE] > 0 else int64(0)
+        if edge.counts[_BLOCK] > 0:
+            weight += 3
+        elif edge.counts[_NETWORK] > 0:
+            weight += 2
+        for account in (one, other):
+            if roles[account] < SENDER:
+                friendless = roles[account] != CLEARED and (known[account] & FRIENDLESS) != 0
+                weight = weight if friendless else int64(0)
+        for kind in (_SENDERS, _RING, _ADDRESS):
+            weight += 3 if edge.counts[kind] > 0 else 0
         out[i] = weight >> min(int64(reversals[one]) + int64(reversals[other]), int64(16))
 
 
-def weigh(edges: Any, roles: Any, reversals: Any, known: Any, contacted: Any) -> Any:
+def weigh(edges: Any, roles: Any, reversals: Any, known: Any) -> Any:
     """Return the weight of each edge as a tie of one operator (int64); a chain has none.
 
-    A network of senders and a ring join by themselves: they are looked for anew each hour. Other
-    ties count between accounts that are senders or just came: a family's phone and two couriers
-    with one list of customers are no operator. Shared targets count between senders alone, from
-    three on if they are a quarter of the strangers of the one who wrote to fewer, or beside another
-    tie, and where two who know nothing of each other would share far fewer; a successor's count
-    double. A person's decision that one end is benign halves the weight, each time.
+    A network or address of senders and a ring join by themselves: they are rebuilt each hour. A
+    shared device and registrations within an hour count only between accounts that are senders or
+    just came: a family's phone is no operator. A person's decision that one end is benign halves
+    the weight, each time.
 
     Args:
         edges: The edges (dtype EDGE).
-        roles: What accounts are (`roles_by`).
-        reversals: How often a person found each account benign, by slot.
+        roles: Roles of accounts (`roles_by`).
+        reversals: By slot, the number of times that a person found the account benign.
         known: Traits of accounts by slot (`traits`), at least of the edges that last.
-        contacted: How many strangers accounts wrote to, by slot.
 
     """
     weight = np.zeros(edges.size, np.int64)
-    _weigh(edges, roles, reversals, known, contacted, weight)
+    _weigh(edges, roles, reversals, known, weight)
     return weight

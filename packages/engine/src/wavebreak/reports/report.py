@@ -10,13 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.text import Text as StyledText
 
 from wavebreak.languages import ENGLISH, Language
-from wavebreak.reports.charts import Chart
 from wavebreak.reports.tables import Console, Table, print_table, visible
+
+if TYPE_CHECKING:
+    from wavebreak.reports.charts import Chart
 
 Tone = Literal["", "neutral", "mild", "act"]
 STYLES = {"": "", "note": "dim", "warning": "yellow", "steps": ""}

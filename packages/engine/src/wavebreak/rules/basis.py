@@ -38,7 +38,8 @@ _FIXES = {
 }
 _NO_END = (
     'no rule alone bans without end: choose suspend or less with an end (for = "24h"), or evidence '
-    f"with strikes >= {LEAST_STRIKES} in every alternative"
+    f"with strikes >= {LEAST_STRIKES} and a second kind of evidence in every alternative: "
+    f"label_unconfirmed == 1, or one of {', '.join(STRANGER_RATES)} with at least 20"
 )
 
 
@@ -67,12 +68,11 @@ def check_basis(rule: Rule, where: str) -> None:
 
 def _check_severity(rule: Rule, where: str) -> None:
     """Check what a ban on evidence and a restriction on the impossible need beside their basis."""
-    if (
-        rule.outcome == "ban"
-        and rule.basis == "evidence"
-        and not in_every_case(rule.when, lambda c: _at_least(c, ("strikes",), LEAST_STRIKES))
-    ):
-        raise PolicyError(f"{where}: it can ban without earlier restrictions", fix=_NO_END)
+    if rule.outcome == "ban" and rule.basis == "evidence":
+        if not in_every_case(rule.when, lambda c: _at_least(c, ("strikes",), LEAST_STRIKES)):
+            raise PolicyError(f"{where}: it can ban without earlier restrictions", fix=_NO_END)
+        if not in_every_case(rule.when, _is_beside_complaints):
+            raise PolicyError(f"{where}: it can ban on complaints alone", fix=_NO_END)
     if (
         rule.basis == "impossible"
         and rank_of(str(rule.outcome)) > rank_of("limit")
@@ -84,6 +84,16 @@ def _check_severity(rule: Rule, where: str) -> None:
             fix=f"compare one of {', '.join(STRANGER_RATES)} with at least 20 in every "
             "alternative, or choose challenge",
         )
+
+
+def _is_beside_complaints(condition: str) -> bool:
+    """Whether a condition is evidence of another kind than what recipients say.
+
+    An honest organiser with opponents is complained of by many. The other kinds: an impossible
+    rate, and a label by a honeypot or a partner.
+    """
+    is_label = condition.replace(" ", "") == "label_unconfirmed==1"
+    return is_label or _at_least(condition, STRANGER_RATES, 20)
 
 
 def in_every_case(when: When, holds: Callable[[str], bool]) -> bool:

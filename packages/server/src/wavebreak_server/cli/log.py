@@ -127,7 +127,6 @@ def trim(
     kept_ms = _duration_ms("--keep", keep)
     idle_ms = _duration_ms("--forget-idle", forget_idle) if forget_idle else 0
     connect(options, home)
-    ownership.migrate_beside(home)
     # A running service would go on with the accounts that an eviction forgets.
     with ownership.owned(home) if idle_ms else nullcontext():
         bind_deployment_key(options)

@@ -32,6 +32,7 @@ from wavebreak_server.app import Application, Reports, build
 from wavebreak_server.cli.service_home import BY, Home, Reason, connect, in_database, opens_home
 from wavebreak_server.config import DeclaredOption, declared_options, groups
 from wavebreak_server.config_sources import FILE_VARIABLE, Effective, check_combinations
+from wavebreak_server.console import assets
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.server import serve as serving
 from wavebreak_server.settings import is_loopback
@@ -177,6 +178,8 @@ def run(home: Path, given: Effective) -> None:
     if asked.start.no_keys:
         _check_keyless(asked.listening.host)
     check_combinations(asked)
+    if asked.console.console is not False:
+        assets.check_built()
     built = build(home, asked, Reports(partial(_print, out), partial(_print, err)))
     # Commands that the service starts get from it what decides, whatever the file says by then.
     os.environ[FILE_VARIABLE] = os.devnull

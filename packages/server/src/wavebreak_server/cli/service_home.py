@@ -14,6 +14,7 @@ import typer
 
 from wavebreak.cli.options import refuse_visible_password
 from wavebreak.errors import UsageError, WavebreakError
+from wavebreak.reports.tables import count_of
 from wavebreak_server.config import Decisions, DeclaredOption, declared_options, option
 from wavebreak_server.config_sources import Effective, resolve
 
@@ -144,17 +145,25 @@ def holds_service(home: Path, options: Effective) -> bool:
     return (home / database.FILE).exists()
 
 
-def connect(options: Effective, home: Path, *, reading: bool = False, create: bool = False) -> None:
-    """Bind the process to the database of a service.
+def connect(
+    options: Effective,
+    home: Path,
+    *,
+    reading: bool = False,
+    create: bool = False,
+    any_earlier: bool = False,
+) -> None:
+    """Bind the process to the database of a service, whose tables must be those of this version.
 
     Args:
         options: The options in effect.
         home: Directory of the service.
         reading: Whether the database is only read.
-        create: Whether a database that is not there yet is made.
+        create: Whether the database may be missing, or have no tables.
+        any_earlier: Whether the tables may be those of an earlier version.
 
     Raises:
-        UsageError: There is no database.
+        UsageError: There is no database, or its tables are those of another version.
     """
     from wavebreak_server.storage import database, private_files
     from wavebreak_server.storage.kafka_topic import open_log
@@ -169,6 +178,47 @@ def connect(options: Effective, home: Path, *, reading: bool = False, create: bo
     # What is restored is in the rows; a service goes on in the topic.
     bodies = None if create else open_log(options.configuration.storage.log_url())
     database.connect(url, home, reading=reading, bodies=bodies)
+    _check_schema(home, create=create, any_earlier=any_earlier)
+
+
+def _check_schema(home: Path, *, create: bool, any_earlier: bool) -> None:
+    """Refuse to work on tables of another version: only `serve` and `upgrade` migrate.
+
+    Args:
+        home: Directory of the service, whose database is bound.
+        create: Whether the database may have no tables.
+        any_earlier: Whether migrations may be pending.
+
+    Raises:
+        UsageError: Migrations are pending, or a later version has migrated the database.
+    """
+    from wavebreak_server.storage import database, ownership
+
+    state = database.schema_state()
+    if state.unknown:
+        raise UsageError(
+            f"the database of {home} is of a later version of Wavebreak ({state.unknown[-1]})",
+            fix="use the version that `wavebreak serve` has there",
+        )
+    if any_earlier or not state.pending or (create and state.is_empty):
+        return
+    if state.is_empty:
+        raise UsageError(
+            f"the database of {home} has no tables yet",
+            fix=f"start `wavebreak serve {home}`, or run `wavebreak upgrade {home}`",
+        )
+    count = count_of(len(state.pending), "migration")
+    owner = ownership.running_owner(home)
+    if owner:
+        raise UsageError(
+            f"the service that runs in {home} ({owner}) is of an earlier version of Wavebreak: "
+            f"its database lacks {count}",
+            fix="use the version that runs; or stop it and start this version, which migrates",
+        )
+    raise UsageError(
+        f"the database of {home} is of an earlier version of Wavebreak: it lacks {count}",
+        fix=f"stop the service, and run `wavebreak upgrade {home}` (--check lists the migrations)",
+    )
 
 
 def in_database(
@@ -194,11 +244,13 @@ def in_database(
     """
     from wavebreak_server.errors import ApiError
     from wavebreak_server.http import app_context
-    from wavebreak_server.storage import ownership, private_files
+    from wavebreak_server.storage import database, ownership, private_files
 
     private_files.use_private_umask()
     connect(options, home, create=create)
-    ownership.migrate_beside(home)
+    if create and database.schema_state().is_empty:
+        with ownership.owned(home):
+            pass
     if authenticated:
         bind_deployment_key(options)
     now = time.time_ns() // 1_000_000

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 
 from django.contrib.staticfiles import finders
 from django.templatetags.static import static
+
+from wavebreak.errors import UsageError
+
+MANIFEST = Path(__file__).parent / "static" / "console" / "manifest.json"
+"""List of the built files; a wheel contains it, a checkout after `make assets`."""
+
+
+def check_built() -> None:
+    """Check that scripts and styles are built; raises UsageError."""
+    if not MANIFEST.exists():
+        raise UsageError(
+            "the console's scripts and styles are not built in this checkout",
+            fix="run `make assets` (or `python frontend/build.py`), or serve with --no-console",
+        )
 
 
 @cache

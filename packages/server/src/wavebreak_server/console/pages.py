@@ -18,6 +18,7 @@ import structlog
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
@@ -30,6 +31,8 @@ from wavebreak import __version__
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import SOURCE_LANGUAGE, get_language, msgid
+from wavebreak_server.console.forms import MAX_REASON as MAX_REASON
+from wavebreak_server.console.forms import ReasonForm
 from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
 from wavebreak_server.console.script_texts import script_texts
 from wavebreak_server.console.translations import console_languages
@@ -44,7 +47,6 @@ logger = structlog.stdlib.get_logger("wavebreak.console")
 
 View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
-MAX_REASON = 500
 NAVIGATION = (
     NavigationItem("overview", msgid("Overview"), "overview", "view_overview", "g o"),
     NavigationItem("queue", msgid("Queue"), "queue", "view_queue", "g q"),
@@ -169,20 +171,17 @@ def warn(request: HttpRequest, text: str) -> None:
 
 def reason_of(request: HttpRequest) -> str:
     """Return the reason of a form; raises ApiError (422) without one."""
-    reason = " ".join(request.POST.get("reason", "").split())
-    if not reason:
-        raise ApiError(
-            422,
-            translate("a reason is missing"),
-            fix=translate("say in a line why; it is sealed with the act"),
-        )
-    if len(reason) > MAX_REASON:
-        raise ApiError(
-            422,
-            translate("the reason exceeds {max_reason} characters", max_reason=MAX_REASON),
-            fix=translate("shorten it"),
-        )
-    return reason
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        fix = translate("say in a line why; it is sealed with the act")
+        raise ApiError(422, form.errors["reason"][0], fix=fix)
+    return str(form.cleaned_data["reason"])
+
+
+def refuse(form: Form, field: str, error: ApiError) -> None:
+    """Show an error of the service at a field of a form."""
+    what, fix = error_texts(error)
+    form.add_error(field, f"{what}: {fix}" if fix else what)
 
 
 def number_of(text: str | None, least: int, most: int, otherwise: int) -> int:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from django.apps import apps
 from django.core.management import call_command
 from django.db import DatabaseError, Error, connections
+from django.db.migrations.exceptions import NodeNotFoundError
+from django.db.migrations.executor import MigrationExecutor
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError
@@ -203,6 +206,49 @@ def _truncated(cursor: Any) -> bool:
         return bool(cursor.fetchone()[0] == 0)
     except DatabaseError:
         return False
+
+
+class SchemaState(NamedTuple):
+    """The tables of a database, compared with those of this version.
+
+    Attributes:
+        pending: Migrations that this version has and the database lacks, in order of application.
+        unknown: Migrations that a later version has applied.
+        is_empty: Whether the database has no tables.
+    """
+
+    pending: tuple[str, ...]
+    unknown: tuple[str, ...]
+    is_empty: bool
+
+
+def schema_state() -> SchemaState:
+    """Return the state of the bound database's tables; reads only.
+
+    Raises:
+        ServiceError: The database does not answer, or has a part of a squashed migration.
+    """
+    try:
+        executor = MigrationExecutor(connections["default"])
+        loader = executor.loader
+        plan = executor.migration_plan(loader.graph.leaf_nodes())
+    except NodeNotFoundError:
+        raise ServiceError(
+            "the database has the tables of an unreleased version",
+            fix="start the last version that used it, back up, and restore with this version",
+        ) from None
+    except Error as error:
+        raise unusable(error) from None
+    applied = set(loader.applied_migrations or ())
+    own = {app.label for app in apps.get_app_configs() if app.name.startswith("wavebreak")}
+    migrations = loader.disk_migrations.values()
+    names = {replaced for migration in migrations for replaced in migration.replaces}
+    unknown = {key for key in applied if key[0] in own} - loader.disk_migrations.keys() - names
+    return SchemaState(
+        tuple(f"{migration.app_label}.{migration.name}" for migration, _ in plan),
+        tuple(sorted(f"{label}.{name}" for label, name in unknown)),
+        not applied,
+    )
 
 
 def migrate() -> None:

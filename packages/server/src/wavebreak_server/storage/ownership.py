@@ -29,7 +29,6 @@ from typing import Any, NoReturn
 from django.db import Error, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from django.db.migrations.executor import MigrationExecutor
 
 from wavebreak.errors import ServiceError
 from wavebreak_server.storage import database
@@ -78,15 +77,19 @@ def owned(home: Path, *, wait_s: float = WAIT_S) -> Iterator[Owner]:
             owner.stop()
 
 
-def migrate_beside(home: Path) -> None:
-    """Migrate the bound database's tables if this version needs it, as their owner.
-
-    A running server of this version does not mind: there is nothing to migrate then.
-    """
-    executor = MigrationExecutor(connections["default"])
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        with owned(home):
-            pass
+def running_owner(home: Path) -> str:
+    """Return the process that owns a service's directory on this machine; "" if none does."""
+    try:
+        lock = os.open(home / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _holder(lock)
+    finally:
+        os.close(lock)
+    return ""
 
 
 class Owner:

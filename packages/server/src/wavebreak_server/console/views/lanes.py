@@ -10,13 +10,14 @@ from django.shortcuts import redirect
 from wavebreak.engine.account_queries import account_states
 from wavebreak.engine.account_queries import lanes as lanes_in_force
 from wavebreak.schema.events import LANES
+from wavebreak_server.console.forms import MAX_ACCOUNT, LaneForm
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
     console_of,
     keyset,
     page,
-    reason_of,
+    refuse,
     say,
     show,
 )
@@ -25,27 +26,30 @@ from wavebreak_server.slices.lanes import service as lane_service
 from wavebreak_server.slices.lanes.service import LANE_WORDS
 from wavebreak_server.texts import translate
 
-MAX_ACCOUNT = 128
-
 
 @page("view_settings")
 def lanes(request: HttpRequest) -> HttpResponse:
     """List who holds a lane; with an account and a lane, show what declaring it would change."""
-    return _show(request)
+    asked = {name: request.GET.get(name, "")[:MAX_ACCOUNT].strip() for name in ("account", "lane")}
+    return _show(request, LaneForm(initial=asked))
 
 
 @page("manage_keys", "POST")
 def declare(request: HttpRequest) -> HttpResponse:
     """Declare an account, as it was seen."""
-    console, account = console_of(request), request.POST.get("account", "").strip()
+    form = LaneForm(request.POST)
+    if not form.is_valid():
+        return _show(request, form)
+    account, lane, seen, reason = (
+        form.cleaned_data[name] for name in ("account", "lane", "seen", "reason")
+    )
     try:
-        lane = lane_service.lane_of(request.POST.get("lane", ""))
-        if not account:
-            raise ApiError(422, translate("no account is named"), fix=translate("write its id"))
-        reason, seen = reason_of(request), request.POST.get("seen", "")
-        lane_service.declare(console, account, lane, reason, seen)
+        lane_service.declare(console_of(request), account, lane, reason, seen)
     except ApiError as error:
-        return _show(request, error)
+        if error.status != 422:
+            return _show(request, form, error)
+        refuse(form, "account", error)
+        return _show(request, form)
     say(
         request,
         translate(
@@ -57,17 +61,16 @@ def declare(request: HttpRequest) -> HttpResponse:
     return redirect("lanes")
 
 
-def _show(request: HttpRequest, error: ApiError | None = None) -> HttpResponse:
-    """Show the page; after a form that was refused, with what was written in it."""
-    console, fields = console_of(request), request.POST or request.GET
+def _show(request: HttpRequest, form: LaneForm, error: ApiError | None = None) -> HttpResponse:
+    """Show the page; `error` is about the form as a whole."""
+    console = console_of(request)
     held = console.query(lanes_in_force)
     after = request.GET.get("after", "")
     names = sorted(name for name in held if name > after)[: PAGE_SIZE + 1]
     overview = lane_service.overview(
         {name: held[name] for name in names}, console.service.responder.policy
     )
-    account = str(fields.get("account", "")).strip()[:MAX_ACCOUNT]
-    wanted = str(fields.get("lane", ""))
+    account, wanted = str(form["account"].value() or "").strip(), str(form["lane"].value() or "")
     response = show(
         request,
         "console/lanes.html",
@@ -75,14 +78,14 @@ def _show(request: HttpRequest, error: ApiError | None = None) -> HttpResponse:
         count=len(held),
         floors=[(floor, LANE_WORDS[floor.lane]) for floor in overview.floors],
         words=LANE_WORDS,
+        form=form,
         account=account,
         wanted=wanted,
         look=_second_look(console, account) if account and wanted in LANES else None,
-        reason=request.POST.get("reason", ""),
         error=error,
         error_fix=fix_for(error, "page") if error else "",
     )
-    response.status_code = error.status if error else 200
+    response.status_code = error.status if error else 422 if form.errors else 200
     return response
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import get_args
-
 import msgspec
 from asgiref.sync import async_to_sync
 from django.db import transaction
@@ -13,8 +10,14 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.engine.outside_lists import LEAST_RECORD
-from wavebreak.outcomes import RefusingOutcome
 from wavebreak.schema.events import TYPES
+from wavebreak_server.console.forms import (
+    KeyForm,
+    PageForm,
+    PersonForm,
+    ProfileForm,
+    WebhookForm,
+)
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -24,12 +27,13 @@ from wavebreak_server.console.pages import (
     page,
     page_before,
     reason_of,
+    refuse,
     say,
     show,
 )
+from wavebreak_server.console.templatetags.console import kind_name
 from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import ApiError
-from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.schemas import Justification, padded_reason
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
@@ -38,34 +42,42 @@ from wavebreak_server.slices.queue import routing
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
-from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
+from wavebreak_server.slices.users.permissions import ROLE_DUTIES, ROLE_NAMES
 from wavebreak_server.slices.webhooks import api as webhooks
 from wavebreak_server.slices.webhooks.api import NewWebhook
-from wavebreak_server.storage.models import DECISIONS, STATES, AuditEntry, Webhook
+from wavebreak_server.storage.models import AuditEntry, Webhook
 from wavebreak_server.texts import translate
-
-MAX_KEY_MAP = 60
 
 
 @page("view_settings")
 def settings(request: HttpRequest) -> HttpResponse:
     """Show people, keys and webhooks."""
-    people = [{"user": user, "second_factor": secured} for user, secured in users.people()]
-    return show(
+    return _settings_page(request)
+
+
+def _settings_page(request: HttpRequest, **refused: PageForm) -> HttpResponse:
+    """Show the settings; `refused` is a form with faults, by its name in the template."""
+    console = console_of(request)
+    forms = {"person_form": PersonForm(), "key_form": KeyForm(), "webhook_form": WebhookForm()}
+    response = show(
         request,
         "console/settings.html",
-        people=people,
+        people=[{"user": user, "second_factor": secured} for user, secured in users.people()],
         keys=api_keys.list_keys(),
-        refusing=get_args(RefusingOutcome),
         webhooks=list(Webhook.objects.order_by("created_ms")),
-        webhook_kinds=[kind for kind in webhooks.WEBHOOK_KINDS if kind not in (DECISIONS, STATES)],
         roles=[(name, ROLE_NAMES[name], ROLE_DUTIES[name]) for name in ROLE_NAMES],
-        permissions=sorted(PERMISSIONS.items()),
-        scopes=SCOPES,
-        now=console_of(request).now_ms,
-        platform=console_of(request).context.app.holder_notices.platform,
-        appeals=settings_of(console_of(request).context.app).appeals,
+        now=console.now_ms,
+        platform=console.context.app.holder_notices.platform,
+        appeals=settings_of(console.context.app).appeals,
+        **(forms | refused),
     )
+    response.status_code = 422 if refused else 200
+    return response
+
+
+def _show_once(request: HttpRequest, what: str, secret: str) -> HttpResponse:
+    values = {"what": what, "secret": secret, "back": "settings"}
+    return show(request, "console/shown_once.html", **values)
 
 
 @page("view_settings")
@@ -118,16 +130,18 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
 @page("manage_users", "POST")
 def add_user(request: HttpRequest) -> HttpResponse:
     """Create a person's account; its first password is shown once."""
-    console, reason = console_of(request), reason_of(request)
-    name, role = request.POST.get("username", "").strip(), request.POST.get("role", "")
-    password = users.add_user(console, name, role, reason)
-    return show(
-        request,
-        "console/shown_once.html",
-        what=translate("The first password of {name}", name=name),
-        secret=password,
-        back="settings",
-    )
+    form = PersonForm(request.POST)
+    if form.is_valid():
+        name, role, reason = (form.cleaned_data[each] for each in ("username", "role", "reason"))
+        try:
+            password = users.add_user(console_of(request), name, role, reason)
+        except ApiError as error:
+            refuse(form, "username", error)
+        else:
+            return _show_once(
+                request, translate("The first password of {name}", name=name), password
+            )
+    return _settings_page(request, person_form=form)
 
 
 @page("manage_users", "POST")
@@ -147,35 +161,21 @@ def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     version = request.POST.get("version", "")
     user, password = users.reset_user(console, user_id, version, reason)
-    return show(
-        request,
-        "console/shown_once.html",
-        what=translate("The new password of {username}", username=user.username),
-        secret=password,
-        back="settings",
-    )
+    what = translate("The new password of {username}", username=user.username)
+    return _show_once(request, what, password)
 
 
 @page("manage_keys", "POST")
 def add_key(request: HttpRequest) -> HttpResponse:
     """Create an API key; its text is shown once."""
-    console, reason = console_of(request), reason_of(request)
-    name = request.POST.get("name", "").strip()
-    scopes = [scope for scope in SCOPES if scope in request.POST.getlist("scope")]
-    if not 0 < len(name) <= 100 or not scopes:
-        raise ApiError(
-            422, translate("a key needs a name and a scope"), fix=translate("fill in both")
-        )
+    console, form = console_of(request), KeyForm(request.POST)
+    if not form.is_valid():
+        return _settings_page(request, key_form=form)
+    name, scopes, reason = (form.cleaned_data[each] for each in ("name", "scope", "reason"))
     with transaction.atomic():
         _, text = api_keys.create_key(name, scopes, console.now_ms, console.user.actor, reason)
     async_to_sync(console.context.app.refresh)()
-    return show(
-        request,
-        "console/shown_once.html",
-        what=translate("The API key {name}", name=name),
-        secret=text,
-        back="settings",
-    )
+    return _show_once(request, translate("The API key {name}", name=name), text)
 
 
 @page("manage_keys", "POST")
@@ -192,28 +192,18 @@ def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
 @page("manage_keys", "POST")
 def add_webhook(request: HttpRequest) -> HttpResponse:
     """Create a webhook; its secret is shown once."""
-    console, said = console_of(request), padded_reason(reason_of(request))
-    given = {
-        "url": request.POST.get("url", "").strip(),
-        "min_outcome": request.POST.get("min_outcome", ""),
-        "kinds": request.POST.getlist("kinds"),
-        "reason": said,
-    }
-    try:
-        wanted = msgspec.convert(given, NewWebhook)
-    except msgspec.ValidationError as error:
-        fix = "give an https address, an outcome, and what to send"
-        raise ApiError(
-            422, translate("the webhook cannot be made: {error}", error=error), fix=fix
-        ) from None
-    made = async_to_sync(webhooks.add_webhook)(console.context, wanted)
-    return show(
-        request,
-        "console/shown_once.html",
-        what=translate("The secret of {id}", id=made.id),
-        secret=made.secret,
-        back="settings",
-    )
+    console, form = console_of(request), WebhookForm(request.POST)
+    if form.is_valid():
+        values = form.cleaned_data | {"reason": padded_reason(form.cleaned_data["reason"])}
+        try:
+            wanted = msgspec.convert(values, NewWebhook)
+            webhook = async_to_sync(webhooks.add_webhook)(console.context, wanted)
+        except ApiError as error:
+            refuse(form, "url", error)
+        else:
+            secret = webhook.secret or ""
+            return _show_once(request, translate("The secret of {id}", id=webhook.id), secret)
+    return _settings_page(request, webhook_form=form)
 
 
 @page("manage_keys", "POST")
@@ -259,25 +249,38 @@ def audit(request: HttpRequest) -> HttpResponse:
 def profile(request: HttpRequest) -> HttpResponse:
     """Show and change one's own preferences; show who changed one's account."""
     console = console_of(request)
-    user = console.user
-    if request.method == "POST":
-        users.rename(console, request.POST.get("display_name", ""))
-        user.keys_off = request.POST.get("keys_off") == "yes"
-        user.key_map = _key_map(request.POST.get("key_map", ""))
-        policy = console.service.responder.policy
-        user.kinds = routing.read_kinds(request.POST.getlist("kinds"), policy)
-        user.save(update_fields=["keys_off", "key_map", "kinds"])
-        say(request, translate("Saved."))
-        return redirect("profile")
-    pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
-    return show(
+    user, policy = console.user, console.service.responder.policy
+    kinds = [(kind, kind_name(kind)) for kind in routing.kinds_of_policy(policy)]
+    form = ProfileForm(
+        request.POST if request.method == "POST" else None,
+        kinds=kinds,
+        initial={
+            "display_name": user.display_name,
+            "keys_off": user.keys_off,
+            "key_map": "\n".join(f"{key} = {target}" for key, target in user.key_map.items()),
+            "kinds": user.kinds,
+        },
+    )
+    if form.is_valid():
+        try:
+            users.rename(console, form.cleaned_data["display_name"])
+        except ApiError as error:
+            refuse(form, "display_name", error)
+        else:
+            for name in ("keys_off", "key_map", "kinds"):
+                setattr(user, name, form.cleaned_data[name])
+            user.save(update_fields=["keys_off", "key_map", "kinds"])
+            say(request, translate("Saved."))
+            return redirect("profile")
+    response = show(
         request,
         "console/profile.html",
-        pairs=pairs,
+        form=form,
         duties=ROLE_DUTIES[user.role],
         changes=users.account_changes(user).filter(action__in=users.CHANGES)[:10],
-        kinds=routing.kinds_of_policy(console.service.responder.policy),
     )
+    response.status_code = 422 if form.errors else 200
+    return response
 
 
 @page("use_console", "POST")
@@ -292,24 +295,3 @@ def language(request: HttpRequest) -> HttpResponse:
         )
     users.set_language(console, chosen)
     return redirect(page_before(request) or reverse("overview"))
-
-
-def _key_map(text: str) -> dict[str, str]:
-    """Return shortcuts from lines `j = n`; raises ApiError (422) for another form.
-
-    >>> _key_map("j = n")
-    {'j': 'n'}
-    """
-    found: dict[str, str] = {}
-    for line in text.splitlines()[:MAX_KEY_MAP]:
-        if not line.strip():
-            continue
-        old, equals, new = (part.strip() for part in line.partition("="))
-        if not equals or not 0 < len(old) <= 8 or not 0 < len(new) <= 8:
-            raise ApiError(
-                422,
-                translate("a shortcut is unclear: {line}", line=json.dumps(line[:20])),
-                fix=translate("write lines like: j = n"),
-            )
-        found[old] = new
-    return found

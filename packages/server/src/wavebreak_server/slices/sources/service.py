@@ -3,7 +3,7 @@
 A source is declared by an administrator, or by an adapter at its start. An account is judged by
 what the source carries that reports its acts, and gets no outcome that this source's platform
 cannot carry out: where a challenge cannot be asked, a limit is decided. An account of several
-sources, or of a key without one, is judged by what every declared source carries (ADR 40). A change
+sources, or of a key without one, is judged by what every declared source carries (ADR 3). A change
 takes effect while the service runs (`policy_switch`), or once it is ready. By its own key a source
 may only widen what it has declared: what is less waits for an administrator (`declare_own`).
 """
