@@ -288,12 +288,18 @@ async def test_act_without_reason_or_outcome_is_refused(console: RunningConsole)
         answer = await person.post("/console/account-acts/ann", **fields)
         assert answer.status_code == 422
         assert said in answer.text.lower()
+    limit = {"verdict": "undetermined", "outcome": "limit"}
+    page = (await person.post("/console/account-acts/ann", **limit)).text
+    assert "needs a duration" in page
+    assert "A reason is missing" in page
+    assert re.search(r'value="undetermined" checked', page)
+    assert re.search(r'<option value="limit" selected>', page)
 
 
 @visits
 async def test_error_page_leads_back_within_the_console(console: RunningConsole) -> None:
-    person = await console.person("analyst")
-    path = "/console/account-acts/ann"
+    person = await console.person("lead")
+    path = "/console/queue/preview"
     token = await person.token()
     for came_from, back in (
         ("http://localhost/console/accounts/ann?a=1", 'href="/console/accounts/ann?a=1" data-back'),

@@ -14,6 +14,7 @@ from wavebreak.languages import msgid
 from wavebreak.outcomes import RefusingOutcome
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.slices.lanes.service import LANE_WORDS
+from wavebreak_server.slices.shares import service as shares
 from wavebreak_server.slices.users.permissions import ROLE_DUTIES, ROLE_NAMES
 from wavebreak_server.slices.webhooks.api import WEBHOOK_KINDS
 from wavebreak_server.storage.models import DECISIONS, STATES
@@ -29,12 +30,13 @@ _NO_AUTOCOMPLETE = {"autocomplete": "off"}
 class ReasonField(forms.CharField):
     """Reason of an act: one line with single spaces."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(
             max_length=MAX_REASON,
             widget=forms.TextInput(_NO_AUTOCOMPLETE),
             help_text=gettext_lazy(msgid("Kept in the audit log, under your name.")),
             error_messages={"required": gettext_lazy(msgid("a reason is missing"))},
+            **options,
         )
 
     def to_python(self, value: Any) -> str:
@@ -155,6 +157,14 @@ class ProfileForm(PageForm):
     def __init__(self, data: Any = None, *, kinds: Iterable[tuple[str, str]], **more: Any) -> None:
         super().__init__(data, **more)
         self.fields["kinds"].choices = kinds
+
+
+class ShareForm(PageForm):
+    """A new link to a case."""
+
+    id_prefix = "share"
+    days = forms.TypedChoiceField(choices=[(days, days) for days in shares.DAYS], coerce=int)
+    reason = ReasonField()
 
 
 class LaneForm(PageForm):

@@ -11,7 +11,7 @@ from django.urls import reverse
 from wavebreak.errors import EventError
 from wavebreak.outcomes import ABOVE_ALLOW, row_of
 from wavebreak.schema.events import AccountRegistered
-from wavebreak_server.console.act_form import act_form, effect_of, reason_for
+from wavebreak_server.console.act_form import ActForm, act_form, effect_of
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -93,16 +93,25 @@ def _search_number(request: HttpRequest, text: str) -> HttpResponse:
 @page("view_accounts")
 def account(request: HttpRequest, account: str) -> HttpResponse:
     """Show an account."""
+    return _show_account(request, account)
+
+
+def _show_account(
+    request: HttpRequest, account: str, refused: ActForm | None = None
+) -> HttpResponse:
     console = console_of(request)
-    return show(
+    response = show(
         request,
         "console/account.html",
         account=account_facts.account_page(console, account),
         story=stories.story(console, account),
         entries=list(account_facts.ledger_entries(account)),
         case=review_queue.open_case_of(account),
-        **act_form(console),
+        proposed=refused.written if refused else {},
+        **act_form(console, refused),
     )
+    response.status_code = 422 if refused else 200
+    return response
 
 
 @page("view_accounts")
@@ -180,9 +189,10 @@ def act_preview(request: HttpRequest, account: str) -> HttpResponse:
 def act(request: HttpRequest, account: str) -> HttpResponse:
     """Act on an account, with a reason and an end."""
     console = console_of(request)
-    wanted = acts.act_of(request.POST.dict())
-    reason = reason_for(request, wanted)
-    seen = request.POST.get("seen", "")
+    form = ActForm(request.POST)
+    if not form.is_valid():
+        return _show_account(request, account, form)
+    wanted, reason, seen = form.act, form.cleaned_data["reason"], request.POST.get("seen", "")
     try:
         applied = acts.apply_and_close(console, account, wanted, reason, seen=seen)
     except acts.OtherOutcomeError as error:

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.notices import get_language
-from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
+from wavebreak_server.console.act_form import AnswerForm
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -20,7 +20,6 @@ from wavebreak_server.console.pages import (
     warn,
 )
 from wavebreak_server.slices.accounts import service as account_facts
-from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals import service as domain
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.service import help_trend
@@ -75,8 +74,12 @@ def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
     return _show_appeal(request, domain.find_appeal(appeal_id))
 
 
-def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
+def _show_appeal(
+    request: HttpRequest, found: Appeal, refused: AnswerForm | None = None
+) -> HttpResponse:
     console, language = console_of(request), get_language(found.language)
+    form = refused or AnswerForm(initial={"version": found.version})
+    form.fields["reason"].widget.attrs |= {"lang": language.code, "dir": language.direction}
     conflict = domain.conflict(found, console.user)
     may_read = console.user.may("decide_appeals") and not conflict
     statement = domain.read_for(console, found)
@@ -86,7 +89,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
     if decision:
         shown = statements.shown_statement(found.decision, found.language)
         shown = shown or statements.statement_of(notices, decision, language, console.now_ms)
-    return show(
+    response = show(
         request,
         "console/appeal.html",
         appeal=found,
@@ -99,12 +102,11 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         conflict=conflict,
         duplicates=list(domain.duplicates(found)[:20]),
         together=domain.others_together(found),
-        results=domain.RESULTS,
-        settable=[name for name in NEEDING_HOLD if name in SETTABLE],
-        holds=acts.HOLDS,
-        most=domain.MAX_REASON,
+        form=form,
         now=console.now_ms,
     )
+    response.status_code = 422 if refused else 200
+    return response
 
 
 @page("decide_appeals", "POST")
@@ -116,8 +118,10 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
             request, 403, translate("You cannot decide this appeal. {why}", why=why),
             translate("It is decided by a colleague who took no part in the decision."),
         )  # fmt: skip
-    answer = domain.answer_of(request.POST.dict())
-    version = number_of(request.POST.get("version"), 0, 2**31, 2**31)
+    form = AnswerForm(request.POST)
+    if not form.is_valid():
+        return _show_appeal(request, found, form)
+    answer, version = form.answer, form.cleaned_data["version"]
     if found.state != Appeal.OPEN or found.version != version:
         warn(
             request,
@@ -133,7 +137,7 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
             result=translate(found.result.replace("_", " ")),
         ),
     )
-    if request.POST.get("together") == "yes" and found.group:
+    if form.cleaned_data["together"] and found.group:
         group = domain.decide_together(console, found, answer)
         faults += group.faults
         say(

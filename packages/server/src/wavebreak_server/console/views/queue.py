@@ -13,7 +13,8 @@ from django.urls import reverse
 from wavebreak.durations import HOUR_MS
 from wavebreak.engine.account_queries import LiveAccount, live_accounts
 from wavebreak.languages import msgid
-from wavebreak_server.console.act_form import act_form, effect_of, reason_for
+from wavebreak_server.console.act_form import ActForm, act_form, effect_of
+from wavebreak_server.console.forms import ShareForm
 from wavebreak_server.console.pages import (
     MAX_REASON,
     PAGE_SIZE,
@@ -167,11 +168,21 @@ def take_next(request: HttpRequest) -> HttpResponse:
 @page("view_queue")
 def case(request: HttpRequest, case_id: int) -> HttpResponse:
     """Show a case: why it is here, the account, and what may be done."""
+    return show_case(request, case_id)
+
+
+def show_case(
+    request: HttpRequest,
+    case_id: int,
+    refused: ActForm | None = None,
+    refused_share: ShareForm | None = None,
+) -> HttpResponse:
+    """Show a case, with the forms that were refused."""
     console, found = console_of(request), review_queue.find_case(case_id)
     mine = found.claimed_by_id == console.user.id and found.lease_until_ms > console.now_ms
     body = Decision.objects.filter(number=found.decision).values_list("body", flat=True).first()
     decision = msgspec.json.decode(bytes(body)) if body is not None else {}
-    return show(
+    response = show(
         request,
         "console/case.html",
         case=found,
@@ -191,15 +202,17 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
         reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
-        proposed=_proposed(request),
+        proposed=refused.written if refused else _proposed(request),
         links=list(shares.open_links(found, console.now_ms))
         if console.user.may("share_cases")
         else [],
-        share_days=shares.DAYS,
-        **act_form(console),
+        share_form=refused_share or ShareForm(),
+        **act_form(console, refused),
         lease=_settings(console).queue.lease,
         session=_session(request),
     )
+    response.status_code = 422 if refused or refused_share else 200
+    return response
 
 
 def _proposed(request: HttpRequest) -> dict[str, str]:
@@ -242,8 +255,10 @@ def skip(request: HttpRequest, case_id: int) -> HttpResponse:
 def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     """Decide a case: act on the account, and close the case."""
     console, settings = console_of(request), _settings(console_of(request)).queue
-    act = acts.act_of(request.POST.dict())
-    reason = reason_for(request, act)
+    form = ActForm(request.POST)
+    if not form.is_valid():
+        return show_case(request, case_id, form)
+    act, reason = form.act, form.cleaned_data["reason"]
     version = number_of(request.POST.get("version"), 0, 1 << 31, -1)
     try:
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:

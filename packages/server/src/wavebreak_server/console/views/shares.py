@@ -10,16 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from wavebreak_server.console.forms import ShareForm
 from wavebreak_server.console.pages import (
     console_of,
-    number_of,
     page,
-    reason_of,
     say,
     show,
 )
 from wavebreak_server.console.public_access import public
 from wavebreak_server.console.site import Site
+from wavebreak_server.console.views.queue import show_case
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.accounts import story as stories
@@ -34,11 +34,12 @@ from wavebreak_server.texts import translate
 @page("share_cases", "POST")
 def share(request: HttpRequest, case_id: int) -> HttpResponse:
     """Make a link to a case, and show it once."""
-    console, reason = console_of(request), reason_of(request)
-    case = review_queue.find_case(case_id)
-    days = number_of(request.POST.get("days"), 0, 366, 0)
+    form = ShareForm(request.POST)
+    if not form.is_valid():
+        return show_case(request, case_id, refused_share=form)
+    case, days = review_queue.find_case(case_id), form.cleaned_data["days"]
     with transaction.atomic():
-        secret = shares.share(console, case, days, reason)
+        secret = shares.share(console_of(request), case, days, form.cleaned_data["reason"])
     path = reverse("shared_case", args=[secret])
     return show(
         request,

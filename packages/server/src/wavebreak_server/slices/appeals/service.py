@@ -507,38 +507,6 @@ class Answer(NamedTuple):
     hold: str = ""
 
 
-def answer_of(form: Mapping[str, str]) -> Answer:
-    """Return the answer that a form gives; raises ApiError (422) with the fix.
-
-    >>> answer_of({"result": "unchanged", "reason": " It was bulk. "})
-    Answer(result='unchanged', reason='It was bulk.', outcome='', hold='')
-    """
-    result, reason = form.get("result", ""), form.get("reason", "").replace("\r\n", "\n").strip()
-    if result not in RESULTS:
-        raise ApiError(
-            422,
-            translate("no result was chosen"),
-            fix=translate("choose what becomes of the decision"),
-        )
-    if not reason:
-        raise ApiError(
-            422, translate("the reason is missing"), fix=translate("give the holder the reason")
-        )
-    if len(reason) > MAX_REASON:
-        raise ApiError(
-            422,
-            translate("the reason exceeds {max_reason} characters", max_reason=MAX_REASON),
-            fix=translate("shorten it"),
-        )
-    if result != Appeal.PARTIALLY:
-        return Answer(result, reason)
-    act = acts.act_of({"verdict": "undetermined"} | {k: form.get(k, "") for k in _MILDER})
-    return Answer(result, reason, act.outcome, act.hold)
-
-
-_MILDER = ("outcome", "hold")
-
-
 def conflict(appeal: Appeal, user: User) -> str:
     """Return why a person may not decide an appeal; empty if they may.
 
