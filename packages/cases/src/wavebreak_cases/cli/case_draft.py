@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    err,
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+)
 from wavebreak.cli.options import (
     AllowPrivate,
     Browser,
@@ -154,7 +164,7 @@ def _draft_batch(call: ActCommand, batch: Path, more: dict[str, Any], *, as_json
         for where, problem in failed:
             _print_failure(where, problem)
         out.print(f"{count_of(len(rows), 'line')} drafted, {count_of(len(failed), 'error')}")
-        print_next_steps([command("wavebreak", "case", "list", place)])
+        print_next_steps([command_line("wavebreak", "case", "list", place)])
     if failed:
         raise typer.Exit(1)
 
@@ -212,14 +222,14 @@ def _gaps(case: Case, pages: Sequence[PageSummary]) -> tuple[Gap, ...]:
 def _print_gaps(place: Path, gaps: Sequence[Gap]) -> None:
     if not gaps:
         out.print("nothing is missing: the determinations are signed")
-        print_next_steps([command("wavebreak", "bundle", place, "-o", f"{place.name}.zip")])
+        print_next_steps([command_line("wavebreak", "bundle", place, "-o", f"{place.name}.zip")])
         return
     rows = [(gap.item or "case", gap.missing) for gap in gaps]
     print_table(Table("missing", ("of", "what"), rows, words=frozenset({0, 1})), out)
     steps = [
-        command("wavebreak", "case", name, place, *rest, "--by", "NAME")
+        command_line("wavebreak", "case", name, place, *rest, "--by", "NAME")
         if name != "sign"
-        else command("wavebreak", "case", name, place, *rest)
+        else command_line("wavebreak", "case", name, place, *rest)
         for name, *rest in closing_commands(gaps)
     ]
     print_next_steps(steps[:MAX_NEXT_STEPS])
@@ -245,8 +255,8 @@ def _show_gaps(place: Path, *, as_json: bool) -> None:
 CasesDirectory = Annotated[Path, typer.Argument(help="The directory that holds the cases.")]
 
 
-@cases.command("list", epilog="Example: `wavebreak case list cases`")
-def list_(place: CasesDirectory, as_json: Json = False, wide: Wide = False) -> None:
+@command(cases, "wavebreak case list cases", name="list")
+def list_(place: CasesDirectory, *, as_json: Json = False, wide: Wide = False) -> None:
     """List the cases of a directory: state, parties, evidence, and how much is missing."""
     from wavebreak_cases.bundles.case_listing import list_cases
 
@@ -276,13 +286,14 @@ def list_(place: CasesDirectory, as_json: Json = False, wide: Wide = False) -> N
         raise typer.Exit(1)
 
 
-@cases.command(
-    "parties", epilog="Example: `wavebreak case parties cases` lists who is in several cases first"
-)
+@command(cases, "wavebreak case parties cases", name="parties")
 def parties(
-    place: CasesDirectory, policy: PolicyDir = None, as_json: Json = False, wide: Wide = False
+    place: CasesDirectory, *, policy: PolicyDir = None, as_json: Json = False, wide: Wide = False
 ) -> None:
-    """List the parties across cases: who may be in several, with the reasons; nothing is merged."""
+    """List the parties across cases: who may be in several, with the reasons; nothing is merged.
+
+    Those in several cases come first.
+    """
     from wavebreak_cases.bundles.case_listing import list_cases, list_parties
 
     listed = list_cases(place)

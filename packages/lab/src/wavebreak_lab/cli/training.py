@@ -12,7 +12,16 @@ import typer
 
 from wavebreak import model, rules
 from wavebreak.cli.app import app, models
-from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+)
 from wavebreak.cli.options import (
     Enforce,
     Json,
@@ -54,13 +63,15 @@ ModelName = Annotated[str, typer.Option(help="The model's name.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that replay platforms.")]
 
 
-@app.command(
-    epilog="Examples: `wavebreak train worlds/1000 worlds/1001 -o model`; `wavebreak train out "
-    "--labels labels.csv --tolerance-ban 0.00001 --seed 7 -o model`; `wavebreak train week1 week2 "
-    "--calibrate week3 --name autumn -o model`"
+@command(
+    app,
+    "wavebreak train worlds/1000 worlds/1001 -o model",
+    "wavebreak train out --labels labels.csv --tolerance-ban 0.00001 --seed 7 -o model",
+    "wavebreak train week1 week2 --calibrate week3 --name autumn -o model",
 )
 def train(
     runs: Runs,
+    *,
     out_path: OutDir,
     labels: RunLabels = None,
     calibrate: Calibrate = None,
@@ -101,7 +112,7 @@ def train(
     _print_training(learned, tested)
     print_next_steps([
         f"card:  {out_path}/card.html",
-        f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}",
+        f"next:  {command_line('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}",
     ])  # fmt: skip
 
 
@@ -111,13 +122,14 @@ def _print_training(learned: TrainingResult, tested: ModelEvaluation) -> None:
     print_lines(training.summary(learned, tested), out)
 
 
-@app.command(
-    "train-default",
-    epilog="The shipped model: `wavebreak train-default --worlds 40 --held 20 "
-    "--background ../shared/data/traces --leave-one-out left-out "
-    "-o packages/engine/src/wavebreak/policy/model`",
+@command(
+    app,
+    "wavebreak train-default --worlds 40 --held 20 --background ../shared/data/traces "
+    "--leave-one-out left-out -o packages/engine/src/wavebreak/policy/model",
+    name="train-default",
 )
 def train_default(
+    *,
     out_path: OutDir,
     worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 80,
     held: Annotated[
@@ -177,12 +189,14 @@ def train_default(
     print_next_steps([f"card:  {out_path}/card.html"])
 
 
-@models.command(
-    "leave-one-out",
-    epilog="Examples: `wavebreak model leave-one-out --worlds 40 --held 20 -o left-out`; "
-    "`wavebreak model leave-one-out --only campus --only romance -o left-out`",
+@command(
+    models,
+    "wavebreak model leave-one-out --worlds 40 --held 20 -o left-out",
+    "wavebreak model leave-one-out --only campus --only romance -o left-out",
+    name="leave-one-out",
 )
 def leave_one_out_command(
+    *,
     out_path: OutDir,
     worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 40,
     held: Annotated[
@@ -241,12 +255,14 @@ def leave_one_out_command(
     print_next_steps([f"results:  {out_path / leave_one_out.TABLE}"])
 
 
-@models.command(
-    epilog="Examples: `wavebreak model recalibrate out --labels labels.csv -o own`; "
-    "`wavebreak model recalibrate week1 --unlabelled-benign -o own`"
+@command(
+    models,
+    "wavebreak model recalibrate out --labels labels.csv -o own",
+    "wavebreak model recalibrate week1 --unlabelled-benign -o own",
 )
 def recalibrate(
     runs: Runs,
+    *,
     out_path: OutDir,
     base: ModelDir = None,
     labels: RunLabels = None,
@@ -276,5 +292,5 @@ def recalibrate(
         return
     print_table(recalibration.result_table(made), out)
     print_next_steps(
-        [f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}"]
+        [f"next:  {command_line('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}"]
     )
