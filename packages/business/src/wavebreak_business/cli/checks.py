@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    echo,
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+)
 from wavebreak.cli.options import HtmlPage, Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak_business.cli import business
@@ -53,10 +63,12 @@ def _limit(text: str) -> int | None:
     return int(text)
 
 
-@business.command(
-    epilog="Examples: `wavebreak business check hooks.jsonl --portfolio shop`; `wavebreak business "
-    "check logs --portfolio shop --html shop.html --lang he`; `wavebreak business check logs "
-    "--portfolio shop --price marketing=0.06 --consent consent.csv --limit 2000 --strict`"
+@command(
+    business,
+    "wavebreak business check hooks.jsonl --portfolio shop",
+    "wavebreak business check logs --portfolio shop --html shop.html --lang he",
+    "wavebreak business check logs --portfolio shop --price marketing=0.06 "
+    "--consent consent.csv --limit 2000 --strict",
 )
 def check(
     logs: Annotated[
@@ -66,8 +78,9 @@ def check(
             "directories of them."
         ),
     ],
+    *,
     portfolio: Annotated[str, typer.Option(help="Name of the portfolio, for the report.")],
-    html_path: HtmlPage = None,
+    html: HtmlPage = None,
     lang: Annotated[str, typer.Option(help="Language of the report, for example he.")] = "en",
     price: Annotated[
         list[str] | None,
@@ -122,20 +135,21 @@ def check(
         read_consent(consent, table)
     done = make_check(portfolio, find(table, settings, options), reading, table, settings)
     report = check_report(done, Words(lang))
-    if html_path is not None:
-        write_html(report, html_path)
+    if html is not None:
+        write_html(report, html)
     if as_json:
         print_json(report.data)
     else:
         print_report(report, out)
-        if html_path is not None:
-            out.print(f"Written to {html_path}")
+        if html is not None:
+            out.print(f"Written to {html}")
     if strict and done.needs_action():
         raise typer.Exit(1)
 
 
-@business.command(epilog="Example: `wavebreak business example -o logs`")
+@command(business, "wavebreak business example -o logs")
 def example(
+    *,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="New directory for the logs.")],
 ) -> None:
     """Write synthetic logs of a shop, in the shapes of three providers, for trying `check` out."""
@@ -143,11 +157,13 @@ def example(
 
     for path in write_example(out_path):
         out.print(str(path))
-    print_next_steps([command("wavebreak", "business", "check", out_path, "--portfolio", "shop")])
+    print_next_steps(
+        [command_line("wavebreak", "business", "check", out_path, "--portfolio", "shop")]
+    )
 
 
-@business.command(epilog="Example: `wavebreak business pseudonyms < people.txt > pseudonyms.txt`")
-def pseudonyms(key: Key = None) -> None:
+@command(business, "wavebreak business pseudonyms < people.txt > pseudonyms.txt")
+def pseudonyms(*, key: Key = None) -> None:
     """Print the pseudonyms of the people on standard input, one a line, in their order.
 
     With the same key they are those of a report's JSON, so that you find the people on your own

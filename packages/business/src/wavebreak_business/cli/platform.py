@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from wavebreak.cli.commands import command
 from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import Enforce, Json, Key, OutDir, PolicyDir, Seed, Wide
 from wavebreak.errors import FileError, UsageError
@@ -18,10 +19,8 @@ Policy = Annotated[
 ]
 
 
-@business.command(
-    epilog="Examples: `wavebreak business limits`; `wavebreak business limits --policy my-policy`"
-)
-def limits(policy: Policy = None, as_json: Json = False, wide: Wide = False) -> None:
+@command(business, "wavebreak business limits", "wavebreak business limits --policy my-policy")
+def limits(*, policy: Policy = None, as_json: Json = False, wide: Wide = False) -> None:
     """Print the platform's limits in force, or what is wrong in a file of your own, by line."""
     import msgspec
 
@@ -60,9 +59,10 @@ def limits(policy: Policy = None, as_json: Json = False, wide: Wide = False) -> 
     print_table(Table(title, ("limit", "value"), rows, words=frozenset({0, 1})), out)
 
 
-@business.command(epilog="Example: `wavebreak business decide events.jsonl --json`")
+@command(business, "wavebreak business decide events.jsonl --json")
 def decide(
     events: Annotated[Path, typer.Argument(help="Events of the platform, one JSON object a line.")],
+    *,
     policy: Policy = None,
     as_json: Json = False,
     wide: Wide = False,
@@ -113,9 +113,10 @@ def decide(
     print_lines([f"{name}: {error}" for name, error in result.refused[:10]], out)
 
 
-@business.command(epilog="Example: `wavebreak business replay events.jsonl -o out`")
+@command(business, "wavebreak business replay events.jsonl -o out")
 def replay(
     events: Annotated[Path, typer.Argument(help="Events of all, one JSON object a line.")],
+    *,
     out_path: OutDir,
     policy: PolicyDir = None,
     limits: Annotated[
@@ -163,10 +164,11 @@ def replay(
         print_table(Table("Events refused", ("cause", "events"), refused), out)
 
 
-@business.command(epilog="Example: `wavebreak business erase out --list var/erasures.jsonl`")
+@command(business, "wavebreak business erase out --list var/erasures.jsonl")
 def erase(
     out_path: Annotated[Path, typer.Argument(metavar="OUT", help="Directory that replay wrote.")],
     accounts: Annotated[list[str] | None, typer.Argument(help="Whom to erase.")] = None,
+    *,
     listed: Annotated[
         Path | None,
         typer.Option("--list", metavar="FILE", help="A service's list: HOME/erasures.jsonl."),
@@ -196,8 +198,9 @@ def erase(
     out.print(f"{count_of(sum(found.values()), 'event')} of {of} erased from {path}")
 
 
-@business.command(epilog="Example: `wavebreak business simulate --list opted_in --people 100000`")
+@command(business, "wavebreak business simulate --list opted_in --people 100000")
 def simulate(
+    *,
     lists: Annotated[
         list[str] | None,
         typer.Option("--list", help="Which, such as opted_in or forged (default: each)."),

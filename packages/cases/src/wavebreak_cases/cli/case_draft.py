@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wavebreak.cli import options
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import command as command_line
+from wavebreak.cli.console import err, out, print_json, print_next_steps, progress_bar
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.reports.tables import Table, count_of, print_table
 from wavebreak_cases.acts.progress import drafted_values
@@ -144,7 +146,7 @@ def _draft_batch(call: ActCommand, batch: Path, more: dict[str, Any], *, as_json
         for where, problem in failed:
             _print_failure(where, problem)
         out.print(f"{count_of(len(rows), 'line')} drafted, {count_of(len(failed), 'error')}")
-        print_next_steps([command("wavebreak", "case", "list", place)])
+        print_next_steps([command_line("wavebreak", "case", "list", place)])
     if failed:
         raise typer.Exit(1)
 
@@ -202,14 +204,14 @@ def _gaps(case: Case, pages: Sequence[PageSummary]) -> tuple[Gap, ...]:
 def _print_gaps(place: Path, gaps: Sequence[Gap]) -> None:
     if not gaps:
         out.print("nothing is missing: the determinations are signed")
-        print_next_steps([command("wavebreak", "bundle", place, "-o", f"{place.name}.zip")])
+        print_next_steps([command_line("wavebreak", "bundle", place, "-o", f"{place.name}.zip")])
         return
     rows = [(gap.item or "case", gap.missing) for gap in gaps]
     print_table(Table("missing", ("of", "what"), rows, words=frozenset({0, 1})), out)
     steps = [
-        command("wavebreak", "case", name, place, *rest, "--by", "NAME")
+        command_line("wavebreak", "case", name, place, *rest, "--by", "NAME")
         if name != "sign"
-        else command("wavebreak", "case", name, place, *rest)
+        else command_line("wavebreak", "case", name, place, *rest)
         for name, *rest in closing_commands(gaps)
     ]
     print_next_steps(steps[:MAX_NEXT_STEPS])
@@ -235,8 +237,10 @@ def _show_gaps(place: Path, *, as_json: bool) -> None:
 CasesDirectory = Annotated[Path, typer.Argument(help="The directory that holds the cases.")]
 
 
-@cases.command("list", epilog="Example: `wavebreak case list cases`")
-def list_(place: CasesDirectory, as_json: options.Json = False, wide: options.Wide = False) -> None:
+@command(cases, "wavebreak case list cases", name="list")
+def list_(
+    place: CasesDirectory, *, as_json: options.Json = False, wide: options.Wide = False
+) -> None:
     """List the cases of a directory: state, parties, evidence, and how much is missing."""
     from wavebreak_cases.bundles.case_listing import list_cases
 
@@ -266,16 +270,18 @@ def list_(place: CasesDirectory, as_json: options.Json = False, wide: options.Wi
         raise typer.Exit(1)
 
 
-@cases.command(
-    "parties", epilog="Example: `wavebreak case parties cases` lists who is in several cases first"
-)
+@command(cases, "wavebreak case parties cases", name="parties")
 def parties(
     place: CasesDirectory,
+    *,
     policy: options.PolicyDir = None,
     as_json: options.Json = False,
     wide: options.Wide = False,
 ) -> None:
-    """List the parties across cases: who may be in several, with the reasons; nothing is merged."""
+    """List the parties across cases: who may be in several, with the reasons; nothing is merged.
+
+    Those in several cases come first.
+    """
     from wavebreak_cases.bundles.case_listing import list_cases, list_parties
 
     listed = list_cases(place)

@@ -7,6 +7,7 @@ ones that its function takes beside them: a key, a policy, an answer.
 from __future__ import annotations
 
 import inspect
+import re
 import secrets
 import socket
 import time
@@ -20,6 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from wavebreak.cli.commands import command
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.privacy.secret_key import load_key
@@ -239,13 +241,13 @@ def act_command(
             parameters["role"] = _keyword("role", Role, "investigator")
         parameters["seal_key"] = _keyword("seal_key", SealKey, None)
 
-        def command(**given: Any) -> None:
+        def run(**given: Any) -> None:
             function(ActCommand(name, given), **{key: given[key] for key in own})
 
-        command.__doc__, command.__wrapped__ = first.help, function  # type: ignore[attr-defined]
-        command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-        command.__annotations__ = {key: each.annotation for key, each in parameters.items()}
-        group.command(name, epilog=first.example)(command)
+        run.__wrapped__ = function  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        examples = re.findall("`([^`]+)`", first.example)
+        command(group, *examples, name=name, help=first.help)(run)
         return function
 
     return decorate

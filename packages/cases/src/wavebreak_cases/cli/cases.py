@@ -19,7 +19,17 @@ import typer
 from rich.table import Table
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    echo,
+    out,
+    print_json,
+    print_next_steps,
+    styled,
+)
 from wavebreak.cli.ledger import read_authorities, stamp_ledger, witness_ledger
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError, WavebreakError
@@ -84,9 +94,10 @@ def _take_step_with_key(call: ActCommand, key: Key = None) -> None:
 act_command("open")(take_step)
 
 
-@cases.command(epilog="Example: `wavebreak case show cases/C-7`")
+@command(cases, "wavebreak case show cases/C-7")
 def show(
     place: Place,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the case file as JSON.")] = False,
     wide: Wide = False,
 ) -> None:
@@ -419,9 +430,10 @@ def _print_suggestions(suggested: Sequence[Any]) -> None:
     out.print("nothing was redacted: mark what a person decides, and give --by and --why")
 
 
-@cases.command(epilog="Example: `wavebreak case export cases/C-7 -o C-7-export --language he`")
+@command(cases, "wavebreak case export cases/C-7 -o C-7-export --language he")
 def export(
     place: Place,
+    *,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The directory to write into.")],
     language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
 ) -> None:
@@ -477,9 +489,10 @@ def _settings(
     )
 
 
-@cases.command(epilog="Example: `wavebreak case report cases/C-7 -o report.pdf --language he`")
+@command(cases, "wavebreak case report cases/C-7 -o report.pdf --language he")
 def report(
     place: Place,
+    *,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The PDF file to write.")],
     language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
     prepared_by: PreparedBy = "",
@@ -499,9 +512,10 @@ def report(
     out.print(str(out_path))
 
 
-@app.command(cls=CaseCommand, epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
+@command(app, "wavebreak bundle cases/C-7 -o C-7.zip", cls=CaseCommand)
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
+    *,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
     language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = ENGLISH,
     prepared_by: PreparedBy = "",
@@ -536,7 +550,7 @@ def bundle(
     stamped = _stamp(place, out_path, policy)
     print_next_steps(
         [
-            command(
+            command_line(
                 "wavebreak",
                 "verify",
                 out_path,
@@ -590,14 +604,10 @@ def _stamp(place: Path, bundle: Path, policy: Path | None) -> bool:
     return True
 
 
-@app.command(
-    cls=CaseCommand,
-    epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Exits with "
-    "0 where every check passes, 1 where one fails, 3 where not all can be made here, 4 where it "
-    "holds but rests on a key that nobody vouched for, 5 where it holds, with redactions.",
-)
+@command(app, "wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...", cls=CaseCommand)
 def verify(
     source: Annotated[Path, typer.Argument(help="A bundle, or its unpacked folder.")],
+    *,
     key: Annotated[
         list[str] | None,
         typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),
@@ -612,7 +622,11 @@ def verify(
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
-    """Check a bundle: files, seals, custody, and every decision and number computed again."""
+    """Check a bundle: files, seals, custody, and every decision and number computed again.
+
+    Exits with 0 where every check passes, 1 where one fails, 3 where not all can be made here, 4
+    where it holds but rests on a key that nobody vouched for, 5 where it holds, with redactions.
+    """
     from wavebreak.ledger.key_history import read_history
     from wavebreak_cases.bundles.verify import Stamp, exit_code, verify_bundle
 

@@ -17,7 +17,17 @@ from rich.text import Text
 
 from wavebreak import evaluation
 from wavebreak.cli.app import command_group
-from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar, styled
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    echo,
+    out,
+    print_next_steps,
+    progress_bar,
+    styled,
+)
 from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 from wavebreak_cases import claims
@@ -50,12 +60,13 @@ def _actor(by: str, purpose: str, authority: str) -> claims.Actor:
     return claims.Actor(by or getpass.getuser(), platform.node(), purpose, authority)
 
 
-@claim.command(
-    epilog="Example: `wavebreak claim capture https://shop.example/ -o ex-1 --by 'A. Rao' "
-    "--authority 'mandate 12'`"
+@command(
+    claim,
+    "wavebreak claim capture https://shop.example/ -o ex-1 --by 'A. Rao' --authority 'mandate 12'",
 )
 def capture(
     url: Annotated[str, typer.Argument(help="Address of a public page (http, https).")],
+    *,
     out_path: New,
     by: By = "",
     authority: Authority = "not stated",
@@ -73,15 +84,18 @@ def capture(
         browser=None if no_browser else claims.find_browser(browser),
     )
     _print_exhibit(exhibit, out_path)
-    print_next_steps([command("wavebreak", "claim", "read", out_path)])
+    print_next_steps([command_line("wavebreak", "claim", "read", out_path)])
 
 
-@claim.command(
-    epilog="Examples: `wavebreak claim add page.warc.gz -o ex-2`; `wavebreak claim add receipt.pdf "
-    "-o ex-3 --kind test_purchase --detail ordered='1,000 sends' --detail account=p-1`"
+@command(
+    claim,
+    "wavebreak claim add page.warc.gz -o ex-2",
+    "wavebreak claim add receipt.pdf -o ex-3 --kind test_purchase "
+    "--detail ordered='1,000 sends' --detail account=p-1",
 )
 def add(
     file: Annotated[Path, typer.Argument(help="WARC, WACZ, HTML, PDF, image or text.")],
+    *,
     out_path: New,
     kind: Annotated[
         Literal["upload", "test_purchase", "partner_notice"], typer.Option(help="What it is.")
@@ -118,9 +132,10 @@ def add(
         out.print(f"  {said}")
 
 
-@claim.command("read", epilog="Example: `wavebreak claim read ex-1 --html ex-1-read.html`")
+@command(claim, "wavebreak claim read ex-1 --html ex-1-read.html", name="read")
 def read_claims(
     path: Annotated[Path, typer.Argument(help="Directory of an exhibit, or a file.")],
+    *,
     as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Write the text with marked sentences.")] = None,
     wide: Wide = False,
@@ -158,9 +173,10 @@ def _print_grid(title: str, rows: list[tuple[str, Text]]) -> None:
     out.print(grid)
 
 
-@claim.command(epilog="Example: `wavebreak claim confirm ex-1 --by 'A. Rao' --reason 'offers …'`")
+@command(claim, "wavebreak claim confirm ex-1 --by 'A. Rao' --reason 'offers …'")
 def confirm(
     directory: Of,
+    *,
     reason: Annotated[str, typer.Option(help="Why, in words.")],
     by: By = "",
     authority: Authority = "not stated",
@@ -169,9 +185,10 @@ def confirm(
     _add_label(directory, "claim", _actor(by, reason, authority), reason)
 
 
-@claim.command(epilog="Example: `wavebreak claim reject ex-1 --by 'A. Rao' --reason 'a news page'`")
+@command(claim, "wavebreak claim reject ex-1 --by 'A. Rao' --reason 'a news page'")
 def reject(
     directory: Of,
+    *,
     reason: Annotated[str, typer.Option(help="Why, in words.")],
     by: By = "",
     authority: Authority = "not stated",
@@ -180,7 +197,7 @@ def reject(
     _add_label(directory, "innocent", _actor(by, reason, authority), reason)
 
 
-@claim.command(epilog="Example: `wavebreak claim check ex-1`")
+@command(claim, "wavebreak claim check ex-1")
 def check(directory: Of) -> None:
     """Check an exhibit's files, and print its custody and labels; exit with 1 on any error."""
     wrong = claims.check_exhibit(directory)
@@ -196,9 +213,10 @@ def check(directory: Of) -> None:
         raise typer.Exit(1)
 
 
-@claim.command(epilog="Example: `wavebreak claim evaluate pages --labels my.csv --split heldout`")
+@command(claim, "wavebreak claim evaluate pages --labels my.csv --split heldout")
 def evaluate(
     pages: Annotated[Path, typer.Argument(help="Folder of labelled pages.")],
+    *,
     labels: Annotated[
         Path | None, typer.Option(help="CSV file of labels (default: labels.csv in the folder).")
     ] = None,

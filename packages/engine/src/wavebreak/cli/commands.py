@@ -23,6 +23,7 @@ from functools import wraps
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from wavebreak.cli import console, options
 from wavebreak.errors import WavebreakError
@@ -38,7 +39,7 @@ EXIT_CODES: Mapping[int, str] = {
     5: "everything holds, in redacted copies",
 }
 """The meaning of each exit code, the same for every command."""
-NO, UNCHECKED, UNTRUSTED_KEY = 1, 3, 4
+NO, UNCHECKED = 1, 3
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 _make_annotated: Any = Annotated
@@ -90,6 +91,7 @@ def command(
     name: str = "",
     help: str = "",
     parameters: Sequence[inspect.Parameter] = (),
+    cls: type[TyperCommand] | None = None,
 ) -> Callable[[FunctionT], FunctionT]:
     """Return a decorator that adds a function as a command.
 
@@ -99,6 +101,7 @@ def command(
         name: Its name (default: the function's, with hyphens).
         help: Its help (default: the function's docstring).
         parameters: Parameters beside those of the signature; the function takes them by `**`.
+        cls: The class of its help page (default: the group's).
     """
 
     def decorate(function: FunctionT) -> FunctionT:
@@ -132,7 +135,8 @@ def command(
         run.__annotations__ = {p.name: p.annotation for p in declared}
         run.__doc__ = help or function.__doc__
         group.command(
-            name or function.__name__.replace("_", "-"),
+            name or function.__name__.strip("_").replace("_", "-"),
+            cls=cls,
             epilog=f"Example{'s'[: len(examples) - 1]}: " + "; ".join(f"`{e}`" for e in examples),
         )(run)
         return function

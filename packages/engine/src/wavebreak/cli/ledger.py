@@ -16,7 +16,7 @@ import typer
 
 from wavebreak.cli import console, options
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.commands import UNTRUSTED_KEY, Output, command
+from wavebreak.cli.commands import UNCHECKED, Output, command
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger import (
@@ -210,7 +210,7 @@ def verify(
 ) -> Output:
     """Check every entry, signature and proof; of a service, that its tables are as sealed.
 
-    Exits with 0 where every check passes under your key, 4 where the key came with the ledger or
+    Exits with 0 where every check passes under your key, 3 where the key came with the ledger or
     was revoked, else 2.
     """
     certificates = read_authorities(authority)
@@ -247,7 +247,7 @@ def verify(
         _marked("green", "holds", holds),
         _marked("yellow", "not checked", not_checked),
         _marked("red", "changed", [finding.what for finding in findings]),
-        code=UNTRUSTED_KEY if not key or entries.revoked else 0,
+        code=UNCHECKED if not key or entries.revoked else 0,
         error=error,
     )
 

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 import typer
 
-from wavebreak.cli.console import command, out, print_json, print_next_steps
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import command as command_line
+from wavebreak.cli.console import out, print_json, print_next_steps
 from wavebreak.cli.options import Enforce, IpDatabase, Json, Key, Lateness, ModelDir, PolicyDir
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import SHARDS
@@ -84,15 +86,17 @@ def _published(publish: bool, database: str) -> bool:
     return publish
 
 
-@flink.command(
-    epilog="Examples: `wavebreak flink submit events.jsonl --home job --profile p.json`; "
-    "`wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
-    "--exchange postgresql://flink@db/wavebreak`"
+@command(
+    flink,
+    "wavebreak flink submit events.jsonl --home job --profile p.json",
+    "wavebreak flink submit log --home /shared/job --profile p.json --enforce "
+    "--parallelism 4 --exchange postgresql://flink@db/wavebreak",
 )
 def submit(
     log: Annotated[
         str, typer.Argument(help="Events: a .jsonl file, a directory, or kafka://HOST/TOPIC.")
     ],
+    *,
     home: Annotated[
         Path,
         typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
@@ -160,7 +164,7 @@ def submit(
         return
     out.print(f"Job {made.job} decides on {log} with parallelism {parallelism}.")
     print_next_steps(
-        [command("wavebreak", "flink", verb, home) for verb in ("status", "replay")]
+        [command_line("wavebreak", "flink", verb, home) for verb in ("status", "replay")]
     )  # fmt: skip
 
 
@@ -168,8 +172,8 @@ def _path(given: Path | None) -> str:
     return str(given.absolute()) if given else ""
 
 
-@flink.command(epilog="Example: `wavebreak flink status job`")
-def status(home: Home, as_json: Json = False) -> None:
+@command(flink, "wavebreak flink status job")
+def status(home: Home, *, as_json: Json = False) -> None:
     """Say how a job is: its state, checkpoints, restarts, and what it has published."""
     from wavebreak_flink import submission
     from wavebreak_flink.switches import noted
@@ -200,9 +204,10 @@ def status(home: Home, as_json: Json = False) -> None:
         out.print(f"last failure: {said.reason}", style="yellow", markup=False)
 
 
-@flink.command(epilog="Example: `wavebreak flink savepoint job --stop`")
+@command(flink, "wavebreak flink savepoint job --stop")
 def savepoint(
     home: Home,
+    *,
     stop: Annotated[
         bool, typer.Option("--stop", help="Stop the job there, such as before an upgrade.")
     ] = False,
@@ -214,9 +219,10 @@ def savepoint(
     out.print(f"savepoint {made.savepoint}")
 
 
-@flink.command(epilog="Example: `wavebreak flink rescale job --parallelism 4`")
+@command(flink, "wavebreak flink rescale job --parallelism 4")
 def rescale(
     home: Home,
+    *,
     parallelism: Parallelism,
     flink_url: Annotated[
         str, typer.Option("--flink", help="Cluster on which it goes on (default: where it ran).")
@@ -243,8 +249,8 @@ def rescale(
     out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {where}")
 
 
-@flink.command(epilog="Example: `wavebreak flink replay job`")
-def replay(home: Home, as_json: Json = False) -> None:
+@command(flink, "wavebreak flink replay job")
+def replay(home: Home, *, as_json: Json = False) -> None:
     """Decide on a job's log with the embedded engine, and compare what the job published."""
     from wavebreak_flink import submission
 
@@ -261,13 +267,15 @@ def replay(home: Home, as_json: Json = False) -> None:
         out.print(f"{found.same:,} of {found.engine:,} decisions published, the same to the byte")
 
 
-@flink.command(
-    "dead-letters",
-    epilog="Examples: `wavebreak flink dead-letters job`; "
-    "`wavebreak flink dead-letters job --accept 120400`",
+@command(
+    flink,
+    "wavebreak flink dead-letters job",
+    "wavebreak flink dead-letters job --accept 120400",
+    name="dead-letters",
 )
 def dead_letters(
     home: Home,
+    *,
     accept: Annotated[
         int | None,
         typer.Option(min=0, help="Give up the row of the log that begins at this position."),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from wavebreak.cli.app import app, command_modules
+from wavebreak.cli.commands import command
 from wavebreak.cli.console import (
     err,
     out,
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from wavebreak_lab.causal_replay import CausalReplay
 
 
-@app.command(epilog="Example: `wavebreak demo -o demo-out`")
+@command(app, "wavebreak demo -o demo-out")
 def demo(
+    *,
     out_path: OutDir = Path("demo-out"),
     people: People = 2000,
     seed: Seed = 1,

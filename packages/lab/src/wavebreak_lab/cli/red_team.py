@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+)
 from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
 
 
@@ -21,12 +30,14 @@ class Feedback(StrEnum):
     never = "never"
 
 
-@app.command(
-    "red-team",
-    epilog="Example: `wavebreak red-team --family combination --family blast --rounds 2 "
-    "--people 600 --days 2 -o red-team`",
+@command(
+    app,
+    "wavebreak red-team --family combination --family blast --rounds 2 --people 600 "
+    "--days 2 -o red-team",
+    name="red-team",
 )
 def run_red_team(
+    *,
     out_path: OutDir,
     family: Annotated[
         list[str] | None,
@@ -97,5 +108,5 @@ def run_red_team(
     last = out_path / "weeks" / str(weeks) if weeks else out_path
     print_next_steps([
         f"charts: {out_path}/red-team.html",
-        command("wavebreak", "evaluate", last, "--labels", last / "labels.csv"),
+        command_line("wavebreak", "evaluate", last, "--labels", last / "labels.csv"),
     ])  # fmt: skip

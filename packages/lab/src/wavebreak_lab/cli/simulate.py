@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import command, out, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import command as command_line
+from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.cli.options import OutDir, People, Seed
 from wavebreak.errors import UsageError
 from wavebreak_lab import simulation
@@ -27,11 +29,14 @@ def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
     return campaigns
 
 
-@app.command(
-    epilog="Examples: `wavebreak simulate --people 2000 --days 1 --campaign blast:20 "
-    "--campaign jitter --personas all -o world`; `wavebreak simulate --random --seed 7 -o world`"
+@command(
+    app,
+    "wavebreak simulate --people 2000 --days 1 --campaign blast:20 --campaign jitter "
+    "--personas all -o world",
+    "wavebreak simulate --random --seed 7 -o world",
 )
 def simulate(
+    *,
     out_path: OutDir,
     people: People = 1000,
     days: Annotated[float, typer.Option(help="Length in days.")] = 1.0,
@@ -125,7 +130,9 @@ def simulate(
     )
     print_next_steps(
         [
-            command("wavebreak", "run", out_path, "--labels", out_path / "labels.csv", "-o", "out"),
-            command("wavebreak", "evaluate", "out", "--labels", out_path / "labels.csv"),
+            command_line(
+                "wavebreak", "run", out_path, "--labels", out_path / "labels.csv", "-o", "out"
+            ),
+            command_line("wavebreak", "evaluate", "out", "--labels", out_path / "labels.csv"),
         ]
     )

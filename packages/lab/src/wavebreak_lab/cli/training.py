@@ -13,7 +13,9 @@ import typer
 from wavebreak import model, rules
 from wavebreak.cli import options
 from wavebreak.cli.app import app, models
-from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.commands import command
+from wavebreak.cli.console import command as command_line
+from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
 from wavebreak.errors import UsageError
 from wavebreak.reports.report import print_report
 from wavebreak.reports.tables import print_table
@@ -43,13 +45,15 @@ ModelName = Annotated[str, typer.Option(help="The model's name.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that replay platforms.")]
 
 
-@app.command(
-    epilog="Examples: `wavebreak train worlds/1000 worlds/1001 -o model`; `wavebreak train out "
-    "--labels labels.csv --tolerance-ban 0.00001 --seed 7 -o model`; `wavebreak train week1 week2 "
-    "--calibrate week3 --name autumn -o model`"
+@command(
+    app,
+    "wavebreak train worlds/1000 worlds/1001 -o model",
+    "wavebreak train out --labels labels.csv --tolerance-ban 0.00001 --seed 7 -o model",
+    "wavebreak train week1 week2 --calibrate week3 --name autumn -o model",
 )
 def train(
     runs: Runs,
+    *,
     out_path: options.OutDir,
     labels: options.RunLabels = None,
     calibrate: Calibrate = None,
@@ -90,17 +94,18 @@ def train(
     print_report(training.training_report(learned, tested), out)
     print_next_steps([
         f"card:  {out_path}/card.html",
-        f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}",
+        f"next:  {command_line('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}",
     ])  # fmt: skip
 
 
-@app.command(
-    "train-default",
-    epilog="The shipped model: `wavebreak train-default --worlds 40 --held 20 "
-    "--background ../shared/data/traces --leave-one-out left-out "
-    "-o packages/engine/src/wavebreak/policy/model`",
+@command(
+    app,
+    "wavebreak train-default --worlds 40 --held 20 --background ../shared/data/traces "
+    "--leave-one-out left-out -o packages/engine/src/wavebreak/policy/model",
+    name="train-default",
 )
 def train_default(
+    *,
     out_path: options.OutDir,
     worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 80,
     held: Annotated[
@@ -160,12 +165,14 @@ def train_default(
     print_next_steps([f"card:  {out_path}/card.html"])
 
 
-@models.command(
-    "leave-one-out",
-    epilog="Examples: `wavebreak model leave-one-out --worlds 40 --held 20 -o left-out`; "
-    "`wavebreak model leave-one-out --only campus --only romance -o left-out`",
+@command(
+    models,
+    "wavebreak model leave-one-out --worlds 40 --held 20 -o left-out",
+    "wavebreak model leave-one-out --only campus --only romance -o left-out",
+    name="leave-one-out",
 )
 def leave_one_out_command(
+    *,
     out_path: options.OutDir,
     worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 40,
     held: Annotated[
@@ -224,12 +231,14 @@ def leave_one_out_command(
     print_next_steps([f"results:  {out_path / leave_one_out.TABLE}"])
 
 
-@models.command(
-    epilog="Examples: `wavebreak model recalibrate out --labels labels.csv -o own`; "
-    "`wavebreak model recalibrate week1 --unlabelled-benign -o own`"
+@command(
+    models,
+    "wavebreak model recalibrate out --labels labels.csv -o own",
+    "wavebreak model recalibrate week1 --unlabelled-benign -o own",
 )
 def recalibrate(
     runs: Runs,
+    *,
     out_path: options.OutDir,
     base: options.ModelDir = None,
     labels: options.RunLabels = None,
@@ -259,5 +268,5 @@ def recalibrate(
         return
     print_table(recalibration.result_table(made), out)
     print_next_steps(
-        [f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}"]
+        [f"next:  {command_line('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}"]
     )

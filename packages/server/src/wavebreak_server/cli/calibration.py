@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import (
+    command as command_line,
+)
+from wavebreak.cli.console import (
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+)
 from wavebreak.cli.options import Json, OutDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak_server.cli.service_home import (
     Home,
-    connect,
-    in_database,
-    opens_home,
+    holds_service,
+    service_command,
 )
-from wavebreak_server.config_sources import Effective
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,21 +39,23 @@ PASSES = 2
 """How often a calibration replays the log."""
 
 
-@app.command(
-    epilog="Examples: `wavebreak run week.parquet -o out`, then `wavebreak calibrate out -o "
-    "my-policy`; `wavebreak calibrate out --slowed 0.005 -o my-policy`; of a service: "
-    "`wavebreak calibrate var --profile profile.json -o my-policy`"
+@service_command(
+    app,
+    "wavebreak run week.parquet -o out",
+    "wavebreak calibrate out -o my-policy",
+    "wavebreak calibrate out --slowed 0.005 -o my-policy",
+    "wavebreak calibrate var --profile profile.json -o my-policy",
+    reads="policy model profile key shards database",
 )
-@opens_home("policy", "model", "profile", "key", "shards", "database", home="source")
 def calibrate(
     source: Annotated[
-        Path,
+        Home,
         typer.Argument(
             metavar="RUN", help="What `wavebreak run --shadow -o` wrote, or a service's directory."
         ),
     ],
+    *,
     out_path: OutDir,
-    options: Effective,
     contamination: Annotated[
         float | None,
         typer.Option(min=0, max=0.49, help="At most this share of the accounts is abusive."),
@@ -65,17 +73,17 @@ def calibrate(
     from wavebreak import calibration, model, rules
     from wavebreak.reports.report import print_report
 
-    asked, key = options.configuration.decisions, options.configuration.keys.key
+    asked, key = source.decisions, source.key
     policy, profile = asked.policy, asked.profile
     in_force = rules.load_policy(policy)
     loaded = model.load_selected(asked.model)
     version = loaded.version if loaded else None
     with progress_bar("calibrate") as show:
         stream: Profile | None
-        if (source / "summary.json").is_file():
-            logs, stream = _run_logs(source, in_force, version, profile, key, show)
+        if (source.path / "summary.json").is_file():
+            logs, stream = _run_logs(source.path, in_force, version, profile, key, show)
         else:
-            logs, stream = _service_logs(source, options, show)
+            logs, stream = _service_logs(source, show)
         made = calibration.calibrate(
             logs,
             in_force,
@@ -94,8 +102,8 @@ def calibrate(
     print_next_steps(
         [
             f"charts: {out_path}/calibration.html",
-            command("wavebreak", "rules", "check", "--policy", out_path),
-            command("wavebreak", "run", "EVENTS", "--policy", out_path, "-o", "out2"),
+            command_line("wavebreak", "rules", "check", "--policy", out_path),
+            command_line("wavebreak", "run", "EVENTS", "--policy", out_path, "-o", "out2"),
         ]
     )
 
@@ -144,18 +152,18 @@ def _check_run(run: Path, summary: dict[str, Any], policy: str, model: str | Non
             )
 
 
-def _service_logs(home: Path, options: Effective, show: Show) -> tuple[Logs, Profile | None]:
+def _service_logs(home: Home, show: Show) -> tuple[Logs, Profile | None]:
     """Return the log of a service, which may run, and its field coverage."""
     from wavebreak.schema import coverage
-    from wavebreak_server.storage import database, event_log
+    from wavebreak_server.storage import event_log
 
-    if not options.configuration.storage.database_url() and not (home / database.FILE).exists():
+    if not holds_service(home.path, home.options):
         raise UsageError(
-            f"{home} holds neither a run nor a service's database",
+            f"{home.path} holds neither a run nor a service's database",
             fix="give what `wavebreak run -o` wrote, or the directory that `serve` uses",
         )
-    connect(options, home, reading=True)
-    profile = options.configuration.decisions.profile
+    home.connect(reading=True)
+    profile = home.decisions.profile
     passes, end = 0, event_log.log_end()
 
     def logs() -> Iterator[pa.RecordBatch]:
@@ -173,20 +181,21 @@ def _service_logs(home: Path, options: Effective, show: Show) -> tuple[Logs, Pro
     return logs, coverage.load(profile) if profile else None
 
 
-@app.command(epilog="Example: `wavebreak approve var --by Noa --reason 'read the report'`")
-@opens_home("key", "database")
+@service_command(
+    app, "wavebreak approve var --by Noa --reason 'read the report'", reads="key database"
+)
 def approve(
     home: Home,
+    *,
     by: Annotated[str, typer.Option(help="Who approves, for the audit log.")],
     reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
-    options: Effective,
 ) -> None:
     """Approve a service's calibration proposal: the service enforces it within seconds."""
     from wavebreak_server.slices.calibration import service as calibration_schedule
 
-    version = in_database(
-        options, home, lambda now: calibration_schedule.approve(home, now, by, reason)
+    version = home.in_database(
+        lambda now_ms: calibration_schedule.approve(home.path, now_ms, by, reason)
     )
     out.print(f"{version} is approved by {by}")
-    serve = command("wavebreak", "serve", home)
+    serve = command_line("wavebreak", "serve", home.path)
     print_next_steps([f"a service that runs with --calibrate-after enforces it; else: {serve} …"])

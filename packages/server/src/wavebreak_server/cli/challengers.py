@@ -14,13 +14,10 @@ from wavebreak.reports.tables import Table, print_table
 from wavebreak_server.cli.service_home import (
     Home,
     Reason,
-    connect,
-    in_database,
-    opens_home,
+    service_command,
     service_engine,
 )
 from wavebreak_server.config import Decisions
-from wavebreak_server.config_sources import Effective
 
 challengers = command_group(
     "challenger", "Register another model for a running service, and compare the two."
@@ -31,19 +28,19 @@ if TYPE_CHECKING:
     from wavebreak_server.slices.versions.model_replay import Reached
 
 Challenger = Annotated[Path, typer.Argument(help="Model directory that `wavebreak train` wrote.")]
-DECIDING = ("model", "policy", "enforce", "profile", "lateness", "database")
-"""Options that say how a service decides."""
 
 
-@challengers.command(
-    "replay", epilog="Example: `wavebreak challenger replay var my-model -o replayed`"
+@service_command(
+    challengers,
+    "wavebreak challenger replay var my-model -o replayed",
+    name="replay",
+    reads="model policy enforce profile lateness database",
 )
-@opens_home(*DECIDING)
 def replay(
     home: Home,
     challenger: Challenger,
+    *,
     out_path: OutDir,
-    options: Effective,
     days: Annotated[
         int, typer.Option(min=0, help="Days of the log, from its end (0: two million events).")
     ] = 30,
@@ -58,8 +55,8 @@ def replay(
 
     # The service goes on beside it.
     os.nice(10)
-    connect(options, home, reading=True)
-    champion, other = _engines(challenger, options.configuration.decisions)
+    home.connect(reading=True)
+    champion, other = _engines(challenger, home.decisions)
     now_ms = time.time_ns() // 1_000_000
     found = model_replay.run(champion, other, out_path, days=days, now_ms=now_ms)
     if as_json:
@@ -89,15 +86,17 @@ def _engines(challenger: Path, asked: Decisions) -> tuple[Engine, Engine]:
     return champion, other
 
 
-@challengers.command(
-    "follow", epilog="Example: `wavebreak challenger follow var my-model -o followed`"
+@service_command(
+    challengers,
+    "wavebreak challenger follow var my-model -o followed",
+    name="follow",
+    reads="model policy enforce profile lateness database",
 )
-@opens_home(*DECIDING)
 def follow(
     home: Home,
     challenger: Challenger,
+    *,
     out_path: OutDir,
-    options: Effective,
     days: Annotated[
         int, typer.Option(min=0, help="Days of the log that give both models their state.")
     ] = 1,
@@ -116,8 +115,8 @@ def follow(
 
     os.nice(10)
     parent = os.getppid()
-    connect(options, home, reading=True)
-    champion, other = _engines(challenger, options.configuration.decisions)
+    home.connect(reading=True)
+    champion, other = _engines(challenger, home.decisions)
     comparison = live_comparison.LiveComparison(
         champion, other, out_path, days=days, clock=lambda: time.time_ns() // 1_000_000
     )
@@ -132,25 +131,24 @@ def _reached(found: Reached | None) -> str:
     return f"{found.accounts:,}" + precision * bool(judged)
 
 
-@challengers.command(
-    "register",
-    epilog="Example: `wavebreak challenger register var my-model --by noa --reason 'autumn data'`",
+@service_command(
+    challengers,
+    "wavebreak challenger register var my-model --by noa --reason 'autumn data'",
+    name="register",
+    reads="key database",
 )
-@opens_home("key", "database")
 def register(
     home: Home,
     challenger: Challenger,
+    *,
     by: Annotated[str, typer.Option(help="Who registers it: a data scientist of the console.")],
     reason: Reason,
-    options: Effective,
 ) -> None:
     """Register a model as a challenger of a service; the console compares and promotes it."""
     from wavebreak_server.slices.versions import model_versions
 
-    made = in_database(
-        options,
-        home,
-        lambda now: model_versions.register_by_command(home, challenger, by, reason, now),
+    made = home.in_database(
+        lambda now: model_versions.register_by_command(home.path, challenger, by, reason, now),
     )
     out.print(f"{made.model} is registered as {made.name}")
     print_next_steps(

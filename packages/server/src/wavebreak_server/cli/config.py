@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from wavebreak.cli.app import app, command_group
+from wavebreak.cli.commands import command, leaf_commands
 from wavebreak.cli.console import echo, err, out, print_json, styled
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
@@ -58,11 +59,12 @@ of the options below, and read file and variables as `serve` does.
 """
 
 
-@configuration.command("show", epilog="Example: `wavebreak config show var`")
+@command(configuration, "wavebreak config show var", name="show")
 def show(
     home: Annotated[
         Path | None, typer.Argument(help="Directory of the service, whose file is read.")
     ] = None,
+    *,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="TOML file, as of `wavebreak serve`."),
@@ -108,7 +110,7 @@ def _value_words(given: Effective, declared: DeclaredOption) -> str:
     return value_text(given.shown(declared)) or declared.default_words
 
 
-@configuration.command("check", epilog="Example: `wavebreak config check var/wavebreak.toml`")
+@command(configuration, "wavebreak config check var/wavebreak.toml", name="check")
 def check(
     file: Annotated[Path, typer.Argument(help="TOML file of the service's options.")],
 ) -> None:
@@ -127,8 +129,9 @@ def check(
     out.print(f"{file}: {count_of(len(said.values), 'option')}, valid", soft_wrap=True)
 
 
-@configuration.command("docs", epilog="Example: `wavebreak config docs --sample`")
+@command(configuration, "wavebreak config docs --sample", name="docs")
 def docs(
+    *,
     sample: Annotated[
         bool, typer.Option("--sample", help="Print a sample file, with every key in a comment.")
     ] = False,
@@ -162,19 +165,11 @@ def commands_by_option() -> Mapping[str, list[str]]:
     root: Any = typer.main.get_command(app)
     root.load(*(name for name, brings in COMMANDS.items() if brings == SERVER), "rules")
     found: dict[str, list[str]] = {}
-    for path, command in sorted(_leaves(root.commands)):
-        for name in getattr(command.callback, "option_names", ()):
+    for path, each in sorted(leaf_commands(root.commands)):
+        for name in getattr(each.callback, "option_names", ()):
             if path != "serve":
                 found.setdefault(name, []).append(path)
     return found
-
-
-def _leaves(commands: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in commands.items():
-        if hasattr(command, "commands"):
-            yield from _leaves(command.commands, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", command
 
 
 def _group_table(options: tuple[DeclaredOption, ...]) -> str:

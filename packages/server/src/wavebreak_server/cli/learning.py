@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -16,21 +15,22 @@ from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
 from wavebreak.extras import load_home_fit
 from wavebreak.reports.tables import Table, print_table
-from wavebreak_server.cli.service_home import Home, connect, opens_home, service_engine
-from wavebreak_server.config_sources import Effective
+from wavebreak_server.cli.service_home import Home, service_command, service_engine
 
 if TYPE_CHECKING:
     from wavebreak_server.slices.learning.service import LearnedScore
 
 
-@app.command(
-    epilog="Examples: `wavebreak learn var`; `wavebreak learn var --report`; "
-    "`wavebreak learn var --check`"
+@service_command(
+    app,
+    "wavebreak learn var",
+    "wavebreak learn var --report",
+    "wavebreak learn var --check",
+    reads="policy model enforce profile lateness database",
 )
-@opens_home("policy", "model", "enforce", "profile", "lateness", "database")
 def learn(
     home: Home,
-    options: Effective,
+    *,
     report: Annotated[
         bool, typer.Option("--report", help="Only print what the last week taught.")
     ] = False,
@@ -49,18 +49,18 @@ def learn(
     if not report:
         # The service goes on beside it.
         os.nice(10)
-        _learn(home, options, check=check)
-    scores = learning.read_state(home).scores
+        _learn(home, check=check)
+    scores = learning.read_state(home.path).scores
     if as_json:
         print_json(msgspec.to_builtins(scores))
     elif scores:
         _print(scores[-1], learning.sentences(scores[-1]))
         print_next_steps(["in the console: Policy, Learning"])
     else:
-        raise UsageError("nothing was learned yet", fix=f"run `wavebreak learn {home}`")
+        raise UsageError("nothing was learned yet", fix=f"run `wavebreak learn {home.path}`")
 
 
-def _learn(home: Path, options: Effective, *, check: bool) -> None:
+def _learn(home: Home, *, check: bool) -> None:
     """Learn or check, and write the state, which the service carries out."""
     import time
 
@@ -70,16 +70,16 @@ def _learn(home: Path, options: Effective, *, check: bool) -> None:
     from wavebreak_server.slices.versions.policy_replay import MOST_EVENTS, service_log
     from wavebreak_server.storage import event_log
 
-    asked, now_ms = options.configuration.decisions, time.time_ns() // 1_000_000
+    asked, now_ms = home.decisions, time.time_ns() // 1_000_000
     fit = None if check else load_home_fit()
-    connect(options, home, reading=True)
+    home.connect(reading=True)
     terms, end = load_terms(asked.policy), event_log.log_end()
     first = max(event_log.log_start().position, end - MOST_EVENTS)
     work = learning.check if check else partial(learning.learn, fit=fit)
     log = service_log(first, end)
     engine = service_engine(asked, asked.policy, load_selected(asked.model), record=True)
-    state = work(home=home, engine=engine, log=log, terms=terms, now_ms=now_ms)
-    learning.write_state(home, state)
+    state = work(home=home.path, engine=engine, log=log, terms=terms, now_ms=now_ms)
+    learning.write_state(home.path, state)
 
 
 def _print(score: LearnedScore, sentences: list[tuple[str, list[str]]]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wavebreak.cli.app import command_group
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps
+from wavebreak.cli.console import command as command_line
+from wavebreak.cli.console import err, out, print_json, print_next_steps
 from wavebreak.cli.options import Json, Wide
 from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
@@ -21,10 +21,8 @@ from wavebreak_server.cli.service_home import (
     Home,
     Reason,
     bind_deployment_key,
-    connect,
-    opens_home,
+    service_command,
 )
-from wavebreak_server.config_sources import Effective
 from wavebreak_server.pipeline import log_repair
 from wavebreak_server.pipeline.log_clock import allowed_ahead_ms
 from wavebreak_server.slices.log import trim as log_trim
@@ -37,13 +35,16 @@ SHOWN_ROWS = 20
 """Rows of the log that are listed."""
 
 
-@logs.command(
-    "repair", epilog="Examples: `wavebreak log repair var`; `wavebreak log repair var --yes`"
+@service_command(
+    logs,
+    "wavebreak log repair var",
+    "wavebreak log repair var --yes",
+    name="repair",
+    reads="lateness key ledger_key database",
 )
-@opens_home("lateness", "key", "ledger_key", "database")
 def repair(
-    home: Annotated[Path, typer.Argument(help="Directory of the service, which must be stopped.")],
-    options: Effective,
+    home: Annotated[Home, typer.Argument(help="Directory of the service, which must be stopped.")],
+    *,
     yes: Annotated[
         bool, typer.Option("--yes", help="Repair the log; without it, events are only listed.")
     ] = False,
@@ -56,10 +57,10 @@ def repair(
     Each is given the time at which it was received. The next start replays the log from the first
     of them; decisions on record stay. Exits with 1 where events are found and not repaired.
     """
-    connect(options, home)
-    now_ms, allowed_ms = _now_ms(), allowed_ahead_ms(options.configuration.decisions.lateness)
-    with ownership.owned(home):
-        bind_deployment_key(options)
+    home.connect()
+    now_ms, allowed_ms = _now_ms(), allowed_ahead_ms(home.decisions.lateness)
+    with ownership.owned(home.path):
+        bind_deployment_key(home.options)
         found = log_repair.find_ahead(now_ms, allowed_ms)
         if as_json:
             print_json({"rows": [row._asdict() for row in found], "repaired": bool(found and yes)})
@@ -72,9 +73,9 @@ def repair(
         if not yes:
             err.print("nothing was changed; back up, then repeat with --yes to repair the log")
             raise typer.Exit(1)
-        signer = load_or_create_signer(options.configuration.keys.ledger_key)
+        signer = load_or_create_signer(home.options.configuration.keys.ledger_key)
         store = LedgerStore(signer, lambda: time.time_ns() // 1_000_000)
-        done = log_repair.repair(home, store, now_ms, allowed_ms, reason)
+        done = log_repair.repair(home.path, store, now_ms, allowed_ms, reason)
     if as_json:
         return
     out.print(
@@ -83,7 +84,7 @@ def repair(
     )
     for name in done.snapshots:
         out.print(f"set aside: {name}{log_repair.SET_ASIDE}")
-    print_next_steps([command("wavebreak", "serve", home)])
+    print_next_steps([command_line("wavebreak", "serve", home.path)])
 
 
 def _print_rows(found: list[log_repair.AheadRow]) -> None:
@@ -102,11 +103,14 @@ def _print_rows(found: list[log_repair.AheadRow]) -> None:
     print_table(Table(title, headings, rows, note=note), out)
 
 
-@logs.command(epilog="Example: `wavebreak log trim var --keep 90d --reason 'retention of 90 days'`")
-@opens_home("key", "ledger_key", "database")
+@service_command(
+    logs,
+    "wavebreak log trim var --keep 90d --reason 'retention of 90 days'",
+    reads="key ledger_key database",
+)
 def trim(
     home: Home,
-    options: Effective,
+    *,
     keep: Annotated[str, typer.Option(help="How much of the log stays, as 90d or 72h.")],
     reason: Annotated[str, typer.Option(help="Reason, for the audit log and the ledger.")],
     forget_idle: Annotated[
@@ -126,18 +130,18 @@ def trim(
     """Remove old events from a service's log, as far as its snapshots allow; sealed and audited."""
     kept_ms = _duration_ms("--keep", keep)
     idle_ms = _duration_ms("--forget-idle", forget_idle) if forget_idle else 0
-    connect(options, home)
+    home.connect()
     # A running service would go on with the accounts that an eviction forgets.
-    with ownership.owned(home) if idle_ms else nullcontext():
-        bind_deployment_key(options)
+    with ownership.owned(home.path) if idle_ms else nullcontext():
+        bind_deployment_key(home.options)
         now = _now_ms()
         if idle_ms:
-            planned = log_trim.plan_eviction(home, idle_ms)
+            planned = log_trim.plan_eviction(home.path, idle_ms)
         else:
-            planned = log_trim.plan(home, now - kept_ms)
+            planned = log_trim.plan(home.path, now - kept_ms)
         if not dry_run and (planned.rows or planned.evicted):
             store = LedgerStore(
-                load_or_create_signer(options.configuration.keys.ledger_key), _now_ms
+                load_or_create_signer(home.options.configuration.keys.ledger_key), _now_ms
             )
             log_trim.trim(planned, store, now_ms=now, reason=reason, by=BY)
     if as_json:

@@ -12,25 +12,25 @@ from wavebreak.cli.console import echo, print_next_steps
 from wavebreak.cli.options import Json, OutDir, PolicyDir
 from wavebreak_server.cli.service_home import (
     Home,
-    connect,
     engine_of_policy,
-    opens_home,
+    service_command,
     service_engine,
 )
-from wavebreak_server.config_sources import Effective
 
 if TYPE_CHECKING:
     from wavebreak.model import Model
 
 
-@rules.command(
-    "replay", epilog="Example: `wavebreak rules replay var --policy my-policy -o replayed`"
+@service_command(
+    rules,
+    "wavebreak rules replay var --policy my-policy -o replayed",
+    name="replay",
+    reads="enforce profile lateness model database",
 )
-@opens_home("enforce", "profile", "lateness", "model", "database")
 def replay_rules(
     home: Home,
+    *,
     out_path: OutDir,
-    options: Effective,
     policy: PolicyDir = None,
     live: Annotated[
         Path | None, typer.Option(help="Directory of the live policy (default: that of `serve`).")
@@ -44,8 +44,8 @@ def replay_rules(
     from wavebreak_server.pipeline import live_policy
     from wavebreak_server.slices.versions import policy_replay
 
-    asked = options.configuration.decisions
-    loaded = _beside_the_service(home, options)
+    asked = home.decisions
+    loaded = _beside_the_service(home)
     engines = [
         service_engine(asked, directory, loaded) for directory in (live or asked.policy, policy)
     ]
@@ -64,19 +64,17 @@ def replay_rules(
     print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])
 
 
-@rules.command(
-    "thresholds",
-    epilog=(
-        "Example: `wavebreak rules thresholds var number_enumeration "
-        '--condition "lookups_1d >= 200" -o measured`'
-    ),
+@service_command(
+    rules,
+    'wavebreak rules thresholds var number_enumeration --condition "lookups_1d >= 200" -o measured',
+    name="thresholds",
+    reads="enforce profile lateness model database",
 )
-@opens_home("enforce", "profile", "lateness", "model", "database")
 def measure_thresholds(
     home: Home,
     rule: Annotated[str, typer.Argument(help="The rule.", show_default=False)],
+    *,
     out_path: OutDir,
-    options: Effective,
     condition: Annotated[
         str | None,
         typer.Option(help="The condition, as it is written (default: the first with a number)."),
@@ -91,8 +89,8 @@ def measure_thresholds(
     from wavebreak.rules import load_policy
     from wavebreak_server.slices.versions import policy_replay, thresholds
 
-    asked = options.configuration.decisions
-    loaded, live = _beside_the_service(home, options), load_policy(policy or asked.policy)
+    asked = home.decisions
+    loaded, live = _beside_the_service(home), load_policy(policy or asked.policy)
     measured = thresholds.run(
         lambda trial: engine_of_policy(asked, trial, loaded),
         live,
@@ -113,12 +111,12 @@ def measure_thresholds(
     print_next_steps([f"the counts: {out_path}/{policy_replay.RESULT}"])
 
 
-def _beside_the_service(home: Path, options: Effective) -> Model | None:
+def _beside_the_service(home: Home) -> Model | None:
     """Read a service's database while it goes on, at its leisure; return the model of `options`."""
     import os
 
     from wavebreak import model
 
     os.nice(10)
-    connect(options, home, reading=True)
-    return model.load_selected(options.configuration.decisions.model)
+    home.connect(reading=True)
+    return model.load_selected(home.decisions.model)

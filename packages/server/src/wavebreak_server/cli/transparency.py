@@ -15,8 +15,11 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import command_group
+from wavebreak.cli.commands import UNCHECKED
 from wavebreak.cli.console import (
-    command,
+    command as command_line,
+)
+from wavebreak.cli.console import (
     err,
     out,
     print_json,
@@ -27,8 +30,7 @@ from wavebreak.cli.console import (
 from wavebreak.cli.options import Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
 from wavebreak.reports.tables import count_of, print_table
-from wavebreak_server.cli.service_home import connect, opens_home
-from wavebreak_server.config_sources import Effective
+from wavebreak_server.cli.service_home import Home, holds_service, service_command
 
 transparency = command_group(
     "transparency", "Count reports for publication from the sealed ledger, and recount them."
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from wavebreak_server.transparency.history import Progress
 
 Source = Annotated[
-    Path,
+    Home,
     typer.Argument(
         help="A ledger's directory (`run --ledger`), or a service's that `serve` was given."
     ),
@@ -67,30 +69,30 @@ class _Opened(NamedTuple):
 
 
 @contextmanager
-def _opened(source: Path, options: Effective) -> Iterator[_Opened]:
+def _opened(source: Home) -> Iterator[_Opened]:
     """Open a ledger: its directory, or a copy of a service's for as long as it is read."""
     from wavebreak.ledger import OpeningFile
     from wavebreak.ledger.key_history import HISTORY
-    from wavebreak_server.storage import database
     from wavebreak_server.storage.ledger_store import LEDGER_KEY, OpeningRows, export_ledger
 
-    if options.configuration.storage.database_url() or (source / database.FILE).exists():
-        connect(options, source, reading=True)
+    place = source.path
+    if holds_service(place, source.options):
+        source.connect(reading=True)
         with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
             export_ledger(Path(copy))
-            if (source / HISTORY).exists():
-                shutil.copy(source / HISTORY, copy)
-            yield _Opened(Path(copy), source / LEDGER_KEY, OpeningRows())
+            if (place / HISTORY).exists():
+                shutil.copy(place / HISTORY, copy)
+            yield _Opened(Path(copy), place / LEDGER_KEY, OpeningRows())
         return
-    if not (source / "entries.jsonl").exists():
+    if not (place / "entries.jsonl").exists():
         raise FileError(
-            f"{source} has no ledger",
+            f"{place} has no ledger",
             fix="give the directory that `wavebreak run --ledger` wrote, or a service's",
         )
-    path = source / "private" / "openings.sqlite3"
+    path = place / "private" / "openings.sqlite3"
     openings = OpeningFile(path) if path.exists() else None
     try:
-        yield _Opened(source, source / "key.pub", openings)
+        yield _Opened(place, place / "key.pub", openings)
     finally:
         if openings:
             openings.close()
@@ -129,15 +131,16 @@ def _report_times(
     return {account: sorted(each) for account, each in times.items()}
 
 
-@transparency.command(
-    epilog="Examples: `wavebreak transparency report log --from 2026-01-01 --to 2026-02-01 -o "
-    "january`; `wavebreak transparency report home --from 2026-01-01 --to 2027-01-01 --monthly "
-    "--provider Example -o reports`"
+@service_command(
+    transparency,
+    "wavebreak transparency report log --from 2026-01-01 --to 2026-02-01 -o january",
+    "wavebreak transparency report home --from 2026-01-01 --to 2027-01-01 --monthly "
+    "--provider Example -o reports",
+    reads="database",
 )
-@opens_home("database", home="source")
 def report(
     source: Source,
-    options: Effective,
+    *,
     start: Annotated[str, typer.Option("--from", help="First day (UTC), as 2026-01-01.")],
     end: Annotated[str, typer.Option("--to", help="The day after the last one (UTC).")],
     out_path: OutDir,
@@ -192,14 +195,14 @@ def report(
         internal,
     )
     parts = _parts(period, monthly, yearly)
-    with _opened(source, options) as ledger, progress_bar("counting") as show:
+    with _opened(source) as ledger, progress_bar("counting") as show:
         made = _write_reports(
             ledger, _key(key, ledger), out_path, parts, publication, events, without_accounts, show
         )
     if as_json:
         print_json([msgspec.to_builtins(each) for each in made])
         return
-    _print_reports(made, parts, out_path, source)
+    _print_reports(made, parts, out_path, source.path)
 
 
 def _parts(period: Period, monthly: bool, yearly: bool) -> list[tuple[str, Period]]:
@@ -281,24 +284,23 @@ def _print_reports(
     print_next_steps(
         [
             f"each number with its definition: {first}/report.html",
-            command("wavebreak", "transparency", "recount", first, source),
+            command_line("wavebreak", "transparency", "recount", first, source),
         ]
     )
 
 
-@transparency.command(
-    epilog="Examples: `wavebreak transparency recount january copy-of-the-log --key "
-    "example.org/log+1a2b3c4d+AQ...`; `wavebreak transparency recount report.json log --all`. "
-    "Exits with 0 where every number that can be recounted is equal under your key, 3 where the "
-    "key came with the report, 1 where a number differs, 2 where the ledger does not verify."
+@service_command(
+    transparency,
+    "wavebreak transparency recount january copy-of-the-log --key example.org/log+1a2b3c4d+AQ...",
+    "wavebreak transparency recount report.json log --all",
+    reads="database",
 )
-@opens_home("database", home="ledger")
 def recount(
     report_path: Annotated[
         Path, typer.Argument(metavar="REPORT", help="A report's directory, or its report.json.")
     ],
-    ledger: Annotated[Path, typer.Argument(help="The ledger, or a copy of it without openings.")],
-    options: Effective,
+    ledger: Annotated[Home, typer.Argument(help="The ledger, or a copy of it without openings.")],
+    *,
     key: Annotated[
         str | None, typer.Option("--key", help="Verifier key of the ledger, or its file.")
     ] = None,
@@ -309,13 +311,17 @@ def recount(
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
-    """Count a published report again from a copy of the ledger, and compare every number."""
+    """Count a published report again from a copy of the ledger, and compare every number.
+
+    Exits with 0 where every number that can be recounted is equal under your key, 3 where the key
+    came with the report, 1 where a number differs, 2 where the ledger does not verify.
+    """
     from wavebreak.ledger.checkpoints import load_verifier_key
     from wavebreak_server.transparency import read_report
 
     published = read_report(report_path)
     verifier_key = load_verifier_key(key or published.ledger.key)
-    with _opened(ledger, options) as opened, progress_bar("recounting") as show:
+    with _opened(ledger) as opened, progress_bar("recounting") as show:
         done, checked, unchecked = _recount(
             published, report_path, opened, verifier_key, events, show
         )
@@ -335,7 +341,7 @@ def recount(
     if not done.holds:
         raise typer.Exit(1)
     if not key:
-        raise typer.Exit(3)
+        raise typer.Exit(UNCHECKED)
 
 
 def _recount(
@@ -400,14 +406,15 @@ def _print_recount(done: Recount, checked: list[str], unchecked: list[str], ever
     )
 
 
-@transparency.command(
-    epilog="Examples: `wavebreak transparency export log -o decisions.csv`; `wavebreak "
-    "transparency export home -o decisions.csv --accounts`"
+@service_command(
+    transparency,
+    "wavebreak transparency export log -o decisions.csv",
+    "wavebreak transparency export home -o decisions.csv --accounts",
+    reads="database",
 )
-@opens_home("database", home="source")
 def export(
     source: Source,
-    options: Effective,
+    *,
     out_path: OutFile,
     accounts: Annotated[
         bool, typer.Option("--accounts", help="With each decision's account: personal data.")
@@ -417,10 +424,10 @@ def export(
     """Write every sealed decision as a row of a CSV file, however many there are."""
     from wavebreak_server.transparency import OpenedAccounts, export_decisions, last_checkpoint
 
-    with _opened(source, options) as ledger, progress_bar("exporting") as show:
+    with _opened(source) as ledger, progress_bar("exporting") as show:
         if accounts and ledger.openings is None:
             raise FileError(
-                f"{source} has no openings, so that accounts are not known",
+                f"{source.path} has no openings, so that accounts are not known",
                 fix="run this where the ledger was written, or leave --accounts out",
             )
         opened = OpenedAccounts(ledger.openings) if accounts and ledger.openings else None
