@@ -55,7 +55,7 @@ PROJECTS = {
 """What each distribution's pyproject.toml says of it, by its name."""
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
 NOT_FOR_RUN_HELP = (
-    *HEAVY, "wavebreak.engine", "wavebreak_lab.simulation", "wavebreak_lab.training",
+    *HEAVY, "wavebreak.engine.engine", "wavebreak_lab.simulation", "wavebreak_lab.training",
     "wavebreak_cases.claims", "wavebreak_lab.red_team", "wavebreak_server.storage",
     "phonenumbers", "cryptography",
 )  # fmt: skip
@@ -289,7 +289,7 @@ def table_printers() -> set[str]:
                 ("print_", "render")
             ):
                 calls.setdefault(node.name, set()).update(called(node))
-    printers = {"print_table", "add_row"}
+    printers = {"print_table", "print_report", "add_row", "Output"}
     while more := {name for name, names in calls.items() if names & printers} - printers:
         printers |= more
     return printers

@@ -134,9 +134,11 @@ def command(
         run.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in declared}
         run.__doc__ = help or function.__doc__
+        # Without a class of its own, a group's default holds, which None would replace.
+        own_class: dict[str, Any] = {"cls": cls} if cls else {}
         group.command(
             name or function.__name__.strip("_").replace("_", "-"),
-            cls=cls,
+            **own_class,
             epilog=f"Example{'s'[: len(examples) - 1]}: " + "; ".join(f"`{e}`" for e in examples),
         )(run)
         return function

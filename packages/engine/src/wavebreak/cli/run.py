@@ -18,13 +18,13 @@ from wavebreak.cli.commands import Output, command
 from wavebreak.engine import state_ceiling
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
-from wavebreak.ledger import checkpoints
 from wavebreak.outcomes import REFUSING
 from wavebreak.reports import html as html_pages
 from wavebreak.reports.tables import count_of
 from wavebreak.schema import identifiers
 
 pc, pq = LazyModule("pyarrow.compute"), LazyModule("pyarrow.parquet")
+checkpoints = LazyModule("wavebreak.ledger.checkpoints")
 
 
 def _open_recorder(directory: Path, key: Path | None) -> ledger.DirectoryRecorder:

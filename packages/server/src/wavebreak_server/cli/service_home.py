@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 import typer
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
 from wavebreak import engine, rules
 from wavebreak.cli.commands import command
@@ -139,7 +139,7 @@ class _StoredContext:
 
     async def ask(self, question: Callable[[Any], T]) -> T:
         """Ask the engine, as of the newest snapshot."""
-        records = stored_records(self._home.path)
+        records = await sync_to_async(stored_records)(self._home.path)
         return question(SimpleNamespace(lists=SimpleNamespace(lists=records)))
 
     async def refresh(self) -> None:
