@@ -43,7 +43,7 @@ class SetupError(Exception):
 def describe_python(python: Path) -> str:
     """Return version, ABI and installation of a Python; empty if it does not start."""
     try:
-        command = [python, "-c", DESCRIBE_PYTHON]
+        command: list[str | Path] = [python, "-c", DESCRIBE_PYTHON]
         process = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -113,7 +113,14 @@ def pip(venv: Path, *words: str | Path) -> None:
 
 def uv_variables() -> dict[str, str]:
     """Return the environment of uv: the system's certificates, and the index of pip."""
-    command = [VENV / "bin/python", "-m", "pip", "config", "get", "global.index-url"]
+    command: list[str | Path] = [
+        VENV / "bin/python",
+        "-m",
+        "pip",
+        "config",
+        "get",
+        "global.index-url",
+    ]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     index = os.environ.get("PIP_INDEX_URL") or process.stdout.strip()
     variables = {"UV_SYSTEM_CERTS": "1", **({"UV_DEFAULT_INDEX": index} if index else {})}
@@ -126,7 +133,14 @@ def install_pins(venv: Path, pins: str, *options: str) -> None:
         file.write(pins)
         file.flush()
         words = ("--require-hashes", "-r", file.name)
-        uv = [VENV / "bin/uv", "pip", "install", "--quiet", "--python", venv / "bin/python"]
+        uv: list[str | Path] = [
+            VENV / "bin/uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            venv / "bin/python",
+        ]
         if subprocess.run([*uv, *options, *words], env=uv_variables(), check=False).returncode:
             print("uv failed; pip installs instead (a minute or two)", flush=True)
             pip(venv, *words)

@@ -35,7 +35,15 @@ def resolve(lock: Path, *words: str | Path) -> dict[str, str]:
     own = ["wavebreak", *(f"wavebreak-{package.name}" for package in PACKAGES[1:])]
     options = ["--universal", "--generate-hashes", "--no-header", "--no-annotate", "--quiet"]
     options += [word for name in own for word in ("--no-emit-package", name)]
-    command = [VENV / "bin/uv", "pip", "compile", *options, *words, "--output-file", lock]
+    command: list[str | Path] = [
+        VENV / "bin/uv",
+        "pip",
+        "compile",
+        *options,
+        *words,
+        "--output-file",
+        lock,
+    ]
     subprocess.run(command, cwd=ROOT, env=uv_variables(), check=True)
     return pinned_blocks(lock.read_text("utf-8"))
 
@@ -74,7 +82,15 @@ def audit_locks() -> int:
 
     A package that cannot be looked up is a failure, not a pass.
     """
-    audit = [VENV / "bin/uv", "tool", "run", "--quiet", "--from", "pip-audit>=2.7,<3", "pip-audit"]
+    audit: list[str | Path] = [
+        VENV / "bin/uv",
+        "tool",
+        "run",
+        "--quiet",
+        "--from",
+        "pip-audit>=2.7,<3",
+        "pip-audit",
+    ]
     options = ["--strict", "--disable-pip", "--require-hashes", "--progress-spinner", "off"]
     for lock in (LOCK, FLINK_LOCK):
         command = [*audit, *options, "-r", lock]
