@@ -19,15 +19,7 @@ from wavebreak.csv_files import CsvWriter
 from wavebreak.durations import duration_ms
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
-from wavebreak.evaluation import scoring_points
-from wavebreak.evaluation.label_votes import (
-    UNDATED,
-    Key,
-    Labels,
-    LabelVote,
-    read_votes,
-    resolve_votes,
-)
+from wavebreak.evaluation import label_votes, scoring_points
 from wavebreak.model import baseline
 from wavebreak.outcomes import CONFIRMING
 from wavebreak.reports.html import write_html
@@ -43,7 +35,7 @@ _COLUMNS = ["account", "outcome", "first_action_ms"]
 
 def confirmed_decisions(
     run: scoring_points.Run, end: int, settings: Decisions
-) -> Iterator[LabelVote]:
+) -> Iterator[label_votes.LabelVote]:
     """Claims of the decisions of a run that still stood at its end (ms), long after they were made.
 
     None for a log that no run of ours decided on.
@@ -54,11 +46,13 @@ def confirmed_decisions(
     for row in pq.read_table(run.decisions / "accounts.parquet", columns=_COLUMNS).to_pylist():
         at = row["first_action_ms"]
         if row["outcome"] in CONFIRMING and at is not None and end - at >= least:
-            yield LabelVote(run.world, row["account"], "abusive", "", "", "decision", UNDATED)
+            yield label_votes.LabelVote(
+                run.world, row["account"], "abusive", "", "", "decision", label_votes.UNDATED
+            )
 
 
 CARD, REPORT, SUSPECTED = "card.html", "training.json", "suspected.csv"
-Review = Callable[[Sequence[Key]], Iterable[LabelVote]]
+Review = Callable[[Sequence[label_votes.Key]], Iterable[label_votes.LabelVote]]
 
 
 @dataclass(frozen=True)
@@ -69,15 +63,15 @@ class TrainingSet:
     """
 
     points: scoring_points.Points
-    labels: Labels
+    labels: label_votes.Labels
     replays: tuple[scoring_points.ReplayResult, ...]
     calibrates: frozenset[int]
     notes: dict[str, Any]
-    votes: tuple[LabelVote, ...]
+    votes: tuple[label_votes.LabelVote, ...]
     until: int | None
     unlabelled_benign: bool
 
-    def with_votes(self, votes: Iterable[LabelVote], settings: Settings) -> TrainingSet:
+    def with_votes(self, votes: Iterable[label_votes.LabelVote], settings: Settings) -> TrainingSet:
         """Return the same runs with further votes on their accounts."""
         heard = (*self.votes, *votes)
         labels = _resolve_labels(heard, self.points, settings, self.until, self.unlabelled_benign)
@@ -85,13 +79,13 @@ class TrainingSet:
 
 
 def _resolve_labels(
-    votes: Iterable[LabelVote],
+    votes: Iterable[label_votes.LabelVote],
     points: scoring_points.Points,
     settings: Settings,
     until: int | None,
     benign: bool,
-) -> Labels:
-    found = resolve_votes(votes, settings.sources, until)
+) -> label_votes.Labels:
+    found = label_votes.resolve_votes(votes, settings.sources, until)
     return with_unlabelled(found, points) if benign else found
 
 
@@ -150,12 +144,14 @@ def _check_runs(runs: Sequence[scoring_points.Run], labels: Path | None) -> None
         )
 
 
-def _read_all_votes(runs: Sequence[scoring_points.Run], labels: Path | None) -> list[LabelVote]:
-    votes: list[LabelVote] = []
+def _read_all_votes(
+    runs: Sequence[scoring_points.Run], labels: Path | None
+) -> list[label_votes.LabelVote]:
+    votes: list[label_votes.LabelVote] = []
     for world in sorted({run.world for run in runs}) if labels else ():
-        votes += read_votes(labels, world) if labels else []
+        votes += label_votes.read_votes(labels, world) if labels else []
     for run in () if labels else runs:
-        votes += read_votes(run.labels, run.world) if run.labels else []
+        votes += label_votes.read_votes(run.labels, run.world) if run.labels else []
     return votes
 
 

@@ -14,18 +14,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
+from wavebreak.cli import console
 from wavebreak.cli.app import command_group
 from wavebreak.cli.commands import UNCHECKED
 from wavebreak.cli.console import (
     command as command_line,
-)
-from wavebreak.cli.console import (
-    err,
-    out,
-    print_json,
-    print_next_steps,
-    progress_bar,
-    styled,
 )
 from wavebreak.cli.options import Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
@@ -195,12 +188,12 @@ def report(
         internal,
     )
     parts = _parts(period, monthly, yearly)
-    with _opened(source) as ledger, progress_bar("counting") as show:
+    with _opened(source) as ledger, console.progress_bar("counting") as show:
         made = _write_reports(
             ledger, _key(key, ledger), out_path, parts, publication, events, without_accounts, show
         )
     if as_json:
-        print_json([msgspec.to_builtins(each) for each in made])
+        console.print_json([msgspec.to_builtins(each) for each in made])
         return
     _print_reports(made, parts, out_path, source.path)
 
@@ -275,13 +268,13 @@ def _print_reports(
     from wavebreak_server.transparency.report import shown
 
     if len(made) == 1:
-        print_report(brief_report(made[0]), out)
+        print_report(brief_report(made[0]), console.out)
     else:
         for (name, _), one in zip(parts, made, strict=True):
             total = one.numbers()["decisions.total"]
-            out.print(f"{name}  {shown(total, one.minimum)} decisions")
+            console.out.print(f"{name}  {shown(total, one.minimum)} decisions")
     first = out_path / parts[0][0]
-    print_next_steps(
+    console.print_next_steps(
         [
             f"each number with its definition: {first}/report.html",
             command_line("wavebreak", "transparency", "recount", first, source),
@@ -321,14 +314,14 @@ def recount(
 
     published = read_report(report_path)
     verifier_key = load_verifier_key(key or published.ledger.key)
-    with _opened(ledger) as opened, progress_bar("recounting") as show:
+    with _opened(ledger) as opened, console.progress_bar("recounting") as show:
         done, checked, unchecked = _recount(
             published, report_path, opened, verifier_key, events, show
         )
     if not key:
         unchecked = ["whose key it is: it came with the report; give --key", *unchecked]
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "holds": done.holds,
                 "checked": checked,
@@ -390,16 +383,16 @@ def _print_recount(done: Recount, checked: list[str], unchecked: list[str], ever
     )
 
     for line in checked:
-        out.print(styled("[green]holds[/]        {}", line), soft_wrap=True)
+        console.out.print(console.styled("[green]holds[/]        {}", line), soft_wrap=True)
     for line in unchecked:
-        out.print(styled("[yellow]not checked[/]  {}", line), soft_wrap=True)
+        console.out.print(console.styled("[yellow]not checked[/]  {}", line), soft_wrap=True)
     table = recount_table(done, every=every)
     if table.rows:
-        out.print()
-        print_table(table, out)
+        console.out.print()
+        print_table(table, console.out)
     counts = [len(done.of(verdict)) for verdict in (EQUAL, DIFFERENT, NOT_RECOUNTED)]
     style = "green" if done.holds else "bold red"
-    out.print(
+    console.out.print(
         f"{count_of(len(done.comparisons), 'number')}: {counts[0]:,} equal, {counts[1]:,} "
         f"different, {counts[2]:,} not recounted",
         style=style,
@@ -424,7 +417,7 @@ def export(
     """Write every sealed decision as a row of a CSV file, however many there are."""
     from wavebreak_server.transparency import OpenedAccounts, export_decisions, last_checkpoint
 
-    with _opened(source) as ledger, progress_bar("exporting") as show:
+    with _opened(source) as ledger, console.progress_bar("exporting") as show:
         if accounts and ledger.openings is None:
             raise FileError(
                 f"{source.path} has no openings, so that accounts are not known",
@@ -433,4 +426,4 @@ def export(
         opened = OpenedAccounts(ledger.openings) if accounts and ledger.openings else None
         checkpoint = last_checkpoint(ledger.place, _key(key, ledger))
         count = export_decisions(ledger.place, checkpoint, out_path, accounts=opened, progress=show)
-    err.print(f"{count_of(count, 'decision')} written to {out_path}", soft_wrap=True)
+    console.err.print(f"{count_of(count, 'decision')} written to {out_path}", soft_wrap=True)

@@ -57,7 +57,6 @@ class Prepared:
         slowed: An honest account that was slowed.
         persona: What kind of person it is.
         appeal_url: Where the holder of another account types the code of an appeal in Hebrew.
-
     """
 
     operator: Operator | None = None
@@ -88,7 +87,6 @@ def demo_story(app: AppContext, labels: Path) -> Background:
     Args:
         app: The application.
         labels: The labels of the simulated day, where it is one.
-
     """
 
     async def run(service: Service) -> None:
@@ -123,7 +121,6 @@ def prepare(
         operators: The operators that linking found.
         honest: Whom the simulation knows to be honest.
         now_ms: The present.
-
     """
     abusers = [each for each in operators if not each.victims]
     largest = max(abusers, key=lambda o: (len(o.abusive), len(o.accounts)), default=None)
@@ -144,7 +141,6 @@ def checklist(url: str, prepared: Prepared) -> Iterator[str]:
     Args:
         url: The address of the service.
         prepared: What was prepared.
-
     """
     console, steps = f"{url}/console", list[str]()
     if prepared.operator is not None:

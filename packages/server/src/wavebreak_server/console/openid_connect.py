@@ -63,7 +63,6 @@ def check_id_token(request: HttpRequest, sociallogin: Any) -> None:
     Raises:
         ImmediateHttpResponse: No ID token came, its nonce is not the one that was sent, or the
             claims of the userinfo endpoint are about somebody else.
-
     """
     claims = sociallogin.account.extra_data
     token, userinfo = claims.get("id_token") or {}, claims.get("userinfo") or {}

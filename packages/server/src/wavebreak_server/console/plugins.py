@@ -44,7 +44,6 @@ class ConsolePlugin(AppConfig):
         directory: Name of the directory of its files, below that of the service ("": it has none).
         navigation: Its links, each named after the address that it leads to.
         after: Name of the link that they come after.
-
     """
 
     directory: ClassVar[str] = ""
@@ -61,7 +60,6 @@ class PluginOptions:
         signer: Key of the ledger.
         secret: The deployment's pseudonym key.
         policy: Directory of a local policy (None: the shipped one).
-
     """
 
     directory: Path
@@ -167,7 +165,6 @@ def open_plugins(
 
     Raises:
         MissingExtraError: A directory was given for a plug-in that is not installed.
-
     """
     plugins = installed_plugins()
     known = {plugin.directory for plugin in plugins}

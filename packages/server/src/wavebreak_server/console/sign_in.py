@@ -100,7 +100,6 @@ class Guess:
 
     Raises:
         ValidationError: The guess comes too soon; it was not tried, and says when to try again.
-
     """
 
     def __init__(

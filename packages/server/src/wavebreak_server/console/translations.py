@@ -108,8 +108,6 @@ class Texts(NamedTuple):
     Attributes:
         package: The package of the pages, with their templates and translations.
         root: Where the modules with texts begin.
-        tables: The texts of tables.
-
     """
 
     package: Path

@@ -9,31 +9,23 @@ from typing import TypeVar
 import structlog
 
 from wavebreak_server.errors import DomainError
-from wavebreak_server.storage.models import (
-    ApiKey,
-    AuditEntry,
-    AuthenticatedModel,
-    Decision,
-    Source,
-    StateChange,
-    Webhook,
-)
+from wavebreak_server.storage import models
 
 logger = structlog.stdlib.get_logger("wavebreak.authentication")
 
-Row = TypeVar("Row", bound=AuthenticatedModel)
-NAMES: dict[type[AuthenticatedModel], str] = {
-    ApiKey: "API key",
-    Webhook: "webhook",
-    Source: "source",
-    AuditEntry: "audit entry",
-    Decision: "decision",
-    StateChange: "change of an enforcement state",
+Row = TypeVar("Row", bound=models.AuthenticatedModel)
+NAMES: dict[type[models.AuthenticatedModel], str] = {
+    models.ApiKey: "API key",
+    models.Webhook: "webhook",
+    models.Source: "source",
+    models.AuditEntry: "audit entry",
+    models.Decision: "decision",
+    models.StateChange: "change of an enforcement state",
 }
 """What the rows of a table are called, in messages; those of plug-ins by their own name."""
 
 
-def row_name(row: AuthenticatedModel) -> str:
+def row_name(row: models.AuthenticatedModel) -> str:
     """Return how a message names a row."""
     return f"{NAMES.get(type(row), row._meta.verbose_name)} {row.pk}"
 
@@ -61,6 +53,6 @@ def checked(rows: Iterable[Row]) -> list[Row]:
     return found
 
 
-def checked_decisions(rows: Iterable[Decision]) -> list[Decision]:
+def checked_decisions(rows: Iterable[models.Decision]) -> list[models.Decision]:
     """Return decisions as they were stored; raises DomainError for one that was changed."""
     return checked(rows)

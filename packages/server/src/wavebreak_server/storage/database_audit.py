@@ -37,23 +37,10 @@ from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.recorder import decision_body
 from wavebreak.ledger.sources import Finding
 from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment
-from wavebreak_server.storage import row_macs, state_changes
+from wavebreak_server.storage import models, row_macs, state_changes
 from wavebreak_server.storage.authentic_rows import NAMES, row_name
 from wavebreak_server.storage.event_log import DAMAGED, LogRow, log_end, log_start, read_rows
 from wavebreak_server.storage.ledger_store import CHANGED_MODELS, export_ledger, newest_log_entry
-from wavebreak_server.storage.models import (
-    ApiKey,
-    AppliedPosition,
-    AuditEntry,
-    Decision,
-    EnforcementState,
-    LedgerEntry,
-    LedgerOpening,
-    LogProof,
-    Source,
-    StateChange,
-    Webhook,
-)
 
 MAX_FINDINGS = 50
 """Findings that are kept; the rest is counted."""
@@ -73,7 +60,7 @@ _MISSING_STATES = """
     WHERE s.decision IS NULL OR s.decision <> n.number ORDER BY n.account
 """
 
-_Changed = ApiKey | Webhook | Source
+_Changed = models.ApiKey | models.Webhook | models.Source
 T = TypeVar("T", bound=tuple[Any, ...])
 ShowProgress = Callable[[float, str], None]
 
@@ -165,8 +152,8 @@ class DatabaseAudit:
         unsealed = self._newest.unsealed if self._newest else 0
         for earlier in rows.until(unsealed + 1):
             self._check_mac(earlier)
-        end = (LedgerEntry.objects.aggregate(n=Max("position"))["n"] or 0) + 1
-        entries = LedgerEntry.objects.order_by("position").values_list("position", "line")
+        end = (models.LedgerEntry.objects.aggregate(n=Max("position"))["n"] or 0) + 1
+        entries = models.LedgerEntry.objects.order_by("position").values_list("position", "line")
         for position, line in entries.iterator(chunk_size=_CHUNK):
             entry = parse_entry(msgspec.json.decode(line))
             opened = self._opened(position, entry, openings)
@@ -301,7 +288,7 @@ class DatabaseAudit:
             wrong = cursor.fetchall()
             cursor.execute(_MISSING_STATES, (self._switched,))
             missing = cursor.fetchall()
-        count = EnforcementState.objects.count()
+        count = models.EnforcementState.objects.count()
         for account, outcome, decision in wrong:
             self._find(
                 "state_wrong",
@@ -324,7 +311,7 @@ class DatabaseAudit:
         for entry in self._state_changes:
             sealed.update(range(entry.first, entry.first + entry.rows))
             self._compare_sealed_changes(entry)
-        for row in StateChange.objects.order_by("number").iterator(chunk_size=_CHUNK):
+        for row in models.StateChange.objects.order_by("number").iterator(chunk_size=_CHUNK):
             if row.number in sealed:
                 continue
             if row.is_authentic and not row.sealed:
@@ -340,7 +327,7 @@ class DatabaseAudit:
     def _compare_sealed_changes(self, entry: StatesEntry) -> None:
         """Compare the changes that an entry names with the table."""
         before, end = self.count, entry.first + entry.rows
-        held = StateChange.objects.filter(number__gte=entry.first, number__lt=end)
+        held = models.StateChange.objects.filter(number__gte=entry.first, number__lt=end)
         rows = list(held.order_by("number"))
         for row in rows:
             if not row.is_authentic:
@@ -359,9 +346,9 @@ class DatabaseAudit:
     def _compare_positions(self) -> None:
         """What the service goes on from is what the tables hold."""
         before, end = self.count, log_end()
-        applied = AppliedPosition.objects.first()
+        applied = models.AppliedPosition.objects.first()
         position, decisions = (applied.position, applied.decisions) if applied else (0, 0)
-        newest = Decision.objects.aggregate(n=Max("number"), reached=Max("reached"))
+        newest = models.Decision.objects.aggregate(n=Max("number"), reached=Max("reached"))
         if decisions != (newest["n"] or 0):
             self._find(
                 "applied_wrong",
@@ -392,7 +379,7 @@ class DatabaseAudit:
         if at != newest.start:
             self._find("log_start", f"the log begins at {at:,}, and {newest.start:,} was sealed")
         start, end = at, log_end()
-        waiting = LogProof.objects.filter(sealed=False).values_list("first", flat=True)
+        waiting = models.LogProof.objects.filter(sealed=False).values_list("first", flat=True)
         self._unsealed_rows = set(waiting) if row_macs.key_id() else set()
         for row in read_rows(at):
             if row.first != at:
@@ -435,7 +422,7 @@ class DatabaseAudit:
         """Each audit entry is sealed as it is; keys and webhooks are as the last one left them."""
         before, pending = self.count, 0
         left: dict[tuple[type[_Changed], str], ChangeEntry | None] = {}
-        rows = AuditEntry.objects.order_by("number")
+        rows = models.AuditEntry.objects.order_by("number")
         for row in rows.iterator(chunk_size=_CHUNK):
             sealed = self._changes.pop(row.number, None)
             as_sealed = sealed is not None and sealed.mac == bytes(row.mac or b"").hex()
@@ -447,7 +434,9 @@ class DatabaseAudit:
                 left[model, row.object] = None if waits else sealed
         for number, sealed in sorted(self._changes.items()):
             self._find("audit_missing", f"audit entry {number} ({sealed.action}) is gone")
-        for row in chain(ApiKey.objects.all(), Webhook.objects.all(), Source.objects.all()):
+        for row in chain(
+            models.ApiKey.objects.all(), models.Webhook.objects.all(), models.Source.objects.all()
+        ):
             self._compare_object(row, left)
         for (model, key), sealed in left.items():
             if sealed is not None and sealed.row:
@@ -460,7 +449,7 @@ class DatabaseAudit:
             )
         self._holds(before, "the audit log, and each API key and webhook as its changes left it")
 
-    def _find_audit(self, row: AuditEntry, sealed: ChangeEntry | None) -> None:
+    def _find_audit(self, row: models.AuditEntry, sealed: ChangeEntry | None) -> None:
         where = f"audit entry {row.number} ({row.action} of {row.object!r})"
         if sealed is None:
             self._find("audit_unsealed", f"{where} is not in the ledger: it was added")
@@ -501,7 +490,6 @@ def audit_service(
 
     Raises:
         EvidenceError: A check of the ledger itself failed.
-
     """
     audited: list[AuditResult] = []
     tables = DatabaseAudit(show)
@@ -543,13 +531,13 @@ class _Rows(Generic[T]):
 
 
 def _decision_rows() -> Iterator[DecisionRow]:
-    rows = Decision.objects.order_by("number").values_list(*DecisionRow._fields)
+    rows = models.Decision.objects.order_by("number").values_list(*DecisionRow._fields)
     for row in rows.iterator(chunk_size=_CHUNK):
         yield DecisionRow._make((*row[:-2], bytes(row[-2]), bytes(row[-1] or b"")))
 
 
 def _opening_rows() -> Iterator[tuple[Any, ...]]:
-    rows = LedgerOpening.objects.order_by("position")
+    rows = models.LedgerOpening.objects.order_by("position")
     return iter(
         rows.values_list("position", "account", "subject", "openings").iterator(chunk_size=_CHUNK)
     )

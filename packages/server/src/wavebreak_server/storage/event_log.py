@@ -33,14 +33,6 @@ from wavebreak.privacy.erasure import erase_from_batch
 from wavebreak_server.storage import log_bodies, row_macs
 from wavebreak_server.storage.log_bodies import BodyName, NewBody, StoredBody
 from wavebreak_server.storage.models import LogBatch, LogProof, LogStart
-from wavebreak_server.storage.row_macs import (
-    CHAIN_START,
-    LogRowContent,
-    LogRowProof,
-    is_proven,
-    next_chain,
-    prove_row,
-)
 
 LogBatchRow = tuple[int, int, int, bytes, bytes]
 """A row of the table: first position, count, time of receipt, SHA-256, and where its body is."""
@@ -82,10 +74,10 @@ class LogRow(NamedTuple):
     received_ms: int
     sha256: bytes
     blob: bytes
-    proof: LogRowProof | None
+    proof: row_macs.LogRowProof | None
 
     @property
-    def content(self) -> LogRowContent:
+    def content(self) -> row_macs.LogRowContent:
         """What the proof is of."""
         return (self.first, self.size, self.received_ms, self.sha256)
 
@@ -96,8 +88,8 @@ class LogRow(NamedTuple):
         proof = self.proof
         if proof is None:
             return CHANGED if row_macs.key_id() else ""
-        follows = chain is None or proof.chain == next_chain(chain, proof.leaf)
-        return "" if follows and is_proven(proof, self.content) else CHANGED
+        follows = chain is None or proof.chain == row_macs.next_chain(chain, proof.leaf)
+        return "" if follows and row_macs.is_proven(proof, self.content) else CHANGED
 
 
 class NewRow(NamedTuple):
@@ -118,7 +110,7 @@ def append_rows(cursor: Any, rows: Sequence[NewRow], chain: bytes) -> bytes:
     bodies, proofs = [], []
     for row in rows:
         digest = row_digest(row.blob)
-        proof = prove_row(chain, (row.first, row.size, row.received_ms, digest))
+        proof = row_macs.prove_row(chain, (row.first, row.size, row.received_ms, digest))
         bodies.append(NewBody(row.first, digest, row.blob))
         proofs.append((row.first, *proof))
         chain = proof.chain
@@ -179,7 +171,7 @@ def log_start() -> ChainPoint:
     """
     row = LogStart.objects.first()
     if row is None:
-        return ChainPoint(0, CHAIN_START)
+        return ChainPoint(0, row_macs.CHAIN_START)
     position, chain = int(row.position), bytes(row.chain)
     if not row_macs.is_authentic("log_start", (position, chain), bytes(row.mac)):
         raise ServiceError(
@@ -200,8 +192,8 @@ def current_commitments(proofs: Sequence[LogProof]) -> dict[int, bytes]:
     commitments = dict[int, bytes]()
     for proof in proofs:
         parts = (proof.salt, proof.leaf, proof.chain, proof.mac)
-        proven, content = LogRowProof(*map(bytes, parts)), contents.get(proof.first)
-        if content and is_proven(proven, content):
+        proven, content = row_macs.LogRowProof(*map(bytes, parts)), contents.get(proof.first)
+        if content and row_macs.is_proven(proven, content):
             commitments[proof.first] = row_macs.commit_row(proven.salt, content)
     return commitments
 
@@ -286,7 +278,7 @@ def read_rows(since: int, *, rows: int = 16) -> Iterator[LogRow]:
         for (first, count, received_ms, _, _, *proof), at_row, blob in zip(
             fetched, stored, bodies, strict=True
         ):
-            proven = None if proof[0] is None else LogRowProof(*map(bytes, proof))
+            proven = None if proof[0] is None else row_macs.LogRowProof(*map(bytes, proof))
             yield LogRow(first, count, received_ms, at_row.sha256, blob, proven)
         at = fetched[-1][0] + fetched[-1][1]
 
@@ -433,7 +425,7 @@ class RewrittenRow(NamedTuple):
     blob: bytes
 
     @property
-    def content(self) -> LogRowContent:
+    def content(self) -> row_macs.LogRowContent:
         """What its new proof is of."""
         return (*self.row.content[:3], row_digest(self.blob))
 

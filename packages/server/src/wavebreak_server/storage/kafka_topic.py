@@ -38,9 +38,6 @@ _BROKERS_OF_COPIES = 3
 class KafkaTopic:
     """A topic at a Kafka cluster (`log_bodies.Topic`). Safe for several threads.
 
-    Args:
-        url: Its URL.
-
     Raises:
         MissingExtraError: The client is not installed.
     """

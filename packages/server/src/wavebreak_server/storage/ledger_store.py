@@ -31,19 +31,12 @@ from wavebreak.ledger import (
     Signer,
     merkle_tree,
     read_entry,
+    verifier,
 )
 from wavebreak.ledger.entries import ChangeEntry, DecisionEntry, LogEntry, RewriteEntry
 from wavebreak.ledger.errors import ledger_error
 from wavebreak.ledger.key_history import RETIRED, rotate
 from wavebreak.ledger.merkle_tree import leaf_index
-from wavebreak.ledger.verifier import (
-    LEAF,
-    add_leaf,
-    canonical,
-    hash_node,
-    read_checkpoint,
-    root_hash,
-)
 from wavebreak_server.storage import database, event_log, row_macs, state_changes
 from wavebreak_server.storage.models import (
     ApiKey,
@@ -128,7 +121,7 @@ class LedgerRows:
 
     def keep(self, note: bytes) -> None:
         """Store a signed checkpoint as the last one, and as the last of this minute."""
-        size, minute = read_checkpoint(note).size, self._clock() // MINUTE_MS
+        size, minute = verifier.read_checkpoint(note).size, self._clock() // MINUTE_MS
         with connection.cursor() as cursor:
             cursor.execute(_NOTE, (size, note))
             cursor.execute(_CHECKPOINT, (minute, size, note))
@@ -350,13 +343,13 @@ class LedgerStore:
         peaks, size, newest = merkle_tree.peaks(rows.node, at), at, None
         lines = LedgerEntry.objects.filter(position__gte=at).order_by("position")
         for line in lines.values_list("line", flat=True).iterator(chunk_size=_CHUNK):
-            add_leaf(peaks, size, hash_node(LEAF, bytes(line)))
+            verifier.add_leaf(peaks, size, verifier.hash_node(verifier.LEAF, bytes(line)))
             entry, size = read_entry(bytes(line)), size + 1
             if isinstance(entry.body, LogEntry):
                 newest = SealedLog(entry.body, 0)
             elif newest and isinstance(entry.body, DecisionEntry):
                 newest = newest._replace(decisions=newest.decisions + 1)
-        if size != ledger.size or (newest and root_hash(peaks) != ledger.sealed.root):
+        if size != ledger.size or (newest and verifier.root_hash(peaks) != ledger.sealed.root):
             raise ledger_error("root_wrong", f"an entry after {at:,} is not as it was sealed")
         if newest is None:
             raise ledger_error("log_entry", f"entry {at:,} does not say how far the log is")
@@ -473,7 +466,7 @@ def _write_ledger(place: Path) -> None:
     last = bytes(LedgerHead.objects.get(id=1).note)
     kept = map(bytes, LedgerCheckpoint.objects.order_by("size").values_list("note", flat=True))
     notes = [*(note for note in kept if note != last), last]
-    lines = (canonical(note.decode()).encode() + b"\n" for note in notes if note)
+    lines = (verifier.canonical(note.decode()).encode() + b"\n" for note in notes if note)
     (place / "checkpoints.jsonl").write_bytes(b"".join(lines))
 
 

@@ -186,7 +186,6 @@ class TopicBodies:
     """Bodies in a topic, of which no other database's log has any.
 
     Args:
-        topic: The topic.
         heartbeat_s: After so long without a record one is appended: a broker begins a new segment,
             and so comes to compact the former one, only when something is appended.
     """

@@ -11,18 +11,8 @@ from django.urls import reverse
 from wavebreak.errors import EventError
 from wavebreak.outcomes import ABOVE_ALLOW, row_of
 from wavebreak.schema.events import AccountRegistered
+from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import ActForm, act_form, effect_of
-from wavebreak_server.console.pages import (
-    PAGE_SIZE,
-    console_of,
-    csv_response,
-    keyset,
-    page,
-    reason_of,
-    say,
-    show,
-    warn,
-)
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.accounts import neighbours
@@ -37,7 +27,7 @@ SHOWN_SHARING = 500
 _PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
 
 
-@page("view_accounts", "GET", "POST")
+@pages.page("view_accounts", "GET", "POST")
 def accounts(request: HttpRequest) -> HttpResponse:
     """List accounts that have an outcome, or search for one.
 
@@ -49,19 +39,19 @@ def accounts(request: HttpRequest) -> HttpResponse:
     rows = account_facts.accounts_with(outcome)
     if request.GET.get("format") == "csv":
         header = ("account", "outcome", "until", "ts", "decision")
-        return csv_response("accounts", header, rows.values_list(*header))
-    found = list(rows.filter(account__gt=request.GET.get("after", ""))[: PAGE_SIZE + 1])
-    return show(
+        return pages.csv_response("accounts", header, rows.values_list(*header))
+    found = list(rows.filter(account__gt=request.GET.get("after", ""))[: pages.PAGE_SIZE + 1])
+    return pages.show(
         request,
         "console/accounts.html",
-        rows=keyset(request, found, lambda row: row.account),
+        rows=pages.keyset(request, found, lambda row: row.account),
         outcome=outcome,
         outcomes=ABOVE_ALLOW,
     )
 
 
 def _search(request: HttpRequest) -> HttpResponse:
-    console = console_of(request)
+    console = pages.console_of(request)
     wanted = request.POST.get("q", "").strip()[:128]
     if not wanted:
         return redirect("accounts")
@@ -69,13 +59,13 @@ def _search(request: HttpRequest) -> HttpResponse:
         return redirect("account", wanted)
     if _PHONE.fullmatch(wanted):
         return _search_number(request, wanted)
-    near = account_facts.accounts_beginning_with(wanted, PAGE_SIZE)
-    return show(request, "console/search.html", found=near, by_number=False)
+    near = account_facts.accounts_beginning_with(wanted, pages.PAGE_SIZE)
+    return pages.show(request, "console/search.html", found=near, by_number=False)
 
 
 def _search_number(request: HttpRequest, text: str) -> HttpResponse:
     """Search by phone number: it becomes its pseudonym here, and is kept nowhere."""
-    console = console_of(request)
+    console = pages.console_of(request)
     number = re.sub(r"[^\d]", "", text)
     event = AccountRegistered(ts=0, account="asked", phone=f"+{number}")
     try:
@@ -83,14 +73,14 @@ def _search_number(request: HttpRequest, text: str) -> HttpResponse:
         pseudonym = log.column("number")[0].as_py()
     except (ApiError, EventError, KeyError):
         # Without its country code no number can be found; the page says how to write it.
-        return show(request, "console/search.html", found=[], by_number=True, unread=True)
+        return pages.show(request, "console/search.html", found=[], by_number=True, unread=True)
     found = account_facts.accounts_by_number(pseudonym) if pseudonym else []
     if len(found) == 1:
         return redirect("account", found[0])
-    return show(request, "console/search.html", found=found, by_number=True)
+    return pages.show(request, "console/search.html", found=found, by_number=True)
 
 
-@page("view_accounts")
+@pages.page("view_accounts")
 def account(request: HttpRequest, account: str) -> HttpResponse:
     """Show an account."""
     return _show_account(request, account)
@@ -99,8 +89,8 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
 def _show_account(
     request: HttpRequest, account: str, refused: ActForm | None = None
 ) -> HttpResponse:
-    console = console_of(request)
-    response = show(
+    console = pages.console_of(request)
+    response = pages.show(
         request,
         "console/account.html",
         account=account_facts.account_page(console, account),
@@ -114,10 +104,10 @@ def _show_account(
     return response
 
 
-@page("view_accounts")
+@pages.page("view_accounts")
 def timeline(request: HttpRequest, account: str) -> HttpResponse:
     """Return an account's timeline and its story from the log; blind: without what people did."""
-    console = console_of(request)
+    console = pages.console_of(request)
     if not account_facts.known_account(console, account):
         raise ApiError(
             404, translate("the log has no such account"), fix=translate("search for it")
@@ -136,11 +126,11 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
     return JsonResponse(found)
 
 
-@page("view_accounts")
+@pages.page("view_accounts")
 def shared(request: HttpRequest, account: str) -> HttpResponse:
     """Show who shares something with an account, as a part of its page."""
-    console = console_of(request)
-    return show(
+    console = pages.console_of(request)
+    return pages.show(
         request,
         "console/parts/shared.html",
         account=account,
@@ -149,10 +139,10 @@ def shared(request: HttpRequest, account: str) -> HttpResponse:
     )
 
 
-@page("view_accounts")
+@pages.page("view_accounts")
 def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
     """Show who shares a device, a number block or a network with an account, to act on them."""
-    console = console_of(request)
+    console = pages.console_of(request)
     found = neighbours.sharing(console, account, kind, SHOWN_SHARING + 1)
     if not found:
         raise ApiError(
@@ -160,7 +150,7 @@ def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
             translate("nothing of that kind is known of this account"),
             fix=translate("open its page"),
         )
-    return show(
+    return pages.show(
         request,
         "console/sharing.html",
         account=account,
@@ -171,10 +161,10 @@ def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
     )
 
 
-@page("act_on_accounts")
+@pages.page("act_on_accounts")
 def act_preview(request: HttpRequest, account: str) -> HttpResponse:
     """Show what an act would bring, as a part of the form that asks for it."""
-    console, preview = console_of(request), None
+    console, preview = pages.console_of(request), None
     missing = translate("The log does not contain this account.")
     try:
         wanted = acts.act_of(request.GET.dict())
@@ -182,13 +172,13 @@ def act_preview(request: HttpRequest, account: str) -> HttpResponse:
         missing = f"{error.what}: {error.fix}."
     else:
         preview = preview_act(console, account, wanted)
-    return show(request, "console/parts/act_preview.html", preview=preview, missing=missing)
+    return pages.show(request, "console/parts/act_preview.html", preview=preview, missing=missing)
 
 
-@page("act_on_accounts", "POST")
+@pages.page("act_on_accounts", "POST")
 def act(request: HttpRequest, account: str) -> HttpResponse:
     """Act on an account, with a reason and an end."""
-    console = console_of(request)
+    console = pages.console_of(request)
     form = ActForm(request.POST)
     if not form.is_valid():
         return _show_account(request, account, form)
@@ -196,7 +186,7 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     try:
         applied = acts.apply_and_close(console, account, wanted, reason, seen=seen)
     except acts.OtherOutcomeError as error:
-        warn(
+        pages.warn(
             request,
             translate(
                 "The account changed while you read it: {what}. Nothing was done; decide again.",
@@ -205,24 +195,26 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
         )
         return redirect("account", account)
     if applied.fault:
-        warn(request, applied.fault)
+        pages.warn(request, applied.fault)
     else:
-        say(
+        pages.say(
             request,
             f"{wanted.shown}: {effect_of(console, applied)}",
         )
     return redirect("account", account)
 
 
-@page("act_on_accounts", "POST")
+@pages.page("act_on_accounts", "POST")
 def undo(request: HttpRequest, act_id: int) -> HttpResponse:
     """Undo an act."""
-    console = console_of(request)
+    console = pages.console_of(request)
     found = acts.find_act(act_id)
-    note = acts.undo(console, found, reason_of(request))
+    note = acts.undo(console, found, pages.reason_of(request))
     before = translate(str(found.before))
     done = translate(
         "Undone: {outcome} is in force again. The act stays on record.", outcome=before
     )
-    (warn if note else say)(request, translate("Undone: {note}.", note=note) if note else done)
+    (pages.warn if note else pages.say)(
+        request, translate("Undone: {note}.", note=note) if note else done
+    )
     return redirect(reverse("account", args=[found.account]))

@@ -6,19 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.notices import get_language
+from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import AnswerForm
-from wavebreak_server.console.pages import (
-    PAGE_SIZE,
-    console_of,
-    csv_response,
-    error_page,
-    keyset,
-    number_of,
-    page,
-    say,
-    show,
-    warn,
-)
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.appeals import service as domain
 from wavebreak_server.slices.appeals.models import Appeal
@@ -34,10 +23,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@page("view_appeals")
+@pages.page("view_appeals")
 def appeals(request: HttpRequest) -> HttpResponse:
     """Show the appeals: those that wait by their deadline, the others newest first."""
-    console = console_of(request)
+    console = pages.console_of(request)
     state = request.GET.get("state", Appeal.OPEN)
     state = state if state in STATES else Appeal.OPEN
     chosen = {
@@ -46,14 +35,14 @@ def appeals(request: HttpRequest) -> HttpResponse:
     }
     rows = domain.listed(state, chosen, console.now_ms)
     if request.GET.get("format") == "csv":
-        return csv_response("appeals", COLUMNS, rows.order_by("id").values_list(*COLUMNS))
+        return pages.csv_response("appeals", COLUMNS, rows.order_by("id").values_list(*COLUMNS))
     at, _, last = request.GET.get("after", "").partition("-")
-    after = (number_of(at, 0, 2**62, 0), number_of(last, 0, 2**62, 0)) if last else None
-    found = list(domain.in_order(rows, state, after)[: PAGE_SIZE + 1])
-    return show(
+    after = (pages.number_of(at, 0, 2**62, 0), pages.number_of(last, 0, 2**62, 0)) if last else None
+    found = list(domain.in_order(rows, state, after)[: pages.PAGE_SIZE + 1])
+    return pages.show(
         request,
         "console/appeals.html",
-        rows=keyset(request, found, lambda row: f"{domain.ordered_by(row, state)}-{row.id}"),
+        rows=pages.keyset(request, found, lambda row: f"{domain.ordered_by(row, state)}-{row.id}"),
         state=state,
         states=STATES,
         now=console.now_ms,
@@ -68,7 +57,7 @@ def appeals(request: HttpRequest) -> HttpResponse:
     )
 
 
-@page("view_appeals")
+@pages.page("view_appeals")
 def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
     """Show an appeal: its statement, the decision as it was, and what the holder was shown."""
     return _show_appeal(request, domain.find_appeal(appeal_id))
@@ -77,7 +66,7 @@ def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
 def _show_appeal(
     request: HttpRequest, found: Appeal, refused: AnswerForm | None = None
 ) -> HttpResponse:
-    console, language = console_of(request), get_language(found.language)
+    console, language = pages.console_of(request), get_language(found.language)
     form = refused or AnswerForm(initial={"version": found.version})
     form.fields["reason"].widget.attrs |= {"lang": language.code, "dir": language.direction}
     conflict = domain.conflict(found, console.user)
@@ -89,7 +78,7 @@ def _show_appeal(
     if decision:
         shown = statements.shown_statement(found.decision, found.language)
         shown = shown or statements.statement_of(notices, decision, language, console.now_ms)
-    response = show(
+    response = pages.show(
         request,
         "console/appeal.html",
         appeal=found,
@@ -109,12 +98,12 @@ def _show_appeal(
     return response
 
 
-@page("decide_appeals", "POST")
+@pages.page("decide_appeals", "POST")
 def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     """Answer an appeal; who took part in the decision is refused."""
-    console, found = console_of(request), domain.find_appeal(appeal_id)
+    console, found = pages.console_of(request), domain.find_appeal(appeal_id)
     if why := domain.conflict(found, console.user):
-        return error_page(
+        return pages.error_page(
             request, 403, translate("You cannot decide this appeal. {why}", why=why),
             translate("It is decided by a colleague who took no part in the decision."),
         )  # fmt: skip
@@ -123,13 +112,13 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
         return _show_appeal(request, found, form)
     answer, version = form.answer, form.cleaned_data["version"]
     if found.state != Appeal.OPEN or found.version != version:
-        warn(
+        pages.warn(
             request,
             translate("The appeal changed while you read it. Read what is new, then decide."),
         )
         return redirect("appeal", found.id)
     faults = list(filter(None, [domain.decide(console, found, answer, version)]))
-    say(
+    pages.say(
         request,
         translate(
             "Appeal {id}: {result}. The holder can read it.",
@@ -140,19 +129,19 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     if form.cleaned_data["together"] and found.group:
         group = domain.decide_together(console, found, answer)
         faults += group.faults
-        say(
+        pages.say(
             request,
             translate(
                 "{count} more of the group were decided in the same way.", count=len(group.decided)
             ),
         )
         if group.left:
-            warn(
+            pages.warn(
                 request,
                 translate(
                     "{count} were left: a colleague must decide them.", count=len(group.left)
                 ),
             )
     for fault in faults:
-        warn(request, fault)
+        pages.warn(request, fault)
     return redirect("appeals")

@@ -16,17 +16,7 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.languages import msgid
 from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
-from wavebreak_server.console.pages import (
-    Console,
-    console_of,
-    csv_response,
-    number_of,
-    page,
-    reason_of,
-    sandboxed,
-    say,
-    show,
-)
+from wavebreak_server.console import pages
 from wavebreak_server.console.views.versions import (
     MOST_CHANGES,
     StepViews,
@@ -75,16 +65,16 @@ approve, reject, promote = STEPS.approve(), STEPS.reject(), STEPS.go_live()
 roll_back = STEPS.roll_back()
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def models(request: HttpRequest) -> HttpResponse:
     """Show the model that scores, and the registered ones, newest first."""
-    console = console_of(request)
+    console = pages.console_of(request)
     home, used = console.service.settings.home, versions.scoring(console).model
     target, champion = (
         MODEL.previous_name(console.service),
         versions.champion_directory(console),
     )
-    return show(
+    return pages.show(
         request,
         "console/policy_models.html",
         rows=version_rows(request, MODEL),
@@ -100,13 +90,13 @@ def models(request: HttpRequest) -> HttpResponse:
     )
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def learning(request: HttpRequest) -> HttpResponse:
     """Show what the service has learned from its own log: the last week in words; all states."""
-    home = console_of(request).service.settings.home
+    home = pages.console_of(request).service.settings.home
     scores = home_learning.read_state(home).scores
     newest = scores[-1] if scores else None
-    return show(
+    return pages.show(
         request,
         "console/policy_learning.html",
         scores=[(score, home_learning.WORDS[score.state]) for score in reversed(scores[-26:])],
@@ -148,25 +138,25 @@ def _metadata(directory: Path) -> dict[str, Any]:
         return {"version": "cannot be read", "features": 0, "thresholds": {}, "training": {}}
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def card(request: HttpRequest, name: str) -> HttpResponse:
     """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
-    place = models_directory(console_of(request).service.settings.home)
+    place = models_directory(pages.console_of(request).service.settings.home)
     directories = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
     path = ({"shipped": storage.SHIPPED} | directories).get(name, place) / versions.CARD
     if not path.is_file():
         raise ApiError(
             404, translate("there is no such card"), fix=translate("see the list of models")
         )
-    return sandboxed(path.read_text("utf-8"))
+    return pages.sandboxed(path.read_text("utf-8"))
 
 
-@page("register_models", "POST")
+@pages.page("register_models", "POST")
 def register_model(request: HttpRequest) -> HttpResponse:
     """Register a directory of `HOME/models` as a challenger."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     made = versions.register(console, request.POST.get("name", "")[:200], reason)
-    say(
+    pages.say(
         request,
         translate(
             "Registered as {name}. Compare it with the model that scores now.", name=made.name
@@ -175,17 +165,17 @@ def register_model(request: HttpRequest) -> HttpResponse:
     return redirect("model_version", made.id)
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def model_version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a model beside the one that scores: figures, features, card, approval."""
-    console = console_of(request)
+    console = pages.console_of(request)
     newest = service.newest_replay(MODEL, console, number)
     version = service.find_version(MODEL, number)
     home, now = console.service.settings.home, versions.scoring(console)
     directory = versions.directory_of(home, version)
     champion = versions.champion_directory(console) if now.model else None
     done = newest if newest is not None and newest.state == ModelReplay.DONE else None
-    return show(
+    return pages.show(
         request,
         "console/model_version.html",
         version=version,
@@ -212,16 +202,16 @@ def model_version(request: HttpRequest, number: int) -> HttpResponse:
     )
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def live(request: HttpRequest, number: int) -> HttpResponse:
     """Show what was found on the live stream, as a part of a model's page; or all as CSV."""
-    console, version = console_of(request), service.find_version(MODEL, number)
+    console, version = pages.console_of(request), service.find_version(MODEL, number)
     if request.GET.get("format") == "csv":
         every = live_challengers.shown(console, version, MOST_CHANGES)
         header = ("account", "kind", "champion", "challenger", "label")
         changes = every.changes if every else []
         rows = ((c.account, c.kind, c.before, c.after, c.label) for c in changes)
-        return csv_response(f"live-{version.name}", header, rows)
+        return pages.csv_response(f"live-{version.name}", header, rows)
     return render(
         request,
         "console/parts/model_live.html",
@@ -229,12 +219,12 @@ def live(request: HttpRequest, number: int) -> HttpResponse:
     )
 
 
-@page("register_models", "POST")
+@pages.page("register_models", "POST")
 def follow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model decide the live stream beside the one that scores, acting on nobody."""
-    console, version = console_of(request), service.find_version(MODEL, number)
-    live_challengers.start(console, version, reason_of(request))
-    say(
+    console, version = pages.console_of(request), service.find_version(MODEL, number)
+    live_challengers.start(console, version, pages.reason_of(request))
+    pages.say(
         request,
         translate(
             "{name} follows the live stream. Its first figures take a minute or two.",
@@ -244,12 +234,12 @@ def follow(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("model_version", number)
 
 
-@page("register_models", "POST")
+@pages.page("register_models", "POST")
 def unfollow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model follow the live stream no longer."""
-    console, version = console_of(request), service.find_version(MODEL, number)
-    live_challengers.stop(console, version, reason_of(request))
-    say(
+    console, version = pages.console_of(request), service.find_version(MODEL, number)
+    live_challengers.stop(console, version, pages.reason_of(request))
+    pages.say(
         request,
         translate(
             "{name} follows the live stream no longer. What was found stays.", name=version.name
@@ -258,7 +248,7 @@ def unfollow(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("model_version", number)
 
 
-def _progress(console: Console, replay: ModelReplay | None) -> dict[str, int]:
+def _progress(console: pages.Console, replay: ModelReplay | None) -> dict[str, int]:
     if replay is None:
         return {}
     return replay_processes.progress(service.replay_directory(MODEL, console, replay))
@@ -313,15 +303,15 @@ def _bins(result: dict[str, Any]) -> list[tuple[str, int, int, int]]:
     return [(*row, most) for row in zip(labels, one, other, strict=True)]
 
 
-@page("register_models", "POST")
+@pages.page("register_models", "POST")
 def compare(request: HttpRequest, number: int) -> HttpResponse:
     """Replay the log under both models."""
-    days = number_of(request.POST.get("days"), 0, 3_650, 30)
-    versions.compare(console_of(request), service.find_version(MODEL, number), days)
+    days = pages.number_of(request.POST.get("days"), 0, 3_650, 30)
+    versions.compare(pages.console_of(request), service.find_version(MODEL, number), days)
     return redirect("model_version", number)
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def model_replay(request: HttpRequest, number: int) -> HttpResponse:
     """Show the progress of a comparison, or the accounts that fare otherwise."""
     return replay_page(request, MODEL, number, "model_replay.html", "comparison")

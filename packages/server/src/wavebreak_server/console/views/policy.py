@@ -16,18 +16,7 @@ from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import msgid
 from wavebreak.rules import Rule, load_policy
-from wavebreak_server.console.pages import (
-    PAGE_SIZE,
-    Console,
-    console_of,
-    csv_response,
-    page,
-    reason_of,
-    sandboxed,
-    say,
-    show,
-    warn,
-)
+from wavebreak_server.console import pages
 from wavebreak_server.console.views.versions import StepViews, replay_page, version_rows
 from wavebreak_server.errors import ApiError, fix_for
 from wavebreak_server.pipeline import live_policy
@@ -81,10 +70,10 @@ roll_back = STEPS.roll_back()
 # Rules
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def rules(request: HttpRequest) -> HttpResponse:
     """Show every rule with its figures."""
-    console = console_of(request)
+    console = pages.console_of(request)
     figures = rule_statistics.rule_figures(console)
     if request.GET.get("format") == "csv":
         return _rules_csv(figures)
@@ -96,7 +85,7 @@ def rules(request: HttpRequest) -> HttpResponse:
     }
     if order in keys:
         figures.sort(key=keys[order])
-    return show(
+    return pages.show(
         request,
         "console/policy.html",
         figures=figures,
@@ -124,10 +113,10 @@ def _rules_csv(figures: list[rule_statistics.RuleFigures]) -> HttpResponse:
         )
         for f in figures
     )  # fmt: skip
-    return csv_response("rules", header, rows)
+    return pages.csv_response("rules", header, rows)
 
 
-def _running(console: Console) -> dict[str, Any]:
+def _running(console: pages.Console) -> dict[str, Any]:
     """Return which policy decides, and since when."""
     return {
         "policy": console.service.responder.policy.version,
@@ -137,10 +126,10 @@ def _running(console: Console) -> dict[str, Any]:
     }
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     """Show one rule: conditions, examples, figures, whom it met."""
-    console = console_of(request)
+    console = pages.console_of(request)
     figures = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
     if figures is None:
         raise ApiError(
@@ -153,7 +142,7 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         "x": [at // 1000 for at, _ in counted],
         "series": [{"label": translate("accounts"), "values": [n for _, n in counted]}],
     } if counted else {}  # fmt: skip
-    return show(
+    return pages.show(
         request,
         "console/policy_rule.html",
         figures=figures,
@@ -161,17 +150,17 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         conditions=rule_statistics.conditions_of(figures.rule.when),
         examples=rule_statistics.examples_of(figures.rule),
         chart=chart,
-        counted=[row for row in counted[::-1] if row[1]][:PAGE_SIZE],
+        counted=[row for row in counted[::-1] if row[1]][: pages.PAGE_SIZE],
         hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < DAY_MS,
         accounts=rule_statistics.newest_accounts(console, rule_id),
         file=name,
         text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
-        drafts=versions.open_drafts(console, PAGE_SIZE),
+        drafts=versions.open_drafts(console, pages.PAGE_SIZE),
         **_thresholds(console, figures.rule),
     )
 
 
-def _thresholds(console: Console, rule: Rule) -> dict[str, Any]:
+def _thresholds(console: pages.Console, rule: Rule) -> dict[str, Any]:
     """Return what the part about thresholds shows."""
     measuring = thresholds.newest(console, rule.id)
     measured = measuring.measured if measuring else None
@@ -185,26 +174,26 @@ def _thresholds(console: Console, rule: Rule) -> dict[str, Any]:
     }
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def thresholds_part(request: HttpRequest, rule_id: str) -> HttpResponse:
     """Show how far a measuring of a rule is, or whom each threshold would meet."""
-    console = console_of(request)
+    console = pages.console_of(request)
     rule = _rule(console, rule_id)
     values = {"rule": rule, **_thresholds(console, rule)}
     return render(request, "console/parts/thresholds.html", values)
 
 
-@page("measure_rules", "POST")
+@pages.page("measure_rules", "POST")
 def measure_thresholds(request: HttpRequest, rule_id: str) -> HttpResponse:
     """Count whom a rule would meet with other numbers, over the log."""
-    console = console_of(request)
+    console = pages.console_of(request)
     rule = _rule(console, rule_id)
     with transaction.atomic():
         thresholds.start(console, rule, request.POST.get("condition", "")[:500])
     return redirect(f"{reverse('policy_rule', args=[rule.id])}#thresholds")
 
 
-def _rule(console: Console, rule_id: str) -> Rule:
+def _rule(console: pages.Console, rule_id: str) -> Rule:
     found = versions.live_policy_of(console).rule(rule_id)
     if found is None:
         raise ApiError(
@@ -216,12 +205,12 @@ def _rule(console: Console, rule_id: str) -> Rule:
 # Versions
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def policy_versions(request: HttpRequest) -> HttpResponse:
     """Show the versions, newest first, and which one decides."""
-    console = console_of(request)
+    console = pages.console_of(request)
     target = POLICY.previous_name(console.service)
-    return show(
+    return pages.show(
         request,
         "console/policy_versions.html",
         rows=version_rows(request, POLICY),
@@ -233,10 +222,10 @@ def policy_versions(request: HttpRequest) -> HttpResponse:
     )
 
 
-@page("edit_policy", "POST")
+@pages.page("edit_policy", "POST")
 def new_version(request: HttpRequest) -> HttpResponse:
     """Start a draft from the live policy, or from another version."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     start = request.POST.get("start", "")
     source = service.find_version(POLICY, int(start)) if start.isdigit() else None
     made = versions.create_draft(console, reason, source)
@@ -246,16 +235,16 @@ def new_version(request: HttpRequest) -> HttpResponse:
     return redirect("policy_version", made.id)
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a version: what it changes, its replay, its approval."""
-    console = console_of(request)
+    console = pages.console_of(request)
     newest = service.newest_replay(POLICY, console, number)
     version = service.find_version(POLICY, number)
     directory = versions.directory_of(console, version)
     live = service.live_version(POLICY, console.service)
     is_live = live is not None and live.id == version.id
-    return show(
+    return pages.show(
         request,
         "console/policy_version.html",
         version=version,
@@ -293,7 +282,7 @@ def _steps(version: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
     ]
 
 
-def _changes(console: Console, version: PolicyVersion) -> list[versions.RuleChange]:
+def _changes(console: pages.Console, version: PolicyVersion) -> list[versions.RuleChange]:
     directory = versions.directory_of(console, version)
     if not version.policy or not live_policy.policy_files(directory):
         return []
@@ -304,10 +293,10 @@ def _changes(console: Console, version: PolicyVersion) -> list[versions.RuleChan
     return versions.changed_rules(versions.live_policy_of(console), draft)
 
 
-@page("edit_policy", "GET", "POST")
+@pages.page("edit_policy", "GET", "POST")
 def edit(request: HttpRequest, number: int) -> HttpResponse:
     """Edit a file of a draft, or one rule of it; saving checks the whole policy."""
-    console, version = console_of(request), service.find_version(POLICY, number)
+    console, version = pages.console_of(request), service.find_version(POLICY, number)
     given = request.POST if request.method == "POST" else request.GET
     name, rule_id = given.get("file", "")[:60], given.get("rule", "")[:48]
     versions.own_draft(console, version)
@@ -322,9 +311,11 @@ def edit(request: HttpRequest, number: int) -> HttpResponse:
     except service.StaleError as error:
         return _editor(request, version, name, rule_id, text=text, stale=error)
     if problem:
-        warn(request, translate("Saved, but it cannot decide yet: see what to correct below."))
+        pages.warn(
+            request, translate("Saved, but it cannot decide yet: see what to correct below.")
+        )
         return _editor(request, version, name, rule_id, problem=problem)
-    say(request, translate("Saved and checked: {name}.", name=name))
+    pages.say(request, translate("Saved and checked: {name}.", name=name))
     return redirect("policy_version", version.id)
 
 
@@ -339,7 +330,7 @@ def _editor(
     stale: ApiError | None = None,
 ) -> HttpResponse:
     """Show the editor; for a stale form, the stored text beside the one that was sent."""
-    console = console_of(request)
+    console = pages.console_of(request)
     directory = versions.directory_of(console, version)
     whole = versions.effective_text(directory, name) if name else ""
     stored = versions.block_of(whole, rule_id) if rule_id else whole
@@ -350,7 +341,7 @@ def _editor(
         if name
         else ""
     )
-    response = show(
+    response = pages.show(
         request,
         "console/policy_edit.html",
         version=version,
@@ -376,10 +367,10 @@ def _problem(
     return versions.within_rule(problem, directory, name, rule_id)
 
 
-@page("edit_policy", "POST")
+@pages.page("edit_policy", "POST")
 def check(request: HttpRequest, number: int) -> HttpResponse:
     """Check a text while it is typed; return what is wrong, by line."""
-    console, version = console_of(request), service.find_version(POLICY, number)
+    console, version = pages.console_of(request), service.find_version(POLICY, number)
     versions.own_draft(console, version)
     name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
     text = request.POST.get("text", "")
@@ -392,14 +383,14 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     return JsonResponse([{"line": line, "severity": "error", "message": words}], safe=False)
 
 
-@page("edit_policy", "POST")
+@pages.page("edit_policy", "POST")
 def start_replay(request: HttpRequest, number: int) -> HttpResponse:
     """Replay the log under the live policy and a version."""
-    versions.start_policy_replay(console_of(request), service.find_version(POLICY, number))
+    versions.start_policy_replay(pages.console_of(request), service.find_version(POLICY, number))
     return redirect("policy_version", number)
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def replay(request: HttpRequest, number: int) -> HttpResponse:
     """Show a replay: its progress, or the accounts that fare otherwise."""
     return replay_page(request, POLICY, number, "policy_replay.html", "replay")
@@ -408,10 +399,10 @@ def replay(request: HttpRequest, number: int) -> HttpResponse:
 # Calibration
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def calibration(request: HttpRequest) -> HttpResponse:
     """Show the calibration that is proposed, and who approved it."""
-    console = console_of(request)
+    console = pages.console_of(request)
     home = console.service.settings.home
     proposed = calibration_schedule.is_proposed(home)
     directory = calibration_schedule.proposal_directory(home)
@@ -424,7 +415,7 @@ def calibration(request: HttpRequest) -> HttpResponse:
         )
         approval = directory / "approved.json"
         record = json.loads(approval.read_text("utf-8")) if approval.is_file() else {}
-    return show(
+    return pages.show(
         request,
         "console/policy_calibration.html",
         proposed=proposed,
@@ -437,20 +428,20 @@ def calibration(request: HttpRequest) -> HttpResponse:
     )
 
 
-@page("view_policy")
+@pages.page("view_policy")
 def calibration_report(request: HttpRequest) -> HttpResponse:
     """Return the report of the proposal, sandboxed."""
-    home = console_of(request).service.settings.home
+    home = pages.console_of(request).service.settings.home
     if not calibration_schedule.is_proposed(home):
         raise ApiError(404, translate("no calibration is proposed"), fix=translate("wait for it"))
     path = calibration_schedule.proposal_directory(home) / "calibration.html"
-    return sandboxed(path.read_text("utf-8"))
+    return pages.sandboxed(path.read_text("utf-8"))
 
 
-@page("approve_policy", "POST")
+@pages.page("approve_policy", "POST")
 def approve_calibration(request: HttpRequest) -> HttpResponse:
     """Approve the proposal, as `wavebreak approve` does."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     home, seen = console.service.settings.home, request.POST.get("seen", "") or "none"
     try:
         with transaction.atomic():
@@ -460,14 +451,14 @@ def approve_calibration(request: HttpRequest) -> HttpResponse:
     try:
         waited = async_to_sync(calibration_schedule.enforce_approved)(console.service)
     except WavebreakError as error:
-        warn(
+        pages.warn(
             request,
             translate(
                 "Approved, and not in effect yet: {what}. It is tried again.", what=error.what
             ),
         )
     else:
-        say(
+        pages.say(
             request,
             translate(
                 "Approved. The service enforces it now; new events waited {waited} s.",

@@ -15,25 +15,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from wavebreak import notices
 from wavebreak.durations import DAY_MS
-from wavebreak.notices import (
-    HelpPage,
-    Language,
-    Statement,
-    business_page,
-    get_language,
-    help_page,
-    negotiate,
-)
 from wavebreak.notices.public_pages import REASONS, public_text, public_texts
-from wavebreak_server.console.public_access import (
-    OnceADay,
-    form_token,
-    from_elsewhere,
-    peer_of,
-    public,
-    read_form_token,
-)
+from wavebreak_server.console import public_access
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.peer_networks import peer_network
@@ -47,7 +32,10 @@ from wavebreak_server.slices.erasure.service import ErasedError
 from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.statements import service as statements
 
-BUILDERS: dict[str, Callable[..., HelpPage]] = {"help": help_page, "business": business_page}
+BUILDERS: dict[str, Callable[..., notices.HelpPage]] = {
+    "help": notices.help_page,
+    "business": notices.business_page,
+}
 
 
 class Public:
@@ -62,12 +50,12 @@ class Public:
         self.platform = self.notices.platform
         wanted = language or request.GET.get("lang", "")
         if wanted not in self.platform.languages:
-            wanted = negotiate(
+            wanted = notices.negotiate(
                 request.headers.get("Accept-Language", ""),
                 self.platform.languages,
                 self.platform.default_language,
             )
-        self.language: Language = get_language(wanted)
+        self.language: notices.Language = notices.get_language(wanted)
 
     @property
     def now_ms(self) -> int:
@@ -106,9 +94,9 @@ class Public:
         path = self.request.path
         match = self.request.resolver_match
         if match is not None and match.url_name in BUILDERS:
-            return {"code": code, "name": get_language(code).name,
+            return {"code": code, "name": notices.get_language(code).name,
                     "url": reverse(match.url_name, args=[code])}  # fmt: skip
-        return {"code": code, "name": get_language(code).name, "url": f"{path}?lang={code}"}
+        return {"code": code, "name": notices.get_language(code).name, "url": f"{path}?lang={code}"}
 
     def message(self, status: int, heading: str, paragraph: str) -> HttpResponse:
         """Return a page that says one thing."""
@@ -142,7 +130,7 @@ _APPEALED = {Appeal.OPEN: "received", Appeal.DECIDED: "answered"}
 """What the link to an appeal says once there is one, by its state."""
 
 
-@public(_refuse)
+@public_access.public(_refuse)
 def notice(request: HttpRequest, token: str) -> HttpResponse:
     """Show a statement of reasons."""
     page = Public(request)
@@ -162,14 +150,14 @@ def notice(request: HttpRequest, token: str) -> HttpResponse:
     )
 
 
-def _shown(page: Public, decision: Mapping[str, Any]) -> Statement:
+def _shown(page: Public, decision: Mapping[str, Any]) -> notices.Statement:
     statement = statements.statement_of(page.notices, decision, page.language, page.now_ms)
     if page.request.method == "GET":
         statements.keep_shown(decision, statement, page.now_ms)
     return statement
 
 
-@public(_refuse_json)
+@public_access.public(_refuse_json)
 def notice_json(request: HttpRequest, token: str) -> HttpResponse:
     """Return a statement of reasons as JSON."""
     page = Public(request)
@@ -180,7 +168,7 @@ def notice_json(request: HttpRequest, token: str) -> HttpResponse:
     return HttpResponse(body, content_type="application/json")
 
 
-@public(_refuse, "GET", "POST")
+@public_access.public(_refuse, "GET", "POST")
 def appeal(request: HttpRequest, token: str) -> HttpResponse:
     """Take an appeal in two steps, statement and code; then show what became of it."""
     page = Public(request)
@@ -210,8 +198,8 @@ def _take(
     """Take a step of an appeal."""
     form = page.request.POST
     purpose = f"appeal {decision['id']}"
-    known = read_form_token(purpose, form.get("form", "")) is not None
-    if not known or from_elsewhere(page.request):
+    known = public_access.read_form_token(purpose, form.get("form", "")) is not None
+    if not known or public_access.from_elsewhere(page.request):
         return _form_page(page, token, decision, page.text("stale"), form.get("statement", ""), 403)
     step = form.get("step", "")
     if step == "code" and found is not None:
@@ -302,7 +290,7 @@ def _form_page(
         faulty=status == 422,
         text=text[: 2 * appeals.MAX_STATEMENT],
         most=appeals.MAX_STATEMENT,
-        form=form_token(f"appeal {decision['id']}"),
+        form=public_access.form_token(f"appeal {decision['id']}"),
         action=_action(page, token),
         notice_url=_notice_url(page, token),
     )
@@ -320,7 +308,7 @@ def _code_page(
         sent=page.text("code_sent", instant=page.instant(found.code_expires_ms)) if usable else "",
         shown=_shown_code(page, found) if usable else "",
         error=error,
-        form=form_token(f"appeal {found.decision}"),
+        form=public_access.form_token(f"appeal {found.decision}"),
         action=_action(page, token),
         edit=f"{reverse('appeal_page', args=[token])}?lang={page.language.code}&edit=1",
         notice_url=_notice_url(page, token),
@@ -382,7 +370,7 @@ def help_view(request: HttpRequest, lang: str, page_name: str) -> HttpResponse:
         403 if error else 200,
         page=BUILDERS[page_name](page.platform, page.language),
         action=reverse(page_name, args=[lang]),
-        form=form_token(f"help {page_name}"),
+        form=public_access.form_token(f"help {page_name}"),
         reasons=[(name, page.text(name)) for name in REASONS],
         thanks=thanks,
         error=error,
@@ -392,13 +380,13 @@ def help_view(request: HttpRequest, lang: str, page_name: str) -> HttpResponse:
 def _count(page: Public, page_name: str) -> bool:
     """Count an answer once a viewer; False if the form is not of this page."""
     form = page.request.POST
-    nonce = read_form_token(f"help {page_name}", form.get("form", ""))
+    nonce = public_access.read_form_token(f"help {page_name}", form.get("form", ""))
     helped, reason = form.get("helped", ""), form.get("reason", "")
-    if nonce is None or helped not in ("yes", "no") or from_elsewhere(page.request):
+    if nonce is None or helped not in ("yes", "no") or public_access.from_elsewhere(page.request):
         return False
     agent = page.request.headers.get("User-Agent", "")[:400]
-    viewer = f"viewer\0{page_name}\0{peer_network(peer_of(page.request))}\0{agent}"
-    if page.app.state_of(OnceADay).first(f"form\0{nonce}", viewer):
+    viewer = f"viewer\0{page_name}\0{peer_network(public_access.peer_of(page.request))}\0{agent}"
+    if page.app.state_of(public_access.OnceADay).first(f"form\0{nonce}", viewer):
         given = reason if helped == "no" and reason in REASONS else ""
         help_answers.count_answer(
             page.now_ms, page_name, page.language.code, helped == "yes", given
@@ -406,13 +394,13 @@ def _count(page: Public, page_name: str) -> bool:
     return True
 
 
-@public(_refuse, "GET", "POST", index=True)
+@public_access.public(_refuse, "GET", "POST", index=True)
 def help_article(request: HttpRequest, lang: str) -> HttpResponse:
     """Show the page on automated and bulk messaging."""
     return help_view(request, lang, "help")
 
 
-@public(_refuse, "GET", "POST", index=True)
+@public_access.public(_refuse, "GET", "POST", index=True)
 def business_article(request: HttpRequest, lang: str) -> HttpResponse:
     """Show the page for companies."""
     return help_view(request, lang, "business")

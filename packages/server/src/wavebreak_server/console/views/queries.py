@@ -10,16 +10,8 @@ from django.urls import reverse
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.descriptions import feature_title
 from wavebreak.outcomes import BY_RANK
+from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import act_form
-from wavebreak_server.console.pages import (
-    Console,
-    console_of,
-    csv_response,
-    error_texts,
-    page,
-    say,
-    show,
-)
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.queries import service as queries
 from wavebreak_server.slices.queries.service import Criteria, Found
@@ -30,10 +22,10 @@ ROWS = 3
 """Measures that the form offers; more of an address are kept."""
 
 
-@page("view_accounts")
+@pages.page("view_accounts")
 def query(request: HttpRequest) -> HttpResponse:
     """Show the accounts that meet criteria; without any, the form and the saved views."""
-    console = console_of(request)
+    console = pages.console_of(request)
     problem: tuple[str, str] | None = None
     criteria, found = Criteria(), None
     try:
@@ -41,10 +33,10 @@ def query(request: HttpRequest) -> HttpResponse:
         if criteria != Criteria():
             found = queries.find(console, criteria)
     except ApiError as error:
-        problem = error_texts(error)
+        problem = pages.error_texts(error)
     if found is not None and request.GET.get("format") == "csv":
         return _csv(criteria, found)
-    response = show(
+    response = pages.show(
         request,
         "console/query.html",
         criteria=criteria,
@@ -72,7 +64,7 @@ def _typed(request: HttpRequest) -> list[tuple[str, str, str]]:
     return rows + [("", ">=", "")] * (ROWS - len(rows))
 
 
-def _views(console: Console) -> list[dict[str, object]]:
+def _views(console: pages.Console) -> list[dict[str, object]]:
     may_share = console.user.may("share_views")
     return [
         {
@@ -87,26 +79,26 @@ def _views(console: Console) -> list[dict[str, object]]:
 def _csv(criteria: Criteria, found: Found) -> HttpResponse:
     header = ("account", "outcome", "decided_ms", "rules", *(m.feature for m in criteria.measures))
     rows = ((r.account, r.outcome, r.ts or "", " ".join(r.rules), *r.values) for r in found.rows)
-    return csv_response("query", header, rows)
+    return pages.csv_response("query", header, rows)
 
 
-@page("save_views", "POST")
+@pages.page("save_views", "POST")
 def save_view(request: HttpRequest) -> HttpResponse:
     """Save criteria under a name."""
-    console, given = console_of(request), request.POST
+    console, given = pages.console_of(request), request.POST
     criteria = queries.criteria_of(given)
     with transaction.atomic():
         queries.save_view(
             console, given.get("name", ""), criteria, shared=given.get("shared") == "1"
         )
-    say(request, translate("Saved."))
+    pages.say(request, translate("Saved."))
     return redirect(f"{reverse('query')}?{criteria.query}")
 
 
-@page("save_views", "POST")
+@pages.page("save_views", "POST")
 def remove_view(request: HttpRequest, number: int) -> HttpResponse:
     """Remove a saved view."""
     with transaction.atomic():
-        queries.remove_view(console_of(request), number)
-    say(request, translate("The view is removed."))
+        queries.remove_view(pages.console_of(request), number)
+    pages.say(request, translate("The view is removed."))
     return redirect("query")

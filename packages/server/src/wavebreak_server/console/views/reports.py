@@ -9,15 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.notices.platform import load_platform
-from wavebreak_server.console.pages import (
-    Console,
-    console_of,
-    page,
-    reason_of,
-    sandboxed,
-    say,
-    show,
-)
+from wavebreak_server.console import pages
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.queue import reviews
@@ -28,18 +20,18 @@ from wavebreak_server.texts import translate
 MONTHS, SHOWN_REVIEWERS = 12, 20
 
 
-def _files(console: Console) -> ReportFiles:
+def _files(console: pages.Console) -> ReportFiles:
     settings = console.service.settings
     return console.context.app.state_of(ReportFiles, settings.home, settings.database)
 
 
-@page("view_reports")
+@pages.page("view_reports")
 def reports(request: HttpRequest) -> HttpResponse:
     """Show the reports that are kept, and what can be counted."""
-    console = console_of(request)
+    console = pages.console_of(request)
     files = _files(console)
     running, failed = files.state()
-    return show(
+    return pages.show(
         request,
         "console/reports.html",
         kept=list(files.kept()),
@@ -67,32 +59,32 @@ def _months(now_ms: int) -> list[str]:
     return found
 
 
-@page("make_reports", "POST")
+@pages.page("make_reports", "POST")
 def make_report(request: HttpRequest) -> HttpResponse:
     """Begin to count the report of a month."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     month = request.POST.get("month", "")
     _files(console).make(month, _provider(), console.now_ms)
     with transaction.atomic():
         write_audit_entry(console.now_ms, console.user.actor, "make_report", month, reason)
-    say(request, translate("The report of {month} is being counted.", month=month))
+    pages.say(request, translate("The report of {month} is being counted.", month=month))
     return redirect("reports")
 
 
-@page("view_reports", "POST")
+@pages.page("view_reports", "POST")
 def recount(request: HttpRequest, month: str) -> HttpResponse:
     """Begin to recount a report from the ledger; it changes no number."""
-    _files(console_of(request)).recount(month)
-    say(request, translate("{month} is being recounted from the ledger.", month=month))
+    _files(pages.console_of(request)).recount(month)
+    pages.say(request, translate("{month} is being recounted from the ledger.", month=month))
     return redirect("reports")
 
 
-@page("view_reports")
+@pages.page("view_reports")
 def report_file(request: HttpRequest, month: str, name: str) -> HttpResponse:
     """Return a file of a report; its page has a content policy of its own, which runs nothing."""
-    path, media = _files(console_of(request)).file(month, name)
+    path, media = _files(pages.console_of(request)).file(month, name)
     if media.startswith("text/html"):
-        return sandboxed(path.read_text("utf-8"))
+        return pages.sandboxed(path.read_text("utf-8"))
     response = HttpResponse(path.read_bytes(), content_type=media)
     kept = f"transparency-{month}-{path.name}"
     response["Content-Disposition"] = f'attachment; filename="{kept}"'

@@ -11,25 +11,13 @@ from django.urls import reverse
 
 from wavebreak.engine.outside_lists import LEAST_RECORD
 from wavebreak.schema.events import TYPES
+from wavebreak_server.console import pages
 from wavebreak_server.console.forms import (
     KeyForm,
     PageForm,
     PersonForm,
     ProfileForm,
     WebhookForm,
-)
-from wavebreak_server.console.pages import (
-    PAGE_SIZE,
-    console_of,
-    csv_response,
-    keyset,
-    number_of,
-    page,
-    page_before,
-    reason_of,
-    refuse,
-    say,
-    show,
 )
 from wavebreak_server.console.templatetags.console import kind_name
 from wavebreak_server.console.translations import console_languages
@@ -49,7 +37,7 @@ from wavebreak_server.storage.models import AuditEntry, Webhook
 from wavebreak_server.texts import translate
 
 
-@page("view_settings")
+@pages.page("view_settings")
 def settings(request: HttpRequest) -> HttpResponse:
     """Show people, keys and webhooks."""
     return _settings_page(request)
@@ -57,9 +45,9 @@ def settings(request: HttpRequest) -> HttpResponse:
 
 def _settings_page(request: HttpRequest, **refused: PageForm) -> HttpResponse:
     """Show the settings; `refused` is a form with faults, by its name in the template."""
-    console = console_of(request)
+    console = pages.console_of(request)
     forms = {"person_form": PersonForm(), "key_form": KeyForm(), "webhook_form": WebhookForm()}
-    response = show(
+    response = pages.show(
         request,
         "console/settings.html",
         people=[{"user": user, "second_factor": secured} for user, secured in users.people()],
@@ -77,15 +65,15 @@ def _settings_page(request: HttpRequest, **refused: PageForm) -> HttpResponse:
 
 def _show_once(request: HttpRequest, what: str, secret: str) -> HttpResponse:
     values = {"what": what, "secret": secret, "back": "settings"}
-    return show(request, "console/shown_once.html", **values)
+    return pages.show(request, "console/shown_once.html", **values)
 
 
-@page("view_settings")
+@pages.page("view_settings")
 def sources(request: HttpRequest) -> HttpResponse:
     """Show what feeds the service, and which rules lack what they read."""
-    service = console_of(request).service
+    service = pages.console_of(request).service
     found = sources_overview(service.responder.policy, service.measured)
-    return show(
+    return pages.show(
         request,
         "console/sources.html",
         found=found,
@@ -95,20 +83,20 @@ def sources(request: HttpRequest) -> HttpResponse:
     )
 
 
-@page("view_settings")
+@pages.page("view_settings")
 def outside_lists(request: HttpRequest) -> HttpResponse:
     """Show what each outside list does here, what its word has been worth, and its pauses."""
-    console = console_of(request)
+    console = pages.console_of(request)
     terms = console.service.responder.lists
     found = console.ask(lambda engine: list_service.overview(engine.lists.lists, terms))
-    return show(request, "console/lists.html", lists=found, least=LEAST_RECORD)
+    return pages.show(request, "console/lists.html", lists=found, least=LEAST_RECORD)
 
 
-@page("manage_keys", "POST")
+@pages.page("manage_keys", "POST")
 def approve_source(request: HttpRequest, name: str) -> HttpResponse:
     """Let the declaration decide that a source has asked for, as it was read."""
-    console, reason = console_of(request), reason_of(request)
-    asked_ms = number_of(request.POST.get("asked_ms"), 0, 1 << 62, 0)
+    console, reason = pages.console_of(request), pages.reason_of(request)
+    asked_ms = pages.number_of(request.POST.get("asked_ms"), 0, 1 << 62, 0)
     with transaction.atomic():
         source_service.approve(name, console.now_ms, console.user.actor, reason, asked_ms)
     applied = async_to_sync(source_service.apply)(console.service).applied
@@ -118,7 +106,7 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
         if applied == "pending"
         else translate("from now on")
     )
-    say(
+    pages.say(
         request,
         translate(
             "The declaration of {name} is approved, and decides {when}.", name=name, when=when
@@ -127,16 +115,16 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("sources")
 
 
-@page("manage_users", "POST")
+@pages.page("manage_users", "POST")
 def add_user(request: HttpRequest) -> HttpResponse:
     """Create a person's account; its first password is shown once."""
     form = PersonForm(request.POST)
     if form.is_valid():
         name, role, reason = (form.cleaned_data[each] for each in ("username", "role", "reason"))
         try:
-            password = users.add_user(console_of(request), name, role, reason)
+            password = users.add_user(pages.console_of(request), name, role, reason)
         except ApiError as error:
-            refuse(form, "username", error)
+            pages.refuse(form, "username", error)
         else:
             return _show_once(
                 request, translate("The first password of {name}", name=name), password
@@ -144,31 +132,31 @@ def add_user(request: HttpRequest) -> HttpResponse:
     return _settings_page(request, person_form=form)
 
 
-@page("manage_users", "POST")
+@pages.page("manage_users", "POST")
 def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Change a person's role, or switch the account off; open sessions end."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     role, active = request.POST.get("role", ""), request.POST.get("active") == "yes"
     version = request.POST.get("version", "")
     what = users.change_user(console, user_id, version, role, reason, active=active)
-    say(request, translate("{what}. Open sessions have ended.", what=what))
+    pages.say(request, translate("{what}. Open sessions have ended.", what=what))
     return redirect("settings")
 
 
-@page("manage_users", "POST")
+@pages.page("manage_users", "POST")
 def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a person a new password and remove their second factors; sessions end."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     version = request.POST.get("version", "")
     user, password = users.reset_user(console, user_id, version, reason)
     what = translate("The new password of {username}", username=user.username)
     return _show_once(request, what, password)
 
 
-@page("manage_keys", "POST")
+@pages.page("manage_keys", "POST")
 def add_key(request: HttpRequest) -> HttpResponse:
     """Create an API key; its text is shown once."""
-    console, form = console_of(request), KeyForm(request.POST)
+    console, form = pages.console_of(request), KeyForm(request.POST)
     if not form.is_valid():
         return _settings_page(request, key_form=form)
     name, scopes, reason = (form.cleaned_data[each] for each in ("name", "scope", "reason"))
@@ -178,40 +166,40 @@ def add_key(request: HttpRequest) -> HttpResponse:
     return _show_once(request, translate("The API key {name}", name=name), text)
 
 
-@page("manage_keys", "POST")
+@pages.page("manage_keys", "POST")
 def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     """Revoke an API key at once."""
-    console, reason = console_of(request), reason_of(request)
+    console, reason = pages.console_of(request), pages.reason_of(request)
     with transaction.atomic():
         api_keys.revoke_key(prefix, console.now_ms, console.user.actor, reason)
     async_to_sync(console.context.app.refresh)()
-    say(request, translate("The key {prefix} is revoked.", prefix=prefix))
+    pages.say(request, translate("The key {prefix} is revoked.", prefix=prefix))
     return redirect("settings")
 
 
-@page("manage_keys", "POST")
+@pages.page("manage_keys", "POST")
 def add_webhook(request: HttpRequest) -> HttpResponse:
     """Create a webhook; its secret is shown once."""
-    console, form = console_of(request), WebhookForm(request.POST)
+    console, form = pages.console_of(request), WebhookForm(request.POST)
     if form.is_valid():
         values = form.cleaned_data | {"reason": padded_reason(form.cleaned_data["reason"])}
         try:
             wanted = msgspec.convert(values, NewWebhook)
             webhook = async_to_sync(webhooks.add_webhook)(console.context, wanted)
         except ApiError as error:
-            refuse(form, "url", error)
+            pages.refuse(form, "url", error)
         else:
             secret = webhook.secret or ""
             return _show_once(request, translate("The secret of {id}", id=webhook.id), secret)
     return _settings_page(request, webhook_form=form)
 
 
-@page("manage_keys", "POST")
+@pages.page("manage_keys", "POST")
 def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Remove a webhook and what it has not delivered."""
-    console, why = console_of(request), Justification(padded_reason(reason_of(request)))
+    console, why = pages.console_of(request), Justification(padded_reason(pages.reason_of(request)))
     async_to_sync(webhooks.remove_webhook)(console.context, webhook_id, why)
-    say(
+    pages.say(
         request,
         translate(
             "{webhook_id} is removed; nothing is sent to it any more.", webhook_id=webhook_id
@@ -220,35 +208,37 @@ def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     return redirect("settings")
 
 
-@page("manage_keys", "POST")
+@pages.page("manage_keys", "POST")
 def enable_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Enable a webhook that was disabled since it had failed for too long."""
-    console, why = console_of(request), Justification(padded_reason(reason_of(request)))
+    console, why = pages.console_of(request), Justification(padded_reason(pages.reason_of(request)))
     async_to_sync(webhooks.enable_webhook)(console.context, webhook_id, why)
-    say(
+    pages.say(
         request,
         translate("{webhook_id} is enabled; what it has missed is sent.", webhook_id=webhook_id),
     )
     return redirect("settings")
 
 
-@page("view_settings")
+@pages.page("view_settings")
 def audit(request: HttpRequest) -> HttpResponse:
     """Show the audit log, newest first."""
     rows = AuditEntry.objects.order_by("-number")
     if request.GET.get("format") == "csv":
         header = ("number", "at_ms", "key", "action", "object", "reason", "outcome")
-        return csv_response("audit", header, rows.values_list(*header).iterator())
-    if after := number_of(request.GET.get("after"), 0, 2**62, 0):
+        return pages.csv_response("audit", header, rows.values_list(*header).iterator())
+    if after := pages.number_of(request.GET.get("after"), 0, 2**62, 0):
         rows = rows.filter(number__lt=after)
-    found = list(rows[: PAGE_SIZE + 1])
-    return show(request, "console/audit.html", rows=keyset(request, found, lambda row: row.number))
+    found = list(rows[: pages.PAGE_SIZE + 1])
+    return pages.show(
+        request, "console/audit.html", rows=pages.keyset(request, found, lambda row: row.number)
+    )
 
 
-@page("use_console", "GET", "POST")
+@pages.page("use_console", "GET", "POST")
 def profile(request: HttpRequest) -> HttpResponse:
     """Show and change one's own preferences; show who changed one's account."""
-    console = console_of(request)
+    console = pages.console_of(request)
     user, policy = console.user, console.service.responder.policy
     kinds = [(kind, kind_name(kind)) for kind in routing.kinds_of_policy(policy)]
     form = ProfileForm(
@@ -265,14 +255,14 @@ def profile(request: HttpRequest) -> HttpResponse:
         try:
             users.rename(console, form.cleaned_data["display_name"])
         except ApiError as error:
-            refuse(form, "display_name", error)
+            pages.refuse(form, "display_name", error)
         else:
             for name in ("keys_off", "key_map", "kinds"):
                 setattr(user, name, form.cleaned_data[name])
             user.save(update_fields=["keys_off", "key_map", "kinds"])
-            say(request, translate("Saved."))
+            pages.say(request, translate("Saved."))
             return redirect("profile")
-    response = show(
+    response = pages.show(
         request,
         "console/profile.html",
         form=form,
@@ -283,10 +273,10 @@ def profile(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@page("use_console", "POST")
+@pages.page("use_console", "POST")
 def language(request: HttpRequest) -> HttpResponse:
     """Choose the language of one's own pages, and show the page before in it."""
-    console, chosen = console_of(request), request.POST.get("language", "")
+    console, chosen = pages.console_of(request), request.POST.get("language", "")
     if chosen not in console_languages():
         raise ApiError(
             422,
@@ -294,4 +284,4 @@ def language(request: HttpRequest) -> HttpResponse:
             fix=translate("choose one of: {codes}", codes=", ".join(console_languages())),
         )
     users.set_language(console, chosen)
-    return redirect(page_before(request) or reverse("overview"))
+    return redirect(pages.page_before(request) or reverse("overview"))

@@ -12,19 +12,7 @@ from django.shortcuts import redirect, render
 
 from wavebreak.languages import msgid
 from wavebreak.outcomes import rank_of
-from wavebreak_server.console.pages import (
-    PAGE_SIZE,
-    Rows,
-    View,
-    console_of,
-    csv_response,
-    keyset,
-    number_of,
-    page,
-    reason_of,
-    say,
-    show,
-)
+from wavebreak_server.console import pages
 from wavebreak_server.slices.versions import replay_processes, service
 from wavebreak_server.slices.versions.policy_replay import Change
 from wavebreak_server.texts import translate
@@ -39,12 +27,12 @@ KINDS = {
 }
 
 
-def version_rows(request: HttpRequest, kind: service.Kind) -> Rows:
+def version_rows(request: HttpRequest, kind: service.Kind) -> pages.Rows:
     """Return a page of the versions, newest first."""
     after = request.GET.get("after")
-    before = number_of(after, 1, LARGEST, LARGEST) if after else None
-    versions = service.newest_versions(kind, before, PAGE_SIZE + 1)
-    return keyset(request, versions, lambda version: version.id)
+    before = pages.number_of(after, 1, LARGEST, LARGEST) if after else None
+    versions = service.newest_versions(kind, before, pages.PAGE_SIZE + 1)
+    return pages.keyset(request, versions, lambda version: version.id)
 
 
 @dataclass(frozen=True)
@@ -52,8 +40,6 @@ class StepViews:
     """Views of the steps of versions, for the forms of their pages.
 
     Attributes:
-        kind: The kind of the versions.
-        page: Name of the page of a version.
         index: Name of the page of all.
         messages: What is said after each step, by its name; `{name}` and `{seconds}` are filled in.
         first: What is called so that the service was started with.
@@ -68,51 +54,53 @@ class StepViews:
     def _said(self, step: str, name: str, seconds: float) -> str:
         return translate(self.messages[step], name=name, seconds=format(seconds, ".1f"))
 
-    def approve(self) -> View:
+    def approve(self) -> pages.View:
         """Return the view that approves a version that somebody else wrote."""
 
         def view(request: HttpRequest, number: int) -> HttpResponse:
-            console, reason = console_of(request), reason_of(request)
+            console, reason = pages.console_of(request), pages.reason_of(request)
             version = service.find_version(self.kind, number)
             service.approve(self.kind, console, version, reason, request.POST.get("seen", ""))
-            say(request, translate(self.messages["approve"]))
+            pages.say(request, translate(self.messages["approve"]))
             return redirect(self.page, number)
 
-        return page(self.kind.permission, "POST")(view)
+        return pages.page(self.kind.permission, "POST")(view)
 
-    def reject(self) -> View:
+    def reject(self) -> pages.View:
         """Return the view that closes a version that shall not go live."""
 
         def view(request: HttpRequest, number: int) -> HttpResponse:
             version = service.find_version(self.kind, number)
-            service.reject(self.kind, console_of(request), version, reason_of(request))
-            say(request, translate(self.messages["reject"]))
+            service.reject(self.kind, pages.console_of(request), version, pages.reason_of(request))
+            pages.say(request, translate(self.messages["reject"]))
             return redirect(self.page, number)
 
-        return page(self.kind.permission, "POST")(view)
+        return pages.page(self.kind.permission, "POST")(view)
 
-    def go_live(self) -> View:
+    def go_live(self) -> pages.View:
         """Return the view that lets an approved version decide."""
 
         def view(request: HttpRequest, number: int) -> HttpResponse:
             version = service.find_version(self.kind, number)
-            seconds = service.go_live(self.kind, console_of(request), version, reason_of(request))
-            say(request, self._said("go_live", version.name, seconds))
+            seconds = service.go_live(
+                self.kind, pages.console_of(request), version, pages.reason_of(request)
+            )
+            pages.say(request, self._said("go_live", version.name, seconds))
             return redirect(self.page, number)
 
-        return page(self.kind.permission, "POST")(view)
+        return pages.page(self.kind.permission, "POST")(view)
 
-    def roll_back(self) -> View:
+    def roll_back(self) -> pages.View:
         """Return the view that lets the version before the live one decide again."""
 
         def view(request: HttpRequest) -> HttpResponse:
-            console, reason = console_of(request), reason_of(request)
+            console, reason = pages.console_of(request), pages.reason_of(request)
             seen = request.POST.get("seen", "")
             target, seconds = service.roll_back(self.kind, console, reason, seen)
-            say(request, self._said("roll_back", target or translate(self.first), seconds))
+            pages.say(request, self._said("roll_back", target or translate(self.first), seconds))
             return redirect(self.index)
 
-        return page(self.kind.permission, "POST")(view)
+        return pages.page(self.kind.permission, "POST")(view)
 
 
 def replay_page(
@@ -127,7 +115,7 @@ def replay_page(
         template: The name of the page, and of the part with the progress.
         file: What the name of the CSV file begins with.
     """
-    console = console_of(request)
+    console = pages.console_of(request)
     replay = service.find_replay(kind, console, number)
     out = service.replay_directory(kind, console, replay)
     values = {
@@ -140,11 +128,13 @@ def replay_page(
     if request.GET.get("format") == "csv":
         return _changes_csv(f"{file}-{replay.of.name}-{replay.id}", changes)
     # The file is in order and does not change: the position in it is the key.
-    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
-    rows = list(islice(changes, since, since + PAGE_SIZE + 1))
-    following = f"?kind={chosen}&after={since + PAGE_SIZE}" if len(rows) > PAGE_SIZE else ""
+    since = pages.number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
+    rows = list(islice(changes, since, since + pages.PAGE_SIZE + 1))
+    following = (
+        f"?kind={chosen}&after={since + pages.PAGE_SIZE}" if len(rows) > pages.PAGE_SIZE else ""
+    )
     result = replay.result
-    return show(
+    return pages.show(
         request,
         f"console/{template}",
         **values,
@@ -152,7 +142,7 @@ def replay_page(
         events=result.get("end", 0) - result.get("first", 0),
         moves=moves_of(result),
         hits=_hits(result),
-        rows=Rows(rows[:PAGE_SIZE], following),
+        rows=pages.Rows(rows[: pages.PAGE_SIZE], following),
         since=since,
         kind=chosen,
         kinds=KINDS,
@@ -167,7 +157,7 @@ def _changes_csv(name: str, changes: Iterator[Change]) -> HttpResponse:
          " ".join(c.rules_after), c.label)
         for c in changes
     )  # fmt: skip
-    return csv_response(name, header, rows)
+    return pages.csv_response(name, header, rows)
 
 
 def moves_of(result: dict[str, Any]) -> list[dict[str, Any]]:
