@@ -1,4 +1,4 @@
-"""Command group `flink`: submit, status, savepoint, rescale, replay."""
+"""Command group `flink`: submit, status, savepoint, rescale, replay, dead-letters."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from urllib.parse import urlsplit
 import msgspec
 import typer
 
-from wavebreak.cli.commands import command
-from wavebreak.cli.console import command as command_line
-from wavebreak.cli.console import out, print_json, print_next_steps
-from wavebreak.cli.options import Enforce, IpDatabase, Json, Key, Lateness, ModelDir, PolicyDir
+from wavebreak.cli import console, options
+from wavebreak.cli.commands import Output, command
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import SHARDS
-from wavebreak.io.topic_url import parse_topic_url
+from wavebreak.io import topic_url
+from wavebreak_flink import dead_letters as letters
+from wavebreak_flink import environment as environments
+from wavebreak_flink import event_log, rest_api, rows, settings, submission, switches
 from wavebreak_flink.cli import flink
-from wavebreak_flink.rest_api import DEFAULT
 
-_MOST_SHOWN = 100
-Home = Annotated[Path, typer.Argument(help="Directory of the job, as `submit --home` wrote it.")]
+_MAX_REFUSED_LINES = 100
+Home = Annotated[Path, "Directory of the job, as `submit --home` wrote it."]
 Environment = Annotated[
-    Path | None,
-    typer.Option(help="Python environment with Flink (default: $WAVEBREAK_FLINK or .venv-flink)."),
+    Path | None, "Python environment with Flink (default: $WAVEBREAK_FLINK or .venv-flink)."
 ]
 Parallelism = Annotated[
     int, typer.Option(min=1, max=SHARDS, help="Groups of shards, each on a slot of its own.")
@@ -38,10 +37,10 @@ MaxMemory = Annotated[
 ]
 
 
-def _postgresql(option: str, url: str) -> str:
-    """Check the URL of a database; its password would lie in the job's settings."""
+def _check_database(option: str, url: str) -> None:
+    """Check the URL of a database; a password in it would be stored in the job's settings."""
     if not url:
-        return url
+        return
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
         raise UsageError(
@@ -52,18 +51,17 @@ def _postgresql(option: str, url: str) -> str:
             f"{option} holds a password",
             fix="put it into ~/.pgpass (or PGPASSFILE) of whoever runs the TaskManagers",
         )
-    return url
 
 
 def _topic(log: str, database: str) -> str:
-    """Return the topic that a log names ("": it names files)."""
+    """Return the URL of the log's topic; empty if the log is files."""
     if not log.startswith("kafka:"):
         if database:
             raise UsageError(
                 "--database is of the log of a service", fix="give its topic: kafka://HOST:PORT/LOG"
             )
         return ""
-    if parse_topic_url(log).password:
+    if topic_url.parse_topic_url(log).password:
         raise UsageError(
             "the URL of the topic holds a password",
             fix="put it into WAVEBREAK_LOG_PASSWORD of the TaskManagers, and leave it out here",
@@ -76,147 +74,126 @@ def _topic(log: str, database: str) -> str:
     return log
 
 
-def _published(publish: bool, database: str) -> bool:
-    """Check that what is published has a service that reads it."""
-    if publish and not database:
-        raise UsageError(
-            "--publish is for the service whose log the job reads",
-            fix="give its topic and its database: kafka://HOST/TOPIC --database postgresql://…",
-        )
-    return publish
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path else ""
 
 
 @command(
     flink,
     "wavebreak flink submit events.jsonl --home job --profile p.json",
-    "wavebreak flink submit log --home /shared/job --profile p.json --enforce "
-    "--parallelism 4 --exchange postgresql://flink@db/wavebreak",
+    "wavebreak flink submit log --home /shared/job --profile p.json --enforce --parallelism 4 "
+    "--exchange postgresql://flink@db/wavebreak",
 )
 def submit(
-    log: Annotated[
-        str, typer.Argument(help="Events: a .jsonl file, a directory, or kafka://HOST/TOPIC.")
-    ],
+    log: Annotated[str, "Events: a .jsonl file, a directory, or kafka://HOST/TOPIC."],
     *,
-    home: Annotated[
-        Path,
-        typer.Option(help="Directory for settings, state and rows, which every TaskManager sees."),
-    ],
+    home: Annotated[Path, "Directory for settings, state and rows, which every TaskManager sees."],
     profile: Annotated[
-        Path | None,
-        typer.Option(help="Coverage profile of the stream (`wavebreak profile` learns it)."),
+        Path | None, "Coverage profile of the stream (`wavebreak profile` learns it)."
     ] = None,
-    policy: PolicyDir = None,
-    model_dir: ModelDir = None,
-    key: Key = None,
-    ip_database: IpDatabase = None,
-    enforce: Enforce = False,
-    lateness: Lateness = 60,
+    deciding: options.Deciding,
+    ip_database: options.IpDatabase = None,
+    enforce: options.Enforce = False,
+    lateness: options.Lateness = 60,
     parallelism: Parallelism = 1,
-    database: Annotated[
-        str, typer.Option(help="PostgreSQL of the service whose log is in Kafka.")
-    ] = "",
-    publish: Annotated[
-        bool, typer.Option("--publish", help="Let that service answer from what the job decides.")
-    ] = False,
+    database: Annotated[str, "PostgreSQL of the service whose log is in Kafka."] = "",
+    publish: Annotated[bool, "Let that service answer from what the job decides."] = False,
     exchange: Annotated[
-        str, typer.Option(help="PostgreSQL in which groups exchange rows (default: files in HOME).")
+        str, "PostgreSQL in which groups exchange rows (default: files in HOME)."
     ] = "",
-    flink_url: Annotated[str, typer.Option("--flink", help="REST API of the cluster.")] = DEFAULT,
+    flink_url: Annotated[
+        str, typer.Option("--flink", help="REST API of the cluster.")
+    ] = rest_api.DEFAULT,
     max_memory: MaxMemory = "",
     environment: Environment = None,
-    as_json: Json = False,
-) -> None:
+) -> Output:
     """Submit the job that decides on a log; its rows are those of `wavebreak run`."""
-    from wavebreak_flink import event_log, submission
-    from wavebreak_flink.environment import find_environment
-    from wavebreak_flink.settings import JobSettings
-
-    found = find_environment(environment)
-    place = home.absolute()
+    programs = environments.find_environment(environment)
+    directory = home.absolute()
     topic = _topic(log, database)
     if profile is None and not topic:
         raise UsageError(
             "--profile is missing", fix="learn one: wavebreak profile FILE -o profile.json"
         )
-    if (place / submission.FILE).exists():
+    if (directory / submission.FILE).exists():
         raise UsageError(
             f"{home} holds a job already",
             fix="give another --home, or remove the directory when its job has ended",
         )
-    job = JobSettings(
-        name=place.name, home=str(place), profile=_path(profile), policy=_path(policy),
-        model="none" if model_dir == "none" else _path(Path(model_dir) if model_dir else None),
-        key=_path(key), ip_database=_path(ip_database), enforce=enforce, lateness_s=lateness,
-        groups=parallelism, exchange=_postgresql("--exchange", exchange),
-        topic=topic, database=_postgresql("--database", database),
-        publish=_published(publish, database), max_memory=max_memory,
-    )  # fmt: skip
-    # What the job would find wrong on a TaskManager is found here.
+    _check_database("--exchange", exchange)
+    _check_database("--database", database)
+    if publish and not database:
+        raise UsageError(
+            "--publish is for the service whose log the job reads",
+            fix="give its topic and its database: kafka://HOST/TOPIC --database postgresql://…",
+        )
+    model = deciding.model
+    job = settings.JobSettings(
+        name=directory.name,
+        home=str(directory),
+        profile=_absolute(profile),
+        policy=_absolute(deciding.policy),
+        model="none" if model == "none" else _absolute(Path(model) if model else None),
+        key=_absolute(deciding.key),
+        ip_database=_absolute(ip_database),
+        enforce=enforce,
+        lateness_s=lateness,
+        groups=parallelism,
+        exchange=exchange,
+        topic=topic,
+        database=database,
+        publish=publish,
+        max_memory=max_memory,
+    )
+    # Errors that would stop the job on a TaskManager are raised here.
     job.engine()
     job.edge()
     job.ceiling()
     job.save()
     if not job.topic:
-        event_log.cut(Path(log)).save(place)
-    made = submission.submit(job, found, flink_url)
-    if as_json:
-        print_json({"job": made.job, "flink": made.flink, "home": job.home})
-        return
-    out.print(f"Job {made.job} decides on {log} with parallelism {parallelism}.")
-    print_next_steps(
-        [command_line("wavebreak", "flink", verb, home) for verb in ("status", "replay")]
-    )  # fmt: skip
-
-
-def _path(given: Path | None) -> str:
-    return str(given.absolute()) if given else ""
+        event_log.cut(Path(log)).save(directory)
+    submitted = submission.submit(job, programs, flink_url)
+    return Output(
+        {"job": submitted.job, "flink": submitted.flink, "home": job.home},
+        f"Job {submitted.job} decides on {log} with parallelism {parallelism}.",
+        steps=[console.command("wavebreak", "flink", verb, home) for verb in ("status", "replay")],
+    )
 
 
 @command(flink, "wavebreak flink status job")
-def status(home: Home, *, as_json: Json = False) -> None:
-    """Say how a job is: its state, checkpoints, restarts, and what it has published."""
-    from wavebreak_flink import submission
-    from wavebreak_flink.switches import noted
-
-    known = submission.load(home)
-    said = known.api.overview(known.job)
-    rows = {kind: len(submission.rows_of(home, kind)) for kind in ("decision", "operator")}
-    deciding = noted(home)
-    if as_json:
-        print_json(
-            {"job": known.job, "flink": known.flink, "savepoint": known.savepoint}
-            | said._asdict() | rows
-            | {"deciding": msgspec.structs.asdict(deciding) if deciding else None}
-        )  # fmt: skip
-        return
-    out.print(f"Job {known.job} at {known.flink}: {said.state}, parallelism {said.parallelism}")
-    out.print(
-        f"checkpoints {said.checkpoints:,}, restored {said.restarts:,}; decisions published "
-        f"{rows['decision']:,}"
-    )
+def status(home: Home) -> Output:
+    """Show a job's state: checkpoints, restarts, and what it has published."""
+    job = submission.load(home)
+    overview = job.api.overview(job.job)
+    counts = {kind: len(submission.rows_of(home, kind)) for kind in ("decision", "operator")}
+    deciding = switches.noted(home)
+    lines = [
+        f"Job {job.job} at {job.flink}: {overview.state}, parallelism {overview.parallelism}",
+        f"checkpoints {overview.checkpoints:,}, restored {overview.restarts:,}; "
+        f"decisions published {counts['decision']:,}",
+    ]
     if deciding:
         policy, model, *_ = deciding.versions.split()
         since = f"since position {deciding.position:,}" if deciding.switches else "as submitted"
-        out.print(f"decides by policy {policy}, model {model}, {since}", markup=False)
-    if known.savepoint:
-        out.print(f"savepoint {known.savepoint}")
-    if said.failure:
-        out.print(f"last failure: {said.reason}", style="yellow", markup=False)
+        lines.append(f"decides by policy {policy}, model {model}, {since}")
+    if job.savepoint:
+        lines.append(f"savepoint {job.savepoint}")
+    failure = [console.styled("[yellow]{}", f"last failure: {overview.reason}")]
+    value: dict[str, Any] = {"job": job.job, "flink": job.flink, "savepoint": job.savepoint}
+    value |= overview._asdict() | counts
+    value["deciding"] = msgspec.structs.asdict(deciding) if deciding else None
+    return Output(value, *lines, *(failure if overview.failure else []))
 
 
 @command(flink, "wavebreak flink savepoint job --stop")
 def savepoint(
     home: Home,
     *,
-    stop: Annotated[
-        bool, typer.Option("--stop", help="Stop the job there, such as before an upgrade.")
-    ] = False,
+    stop: Annotated[bool, "Stop the job there, such as before an upgrade."] = False,
 ) -> None:
     """Make a savepoint, from which a job goes on."""
-    from wavebreak_flink import submission
-
-    made = submission.savepoint(home.absolute(), stop=stop)
-    out.print(f"savepoint {made.savepoint}")
+    job = submission.savepoint(home.absolute(), stop=stop)
+    console.out.print(f"savepoint {job.savepoint}")
 
 
 @command(flink, "wavebreak flink rescale job --parallelism 4")
@@ -230,48 +207,38 @@ def rescale(
     max_memory: MaxMemory = "",
     environment: Environment = None,
     lost: Annotated[
-        bool,
-        typer.Option(
-            "--lost",
-            help="The cluster lost it, or restarts it in vain: go on from its last checkpoint.",
-        ),
+        bool, "The cluster lost it, or restarts it in vain: go on from its last checkpoint."
     ] = False,
 ) -> None:
     """Let a job go on with a parallelism, from where it was stopped or a savepoint made now."""
-    from wavebreak_flink import submission
-    from wavebreak_flink.environment import find_environment
-
-    found = find_environment(environment)
-    made = submission.rescale(
-        home.absolute(), parallelism, found, flink_url, lost=lost, max_memory=max_memory
-    )  # fmt: skip
-    where = made.savepoint or "the log's beginning"
-    out.print(f"Job {made.job} goes on with parallelism {parallelism}, from {where}")
+    programs = environments.find_environment(environment)
+    job = submission.rescale(
+        home.absolute(), parallelism, programs, flink_url, lost=lost, max_memory=max_memory
+    )
+    start = job.savepoint or "the log's beginning"
+    console.out.print(f"Job {job.job} goes on with parallelism {parallelism}, from {start}")
 
 
 @command(flink, "wavebreak flink replay job")
-def replay(home: Home, *, as_json: Json = False) -> None:
+def replay(home: Home) -> Output:
     """Decide on a job's log with the embedded engine, and compare what the job published."""
-    from wavebreak_flink import submission
-
-    found = submission.compare(home)
-    if as_json:
-        print_json({"same": found.same, "engine": found.engine, "equal": found.other is None})
-    if found.other is not None:
-        raise UsageError(
-            "the job published a decision that the engine does not make, after "
-            f"{found.same:,} that are the same",
-            fix="compare versions, policy, model, key and machine of both; the log decides",
-        )
-    if not as_json:
-        out.print(f"{found.same:,} of {found.engine:,} decisions published, the same to the byte")
+    comparison = submission.compare(home)
+    same, count = comparison.same, comparison.engine
+    value = {"same": same, "engine": count, "equal": comparison.other is None}
+    if comparison.other is None:
+        return Output(value, f"{same:,} of {count:,} decisions published, the same to the byte")
+    error = UsageError(
+        "the job published a decision that the engine does not make, after "
+        f"{same:,} that are the same",
+        fix="compare versions, policy, model, key and machine of both; the log decides",
+    )
+    return Output(value, error=error)
 
 
 @command(
     flink,
     "wavebreak flink dead-letters job",
     "wavebreak flink dead-letters job --accept 120400",
-    name="dead-letters",
 )
 def dead_letters(
     home: Home,
@@ -280,31 +247,27 @@ def dead_letters(
         int | None,
         typer.Option(min=0, help="Give up the row of the log that begins at this position."),
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Output:
     """List what a job could not read or refused, each with its place and reason."""
-    from wavebreak_flink import settings, submission
-    from wavebreak_flink.dead_letters import DeadLetters
-    from wavebreak_flink.rows import RefusedEvent
-
     settings.load(home / settings.FILE)
-    letters = DeadLetters(home)
+    store = letters.DeadLetters(home)
+    lines = []
     if accept is not None:
-        lost = letters.accept(accept)
-        out.print(f"The job reads over the {lost.events:,} events at position {lost.first:,}.")
-    rows, refused = letters.all(), list(submission.lines_of(home / settings.REFUSED))
-    if as_json:
-        print_json({"rows": [msgspec.structs.asdict(row) for row in rows],
-                    "refused": [msgspec.json.decode(line) for line in refused]})  # fmt: skip
-        return
-    for row in rows:
-        what = "given up" if row.accepted else "the job stops there"
-        out.print(f"positions {row.first:,} to {row.end - 1:,}: {row.cause}; {what}")
-    for line in refused[:_MOST_SHOWN]:
-        event = msgspec.json.decode(line, type=RefusedEvent)
-        where = f"{event.file}, " if event.file else ""
-        out.print(where + event.message, markup=False)
-    if len(refused) > _MOST_SHOWN:
-        out.print(f"and {len(refused) - _MOST_SHOWN:,} more: --json has all")
-    if not rows and not refused:
-        out.print("There are none.")
+        row = store.accept(accept)
+        lines.append(f"The job reads over the {row.events:,} events at position {row.first:,}.")
+    unread, refused = store.all(), list(submission.lines_of(home / settings.REFUSED))
+    for row in unread:
+        state = "given up" if row.accepted else "the job stops there"
+        lines.append(f"positions {row.first:,} to {row.end - 1:,}: {row.cause}; {state}")
+    for line in refused[:_MAX_REFUSED_LINES]:
+        event = msgspec.json.decode(line, type=rows.RefusedEvent)
+        lines.append(f"{event.file}, {event.message}" if event.file else event.message)
+    if len(refused) > _MAX_REFUSED_LINES:
+        lines.append(f"and {len(refused) - _MAX_REFUSED_LINES:,} more: --json has all")
+    if not unread and not refused:
+        lines.append("There are none.")
+    value = {
+        "rows": [msgspec.structs.asdict(row) for row in unread],
+        "refused": [msgspec.json.decode(line) for line in refused],
+    }
+    return Output(value, *lines)
