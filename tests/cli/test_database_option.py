@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from wavebreak.errors import UsageError
-from wavebreak_server.cli import serve
+from wavebreak_server.cli import service_home
 from wavebreak_server.cli.serve import keys
 from wavebreak_server.config_sources import Effective
+from wavebreak_server.slices.keys.api import Keys
 
 URL = "postgresql://me:secret@db/abuse"
 
@@ -20,12 +21,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that commands bind."""
     found: list[str] = []
 
-    def bind(options: Effective, home: Path, work: object, **_: object) -> list[object]:
+    def bind(options: Effective, home: Path, work: object, **_: object) -> Keys:
         found.append(options.configuration.storage.database_url())
-        return []
+        return Keys(keys=[])
 
     monkeypatch.delenv("WAVEBREAK_DATABASE", raising=False)
-    monkeypatch.setattr(serve, "in_database", bind)
+    monkeypatch.setattr(service_home, "in_database", bind)
     return found
 
 

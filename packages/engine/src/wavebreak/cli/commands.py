@@ -23,6 +23,7 @@ from functools import wraps
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from wavebreak.cli import console, options
 from wavebreak.errors import WavebreakError
@@ -52,6 +53,7 @@ class Output:
         value: Printed by `--json`. Of a report its data, and the report is the first part.
         parts: Printed otherwise: reports, tables, texts, or functions that print to a console.
         steps: Next steps, printed last.
+        note: Printed on standard error after the output, also with `--json`.
         code: The exit code.
         error: Raised after the output.
     """
@@ -61,13 +63,14 @@ class Output:
         value: Any,
         *parts: Any,
         steps: Sequence[str] = (),
+        note: str = "",
         code: int = 0,
         error: WavebreakError | None = None,
     ) -> None:
         is_report = isinstance(value, Report)
         self.value = value.data if is_report else value
         self.parts, self.steps = ((value, *parts) if is_report else parts), steps
-        self.code, self.error = code, error
+        self.note, self.code, self.error = note, code, error
 
     def show(self) -> None:
         """Print the parts and the next steps."""
@@ -90,6 +93,7 @@ def command(
     name: str = "",
     help: str = "",
     parameters: Sequence[inspect.Parameter] = (),
+    cls: type[TyperCommand] | None = None,
 ) -> Callable[[FunctionT], FunctionT]:
     """Return a decorator that adds a function as a command.
 
@@ -99,6 +103,7 @@ def command(
         name: Its name (default: the function's, with hyphens).
         help: Its help (default: the function's docstring).
         parameters: Parameters beside those of the signature; the function takes them by `**`.
+        cls: The class of its help page (default: the group's).
     """
 
     def decorate(function: FunctionT) -> FunctionT:
@@ -123,6 +128,8 @@ def command(
             output = function(*arguments, **given)
             if isinstance(output, Output):
                 console.print_json(output.value) if as_json else output.show()
+                if output.note:
+                    console.err.print(output.note)
                 if output.error is not None:
                     raise output.error
                 if output.code:
@@ -132,7 +139,8 @@ def command(
         run.__annotations__ = {p.name: p.annotation for p in declared}
         run.__doc__ = help or function.__doc__
         group.command(
-            name or function.__name__.replace("_", "-"),
+            name or function.__name__.strip("_").replace("_", "-"),
+            **({"cls": cls} if cls else {}),
             epilog=f"Example{'s'[: len(examples) - 1]}: " + "; ".join(f"`{e}`" for e in examples),
         )(run)
         return function

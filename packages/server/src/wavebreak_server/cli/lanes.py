@@ -6,26 +6,23 @@ import time
 from typing import Annotated
 
 import msgspec
-import typer
 from django.db import transaction
 
 from wavebreak.cli.app import command_group
-from wavebreak.cli.console import command, out, print_json, print_next_steps
-from wavebreak.cli.options import Json, Wide
+from wavebreak.cli.commands import Output
+from wavebreak.cli.console import command
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key
-from wavebreak.reports.tables import Table, number, print_table, stamp
+from wavebreak.reports.tables import Table, number, stamp
 from wavebreak.rules import load_policy
 from wavebreak_server.cli.service_home import (
     BY,
     Home,
+    Reason,
     bind_deployment_key,
-    connect,
-    in_database,
-    opens_home,
+    service_command,
 )
-from wavebreak_server.config_sources import Effective
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.live_policy import live_directory
 from wavebreak_server.slices.lanes import service as lane_service
@@ -34,83 +31,87 @@ from wavebreak_server.storage import ownership
 lanes = command_group("lane", "Accounts that are declared to write first by trade.")
 
 
-@lanes.command("list", epilog="Example: `wavebreak lane list var`")
-@opens_home("policy", "key", "database")
-def list_lanes(home: Home, options: Effective, as_json: Json = False, wide: Wide = False) -> None:
+@service_command(lanes, "wavebreak lane list var", reads="policy key database")
+def list_(home: Home) -> Output:
     """Show what each lane allows, and who holds one: since when, by whom and why.
 
     Read from the newest snapshot and the log after it. A lane of a log that the service began with
     (`--backfill`) has neither a date nor an author.
     """
-    policy = load_policy(live_directory(home) or options.configuration.decisions.policy)
-    found = in_database(
-        options, home, lambda _: lane_service.overview(lane_service.stored(home), policy)
+    policy = load_policy(live_directory(home.path) or home.decisions.policy)
+    overview = home.in_database(
+        lambda _: lane_service.overview(lane_service.stored(home.path), policy)
     )
-    if as_json:
-        print_json(msgspec.to_builtins(found))
-        return
     floors = [
         (
             floor.lane,
             "no bound" if floor.strangers_1h is None else number(floor.strangers_1h),
             ", ".join(floor.rules) or "–",
         )
-        for floor in found.floors
+        for floor in overview.floors
     ]
-    columns = ("lane", "strangers an hour who have not answered", "rules")
-    print_table(Table("What a lane allows", columns, floors, words=frozenset({0, 2})), out)
-    if not found.accounts:
-        out.print("nobody is declared; see docs/explanation/business.md")
-        return
     rows = [
         (
-            each.account,
-            each.lane,
-            "–" if each.since_ms is None else stamp(each.since_ms),
-            each.by or "–",
-            each.reason or "–",
+            account.account,
+            account.lane,
+            "–" if account.since_ms is None else stamp(account.since_ms),
+            account.by or "–",
+            account.reason or "–",
         )
-        for each in found.accounts
+        for account in overview.accounts
     ]
-    named = ("account", "lane", "since (UTC)", "by", "reason")
-    print_table(Table("Declared accounts", named, rows, words=frozenset(range(5))), out)
+    columns = ("lane", "strangers an hour who have not answered", "rules")
+    headings = ("account", "lane", "since (UTC)", "by", "reason")
+    return Output(
+        msgspec.to_builtins(overview),
+        Table("What a lane allows", columns, floors, words=frozenset({0, 2})),
+        Table("Declared accounts", headings, rows, words=frozenset(range(5)))
+        if rows
+        else "nobody is declared; see docs/explanation/business.md",
+    )
 
 
-@lanes.command(
-    "declare", epilog="Example: `wavebreak lane declare var firm-7 clinic --reason 'licence seen'`"
+@service_command(
+    lanes,
+    "wavebreak lane declare var firm-7 clinic --reason 'licence seen'",
+    reads="allow_identifiers key database",
+    remote=True,
 )
-@opens_home("allow_identifiers", "key", "database")
 def declare(
     home: Home,
-    account: Annotated[str, typer.Argument(help="The account.")],
-    lane: Annotated[
-        str, typer.Argument(help="courier, clinic, code_sender, school; none withdraws it.")
-    ],
-    options: Effective,
-    reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
-    as_json: Json = False,
-) -> None:
+    account: Annotated[str, "The account."],
+    lane: Annotated[str, "courier, clinic, code_sender, school; none withdraws it."],
+    *,
+    reason: Reason,
+) -> Output:
     """Declare an account in the log of a service that is stopped; its next start takes it first.
 
-    While the service runs, use the console (Settings, Declared lanes) or
-    `PUT /v1/accounts/{account}/lane`.
+    While the service runs, give its URL, or use the console (Settings, Declared lanes).
     """
-    allow = options.configuration.decisions.allow_identifiers
-    edge = Pseudonymizer(load_key(options.configuration.keys.key))
-
-    connect(options, home)
-    with ownership.owned(home):
-        bind_deployment_key(options)
-        try:
-            with transaction.atomic():
-                event = lane_service.declare_stored(
-                    home, edge, account, lane_service.lane_of(lane),
-                    now_ms=time.time_ns() // 1_000_000, by=BY, reason=reason, identifiers=allow,
-                )  # fmt: skip
-        except ApiError as error:
-            raise UsageError(error.what, fix=error.fix or "see `wavebreak lane list`") from None
-    if as_json:
-        print_json({"account": account, "lane": lane, "event": event})
-        return
-    out.print(f"{account} is declared from its next message on: {lane}")
-    print_next_steps([command("wavebreak", "serve", home)])
+    if home.url:
+        body = {"lane": lane, "reason": reason}
+        event = home.call("declare_lane", account=account, body=body).event
+    else:
+        edge = Pseudonymizer(load_key(home.key))
+        home.connect()
+        with ownership.owned(home.path):
+            bind_deployment_key(home.options)
+            try:
+                with transaction.atomic():
+                    event = lane_service.declare_stored(
+                        home.path,
+                        edge,
+                        account,
+                        lane_service.lane_of(lane),
+                        now_ms=time.time_ns() // 1_000_000,
+                        by=BY,
+                        reason=reason,
+                        identifiers=home.decisions.allow_identifiers,
+                    )
+            except ApiError as error:
+                raise UsageError(error.what, fix=error.fix or "see `wavebreak lane list`") from None
+    return Output(
+        {"account": account, "lane": lane, "event": event},
+        f"{account} is declared from its next message on: {lane}",
+        steps=[] if home.url else [command("wavebreak", "serve", home.path)],
+    )

@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 import os
-import re
 import textwrap
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
+from wavebreak.cli import console
 from wavebreak.cli.app import app, command_group
-from wavebreak.cli.console import (
-    TerminalConsole,
-    command,
-    err,
-    out,
-    print_json,
-    print_next_steps,
-    styled,
-)
+from wavebreak.cli.commands import Output
+from wavebreak.cli.console import styled
 from wavebreak.cli.help_pages import CommandHelp
-from wavebreak.cli.options import Json, OutFile, Wide
+from wavebreak.cli.options import OutFile
 from wavebreak.durations import DAY_S
 from wavebreak.errors import FileError, UsageError
 from wavebreak.privacy.secret_key import load_key
-from wavebreak.reports.tables import Table, print_table, stamp
+from wavebreak.reports.tables import Table, stamp
 from wavebreak_server.app import Application, Reports, build
-from wavebreak_server.cli.service_home import BY, Home, Reason, connect, in_database, opens_home
+from wavebreak_server.cli.service_home import Home, Reason, service_command
 from wavebreak_server.config import DeclaredOption, declared_options, groups
 from wavebreak_server.config_sources import FILE_VARIABLE, Effective, check_combinations
 from wavebreak_server.console import assets
+from wavebreak_server.console.server import use_port
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.server import serve as serving
 from wavebreak_server.settings import is_loopback
 from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
-from wavebreak_server.slices.keys import service as api_keys
+from wavebreak_server.slices.keys.api import Key
 from wavebreak_server.storage import ownership, private_files, row_macs
-from wavebreak_server.storage.models import ApiKey
 
 keys = command_group("key", "Create, list, rotate and revoke API keys of the service.")
 
@@ -152,14 +147,16 @@ HelpAll = Annotated[
 ]
 
 
-@app.command(
+@service_command(
+    app,
+    "wavebreak serve var",
+    "wavebreak serve var --profile events.profile.json",
+    reads="*",
     cls=ServeHelp,
-    epilog="Examples: `wavebreak serve var`; `wavebreak serve var --profile events.profile.json`",
 )
-@opens_home("*")
-def serve(home: Home, options: Effective, help_all: HelpAll = False) -> None:
+def serve(home: Home, *, help_all: HelpAll = False) -> None:
     """Serve decisions over HTTP, and the console; acknowledged events are durable."""
-    run(home, options)
+    run(home.path, home.options)
 
 
 def run(home: Path, given: Effective) -> None:
@@ -174,13 +171,13 @@ def run(home: Path, given: Effective) -> None:
     """
     asked = given.configuration
     if given.file is not None:
-        err.print(f"options from {given.file}", soft_wrap=True)
+        console.err.print(f"options from {given.file}", soft_wrap=True)
     if asked.start.no_keys:
         _check_keyless(asked.listening.host)
     check_combinations(asked)
     if asked.console.console is not False:
         assets.check_built()
-    built = build(home, asked, Reports(partial(_print, out), partial(_print, err)))
+    built = build(home, asked, Reports(partial(_print, console.out), partial(_print, console.err)))
     # Commands that the service starts get from it what decides, whatever the file says by then.
     os.environ[FILE_VARIABLE] = os.devnull
     serving(
@@ -192,8 +189,8 @@ def run(home: Path, given: Effective) -> None:
     )
 
 
-def _print(console: TerminalConsole, template: str, *values: object) -> None:
-    console.print(styled(template, *values), soft_wrap=True)
+def _print(terminal: console.TerminalConsole, template: str, *values: object) -> None:
+    terminal.print(styled(template, *values), soft_wrap=True)
 
 
 def _check_keyless(host: str) -> None:
@@ -203,7 +200,7 @@ def _check_keyless(host: str) -> None:
             "--no-keys lets everybody who reaches the service ban and unban accounts",
             fix="listen on this machine only (--host 127.0.0.1), or leave --no-keys out",
         )
-    err.print(
+    console.err.print(
         styled(
             "[yellow]--no-keys:[/] every program on this machine may send events, ban and unban; "
             "for tests only"
@@ -213,229 +210,185 @@ def _check_keyless(host: str) -> None:
 
 def _show_addresses(built: Application, url: str, port: int) -> None:
     """Print the service's URLs, and how to sign in where that is not known yet."""
-    from wavebreak_server.console.server import use_port
-
     settings, pages = built.settings, built.pages
     use_port(built.context, url, port)
     at = f"http://{settings.host}:{port}"
-    out.print(styled("wavebreak serves [bold]{}[/] from {}", at, settings.home))
+    console.out.print(styled("wavebreak serves [bold]{}[/] from {}", at, settings.home))
     steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
     if pages.shown:
         steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
     if pages.shown == "empty":
-        steps.insert(
-            1,
-            f"sign in: {command('wavebreak', 'user', 'create', settings.home, 'NAME')} --role lead",
-        )
-    print_next_steps(steps)
+        sign_in = console.command("wavebreak", "user", "create", settings.home, "NAME")
+        steps.insert(1, f"sign in: {sign_in} --role lead")
+    console.print_next_steps(steps)
     if pages.demo_people:
         named = ", ".join(pages.demo_people)
-        out.print(f"Sign in as {named}; the password of each (shown only now):")
+        console.out.print(f"Sign in as {named}; the password of each (shown only now):")
         typer.echo(pages.password)
     elif pages.signed_in_before:
-        out.print(f"Sign in as before (for new passwords: rm -r {settings.home})")
+        console.out.print(f"Sign in as before (for new passwords: rm -r {settings.home})")
 
 
-@app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")
-@opens_home("key", "database")
-def backup(home: Home, file: OutFile, options: Effective) -> None:
+@service_command(app, "wavebreak backup var -o monday.wavebreak", reads="key database")
+def backup(home: Home, *, out: OutFile) -> None:
     """Write database, newest snapshot and files of the service to one file; the service may run."""
     private_files.use_private_umask()
-    connect(options, home, reading=True)
-    saved = backups.save(home, file, load_key(options.configuration.keys.key, create=False))
+    home.connect(reading=True)
+    saved = backups.save(home.path, out, load_key(home.key, create=False))
     rows = saved.rows
-    out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions: {file}")
+    console.out.print(
+        f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions: {out}"
+    )
     if saved.left_out:
-        some = ", ".join(saved.left_out[:3])
-        err.print(f"not in the backup, {len(saved.left_out)} links or unusual names: {some}")
-    print_next_steps(
+        names = ", ".join(saved.left_out[:3])
+        console.err.print(
+            f"not in the backup, {len(saved.left_out)} links or unusual names: {names}"
+        )
+    console.print_next_steps(
         [
-            command("wavebreak", "restore", file, "EMPTY-DIRECTORY"),
+            console.command("wavebreak", "restore", out, "EMPTY-DIRECTORY"),
             "store the pseudonym key separately from the backup",
-            f"keep a copy of {home / erasure.LIST_FILE}: a restore erases again by it",
+            f"keep a copy of {home.path / erasure.LIST_FILE}: a restore erases again by it",
         ]
     )
 
 
-Unproven = Annotated[
-    bool,
-    typer.Option(
-        "--accept-unproven",
-        help="Restore a backup that the deployment's key does not prove, such as one of 0.2.",
-    ),
-]
-Erasures = Annotated[
-    Path | None,
-    typer.Option(help="List of erasures to apply again (default: HOME/erasures.jsonl)."),
-]
-
-
-@app.command(epilog="Example: `wavebreak restore monday.wavebreak var2`")
-@opens_home("key", "database")
+@service_command(app, "wavebreak restore monday.wavebreak var2", reads="key database")
 def restore(
-    file: Annotated[Path, typer.Argument(help="File that `wavebreak backup` wrote.")],
+    file: Annotated[Path, "File that `wavebreak backup` wrote."],
     home: Home,
-    options: Effective,
-    accept_unproven: Unproven = False,
-    erasures: Erasures = None,
+    *,
+    accept_unproven: Annotated[
+        bool, "Restore a backup that the deployment's key does not prove, such as one of 0.2."
+    ] = False,
+    erasures: Annotated[
+        Path | None, "List of erasures to apply again (default: HOME/erasures.jsonl)."
+    ] = None,
 ) -> None:
     """Restore a backup into an empty directory or database, and erase again who was erased."""
     private_files.use_private_umask()
-    private_files.make_private(home)
-    secret = _deployment_key(options.configuration.keys.key, optional=accept_unproven)
+    private_files.make_private(home.path)
+    try:
+        secret = load_key(home.key, create=False)
+    except FileError:
+        if not accept_unproven:
+            raise
+        secret = None
     row_macs.bind(secret)
-    connect(options, home, create=True)
-    with ownership.owned(home):
-        now_ms = time.time_ns() // 1_000_000
+    home.connect(create=True)
+    with ownership.owned(home.path):
         restored = backups.restore(
-            file, home, secret, now_ms, accept_unproven=accept_unproven, erasures=erasures
+            file,
+            home.path,
+            secret,
+            time.time_ns() // 1_000_000,
+            accept_unproven=accept_unproven,
+            erasures=erasures,
         )
     rows = restored.rows
-    out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")
-    out.print(f"erased again, from the list of erasures: {restored.erasures} accounts")
+    console.out.print(
+        f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home.path}"
+    )
+    console.out.print(f"erased again, from the list of erasures: {restored.erasures} accounts")
     if restored.unproven:
-        err.print(styled("[yellow]not proven:[/] {}", restored.unproven), soft_wrap=True)
-    steps = [command("wavebreak", "serve", home)]
+        _print(console.err, "[yellow]not proven:[/] {}", restored.unproven)
+    steps = [console.command("wavebreak", "serve", home.path)]
     if erasures is None and not restored.listed:
-        steps.insert(0, f"before: copy the list of erasures since the backup to {home}, if any")
-    print_next_steps(steps)
+        steps.insert(
+            0, f"before: copy the list of erasures since the backup to {home.path}, if any"
+        )
+    console.print_next_steps(steps)
 
 
-def _deployment_key(path: Path | None, *, optional: bool) -> bytes | None:
-    try:
-        return load_key(path, create=False)
-    except FileError:
-        if optional:
-            return None
-        raise
+Prefix = Annotated[str, "The key's prefix, as `key list` shows it."]
 
 
-Prefix = Annotated[str, typer.Argument(help="The key's prefix, as `key list` shows it.")]
-KeySource = Annotated[
-    str,
-    typer.Option(
-        "--source",
-        metavar="NAME",
-        help="The source that the key belongs to; with it an adapter declares what it carries.",
-    ),
-]
-KeyIdentifiers = Annotated[
-    bool,
-    typer.Option(
-        "--allow-identifiers",
-        help="Ids that this key sends may look like personal data, such as JIDs (ann@example.org).",
-    ),
-]
+def _print_new_key(key: Key) -> None:
+    console.out.print(f"API key for {', '.join(key.scopes)} (shown only now):")
+    typer.echo(key.text)
 
 
-def _show_new_key(created: tuple[ApiKey, str]) -> None:
-    key, text = created
-    out.print(f"API key for {', '.join(key.scopes.split())} (shown only now):")
-    typer.echo(text)
-
-
-@keys.command("create", epilog="Example: `wavebreak key create var gateway --scope ingest`")
-@opens_home("key", "database")
+@service_command(
+    keys,
+    "wavebreak key create var gateway --scope ingest",
+    "wavebreak key create https://abuse.example gateway --scope ingest --key-file admin.key",
+    reads="key database",
+    remote=True,
+)
 def create(
     home: Home,
-    name: Annotated[str, typer.Argument(help="The key's owner.")],
-    scope: Annotated[
-        list[str], typer.Option(help=f"A scope: {', '.join(SCOPES)}; repeat for more.")
-    ],
-    options: Effective,
+    name: Annotated[str, "The key's owner."],
+    *,
+    scope: Annotated[list[str], f"A scope: {', '.join(SCOPES)}; repeat for more."],
     rate: Annotated[float, typer.Option(min=0.01, help="Requests per second.")] = 1000.0,
     burst: Annotated[float, typer.Option(min=1, help="Requests in one burst.")] = 2000.0,
-    source: KeySource = "",
-    identifiers: KeyIdentifiers = False,
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The source that the key belongs to; with it an adapter declares what it carries.",
+        ),
+    ] = "",
+    allow_identifiers: Annotated[
+        bool,
+        "Ids that this key sends may look like personal data, such as JIDs (ann@example.org).",
+    ] = False,
     reason: Reason = "created by command",
 ) -> None:
     """Create an API key; its secret is printed only once."""
-    if wrong := set(scope) - set(SCOPES):
-        raise UsageError(f"--scope {sorted(wrong)[0]} is unknown", fix=f"use {', '.join(SCOPES)}")
-    if not 0 < len(name) <= 100:
-        raise UsageError("the key's name must have 1 to 100 characters", fix="give such a name")
-    if source and not re.fullmatch(r"(?!self$)[a-z0-9][a-z0-9._-]{0,63}", source):
-        raise UsageError(
-            "--source is no name of a source",
-            fix="write lower-case letters, digits, dots and hyphens, at most 64, and not `self`",
-        )
-    _show_new_key(
-        in_database(
-            options,
-            home,
-            lambda now: api_keys.create_key(
-                name,
-                scope,
-                now,
-                BY,
-                reason,
-                api_keys.KeyTerms(rate, burst, source, identifiers),
-            ),
-        )
-    )
+    if unknown := set(scope) - set(SCOPES):
+        raise UsageError(f"--scope {min(unknown)} is unknown", fix=f"use {', '.join(SCOPES)}")
+    body = {
+        "name": name,
+        "scopes": scope,
+        "rate": rate,
+        "burst": burst,
+        "source": source or None,
+        "identifiers": allow_identifiers,
+        "reason": reason,
+    }
+    _print_new_key(home.call("add_key", body=body))
 
 
-@keys.command("list", epilog="Example: `wavebreak key list var`")
-@opens_home("database")
-def list_(home: Home, options: Effective, as_json: Json = False, wide: Wide = False) -> None:
+@service_command(keys, "wavebreak key list var", reads="database", remote=True)
+def list_(home: Home) -> Output:
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
-    listed = in_database(options, home, lambda _: api_keys.list_keys(), authenticated=False)
-    if as_json:
-        names = (
-            "prefix",
-            "name",
-            "scopes",
-            "rate",
-            "burst",
-            "created_ms",
-            "ends_ms",
-            "source",
-            "identifiers",
-        )
-        rows_by_name = [{name: getattr(key, name) for name in names} for key in listed]
-        print_json([row | {"scopes": row["scopes"].split()} for row in rows_by_name])
-        return
+    listed: Sequence[Key] = home.call("keys", authenticated=False).keys
     headings = ("prefix", "name", "scopes", "per second", "created (UTC)", "expires (UTC)")
     rows = [
         (
             key.prefix,
             key.name,
-            key.scopes,
+            " ".join(key.scopes),
             f"{key.rate:g}",
             stamp(key.created_ms),
             stamp(key.ends_ms),
         )
         for key in listed
     ]
-    print_table(Table("API keys", headings, rows, words=frozenset({0, 1, 2, 4, 5})), out)
+    table = Table("API keys", headings, rows, words=frozenset({0, 1, 2, 4, 5}))
+    return Output(msgspec.to_builtins(listed), table)
 
 
-@keys.command("rotate", epilog="Example: `wavebreak key rotate var 1a2b3c4d --grace 3600`")
-@opens_home("key", "database")
+@service_command(
+    keys, "wavebreak key rotate var 1a2b3c4d --grace 3600", reads="key database", remote=True
+)
 def rotate(
     home: Home,
     prefix: Prefix,
-    options: Effective,
+    *,
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that the old key stays valid.")
     ] = DAY_S,
     reason: Reason = "rotated by command",
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
-    created = in_database(
-        options, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
-    )
-    _show_new_key(created)
+    body = {"grace_s": grace, "reason": reason}
+    _print_new_key(home.call("rotate_key", prefix=prefix, body=body))
 
 
-@keys.command("revoke", epilog="Example: `wavebreak key revoke var 1a2b3c4d`")
-@opens_home("key", "database")
-def revoke(
-    home: Home,
-    prefix: Prefix,
-    options: Effective,
-    reason: Reason = "revoked by command",
-) -> None:
+@service_command(keys, "wavebreak key revoke var 1a2b3c4d", reads="key database", remote=True)
+def revoke(home: Home, prefix: Prefix, *, reason: Reason = "revoked by command") -> None:
     """Revoke a key; a running service refuses it within two seconds."""
-    in_database(options, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
-    out.print(f"{prefix} is revoked")
+    home.call("revoke_key", prefix=prefix, query={"reason": reason})
+    console.out.print(f"{prefix} is revoked")

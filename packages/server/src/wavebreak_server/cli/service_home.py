@@ -1,85 +1,264 @@
-"""Commands that open the directory of a service: the options that they share, and its database."""
+"""Commands on a service: by the directory of the service, or by the URL of its API."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import time
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from types import SimpleNamespace
+from typing import Annotated, Any, TypeVar, get_args
+from urllib.parse import quote, urlsplit
 
+import httpx
+import msgspec
 import typer
+from asgiref.sync import async_to_sync
 
+from wavebreak import engine, model, rules
+from wavebreak.cli.commands import command
 from wavebreak.cli.options import refuse_visible_password
-from wavebreak.errors import UsageError, WavebreakError
+from wavebreak.errors import ServiceError, UsageError, WavebreakError
+from wavebreak.privacy import secret_key
 from wavebreak.reports.tables import count_of
-from wavebreak_server.config import Decisions, DeclaredOption, declared_options, option
+from wavebreak.schema import coverage
+from wavebreak_server.config import Decisions, DeclaredOption, declared_options, option, parse_lists
 from wavebreak_server.config_sources import Effective, resolve
-
-if TYPE_CHECKING:
-    from wavebreak.engine import Engine
-    from wavebreak.model import Model
-    from wavebreak.rules import Policy
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http import app_context
+from wavebreak_server.http.operations import Operation, describe_invalid
+from wavebreak_server.pipeline.live_policy import live_directory
+from wavebreak_server.settings import is_loopback
+from wavebreak_server.slices import routes
+from wavebreak_server.slices.lists.service import stored_records
+from wavebreak_server.slices.sources.coverage import measure_begin
+from wavebreak_server.storage import database, ledger_store, ownership, private_files, row_macs
+from wavebreak_server.storage.kafka_topic import open_log
 
 T = TypeVar("T")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+_make_annotated: Any = Annotated
 
-Home = Annotated[Path, typer.Argument(help="Directory of the service.")]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="File of options (default: HOME/wavebreak.toml)."
-    ),
-]
-Reason = Annotated[str, typer.Option(help="Reason, for the audit log.")]
-OPTIONS = "options"
-"""The parameter of a command that `opens_home` fills."""
+Reason = Annotated[str, "Reason, for the audit log."]
 BY = "command line"
-"""Who acts, in the audit log."""
+"""The key of a command in the audit log."""
+TIMEOUT_S = 60.0
 
 
-def opens_home(*names: str, home: str = "home") -> Callable[..., Callable[..., None]]:
-    """Give a command, which opens the directory of a service, the options that it has of `serve`.
+@dataclass(frozen=True)
+class Home:
+    """A service as a command names it.
 
-    It gets `--config` and the flag of each option. Its parameter `options` gets the options in
-    effect: of flags, environment, file and defaults, as `serve` reads them.
+    Attributes:
+        path: Directory of the service.
+        options: The options in effect.
+        url: URL of its API; "" for the directory.
+        key_file: File of the API key for the URL.
+    """
+
+    path: Path
+    options: Effective
+    url: str = ""
+    key_file: Path | None = None
+
+    @property
+    def decisions(self) -> Decisions:
+        """The options that say how the service decides."""
+        return self.options.configuration.decisions
+
+    @property
+    def key(self) -> Path | None:
+        """The file of the deployment's key."""
+        return self.options.configuration.keys.key
+
+    def connect(self, **settings: bool) -> None:
+        """Bind the process to the database; see `connect`."""
+        connect(self.options, self.path, **settings)
+
+    def in_database(self, work: Callable[[int], T], **settings: bool) -> T:
+        """Run `work` in a transaction on the database; see `in_database`."""
+        return in_database(self.options, self.path, work, **settings)
+
+    def call(self, name: str, *, authenticated: bool = True, **values: Any) -> Any:
+        """Call an operation of the API, by HTTP or on the database of the directory.
+
+        Args:
+            name: The operation's name.
+            authenticated: Whether the operation reads or writes rows that need the deployment's
+                key.
+            values: Parameters of its path, and `query` and `body` as plain values.
+
+        Raises:
+            UsageError: The service refused the call, or a value is not allowed.
+            ServiceError: The service did not respond.
+        """
+        operation = next(each for each in routes.OPERATIONS if each.name == name)
+        if self.url:
+            return _call_http(self.url, self.key_file, operation, values)
+        for source, kind in (("query", operation.query), ("body", operation.body)):
+            if kind is not None:
+                try:
+                    values[source] = msgspec.convert(values.get(source, {}), kind)
+                except msgspec.ValidationError as error:
+                    problem = describe_invalid(source, str(error))
+                    raise UsageError(problem, fix="see the command's --help") from None
+        answer: Any = operation.answer
+        return self.in_database(
+            lambda now_ms: async_to_sync(answer)(_StoredContext(self, now_ms), **values),
+            authenticated=authenticated,
+        )
+
+
+class _StoredContext:
+    """An operation's `RequestContext` without a running service: from its files and database."""
+
+    key = BY
+
+    def __init__(self, home: Home, now_ms: int) -> None:
+        self._home, self.now_ms = home, now_ms
+        self.service = self.responder = self.app = self
+
+    @cached_property
+    def policy(self) -> rules.Policy:
+        """The policy that the service decides by."""
+        return rules.load_policy(live_directory(self._home.path) or self._home.decisions.policy)
+
+    @cached_property
+    def lists(self) -> Any:
+        """The options of external lists."""
+        return parse_lists(self._home.options.configuration.lists.lists)
+
+    @property
+    def measured(self) -> Any:
+        """The coverage that the first hour of the log shows."""
+        return measure_begin()
+
+    async def ask(self, question: Callable[[Any], T]) -> T:
+        """Ask the engine, as of the newest snapshot."""
+        records = stored_records(self._home.path)
+        return question(SimpleNamespace(lists=SimpleNamespace(lists=records)))
+
+    async def refresh(self) -> None:
+        """Do nothing: a running service reads changes by itself."""
+
+
+def _call_http(
+    url: str, key_file: Path | None, operation: Operation, values: Mapping[str, Any]
+) -> Any:
+    """Call an operation of a running service."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise UsageError("the key would cross the network in plain text", fix="give an https URL")
+    if key_file is None:
+        raise UsageError("a URL needs an API key", fix="give --key-file FILE (mode 0600)")
+    key = secret_key.read_secret_file(key_file, "file of the API key").strip()
+    path = operation.route.format(
+        **{name: quote(str(values[name]), safe="") for name in operation.parameters}
+    )
+    try:
+        response = httpx.request(
+            operation.method,
+            url.rstrip("/") + path,
+            headers={"authorization": f"Bearer {key}"},
+            params=values.get("query"),
+            json=values.get("body"),
+            timeout=TIMEOUT_S,
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceError(f"{url} did not respond: {error}", fix="check that it runs") from None
+    if response.is_success:
+        kind = operation.response
+        return msgspec.json.decode(response.content, type=kind) if response.content else None
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    text = problem.get("detail") or problem.get("title") or f"status {response.status_code}"
+    raise UsageError(f"{url} refused the call: {text}", fix=problem.get("fix") or "see /api/docs")
+
+
+def service_command(
+    group: typer.Typer,
+    *examples: str,
+    reads: str,
+    name: str = "",
+    remote: bool = False,
+    cls: Any = None,
+) -> Callable[[FunctionT], FunctionT]:
+    """Return a decorator that adds a command on a service; a parameter of it is the `Home`.
+
+    The command gets `--config` and a flag for each option of the service that it reads. Flags,
+    environment, file and defaults give their values, as for `serve`.
 
     Args:
-        names: Names of options that the command reads; "*" stands for all.
-        home: The command's parameter for the directory.
+        group: The group of the command.
+        examples: Command lines for its help page.
+        reads: Names of the options, separated by blanks; "*" for all.
+        name: The name of the command (default: the function's).
+        remote: Whether HOME may be the URL of a running service.
+        cls: The class of its help page.
     """
-    known = declared_options() if names == ("*",) else tuple(option(name) for name in names)
+    declared = declared_options() if reads == "*" else tuple(map(option, reads.split()))
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        kept = [each for each in signature.parameters.values() if each.name != OPTIONS]
-        config = inspect.Parameter(
-            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile
+    def decorate(function: FunctionT) -> FunctionT:
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+        at, home = next(
+            (n, p)
+            for n, p in enumerate(parameters)
+            if Home in (p.annotation, *get_args(p.annotation))
         )
-        flags = [config, *map(_parameter, known)]
+        about = (
+            "Directory of the service."
+            if not remote
+            else ("Directory of the service, or the URL of its API.")
+        )
+        kind = str if remote else Path
+        info = get_args(home.annotation)[1] if get_args(home.annotation) else about
+        parameters[at] = home.replace(annotation=_make_annotated[kind, info])
 
-        @wraps(command)
-        def run(*, config: Path | None = None, **given: Any) -> None:
-            values = {each.name: given.pop(each.name, None) for each in known}
+        @wraps(function)
+        def run(*arguments: Any, config: Path | None = None, **given: Any) -> Any:
+            values = {each.name: given.pop(each.name, None) for each in declared}
             for each in map(option, ("database", "log")):
                 refuse_visible_password(values.get(each.name) or "", each.flags[-1], each.variable)
-            options = resolve(given[home], values, os.environ, config)
+            place, key_file = str(arguments[at]), given.pop("key_file", None)
+            url = place if remote and "://" in place else ""
+            options = resolve(None if url else Path(place), values, os.environ, config)
+            opened = Home(Path(place), options, url, key_file)
             try:
-                command(**given, **{OPTIONS: options})
+                return function(*arguments[:at], opened, *arguments[at + 1 :], **given)
             except WavebreakError as error:
                 error.what = options.in_given_form(error.what)
                 raise
 
-        run.__signature__ = signature.replace(parameters=[*kept, *flags])  # type: ignore[attr-defined]
-        run.__annotations__ = {}
-        run.option_names = tuple(each.name for each in known)  # type: ignore[attr-defined]
-        return run
+        signature = inspect.signature(function, eval_str=True)
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.option_names = tuple(each.name for each in declared)  # type: ignore[attr-defined]
+        more = [*_FLAGS[: 2 if remote else 1], *map(_flag, declared)]
+        command(group, *examples, name=name, parameters=more, cls=cls)(run)
+        return function
 
     return decorate
 
 
-def _parameter(declared: DeclaredOption) -> inspect.Parameter:
+_FLAGS = tuple(
+    inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=_make_annotated[Path | None, typer.Option(metavar="FILE", help=help)],
+    )
+    for name, help in (
+        ("config", "File of options (default: HOME/wavebreak.toml)."),
+        ("key_file", "File (mode 0600) of an API key, for a URL."),
+    )
+)
+
+
+def _flag(declared: DeclaredOption) -> inspect.Parameter:
     about = declared.about
     names = list(declared.flags)
     if about.off:
@@ -96,16 +275,13 @@ def _parameter(declared: DeclaredOption) -> inspect.Parameter:
         declared.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[declared.kind | None, flag],
+        annotation=_make_annotated[declared.kind | None, flag],
     )
 
 
-# What follows is imported when a command runs: engines, and what Django needs for the database.
-
-
 def service_engine(
-    asked: Decisions, policy: Path | None, loaded: Model | None, *, record: bool = False
-) -> Engine:
+    asked: Decisions, policy: Path | None, loaded: model.Model | None, *, record: bool = False
+) -> engine.Engine:
     """Return an engine as a service has it, without state.
 
     Args:
@@ -114,18 +290,13 @@ def service_engine(
         loaded: The model; None for none.
         record: Whether it records its scoring points.
     """
-    from wavebreak import rules
-
     return engine_of_policy(asked, rules.load_policy(policy), loaded, record=record)
 
 
 def engine_of_policy(
-    asked: Decisions, policy: Policy, loaded: Model | None, *, record: bool = False
-) -> Engine:
+    asked: Decisions, policy: rules.Policy, loaded: model.Model | None, *, record: bool = False
+) -> engine.Engine:
     """Return an engine as `service_engine` does, of a policy that is loaded."""
-    from wavebreak import engine
-    from wavebreak.schema import coverage
-
     return engine.Engine(
         policy,
         coverage.load(asked.profile) if asked.profile else None,
@@ -138,8 +309,6 @@ def engine_of_policy(
 
 def holds_service(home: Path, options: Effective) -> bool:
     """Whether a directory is that of a service: its database is in it, or is another one's."""
-    from wavebreak_server.storage import database
-
     if options.configuration.storage.database_url():
         return True
     return (home / database.FILE).exists()
@@ -165,9 +334,6 @@ def connect(
     Raises:
         UsageError: There is no database, or its tables are those of another version.
     """
-    from wavebreak_server.storage import database, private_files
-    from wavebreak_server.storage.kafka_topic import open_log
-
     url = options.configuration.storage.database_url()
     if create:
         home.mkdir(mode=private_files.DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -192,8 +358,6 @@ def _check_schema(home: Path, *, create: bool, any_earlier: bool) -> None:
     Raises:
         UsageError: Migrations are pending, or a later version has migrated the database.
     """
-    from wavebreak_server.storage import database, ownership
-
     state = database.schema_state()
     if state.unknown:
         raise UsageError(
@@ -242,10 +406,6 @@ def in_database(
         UsageError: There is no database, it was written under another key, or `work` raised an
             ApiError.
     """
-    from wavebreak_server.errors import ApiError
-    from wavebreak_server.http import app_context
-    from wavebreak_server.storage import database, ownership, private_files
-
     private_files.use_private_umask()
     connect(options, home, create=create)
     if create and database.schema_state().is_empty:
@@ -262,12 +422,8 @@ def in_database(
 
 def bind_deployment_key(options: Effective) -> None:
     """Bind the deployment's key; raises UsageError if the bound database is of another one."""
-    from wavebreak.privacy.secret_key import load_key
-    from wavebreak_server.storage import row_macs
-    from wavebreak_server.storage.ledger_store import sealed_key_id
-
-    row_macs.bind(load_key(options.configuration.keys.key))
-    if sealed_key_id() not in ("", row_macs.key_id()):
+    row_macs.bind(secret_key.load_key(options.configuration.keys.key))
+    if ledger_store.sealed_key_id() not in ("", row_macs.key_id()):
         raise UsageError(
             "the service's database was written under another deployment's key",
             fix="give --key FILE, or WAVEBREAK_KEY, as `wavebreak serve` has it",

@@ -9,25 +9,13 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import command, out, print_json
-from wavebreak.cli.options import Json, Wide
-from wavebreak.reports.tables import Table, print_lines, print_table, span, stamp
-from wavebreak.rules import load_policy
-from wavebreak_server.cli.service_home import BY, Home, Reason, in_database, opens_home
-from wavebreak_server.config_sources import Effective
-from wavebreak_server.pipeline.live_policy import live_directory
-from wavebreak_server.slices.sources.coverage import measure_begin
-from wavebreak_server.slices.sources.overview import SourcesOverview, SourceView, sources_overview
-from wavebreak_server.slices.sources.service import approve as approve_source
-
-Approve = Annotated[
-    str,
-    typer.Option(
-        "--approve",
-        metavar="NAME",
-        help="Let the declaration decide that this source has asked for.",
-    ),
-]
+from wavebreak.cli.commands import Output
+from wavebreak.cli.console import command
+from wavebreak.errors import UsageError
+from wavebreak.reports.tables import Table, span, stamp
+from wavebreak_server.cli.service_home import BY, Home, Reason, service_command
+from wavebreak_server.slices.sources import service as declared_sources
+from wavebreak_server.slices.sources.overview import SourcesOverview, SourceView
 
 _BASIS = {
     "declared": "by what the sources have declared",
@@ -37,62 +25,65 @@ _BASIS = {
 }
 
 
-@app.command(epilog="Example: `wavebreak sources var`")
-@opens_home("policy", "key", "database")
+@service_command(app, "wavebreak sources var", reads="policy key database", remote=True)
 def sources(
     home: Home,
-    options: Effective,
-    approve: Approve = "",
+    *,
+    approve: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Let the declaration decide that this source has asked for."
+        ),
+    ] = "",
     reason: Reason = "approved by command",
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
+) -> Output:
     """Show what feeds a service: what each source carries and can, and when it was last seen.
 
     Types and fields that are not carried are listed, with the rules that lack what they read: these
     cannot hold. A source declares itself (`PUT /v1/sources/self`), or an administrator does. What
     a source declares that is less than the service decides by waits until it is approved.
     """
-    decides = load_policy(live_directory(home) or options.configuration.decisions.policy)
-    if approve:
-        in_database(options, home, lambda now: approve_source(approve, now, BY, reason))
-    found = in_database(options, home, lambda _: sources_overview(decides, measure_begin()))
-    if as_json:
-        print_json(msgspec.to_builtins(found))
-        return
-    _print_sources(found)
-    _print_asked(found, home)
-    _print_lacking(found)
+    if approve and home.url:
+        requests = {s.name: s.asked for s in home.call("sources").sources if s.asked is not None}
+        if approve not in requests:
+            raise UsageError(f"{approve} has asked for nothing", fix="see `wavebreak sources`")
+        body = {"reason": reason, "at_ms": requests[approve].at_ms}
+        home.call("approve_source", name=approve, body=body)
+    elif approve:
+        home.in_database(lambda now_ms: declared_sources.approve(approve, now_ms, BY, reason))
+    overview: SourcesOverview = home.call("sources")
+    parts = [_sources_table(overview), *_requests(overview, home.path), *_missing(overview)]
+    return Output(msgspec.to_builtins(overview), *parts)
 
 
-def _print_sources(found: SourcesOverview) -> None:
-    if not found.sources:
-        out.print("no source is declared; see docs/how-to/feed-events.md")
-        return
+def _sources_table(overview: SourcesOverview) -> Table | str:
+    if not overview.sources:
+        return "no source is declared; see docs/how-to/feed-events.md"
     columns = ("source", "event types", "fields", "can", "keys", "last events (UTC)", "behind")
-    rows = [_row(source) for source in found.sources]
-    note = (
-        ""
-        if found.challenges
-        else "A source cannot ask for a challenge: for its accounts a limit is decided."
+    note = "A source cannot ask for a challenge: for its accounts a limit is decided."
+    return Table(
+        "Sources",
+        columns,
+        [_row(source) for source in overview.sources],
+        "" if overview.challenges else note,
+        frozenset({0, 3, 4, 5}),
     )
-    print_table(Table("Sources", columns, rows, note, frozenset({0, 3, 4, 5})), out)
 
 
-def _print_asked(found: SourcesOverview, home: Path) -> None:
-    for source in found.sources:
-        if source.asked is None:
-            continue
-        off = ", ".join(source.asked.rules_off) or "none more"
-        print_lines(
-            [
+def _requests(overview: SourcesOverview, home: Path) -> list[str]:
+    """Describe the declarations that wait for an administrator."""
+    lines = []
+    for source in overview.sources:
+        if source.asked is not None:
+            off = ", ".join(source.asked.rules_off) or "none more"
+            approval = command("wavebreak", "sources", home, "--approve", source.name)
+            lines += [
                 f"Waits for you: {source.name} declares {len(source.asked.carries)} types and "
                 f"fields, and can {', '.join(source.asked.can) or 'nothing'}.",
                 f"Rules that could not hold for its accounts then: {off}.",
-                f"Approve it: {command('wavebreak', 'sources', home, '--approve', source.name)}",
-            ],
-            out,
-        )
+                f"Approve it: {approval}",
+            ]
+    return lines
 
 
 def _row(source: SourceView) -> tuple[str, ...]:
@@ -109,21 +100,18 @@ def _row(source: SourceView) -> tuple[str, ...]:
     )
 
 
-def _print_lacking(found: SourcesOverview) -> None:
-    if found.basis == "unknown":
-        print_lines([f"Coverage: {_BASIS[found.basis]}."], out)
-        return
-    for source in found.sources:
-        if own := [rule for rule in source.rules_off if rule not in found.rules_off]:
-            print_lines([f"Off for the accounts of {source.name}: {', '.join(own)}."], out)
-    if not found.rules_off:
-        print_lines(
-            [f"Coverage, {_BASIS[found.basis]}: every rule has what it reads."],
-            out,
-        )
-        return
-    lines = [
-        f"Not carried, {_BASIS[found.basis]}: {', '.join(found.lacks)}.",
-        f"Rules that therefore cannot hold: {', '.join(found.rules_off)}.",
+def _missing(overview: SourcesOverview) -> list[str]:
+    """Describe what no source carries, and the rules that are off therefore."""
+    if overview.basis == "unknown":
+        return [f"Coverage: {_BASIS[overview.basis]}."]
+    lines = []
+    for source in overview.sources:
+        if own := [rule for rule in source.rules_off if rule not in overview.rules_off]:
+            lines.append(f"Off for the accounts of {source.name}: {', '.join(own)}.")
+    if not overview.rules_off:
+        return [*lines, f"Coverage, {_BASIS[overview.basis]}: every rule has what it reads."]
+    return [
+        *lines,
+        f"Not carried, {_BASIS[overview.basis]}: {', '.join(overview.lacks)}.",
+        f"Rules that therefore cannot hold: {', '.join(overview.rules_off)}.",
     ]
-    print_lines(lines, out)

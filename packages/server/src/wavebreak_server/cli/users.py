@@ -1,4 +1,4 @@
-"""Commands of the console's people: user create, list, reset."""
+"""Commands of the console's people: user create, list."""
 
 from __future__ import annotations
 
@@ -7,61 +7,49 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from django.core.exceptions import ValidationError
 
+from wavebreak.cli import console
 from wavebreak.cli.app import command_group
-from wavebreak.cli.console import out, print_json
-from wavebreak.cli.options import Json, Wide
+from wavebreak.cli.commands import Output
 from wavebreak.errors import UsageError
-from wavebreak.reports.tables import Table, print_table
-from wavebreak_server.cli.service_home import (
-    BY,
-    Home,
-    holds_service,
-    in_database,
-    opens_home,
-)
-from wavebreak_server.config_sources import Effective
+from wavebreak.reports.tables import Table
+from wavebreak_server.cli.service_home import BY, Home, holds_service, service_command
+from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.slices.users import service as accounts
 
 users = command_group("user", "Create and list the people who may sign in to the console.")
 
-Name = Annotated[str, typer.Argument(help="User name: a-z, 0-9, dot, dash.")]
-PasswordFile = Annotated[
-    Path | None,
-    typer.Option(help="File with the password (default: one is made, and shown only now)."),
-]
 
-
-@users.command(
-    "create",
-    epilog="Examples: `wavebreak user create var dana --role lead`; "
-    "`wavebreak user create var dana --role admin --new` before the first start; "
-    "`wavebreak user create var omer --role analyst --password-file pw.txt`",
+@service_command(
+    users,
+    "wavebreak user create var dana --role lead",
+    "wavebreak user create var dana --role admin --new",
+    "wavebreak user create var omer --role analyst --password-file pw.txt",
+    reads="key database",
 )
-@opens_home("key", "database")
 def create(
     home: Home,
-    name: Name,
-    options: Effective,
+    name: Annotated[str, "User name: a-z, 0-9, dot, dash."],
+    *,
     role: Annotated[
-        str,
-        typer.Option(
-            help="analyst, lead, policy_owner, data_scientist, counsel, auditor or admin."
-        ),
+        str, "analyst, lead, policy_owner, data_scientist, counsel, auditor or admin."
     ] = "analyst",
-    password_file: PasswordFile = None,
-    new: Annotated[
-        bool, typer.Option("--new", help="Make a service in a directory that holds none.")
-    ] = False,
+    password_file: Annotated[
+        Path | None, "File with the password (default: one is made, and shown only now)."
+    ] = None,
+    new: Annotated[bool, "Make a service in a directory that holds none."] = False,
 ) -> None:
     """Create a person who may sign in to the console."""
-    if not new:
-        _ask_for_new_service(home, options)
-    from django.core.exceptions import ValidationError
-
-    from wavebreak_server.http.app_context import write_audit_entry
-    from wavebreak_server.slices.users.service import create_user, new_password
-
-    password = new_password()
+    # A directory's name is soon mistyped.
+    if not new and not holds_service(home.path, home.options):
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{home.path} holds no service database",
+                fix="give the directory that `serve` uses, or --new to make a service there",
+            )
+        typer.confirm(f"{home.path} holds no service. Make one there?", abort=True)
+    password = accounts.new_password()
     if password_file is not None:
         try:
             password = password_file.read_text("utf-8").strip()
@@ -70,66 +58,46 @@ def create(
                 f"{password_file} cannot be read", fix="give a file with the password"
             ) from None
 
-    def work(now_ms: int) -> None:
-        create_user(name, role, password)
+    def create_user(now_ms: int) -> None:
+        accounts.create_user(name, role, password)
         write_audit_entry(now_ms, BY, "add_user", name, f"created by command as {role}")
 
     try:
-        in_database(options, home, work, create=True)
+        home.in_database(create_user, create=True)
     except ValidationError as error:
         raise UsageError(
             "; ".join(error.messages), fix="choose another name, role or password"
         ) from None
-    out.print(f"{name} may sign in as {role}. The password (shown only now):")
+    console.out.print(f"{name} may sign in as {role}. The password (shown only now):")
     if password_file is None:
         typer.echo(password)
 
 
-def _ask_for_new_service(home: Path, options: Effective) -> None:
-    """Ask before a service is made where none is: a directory's name is soon mistyped."""
-    if holds_service(home, options):
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"{home} holds no service database",
-            fix="give the directory that `serve` uses, or --new to make a service there",
-        )
-    typer.confirm(f"{home} holds no service. Make one there?", abort=True)
-
-
-@users.command("list", epilog="Example: `wavebreak user list var`")
-@opens_home("database")
-def list_(home: Home, options: Effective, as_json: Json = False, wide: Wide = False) -> None:
+@service_command(users, "wavebreak user list var", reads="database")
+def list_(home: Home) -> Output:
     """List who may sign in to the console: name, role, second factor, last sign-in."""
-    from wavebreak_server.slices.users.service import people
-
-    def work(_now_ms: int) -> list[dict[str, object]]:
-        return [
+    people = home.in_database(
+        lambda _: [
             {
                 "name": user.username,
                 "role": user.role,
                 "active": user.is_active,
-                "second_factor": secured,
-                "last_sign_in": user.last_login.isoformat(timespec="minutes")
-                if user.last_login
-                else None,
+                "second_factor": has_second_factor,
+                "last_sign_in": user.last_login and user.last_login.isoformat(timespec="minutes"),
             }
-            for user, secured in people()
-        ]
-
-    found = in_database(options, home, work, authenticated=False)
-    if as_json:
-        print_json(found)
-        return
-    headings = ("name", "role", "may sign in", "second factor", "last sign-in (UTC)")
+            for user, has_second_factor in accounts.people()
+        ],
+        authenticated=False,
+    )
     rows = [
         (
-            str(one["name"]),
-            str(one["role"]),
-            "yes" if one["active"] else "no",
-            "yes" if one["second_factor"] else "no",
-            str(one["last_sign_in"] or "never"),
+            user["name"],
+            user["role"],
+            "yes" if user["active"] else "no",
+            "yes" if user["second_factor"] else "no",
+            user["last_sign_in"] or "never",
         )
-        for one in found
+        for user in people
     ]
-    print_table(Table("People", headings, rows), out)
+    headings = ("name", "role", "may sign in", "second factor", "last sign-in (UTC)")
+    return Output(people, Table("People", headings, rows))
