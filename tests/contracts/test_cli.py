@@ -219,10 +219,11 @@ def test_group_help_at_80_columns_cuts_no_summary() -> None:
 
 
 def imported_by(*arguments: str, modules: tuple[str, ...]) -> tuple[str, list[str]]:
-    """What a command line prints, and which of some modules it imports."""
+    """What a command line prints, and which of some modules it runs; a deferred one has not run."""
     program = (
         f"import sys; from wavebreak.cli import app; app({list(arguments)}, standalone_mode=False);"
-        f"print(*[m for m in {modules} if m in sys.modules], file=sys.stderr)"
+        f"print(*[m for m in {modules} if m in sys.modules and "
+        "type(sys.modules[m]).__name__ != '_LazyModule'], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -295,7 +296,8 @@ def table_printers() -> set[str]:
     return printers
 
 
-PRINTERS = table_printers()
+PRINTERS = table_printers() | {"Output"}
+"""Functions that print tables, and the result of a command, which may hold some."""
 PRINTS_TABLES = [
     path for path, command in sorted(LEAVES.items())
     if called(ast.parse(dedent(inspect.getsource(inspect.unwrap(command.callback)))))

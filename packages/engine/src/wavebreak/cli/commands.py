@@ -53,6 +53,7 @@ class Output:
         value: Printed by `--json`. Of a report its data, and the report is the first part.
         parts: Printed otherwise: reports, tables, texts, or functions that print to a console.
         steps: Next steps, printed last.
+        note: Printed on standard error after the output, also with `--json`.
         code: The exit code.
         error: Raised after the output.
     """
@@ -62,13 +63,14 @@ class Output:
         value: Any,
         *parts: Any,
         steps: Sequence[str] = (),
+        note: str = "",
         code: int = 0,
         error: WavebreakError | None = None,
     ) -> None:
         is_report = isinstance(value, Report)
         self.value = value.data if is_report else value
         self.parts, self.steps = ((value, *parts) if is_report else parts), steps
-        self.code, self.error = code, error
+        self.note, self.code, self.error = note, code, error
 
     def show(self) -> None:
         """Print the parts and the next steps."""
@@ -126,6 +128,8 @@ def command(
             output = function(*arguments, **given)
             if isinstance(output, Output):
                 console.print_json(output.value) if as_json else output.show()
+                if output.note:
+                    console.err.print(output.note)
                 if output.error is not None:
                     raise output.error
                 if output.code:
@@ -138,7 +142,7 @@ def command(
         own_class: dict[str, Any] = {"cls": cls} if cls else {}
         group.command(
             name or function.__name__.strip("_").replace("_", "-"),
-            **own_class,
+            **({"cls": cls} if cls else {}),
             epilog=f"Example{'s'[: len(examples) - 1]}: " + "; ".join(f"`{e}`" for e in examples),
         )(run)
         return function

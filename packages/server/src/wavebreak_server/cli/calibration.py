@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from wavebreak import calibration, io, model, rules
 from wavebreak.cli.app import app
-from wavebreak.cli.console import (
-    command as command_line,
-)
-from wavebreak.cli.console import (
-    out,
-    print_json,
-    print_next_steps,
-    progress_bar,
-)
-from wavebreak.cli.options import Json, OutDir, Wide
+from wavebreak.cli.commands import Output
+from wavebreak.cli.console import command, progress_bar
+from wavebreak.cli.options import OutDir
+from wavebreak.engine import batch_run
 from wavebreak.errors import UsageError
-from wavebreak_server.cli.service_home import (
-    Home,
-    holds_service,
-    service_command,
-)
+from wavebreak.evaluation import scoring_points
+from wavebreak.monitoring import run_diff
+from wavebreak.privacy import pseudonymizer, secret_key
+from wavebreak.schema import coverage
+from wavebreak_server.cli.service_home import Home, Reason, holds_service, service_command
+from wavebreak_server.slices.calibration import service as calibration_schedule
+from wavebreak_server.storage import event_log
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from wavebreak.rules import Policy
-    from wavebreak.schema.coverage import Profile
-
-    Logs = Callable[[], Iterator[pa.RecordBatch]]
-
+Batches = Iterator[Any]
+"""Record batches of events."""
 Show = Callable[[float, str], None]
 PASSES = 2
 """How often a calibration replays the log."""
@@ -55,7 +46,7 @@ def calibrate(
         ),
     ],
     *,
-    out_path: OutDir,
+    out: OutDir,
     contamination: Annotated[
         float | None,
         typer.Option(min=0, max=0.49, help="At most this share of the accounts is abusive."),
@@ -66,71 +57,54 @@ def calibrate(
             min=0.0001, max=0.49, help="Share of accounts that one allowance or score may slow."
         ),
     ] = None,
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
+) -> Output:
     """Propose a policy's numbers from a platform's own first days in shadow."""
-    from wavebreak import calibration, model, rules
-    from wavebreak.reports.report import print_report
-
-    asked, key = source.decisions, source.key
-    policy, profile = asked.policy, asked.profile
+    policy = source.decisions.policy
     in_force = rules.load_policy(policy)
-    loaded = model.load_selected(asked.model)
-    version = loaded.version if loaded else None
+    loaded = model.load_selected(source.decisions.model)
     with progress_bar("calibrate") as show:
-        stream: Profile | None
         if (source.path / "summary.json").is_file():
-            logs, stream = _run_logs(source.path, in_force, version, profile, key, show)
+            version = loaded.version if loaded else None
+            logs, profile = _run_logs(source, in_force.version, version, show)
         else:
-            logs, stream = _service_logs(source, show)
-        made = calibration.calibrate(
+            logs, profile = _service_logs(source, show)
+        proposal = calibration.calibrate(
             logs,
             in_force,
             policy,
-            stream,
+            profile,
             loaded,
             calibration.load_settings(policy, contamination=contamination, slowed=slowed),
-            out_path,
-            workers=asked.shards,
+            out,
+            workers=source.decisions.shards,
         )
-    report = calibration.calibration_report(made)
-    if as_json:
-        print_json(report.data)
-        return
-    print_report(report, out)
-    print_next_steps(
-        [
-            f"charts: {out_path}/calibration.html",
-            command_line("wavebreak", "rules", "check", "--policy", out_path),
-            command_line("wavebreak", "run", "EVENTS", "--policy", out_path, "-o", "out2"),
-        ]
+    return Output(
+        calibration.calibration_report(proposal),
+        steps=[
+            f"charts: {out}/calibration.html",
+            command("wavebreak", "rules", "check", "--policy", out),
+            command("wavebreak", "run", "EVENTS", "--policy", out, "-o", "out2"),
+        ],
     )
 
 
 def _run_logs(
-    run: Path, policy: Policy, model: str | None, profile: Path | None, key: Path | None, show: Show
-) -> tuple[Logs, Profile]:
+    source: Home, policy: str, model: str | None, show: Show
+) -> tuple[Callable[[], Batches], coverage.Profile | None]:
     """Return the log of a run in shadow, and its field coverage."""
-    from wavebreak.engine.batch_run import stream_profile
-    from wavebreak.evaluation.scoring_points import open_run
-    from wavebreak.io import read
-    from wavebreak.monitoring.run_diff import read_summary
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer
-    from wavebreak.privacy.secret_key import load_key
-
-    summary = read_summary(run)
-    _check_run(run, summary, policy.version, model)
-    events = open_run(run).events
-    edge = Pseudonymizer(load_key(key))
+    run, profile = source.path, source.decisions.profile
+    summary = run_diff.read_summary(run)
+    _check_run(run, summary, policy, model)
+    events = scoring_points.open_run(run).events
+    edge = pseudonymizer.Pseudonymizer(secret_key.load_key(source.key))
     named = profile or Path(summary["profile"])
-    stream, _ = stream_profile(events, named if named.is_file() else None, edge)
+    stream, _ = batch_run.stream_profile(events, named if named.is_file() else None, edge)
     passes = 0
 
-    def logs() -> Iterator[pa.RecordBatch]:
+    def logs() -> Batches:
         nonlocal passes
         done, passes = passes, passes + 1
-        for batch in read(events, edge):
+        for batch in io.read(events, edge):
             show((done + batch.progress) / PASSES, f"replay {done + 1} of {PASSES}")
             yield batch.log
 
@@ -152,21 +126,20 @@ def _check_run(run: Path, summary: dict[str, Any], policy: str, model: str | Non
             )
 
 
-def _service_logs(home: Home, show: Show) -> tuple[Logs, Profile | None]:
+def _service_logs(
+    source: Home, show: Show
+) -> tuple[Callable[[], Batches], coverage.Profile | None]:
     """Return the log of a service, which may run, and its field coverage."""
-    from wavebreak.schema import coverage
-    from wavebreak_server.storage import event_log
-
-    if not holds_service(home.path, home.options):
+    if not holds_service(source.path, source.options):
         raise UsageError(
-            f"{home.path} holds neither a run nor a service's database",
+            f"{source.path} holds neither a run nor a service's database",
             fix="give what `wavebreak run -o` wrote, or the directory that `serve` uses",
         )
-    home.connect(reading=True)
-    profile = home.decisions.profile
+    source.connect(reading=True)
+    profile = source.decisions.profile
     passes, end = 0, event_log.log_end()
 
-    def logs() -> Iterator[pa.RecordBatch]:
+    def logs() -> Batches:
         nonlocal passes
         done, passes = passes, passes + 1
         for stretch in event_log.read_log(event_log.log_start().position):
@@ -185,17 +158,15 @@ def _service_logs(home: Home, show: Show) -> tuple[Logs, Profile | None]:
     app, "wavebreak approve var --by Noa --reason 'read the report'", reads="key database"
 )
 def approve(
-    home: Home,
-    *,
-    by: Annotated[str, typer.Option(help="Who approves, for the audit log.")],
-    reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
-) -> None:
+    home: Home, *, by: Annotated[str, "Who approves, for the audit log."], reason: Reason
+) -> Output:
     """Approve a service's calibration proposal: the service enforces it within seconds."""
-    from wavebreak_server.slices.calibration import service as calibration_schedule
-
     version = home.in_database(
         lambda now_ms: calibration_schedule.approve(home.path, now_ms, by, reason)
     )
-    out.print(f"{version} is approved by {by}")
-    serve = command_line("wavebreak", "serve", home.path)
-    print_next_steps([f"a service that runs with --calibrate-after enforces it; else: {serve} …"])
+    serve = command("wavebreak", "serve", home.path)
+    return Output(
+        {"version": version, "by": by},
+        f"{version} is approved by {by}",
+        steps=[f"a service that runs with --calibrate-after enforces it; else: {serve} …"],
+    )

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from wavebreak.cli import console
 from wavebreak.cli.app import app, command_group
-from wavebreak.cli.commands import command, leaf_commands
-from wavebreak.cli.console import echo, err, out, print_json, styled
-from wavebreak.cli.options import Json, Wide
+from wavebreak.cli.commands import Output, command, leaf_commands
+from wavebreak.cli.console import styled
 from wavebreak.errors import UsageError
 from wavebreak.extras import COMMANDS, SERVER
-from wavebreak.reports.tables import Table, count_of, print_table
+from wavebreak.reports.tables import Table, count_of
 from wavebreak_server.config import (
     DeclaredOption,
     assignment,
@@ -59,85 +59,81 @@ of the options below, and read file and variables as `serve` does.
 """
 
 
-@command(configuration, "wavebreak config show var", name="show")
+@command(configuration, "wavebreak config show var")
 def show(
-    home: Annotated[
-        Path | None, typer.Argument(help="Directory of the service, whose file is read.")
-    ] = None,
+    home: Annotated[Path | None, "Directory of the service, whose file is read."] = None,
     *,
     config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="TOML file, as of `wavebreak serve`."),
+        Path | None, typer.Option(metavar="FILE", help="TOML file, as of `wavebreak serve`.")
     ] = None,
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
+) -> Output:
     """Print the value of every option of the service, and where it comes from."""
-    given = resolve(home, {}, os.environ, config)
-    if as_json:
-        print_json(
-            {
-                "file": str(given.file) if given.file is not None else None,
-                "options": [_shown_option(given, each) for each in declared_options()],
-            }
-        )
-        return
+    effective = resolve(home, {}, os.environ, config)
     rows = [
-        (f"{each.group}.{each.name}", _value_words(given, each), given.sources[each.name])
-        for each in declared_options()
+        (
+            f"{option.group}.{option.name}",
+            _value_text(effective, option),
+            effective.sources[option.name],
+        )
+        for option in declared_options()
     ]
-    read = f"from {given.file}" if given.file is not None else "no file"
-    title = f"Options of the service ({read})"
-    words = frozenset({0, 1, 2})
-    print_table(Table(title, ("option", "value", "comes from"), rows, words=words), out)
+    source = f"from {effective.file}" if effective.file is not None else "no file"
+    return Output(
+        {
+            "file": str(effective.file) if effective.file is not None else None,
+            "options": [_option_fields(effective, option) for option in declared_options()],
+        },
+        Table(
+            f"Options of the service ({source})",
+            ("option", "value", "comes from"),
+            rows,
+            words=frozenset({0, 1, 2}),
+        ),
+    )
 
 
-def _shown_option(given: Effective, declared: DeclaredOption) -> dict[str, Any]:
-    value = given.shown(declared)
+def _option_fields(effective: Effective, option: DeclaredOption) -> dict[str, Any]:
+    value = effective.shown(option)
     return {
-        "group": declared.group,
-        "name": declared.name,
+        "group": option.group,
+        "name": option.name,
         "value": str(value) if isinstance(value, Path) else value,
-        "from": given.sources[declared.name],
-        "variable": declared.variable,
-        "flags": list(declared.flags),
+        "from": effective.sources[option.name],
+        "variable": option.variable,
+        "flags": list(option.flags),
     }
 
 
-def _value_words(given: Effective, declared: DeclaredOption) -> str:
-    if given.sources[declared.name] == "default":
-        return declared.default_words
-    return value_text(given.shown(declared)) or declared.default_words
+def _value_text(effective: Effective, option: DeclaredOption) -> str:
+    if effective.sources[option.name] == "default":
+        return option.default_words
+    return value_text(effective.shown(option)) or option.default_words
 
 
-@command(configuration, "wavebreak config check var/wavebreak.toml", name="check")
-def check(
-    file: Annotated[Path, typer.Argument(help="TOML file of the service's options.")],
-) -> None:
+@command(configuration, "wavebreak config check var/wavebreak.toml")
+def check(file: Annotated[Path, "TOML file of the service's options."]) -> None:
     """Check a file of options: exit code 0 where it is valid, 2 where it is not."""
-    said = read_file(file)
-    for problem in said.problems:
-        err.print(styled("[bold red]error:[/] {}", problem.what), soft_wrap=True)
-        err.print(styled("[bold]fix:[/] {}", problem.fix), soft_wrap=True)
-    if said.problems:
+    content = read_file(file)
+    for problem in content.problems:
+        console.err.print(styled("[bold red]error:[/] {}", problem.what), soft_wrap=True)
+        console.err.print(styled("[bold]fix:[/] {}", problem.fix), soft_wrap=True)
+    if content.problems:
         sys.exit(2)
     options = resolve(None, {}, {}, file)
     try:
         check_combinations(options.configuration)
     except UsageError as error:
         raise UsageError(options.in_given_form(error.what), fix=error.fix) from None
-    out.print(f"{file}: {count_of(len(said.values), 'option')}, valid", soft_wrap=True)
+    console.out.print(f"{file}: {count_of(len(content.values), 'option')}, valid", soft_wrap=True)
 
 
-@command(configuration, "wavebreak config docs --sample", name="docs")
+@command(configuration, "wavebreak config docs --sample")
 def docs(
-    *,
-    sample: Annotated[
-        bool, typer.Option("--sample", help="Print a sample file, with every key in a comment.")
-    ] = False,
+    *, sample: Annotated[bool, "Print a sample file, with every key in a comment."] = False
 ) -> None:
     """Print the reference of all options in Markdown, or a sample file."""
-    echo(sample_file() if sample else f"# Options of the service\n\n{reference()}", nl=False)
+    text = sample_file() if sample else f"# Options of the service\n\n{reference()}"
+    console.echo(text, nl=False)
 
 
 def reference() -> str:
@@ -153,9 +149,9 @@ def _commands_table() -> str:
     """Return which commands beside `serve` read an option, as a table."""
     commands = commands_by_option()
     rows = [
-        f"| `{each.name}` | {', '.join(f'`{name}`' for name in commands[each.name])} |"
-        for each in declared_options()
-        if each.name in commands
+        f"| `{option.name}` | {', '.join(f'`{name}`' for name in commands[option.name])} |"
+        for option in declared_options()
+        if option.name in commands
     ]
     return "\n".join(["| option | commands |", "|---|---|", *rows]) + "\n"
 
@@ -163,13 +159,13 @@ def _commands_table() -> str:
 def commands_by_option() -> Mapping[str, list[str]]:
     """Return the commands beside `serve` that read an option, by its name."""
     root: Any = typer.main.get_command(app)
-    root.load(*(name for name, brings in COMMANDS.items() if brings == SERVER), "rules")
-    found: dict[str, list[str]] = {}
-    for path, each in sorted(leaf_commands(root.commands)):
-        for name in getattr(each.callback, "option_names", ()):
+    root.load(*(name for name, distribution in COMMANDS.items() if distribution == SERVER), "rules")
+    commands: dict[str, list[str]] = {}
+    for path, leaf in sorted(leaf_commands(root.commands), key=lambda pair: pair[0]):
+        for name in getattr(leaf.callback, "option_names", ()):
             if path != "serve":
-                found.setdefault(name, []).append(path)
-    return found
+                commands.setdefault(name, []).append(path)
+    return commands
 
 
 def _group_table(options: tuple[DeclaredOption, ...]) -> str:
@@ -177,19 +173,19 @@ def _group_table(options: tuple[DeclaredOption, ...]) -> str:
     heads = ["flag"] if flag_only else ["key", "flag", "variable"]
     lines = [f"| {' | '.join([*heads, 'meaning', 'value', 'default'])} |"]
     lines.append("|" + "---|" * (len(heads) + 3))
-    for each in options:
-        flags = [*each.flags, *([each.about.off] if each.about.off else [])]
+    for option in options:
+        flags = [*option.flags, *([option.about.off] if option.about.off else [])]
         names = [", ".join(f"`{flag}`" for flag in flags)]
         if not flag_only:
-            names = [f"`{each.name}`", *names, f"`{each.variable}`"]
-        default = each.about.unset or f"`{value_text(each.default)}`"
-        cells = [*names, each.about.help, each.value_words, default]
+            names = [f"`{option.name}`", *names, f"`{option.variable}`"]
+        default = option.about.unset or f"`{value_text(option.default)}`"
+        cells = [*names, option.about.help, option.value_words, default]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def sample_file() -> str:
-    """Return a file of options in which each key is a comment."""
+    """Return a file of options in which option key is a comment."""
     return "\n".join(_sample_lines()) + "\n"
 
 
@@ -200,7 +196,7 @@ def _sample_lines() -> Iterator[str]:
         if options[0].about.flag_only:
             continue
         yield from ("", f"# {group_summary(group)}", f"[{group}]")
-        for each in options:
-            text = f"{each.about.help} Default: {each.default_words}."
+        for option in options:
+            text = f"{option.about.help} Default: {option.default_words}."
             yield from (f"# {line}" for line in textwrap.wrap(text, SAMPLE_WIDTH))
-            yield f"# {assignment(each)}"
+            yield f"# {assignment(option)}"

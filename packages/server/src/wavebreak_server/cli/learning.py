@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import msgspec
-import typer
 
+from wavebreak import model
 from wavebreak.cli.app import app
-from wavebreak.cli.console import out, print_json, print_next_steps, styled
-from wavebreak.cli.options import Json, Wide
+from wavebreak.cli.commands import Output
+from wavebreak.cli.console import styled
 from wavebreak.errors import UsageError
+from wavebreak.evaluation import home_learning
 from wavebreak.extras import load_home_fit
-from wavebreak.reports.tables import Table, print_table
+from wavebreak.reports.tables import Table
 from wavebreak_server.cli.service_home import Home, service_command, service_engine
-
-if TYPE_CHECKING:
-    from wavebreak_server.slices.learning.service import LearnedScore
+from wavebreak_server.slices.learning import service as learning
+from wavebreak_server.slices.versions import policy_replay
+from wavebreak_server.storage import event_log
 
 
 @service_command(
@@ -31,68 +33,48 @@ if TYPE_CHECKING:
 def learn(
     home: Home,
     *,
-    report: Annotated[
-        bool, typer.Option("--report", help="Only print what the last week taught.")
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only check the scores that are in shadow or act.")
-    ] = False,
-    as_json: Json = False,
-    wide: Wide = False,
-) -> None:
+    report: Annotated[bool, "Only print what the last week taught."] = False,
+    check: Annotated[bool, "Only check the scores that are in shadow or act."] = False,
+) -> Output:
     """Learn a score from a service's own log, as the service does every week.
 
     It acts on nobody until it has held in shadow; the service promotes it, and rolls it back.
     """
-    from wavebreak_server.slices.learning import service as learning
-
     if not report:
         # The service goes on beside it.
         os.nice(10)
         _learn(home, check=check)
     scores = learning.read_state(home.path).scores
-    if as_json:
-        print_json(msgspec.to_builtins(scores))
-    elif scores:
-        _print(scores[-1], learning.sentences(scores[-1]))
-        print_next_steps(["in the console: Policy, Learning"])
-    else:
+    if not scores:
         raise UsageError("nothing was learned yet", fix=f"run `wavebreak learn {home.path}`")
-
-
-def _learn(home: Home, *, check: bool) -> None:
-    """Learn or check, and write the state, which the service carries out."""
-    import time
-
-    from wavebreak.evaluation.home_learning import load_terms
-    from wavebreak.model import load_selected
-    from wavebreak_server.slices.learning import service as learning
-    from wavebreak_server.slices.versions.policy_replay import MOST_EVENTS, service_log
-    from wavebreak_server.storage import event_log
-
-    asked, now_ms = home.decisions, time.time_ns() // 1_000_000
-    fit = None if check else load_home_fit()
-    home.connect(reading=True)
-    terms, end = load_terms(asked.policy), event_log.log_end()
-    first = max(event_log.log_start().position, end - MOST_EVENTS)
-    work = learning.check if check else partial(learning.learn, fit=fit)
-    log = service_log(first, end)
-    engine = service_engine(asked, asked.policy, load_selected(asked.model), record=True)
-    state = work(home=home.path, engine=engine, log=log, terms=terms, now_ms=now_ms)
-    learning.write_state(home.path, state)
-
-
-def _print(score: LearnedScore, sentences: list[tuple[str, list[str]]]) -> None:
-    """Print what a week taught."""
-    out.print(styled("[bold]Week {}[/] {}", score.number, score.name))
-    for heading, lines in sentences:
-        out.print(styled("[bold]{}[/]", heading))
-        for line in lines:
-            out.print(f"  {line}", markup=False, highlight=False)
+    score = scores[-1]
+    parts: list[Any] = [styled("[bold]Week {}[/] {}", score.number, score.name)]
+    for heading, lines in learning.sentences(score):
+        parts += [styled("[bold]{}[/]", heading), *(f"  {line}" for line in lines)]
     if score.lesson.groups:
         rows = [
             (g.age, g.answered, f"{g.accounts:,}", f"{g.met:,}", f"{g.by_tests:,}")
             for g in score.lesson.groups
         ]
         headings = ("age", "strangers who answered", "accounts", "met", "by the tests")
-        print_table(Table("Whom it would have met", headings, rows, words=frozenset({0, 1})), out)
+        parts.append(Table("Whom it would have met", headings, rows, words=frozenset({0, 1})))
+    return Output(msgspec.to_builtins(scores), *parts, steps=["in the console: Policy, Learning"])
+
+
+def _learn(home: Home, *, check: bool) -> None:
+    """Learn or check, and write the state, which the service carries out."""
+    decisions, now_ms = home.decisions, time.time_ns() // 1_000_000
+    work = learning.check if check else partial(learning.learn, fit=load_home_fit())
+    home.connect(reading=True)
+    end = event_log.log_end()
+    first = max(event_log.log_start().position, end - policy_replay.MOST_EVENTS)
+    state = work(
+        home=home.path,
+        engine=service_engine(
+            decisions, decisions.policy, model.load_selected(decisions.model), record=True
+        ),
+        log=policy_replay.service_log(first, end),
+        terms=home_learning.load_terms(decisions.policy),
+        now_ms=now_ms,
+    )
+    learning.write_state(home.path, state)

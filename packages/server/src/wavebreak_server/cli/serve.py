@@ -218,12 +218,8 @@ def _show_addresses(built: Application, url: str, port: int) -> None:
     if pages.shown:
         steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
     if pages.shown == "empty":
-        steps.insert(
-            1,
-            "sign in: "
-            + console.command("wavebreak", "user", "create", settings.home, "NAME")
-            + " --role lead",
-        )
+        sign_in = console.command("wavebreak", "user", "create", settings.home, "NAME")
+        steps.insert(1, f"sign in: {sign_in} --role lead")
     console.print_next_steps(steps)
     if pages.demo_people:
         named = ", ".join(pages.demo_people)

@@ -13,16 +13,37 @@ from wavebreak_server.transparency.history import (
     History,
     NoAccounts,
     OpenedAccounts,
+    check_origin,
     history_of,
     last_checkpoint,
     read_history,
 )
 from wavebreak_server.transparency.periods import Period, parse_day, split_period
-from wavebreak_server.transparency.publication import read_report, write_report
-from wavebreak_server.transparency.recount import Holdings, Recount, recount, recount_table
-from wavebreak_server.transparency.report import Number, Publication, Report, Section, Sources
+from wavebreak_server.transparency.publication import brief_report, read_report, write_report
+from wavebreak_server.transparency.recount import (
+    DIFFERENT,
+    EQUAL,
+    NOT_RECOUNTED,
+    Holdings,
+    Recount,
+    published_list,
+    recount,
+    recount_table,
+)
+from wavebreak_server.transparency.report import (
+    Number,
+    Publication,
+    Report,
+    Section,
+    Sources,
+    check_minimum,
+    shown,
+)
 
 __all__ = [
+    "DIFFERENT",
+    "EQUAL",
+    "NOT_RECOUNTED",
     "AccountsList",
     "Checkpoint",
     "History",
@@ -36,16 +57,21 @@ __all__ = [
     "Report",
     "Section",
     "Sources",
+    "brief_report",
     "build_report",
+    "check_minimum",
+    "check_origin",
     "export_decisions",
     "history_of",
     "last_checkpoint",
     "list_accounts",
     "parse_day",
+    "published_list",
     "read_history",
     "read_report",
     "recount",
     "recount_table",
+    "shown",
     "split_period",
     "write_report",
 ]
