@@ -12,7 +12,6 @@ from wavebreak.errors import UsageError
 from wavebreak_server.cli import service_home
 from wavebreak_server.cli.serve import keys
 from wavebreak_server.config_sources import Effective
-from wavebreak_server.slices.keys.api import Keys
 
 URL = "postgresql://me:secret@db/abuse"
 
@@ -22,9 +21,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that commands bind."""
     found: list[str] = []
 
-    def bind(options: Effective, home: Path, work: object, **_: object) -> Keys:
+    def bind(options: Effective, home: Path, work: object, **_: object) -> SimpleNamespace:
         found.append(options.configuration.storage.database_url())
-        return Keys(keys=[])
+        return SimpleNamespace(keys=[])
 
     monkeypatch.delenv("WAVEBREAK_DATABASE", raising=False)
     monkeypatch.setattr(service_home, "in_database", bind)

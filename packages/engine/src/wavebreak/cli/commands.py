@@ -142,7 +142,7 @@ def command(
         own_class: dict[str, Any] = {"cls": cls} if cls else {}
         group.command(
             name or function.__name__.strip("_").replace("_", "-"),
-            **({"cls": cls} if cls else {}),
+            **own_class,
             epilog=f"Example{'s'[: len(examples) - 1]}: " + "; ".join(f"`{e}`" for e in examples),
         )(run)
         return function

@@ -16,12 +16,13 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 import typer
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
-from wavebreak import engine, model, rules
+from wavebreak import engine, rules
 from wavebreak.cli.commands import command
 from wavebreak.cli.options import refuse_visible_password
 from wavebreak.errors import ServiceError, UsageError, WavebreakError
+from wavebreak.model import Model
 from wavebreak.privacy import secret_key
 from wavebreak.reports.tables import count_of
 from wavebreak.schema import coverage
@@ -74,15 +75,15 @@ class Home:
         """The file of the deployment's key."""
         return self.options.configuration.keys.key
 
-    def connect(self, **settings: bool) -> None:
-        """Bind the process to the database; see `connect`."""
-        connect(self.options, self.path, **settings)
+    def connect(self, *, reading: bool = False, create: bool = False) -> None:
+        """Bind the process to the database; raises UsageError where there is none."""
+        connect(self.options, self.path, reading=reading, create=create)
 
     def in_database(self, work: Callable[[int], T], **settings: bool) -> T:
         """Run `work` in a transaction on the database; see `in_database`."""
         return in_database(self.options, self.path, work, **settings)
 
-    def call(self, name: str, *, authenticated: bool = True, **values: Any) -> Any:
+    def call(self, name: str, /, *, authenticated: bool = True, **values: Any) -> Any:
         """Call an operation of the API, by HTTP or on the database of the directory.
 
         Args:
@@ -138,7 +139,7 @@ class _StoredContext:
 
     async def ask(self, question: Callable[[Any], T]) -> T:
         """Ask the engine, as of the newest snapshot."""
-        records = stored_records(self._home.path)
+        records = await sync_to_async(stored_records)(self._home.path)
         return question(SimpleNamespace(lists=SimpleNamespace(lists=records)))
 
     async def refresh(self) -> None:
@@ -280,7 +281,7 @@ def _flag(declared: DeclaredOption) -> inspect.Parameter:
 
 
 def service_engine(
-    asked: Decisions, policy: Path | None, loaded: model.Model | None, *, record: bool = False
+    asked: Decisions, policy: Path | None, loaded: Model | None, *, record: bool = False
 ) -> engine.Engine:
     """Return an engine as a service has it, without state.
 
@@ -294,7 +295,7 @@ def service_engine(
 
 
 def engine_of_policy(
-    asked: Decisions, policy: rules.Policy, loaded: model.Model | None, *, record: bool = False
+    asked: Decisions, policy: rules.Policy, loaded: Model | None, *, record: bool = False
 ) -> engine.Engine:
     """Return an engine as `service_engine` does, of a policy that is loaded."""
     return engine.Engine(
@@ -358,6 +359,8 @@ def _check_schema(home: Path, *, create: bool, any_earlier: bool) -> None:
     Raises:
         UsageError: Migrations are pending, or a later version has migrated the database.
     """
+    from wavebreak_server.storage import database, ownership
+
     state = database.schema_state()
     if state.unknown:
         raise UsageError(

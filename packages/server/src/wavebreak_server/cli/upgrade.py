@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from wavebreak.cli import console
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import NO, Output
-from wavebreak.cli.console import command
 from wavebreak.reports.tables import count_of
-from wavebreak_server.cli.service_home import Home, service_command
+from wavebreak_server.cli.service_home import Home, connect, service_command
 from wavebreak_server.storage import database, ownership, private_files
 
 
-@service_command(
-    app,
-    "wavebreak upgrade var --check",
-    "wavebreak upgrade var",
-    reads="database",
-)
+@service_command(app, "wavebreak upgrade var --check", "wavebreak upgrade var", reads="database")
 def upgrade(
     home: Home,
     *,
@@ -25,19 +20,15 @@ def upgrade(
 ) -> Output:
     """Migrate the database of a stopped service to this version; `serve` does so at its start."""
     private_files.use_private_umask()
-    home.connect(reading=check, any_earlier=True)
+    connect(home.options, home.path, reading=check, any_earlier=True)
     pending = database.schema_state().pending
     if pending and not check:
         with ownership.owned(home.path):
             pass
-    is_refused = check and bool(pending)
-    return Output(
-        {"migrations": list(pending), "applied": bool(pending) and not check},
-        f"{count_of(len(pending), 'migration')} {'pending' if check else 'applied'}",
-        *(f"  {name}" for name in pending),
-        steps=() if is_refused else [command("wavebreak", "serve", home.path)],
-        note="nothing was changed; stop the service and repeat without --check to migrate"
-        if is_refused
-        else "",
-        code=NO if is_refused else 0,
-    )
+    state = "pending" if check else "applied"
+    lines = [f"{count_of(len(pending), 'migration')} {state}", *(f"  {name}" for name in pending)]
+    value = {"migrations": list(pending), "applied": bool(pending) and not check}
+    if check and pending:
+        lines.append("nothing was changed; stop the service and repeat without --check to migrate")
+        return Output(value, *lines, code=NO)
+    return Output(value, *lines, steps=[console.command("wavebreak", "serve", home.path)])
