@@ -12,7 +12,6 @@ from experiments.weekly_retraining.report import weeks_report
 from wavebreak import rules
 from wavebreak.cli import run_app
 from wavebreak.cli.console import out, print_next_steps, progress_bar
-from wavebreak.cli.options import PolicyDir
 from wavebreak.reports.html import write_html
 from wavebreak.reports.report import print_report, write_json
 from wavebreak_lab import training
@@ -36,7 +35,9 @@ def retrain(
     accounts: Annotated[int, typer.Option(help="Accounts of each operator.")] = 10,
     days: Annotated[float, typer.Option(help="Simulated length of each week.")] = 7.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    policy: PolicyDir = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Directory of local rules and actions.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Simulate weeks of new campaigns, retraining after each on confirmed labels.
 
