@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from support import home_stream
 from support.console_harness import RunningConsole, console_test, switch_of
 from support.service_harness import abuser
+from wavebreak.cli.app import app
 from wavebreak.evaluation import home_learning
 from wavebreak.evaluation.home_learning import Group, HomeDays, HomeLabels, Lesson, load_terms
 from wavebreak.model import Model, save, smallest_model
@@ -183,9 +183,7 @@ async def test_command_learns_from_the_log_and_prints_it(
     await send(console, home_stream.events(start=1_767_222_000_000))
 
     def learn(*options: str) -> str:
-        app = typer.Typer()
-        app.command()(command.learn)
-        result = CliRunner().invoke(app, [str(tmp_path), "--shadow", *options])
+        result = CliRunner().invoke(app, ["learn", str(tmp_path), "--shadow", *options])
         assert result.exit_code == 0, result.output
         return result.output
 
