@@ -23,7 +23,7 @@ def team_events(
                      "account": account, "peer": peer})  # fmt: skip
 
     for sender in team if device else ():
-        rows.append({"id": f"e{len(rows)}", "ts": NOON - MINUTE, "type": "session.started",
+        rows.append({"id": f"d-{sender}", "ts": NOON + HOUR, "type": "session.started",
                      "account": sender, "device": "d-team"})  # fmt: skip
     for day in range(days):
         for k in range(12):

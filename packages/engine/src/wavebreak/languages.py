@@ -189,7 +189,9 @@ class Language:
         """
         text = self._translations.ngettext(one, many, n)
         # Formatting needs Babel, which an installation may lack.
-        return self._fill(text, values if "n" in values else {"n": self.format_number(n)} | values)
+        if "{n}" in text and "n" not in values:
+            values = {"n": self.format_number(n)} | values
+        return self._fill(text, values)
 
     def pgettext(self, context: str, text: str, **values: object) -> str:
         """Return a text in this language that means something else in another context.

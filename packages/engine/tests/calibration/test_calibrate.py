@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from wavebreak import config
-from wavebreak.calibration.calibrate import write_policy
 from wavebreak.calibration.measurement import allowance_of, with_allowance
+from wavebreak.calibration.platform_run import write_policy
 from wavebreak.calibration.proposal import Proposal
 from wavebreak.errors import UsageError
 from wavebreak.rules import load_policy

@@ -19,7 +19,7 @@ from wavebreak.engine.decision import (
     score_outcome,
 )
 from wavebreak.engine.enforcement import SENT, refuses
-from wavebreak.features import kernel
+from wavebreak.features import kernel, layout
 from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
 from wavebreak.features.layout import NO_RULE, RANK, REFUSES
 from wavebreak.monitoring import run_diff
@@ -68,7 +68,7 @@ def _with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     table = (*TABLE, ROW)
     ranks = tuple(row.rank for row in table)
     names = tuple(row.name for row in table)
-    for module in (decision, kernel):
+    for module in (decision, layout):
         monkeypatch.setattr(module, "RANK", np.append(RANK, ROW.rank))
     monkeypatch.setattr(enforcement, "REFUSES", np.append(REFUSES, int(ROW.refuses)))
     for module in (outcomes, actions, policy_replay):

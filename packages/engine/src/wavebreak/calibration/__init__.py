@@ -4,8 +4,8 @@
 approves.
 """
 
-from wavebreak.calibration.calibrate import calibrate
 from wavebreak.calibration.config import Settings, load_settings
+from wavebreak.calibration.platform_run import calibrate
 from wavebreak.calibration.report import Calibration, calibration_report
 
 __all__ = ["Calibration", "Settings", "calibrate", "calibration_report", "load_settings"]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from wavebreak import model as scores
-from wavebreak import rules
 from wavebreak.cli.console import widen
 from wavebreak.errors import UsageError
+from wavebreak.extras import LazyModule
 from wavebreak.privacy import pseudonymizer, secret_key
+
+if TYPE_CHECKING:
+    from wavebreak import model as scores
+    from wavebreak import rules
+else:  # they bring the kernel's libraries, which a help page does not need
+    scores, rules = LazyModule("wavebreak.model"), LazyModule("wavebreak.rules")
 
 Events = Annotated[
     str,

@@ -253,8 +253,9 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "Of them, and of strangers added to groups, those who have answered.", _SENT, "none", "none"),
     F("stranger_complaints", "accounts", "evidence", "all, with restarts",
       "Of them, and of strangers added to groups, those who blocked or reported it, or declined "
-      "it as somebody whom they do not know.",
-      _COMPLAINTS, "none", "none"),
+      "it as somebody whom they do not know. Of those who know each other (messages both ways, or "
+      "one device) one counts.",
+      _COMPLAINTS, "none", "none", 2),
     W(F("unanswered_strangers_1d", "accounts", "evidence", "1d",
         "Strangers written to first in the window, newcomers too, who have not answered: what an "
         "allowance counts. An answer gives the place back, but not that of a newcomer whom more "

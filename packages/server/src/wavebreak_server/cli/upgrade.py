@@ -29,6 +29,6 @@ def upgrade(
     lines = [f"{count_of(len(pending), 'migration')} {state}", *(f"  {name}" for name in pending)]
     value = {"migrations": list(pending), "applied": bool(pending) and not check}
     if check and pending:
-        lines.append("nothing was changed; stop the service and repeat without --check to migrate")
-        return Output(value, *lines, code=NO)
+        note = "nothing was changed; stop the service and repeat without --check to migrate"
+        return Output(value, *lines, note=note, code=NO)
     return Output(value, *lines, steps=[console.command("wavebreak", "serve", home.path)])
