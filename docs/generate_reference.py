@@ -23,6 +23,7 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import app
+from wavebreak.cli.commands import EXIT_CODES
 from wavebreak.features.catalog import FEATURES
 from wavebreak.outcomes import BY_RANK
 from wavebreak.rules import STAGES, describe_rule, load_policy
@@ -283,7 +284,8 @@ def cli_page() -> str:
     group: Any = typer.main.get_command(app)
     if hasattr(group, "load"):
         group.load()
-    parts = [NOTICE, CLI_INTRODUCTION]
+    exit_codes = table(["exit code", "meaning"], [(f"{k}", v) for k, v in EXIT_CODES.items()])
+    parts = [NOTICE, CLI_INTRODUCTION, f"## Exit codes\n\n{exit_codes}\n"]
     for path, command in commands(group, ("wavebreak",)):
         if path == ("wavebreak",):
             continue
@@ -397,8 +399,7 @@ CLI_INTRODUCTION = """# Command line
 Every command has `--help`. `wavebreak --version` prints the version, `wavebreak
 --install-completion` installs completion for the current shell, and `python -m wavebreak` is the
 same program. Messages for people go to standard error where a command writes data to standard
-output. Exit codes: 0 success, 1 the answer is no (a check failed), 2 wrong usage; `verify` also
-uses 3 where not everything could be checked.
+output.
 
 `pip install wavebreak` brings the commands that name no other distribution. One whose distribution
 is not installed says which to install.

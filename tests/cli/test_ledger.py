@@ -53,14 +53,14 @@ def test_verify_reports_checks_and_the_source_of_the_key(log: Path) -> None:
     result = say("verify", log, "--key", key)
     assert "8 entries" in result
     assert "no witness" in result
-    assert "whose key it is" in say("verify", log, status=3)
+    assert "whose key it is" in say("verify", log, status=4)
     (log / "checkpoints.jsonl").write_bytes(b"")
     with pytest.raises(EvidenceError, match="checkpoint_missing"):
         say("verify", log)
 
 
 def test_verify_as_json_lists_checks_and_source_of_the_key(log: Path) -> None:
-    report = json.loads(say("verify", log, "--json", status=3))
+    report = json.loads(say("verify", log, "--json", status=4))
     assert report["entries"] == 8
     assert any("8 entries" in line for line in report["holds"])
     assert report["not_checked"][0].startswith("whose key it is")

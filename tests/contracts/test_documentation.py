@@ -21,6 +21,7 @@ import typer
 
 from docs.generate_reference import SAMPLE, reference_pages
 from wavebreak.cli.app import app
+from wavebreak.cli.commands import EXIT_CODES
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import load_policy
 from wavebreak.schema.event_kinds import KINDS
@@ -146,6 +147,12 @@ def test_options_of_the_service_that_documents_show_are_valid(tmp_path: Path) ->
                 assert read_file(file).problems == (), document
                 checked += 1
     assert checked >= 2
+
+
+def test_exit_codes_are_documented_as_declared() -> None:
+    rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    assert rows in (DOCS / "how-to/seal-and-verify.md").read_text("utf-8")
+    assert rows in generated_pages()[REFERENCE / "cli.md"]
 
 
 def test_documented_modules_can_be_run() -> None:

@@ -30,7 +30,7 @@ from wavebreak.features.layout import (
 )
 from wavebreak.languages import LANGUAGES
 from wavebreak.notices import build_statement, dsa, get_language, load_platform
-from wavebreak.notices.short_notice import short_notices
+from wavebreak.notices.short_texts import short_notices
 from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
 from wavebreak.rules import load_policy
@@ -225,7 +225,7 @@ CONSUMERS: dict[str, tuple[Callable[[OutcomeRow], Any], str]] = {
         _statement,
         f"{ENGINE}/notices/statement.py and its translations",
     ),
-    "short notice": (_notice, f"{ENGINE}/notices/short_notice.py"),
+    "short notice": (_notice, f"{ENGINE}/notices/short_texts.py"),
     "record of the transparency database": (
         _transparency_database,
         f"{ENGINE}/notices/dsa.py",

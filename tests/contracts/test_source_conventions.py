@@ -88,6 +88,25 @@ def late_imports(tree: ast.Module) -> Iterator[ast.stmt]:
             yield found
 
 
+def defines(tree: ast.Module, name: str) -> bool:
+    """Return whether a module declares a function or a class of this name."""
+    return name in {n.name for n in tree.body if isinstance(n, Function | ast.ClassDef)}
+
+
+def shadowed_modules(package: Path) -> Iterator[str]:
+    """Return modules of a package whose name its `__init__` gives to a function or a class.
+
+    Which of the two an import gets depends on which was loaded first.
+    """
+    tree = ast.parse((package / "__init__.py").read_text(encoding="utf-8"))
+    imported = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    exports = {alias.asname or alias.name: alias.name for node in imported for alias in node.names}
+    for path in sorted(package.glob("*.py")):
+        source = ast.parse(path.read_text(encoding="utf-8"))
+        if defines(tree, path.stem) or defines(source, exports.get(path.stem, "")):
+            yield path.stem
+
+
 def skips(tree: ast.Module) -> Iterator[ast.AST]:
     """Every call or mark by which pytest passes over a test or expects it to fail."""
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -110,6 +129,14 @@ def test_imports_are_at_module_level_except_in_commands() -> None:
     assert late == []
 
 
+def test_no_package_exports_a_function_named_like_its_module() -> None:
+    packages = [path.parent for path in (ROOT / "packages").glob("*/src/**/__init__.py")]
+    assert len(packages) > 50
+    shadowed = {f"{p.name}.{name}" for p in packages for name in shadowed_modules(p)}
+    # The report of weeks becomes part of the one report of red-team runs.
+    assert shadowed - {"red_team.weeks_report"} == set()
+
+
 def test_no_file_keeps_a_mark_for_later() -> None:
     marks = re.compile(rf"\b({'|'.join(MARKS)})\b")
     assert [name for name, text in texts() if marks.search(text)] == []
@@ -118,6 +145,27 @@ def test_no_file_keeps_a_mark_for_later() -> None:
 def test_no_file_names_a_package_registry() -> None:
     hosts = re.compile("|".join(host.replace(".", r"\.") for host in HOSTS), re.IGNORECASE)
     assert [name for name, text in texts() if hosts.search(text)] == []
+
+
+def test_no_text_for_users_names_a_file_that_a_checkout_lacks() -> None:
+    folders = "docs|deploy|packages|integrations|experiments|benchmarks|clients|frontend|tests"
+    pattern = rf"(?<![\w./-])(?:{folders}|wavebreak\w*)/[\w./-]*\w"
+    ending = r"\.(?:md|py|toml|json|ya?ml|lua|erl)\b"
+    parents = [ROOT, *(ROOT / "packages").glob("*/src"), *(ROOT / "integrations").glob("*/src")]
+    named = {
+        (name, path)
+        for name, text in texts()
+        if re.match(r"packages/\w+/src|deploy|integrations|clients|[A-Z]+\.md", name)
+        for path in re.findall(pattern + ending, text)
+    } - {("integrations/harness/how_to.py", "docs/how-to/PAGE.md")}
+    assert len(named) > 50
+    files = {
+        str(path.relative_to(parent))
+        for parent in parents
+        for path in tracked()
+        if path.is_relative_to(parent)
+    }
+    assert sorted((name, path) for name, path in named if path not in files) == []
 
 
 def test_no_file_is_over_one_mebibyte() -> None:
@@ -137,7 +185,10 @@ def test_tests_are_passed_over_only_where_the_shared_traces_are_absent() -> None
     assert bad == []
 
 
-def test_the_rules_see_what_breaks_them() -> None:
+def test_the_rules_see_what_breaks_them(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("from package.count import count\n", encoding="utf-8")
+    (tmp_path / "count.py").write_text("def count() -> None: ...\n", encoding="utf-8")
+    assert list(shadowed_modules(tmp_path)) == ["count"]
     tree = ast.parse("def f():\n    import os\n\nimport re\nif TYPE_CHECKING:\n    import io\n")
     assert [node.lineno for node in late_imports(tree)] == [2]
     tree = ast.parse(

@@ -34,7 +34,7 @@ from support.bundle_tampering import (
     value,
 )
 from support.case_workflow import PARTY, Bench
-from wavebreak.cli import app
+from wavebreak.cli import app, commands
 from wavebreak.ledger import DirectoryStorage, Ledger, Signer, new_signer, proof_bundle
 from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key
 from wavebreak.ledger.key_history import (
@@ -442,6 +442,13 @@ def test_what_is_no_bundle_is_not_taken_for_one(
     assert alone(source, *words).code == code
     if kind != "no key":  # a wrong command line is an error of the command
         assert ours(source, *words).code == code
+
+
+def test_bundles_are_verified_with_the_exit_codes_of_commands() -> None:
+    assert {*EXIT_CODES, 2} == set(commands.EXIT_CODES)
+    codes = (commands.NO, commands.UNCHECKED, commands.KEY_UNKNOWN)
+    assert codes == (FAILS, UNCHECKED, KEY_UNKNOWN)
+    assert "redacted" in commands.EXIT_CODES[REDACTED]
 
 
 def test_program_says_what_it_does_not_check(original: Original) -> None:

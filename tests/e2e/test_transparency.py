@@ -53,7 +53,7 @@ def test_stranger_recounts_a_report_under_their_key(log: Path, tmp_path: Path) -
     recounted = say("recount", tmp_path / "out", public, "--key", KEY)
     assert "0 different" in recounted
     assert "rests on the operator's openings alone" in " ".join(recounted.split())
-    assert "whose key it is" in say("recount", tmp_path / "out", public, status=3)
+    assert "whose key it is" in say("recount", tmp_path / "out", public, status=4)
     operator = say("recount", tmp_path / "out", log, "--key", KEY)
     assert "0 different, 0 not recounted" in operator
 
@@ -186,7 +186,7 @@ def test_service_home_is_reported_on_and_recounted(tmp_path: Path) -> None:
         service.settled(len(events))
     out, months = tmp_path / "out", ("--from", "2026-01-01", "--to", "2026-02-01")
     wavebreak("transparency", "report", home, *months, "-o", out)
-    recounted = wavebreak("transparency", "recount", out, home, status=3)
+    recounted = wavebreak("transparency", "recount", out, home, status=4)
     assert "0 different, 0 not recounted" in recounted
     wavebreak("transparency", "export", home, "--accounts", "-o", tmp_path / "d.csv")
     assert "loud" in (tmp_path / "d.csv").read_text("utf-8")

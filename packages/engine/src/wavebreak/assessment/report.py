@@ -393,7 +393,7 @@ def _gaps_table(of: Assessment, *, is_brief: bool) -> Table:
     ]
     note = (
         _omission_note(len(of.gaps), limit, "field")
-        + "What each means is in docs/reference/events.md. A rule with several gaps is in several "
+        + "`wavebreak/policy/event.schema.json` says what each means. A rule with several gaps is in several "
         "rows."
     )
     title = "What this data lacks, and the rules that cannot hold without it"

@@ -39,7 +39,7 @@ EXIT_CODES: Mapping[int, str] = {
     5: "everything holds, in redacted copies",
 }
 """The meaning of each exit code, the same for every command."""
-NO, UNCHECKED = 1, 3
+NO, UNCHECKED, KEY_UNKNOWN = 1, 3, 4
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 _make_annotated: Any = Annotated

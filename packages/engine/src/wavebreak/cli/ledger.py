@@ -16,7 +16,7 @@ import typer
 
 from wavebreak.cli import console, options
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.commands import UNCHECKED, Output, command
+from wavebreak.cli.commands import KEY_UNKNOWN, UNCHECKED, Output, command
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger import (
@@ -210,8 +210,8 @@ def verify(
 ) -> Output:
     """Check every entry, signature and proof; of a service, that its tables are as sealed.
 
-    Exits with 0 where every check passes under your key, 3 where the key came with the ledger or
-    was revoked, else 2.
+    Exits with 0 where every check passes under your key, 3 where the key was revoked, 4 where it
+    came with the ledger, else 2.
     """
     certificates = read_authorities(authority)
     kept = [_checkpoint(path) for path in remembered]
@@ -247,7 +247,7 @@ def verify(
         _marked("green", "holds", holds),
         _marked("yellow", "not checked", not_checked),
         _marked("red", "changed", [finding.what for finding in findings]),
-        code=UNCHECKED if not key or entries.revoked else 0,
+        code=UNCHECKED if entries.revoked else 0 if key else KEY_UNKNOWN,
         error=error,
     )
 

@@ -129,7 +129,7 @@ def _all_refused(directory: Path, counts: dict[str, Any]) -> FileError:
         problem, _, fix = json.loads(next(lines))["message"].partition(" — fix: ")
     return FileError(
         f"all {counts['events']:,} events were refused: {causes}; {problem}",
-        fix=f"{fix}; all of them are in {refused}, and docs/reference/events.md has the contract",
+        fix=f"{fix}; all of them are in {refused}; schema: wavebreak/policy/event.schema.json",
     )
 
 

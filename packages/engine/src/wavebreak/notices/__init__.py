@@ -9,7 +9,7 @@ from wavebreak.notices.help import HelpPage, business_page, help_page
 from wavebreak.notices.notification import ContactWarning, contact_warning, is_due, notice_time
 from wavebreak.notices.page import Link, Section
 from wavebreak.notices.platform import Platform, load_platform
-from wavebreak.notices.short_notice import (
+from wavebreak.notices.short_texts import (
     list_notices,
     near_limit_notices,
     short_notice,

@@ -191,7 +191,7 @@ def sample_file() -> str:
 
 def _sample_lines() -> Iterator[str]:
     yield "# Options of the Wavebreak service. What is commented out has the default."
-    yield "# Reference: docs/reference/configuration.md, or `wavebreak config docs`."
+    yield "# Reference: `wavebreak config docs`."
     for group, options in groups().items():
         if options[0].about.flag_only:
             continue

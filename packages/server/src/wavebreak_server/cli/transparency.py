@@ -18,7 +18,7 @@ import typer
 from wavebreak import io, ledger
 from wavebreak.cli import console, options
 from wavebreak.cli.app import command_group
-from wavebreak.cli.commands import NO, UNCHECKED, Output
+from wavebreak.cli.commands import KEY_UNKNOWN, NO, Output
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger import audit, checkpoints, errors, key_history, storage, verifier
@@ -245,7 +245,7 @@ def recount(
 ) -> Output:
     """Count a published report again from a copy of the ledger, and compare every number.
 
-    Exits with 0 where every number that can be recounted is equal under your key, 3 where the key
+    Exits with 0 where every number that can be recounted is equal under your key, 4 where the key
     came with the report, 1 where a number differs, 2 where the ledger does not verify.
     """
     published = counts.read_report(report_path)
@@ -280,7 +280,7 @@ def recount(
             "numbers": [msgspec.to_builtins(comparison) for comparison in result.comparisons],
         },
         lambda out: _print_recount(out, result, audited.checked, unchecked, every=every),
-        code=NO if not result.holds else 0 if key else UNCHECKED,
+        code=NO if not result.holds else 0 if key else KEY_UNKNOWN,
     )
 
 

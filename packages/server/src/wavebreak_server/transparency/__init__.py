@@ -6,6 +6,16 @@ report again. `export_decisions` streams all decisions as CSV. Nothing here know
 """
 
 from wavebreak_server.transparency.accounts_list import AccountsList, list_accounts
+from wavebreak_server.transparency.comparison import (
+    DIFFERENT,
+    EQUAL,
+    NOT_RECOUNTED,
+    Holdings,
+    Recount,
+    published_list,
+    recount,
+    recount_table,
+)
 from wavebreak_server.transparency.counts import build_report
 from wavebreak_server.transparency.decision_export import export_decisions
 from wavebreak_server.transparency.history import (
@@ -20,16 +30,6 @@ from wavebreak_server.transparency.history import (
 )
 from wavebreak_server.transparency.periods import Period, parse_day, split_period
 from wavebreak_server.transparency.publication import brief_report, read_report, write_report
-from wavebreak_server.transparency.recount import (
-    DIFFERENT,
-    EQUAL,
-    NOT_RECOUNTED,
-    Holdings,
-    Recount,
-    published_list,
-    recount,
-    recount_table,
-)
 from wavebreak_server.transparency.report import (
     Number,
     Publication,

@@ -104,7 +104,7 @@ def check_carried(names: Iterable[str]) -> tuple[str, ...]:
                 translate("carries: item {position} is no event type or field", position=position),
                 fix=translate(
                     "write types as message.sent, fields as message.sent.size "
-                    "(docs/reference/events.md)"
+                    "(wavebreak/policy/event.schema.json)"
                 ),
                 cause="bad_value",
                 field="carries",
