@@ -4,8 +4,8 @@
 
 Each seed is a random platform of its own with the business app, evaluated once: at most `PEOPLE`
 people and two days and a half. The engine enforces; the replay is causal, as in `headline`, and
-senders do not adapt. Shares come with Wilson's 95 % interval; those of first messages take messages
-for independent, which those of one account are not.
+senders do not adapt. Shares come with Clopper and Pearson's 95 % interval; those of first messages
+treat messages as independent, which those of one account are not.
 
 - firms: of each persona, accounts with a refused first message, with a delayed one, restricted,
   banned; and of their first messages to people, those refused and those delayed. What still waits
@@ -30,13 +30,13 @@ from rich.table import Table
 
 from experiments.worlds.headline import World, load_world, replayed
 from wavebreak.engine.decision import Decision
+from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import SILENCING
 from wavebreak.rules import Policy, load_policy
 from wavebreak_lab.causal_replay import DELAY_MS, CausalReplay
 from wavebreak_lab.simulation import APP_CAMPAIGNS, APP_FIRMS, EVERY_CAMPAIGN, write
 from wavebreak_lab.simulation.random_platforms import draw_plan, with_business_app
 from wavebreak_lab.simulation.world import simulate_plan
-from wavebreak_server.transparency.review_counts import wilson_interval
 
 PEOPLE, DAYS = 400, (1.5, 2.5)
 """Most people of a platform, and how long it is watched: so many platforms take minutes."""
@@ -154,9 +154,9 @@ def share(part: int, whole: int) -> str:
     """Return a share in percent with its interval.
 
     >>> share(0, 1000), share(3, 10)
-    ('0.00 (0.00-0.38)', '30.00 (10.78-60.32)')
+    ('0.00 (0.00-0.37)', '30.00 (6.67-65.25)')
     """
-    low, high = wilson_interval(part, whole)
+    low, high = exact_interval(part, whole)
     return f"{100 * part / max(whole, 1):.2f} ({100 * low:.2f}-{100 * high:.2f})"
 
 

@@ -1,4 +1,4 @@
-"""Drift against the training stream and another one, and weekly retraining."""
+"""Drift against the training stream and another one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from experiments.weekly_retraining import report, retraining
 from support import scoring_points
-from wavebreak import cli, model, monitoring, rules
+from wavebreak import cli, monitoring, rules
 from wavebreak.reports.html import render_html
 from wavebreak_lab import simulation, training
 
@@ -82,20 +81,3 @@ def test_drift_without_registrations_and_typing_has_moved(
     found = json.loads(result.stdout)
     assert found["verdict"] == "moved"
     assert next(f for f in found["features"] if f["name"] == "age_s")["missing_now"] == 1.0
-
-
-def test_weekly_retraining_uses_the_weeks_before(
-    tmp_path: Path,
-) -> None:
-    setting = retraining.Setting(
-        ("warm-up",), people=150, operators=4, accounts=6, days=1.0, seed=1_700
-    )
-    weeks = retraining.simulate_weeks(tmp_path, POLICY, SMALL, setting)
-    assert [week.model is None for week in weeks] == [True, False]
-    assert weeks[0].confirmed > 0
-    cut = retraining.cuts(weeks)[0]
-    assert weeks[1].model == model.load(tmp_path / "week-1" / "model").version
-    assert cut.first > cut.second
-    assert cut.second <= cut.unlearned
-    assert weeks[1].false_actions <= weeks[1].false_actions_before
-    assert "warm-up" in render_html(report.weeks_report(weeks))

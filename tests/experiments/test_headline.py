@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from experiments.worlds.headline import World, causal_replay_of, hours_to_conviction
+from experiments.worlds.headline import hours_to_conviction
 from wavebreak.features.layout import BARRED
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
-from wavebreak_lab import causal_replay
-from wavebreak_lab.causal_replay import CausalReplay
+from wavebreak_lab.causal_replay import Behaviour, CausalReplay
 
 MINUTE = 60_000
 
@@ -40,15 +39,17 @@ class Gate:
         return []
 
 
-def replayed(gate: Gate, *events: tuple[str, int, str, str, str]) -> CausalReplay:
+def replayed(
+    gate: Gate, *events: tuple[str, int, str, str, str], behaviour: Behaviour | None = None
+) -> CausalReplay:
     rows = [
         {"id": name, "ts": minute * MINUTE, "account": account, "peer": peer,
          "type": TYPES.index(kind)}
         for name, minute, account, peer, kind in events
     ]  # fmt: skip
     log = pa.Table.from_pylist(rows, schema=LOG_SCHEMA)
-    labels = {"a": ("abusive", "bulk", "")} | dict.fromkeys("bc", ("benign", "people", ""))
-    replay = causal_replay_of(World("w", log, labels), gate)  # type: ignore[arg-type]
+    labels = {"a": "abusive", "b": "benign", "c": "benign"}
+    replay = CausalReplay(log, labels, gate, behaviour=behaviour)  # type: ignore[arg-type]
     replay.run()
     return replay
 
@@ -116,13 +117,10 @@ REQUEST = SimpleNamespace(account="a", ts=0, outcome="request", until=None, rule
 
 
 @pytest.mark.parametrize("looked_at", [0.0, 1.0])
-def test_nobody_answers_a_request_that_is_not_looked_at(
-    looked_at: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(causal_replay, "LOOKED_AT", looked_at)
-    monkeypatch.setattr(causal_replay, "REACTS", {"abusive": (0.0, 0.0)})
+def test_nobody_answers_a_request_that_is_not_looked_at(looked_at: float) -> None:
+    people = Behaviour(looked_at=looked_at, reactions={"abusive": (0.0, 0.0)})
     gate = Gate(set(), {"early": REQUEST})
-    replay = replayed(gate, EARLY, *LATER)
+    replay = replayed(gate, EARLY, *LATER, behaviour=people)
     arrived = ["early", *(name for name, *_ in LATER)]
     lost = {"answer", "block", "again"} if not looked_at else set()
     assert [name for name, _ in gate.seen] == [name for name in arrived if name not in lost]
@@ -131,11 +129,10 @@ def test_nobody_answers_a_request_that_is_not_looked_at(
     assert replay.first_contacts() == [("a", "b", False), ("a", "c", False)]
 
 
-def test_some_decline_a_request_that_they_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(causal_replay, "LOOKED_AT", 1.0)
-    monkeypatch.setattr(causal_replay, "REACTS", {"abusive": (1.0, 0.0)})
+def test_some_decline_a_request_that_they_looked_at() -> None:
+    people = Behaviour(looked_at=1.0, reactions={"abusive": (1.0, 0.0)})
     gate = Gate(set(), {"early": REQUEST})
-    replayed(gate, EARLY, *LATER, ("end", 9_000, "c", "b", "message.sent"))
+    replayed(gate, EARLY, *LATER, ("end", 9_000, "c", "b", "message.sent"), behaviour=people)
     reactions = [name for name, _ in gate.seen if name.endswith("-reaction")]
     assert reactions == ["other-reaction"], "who answers does not decline"
 

@@ -1,24 +1,25 @@
-"""A causal replay of a log through an engine: what was refused has no consequences.
+"""Replay a log through an enforcing engine: a refused event has no consequences.
 
-The engine enforces. In a chat whose first message was refused nothing of the other happens (no
-receipt, answer, block or report), and of the sender only what opens a chat again. Of honest holders
-92 in a hundred pass a challenge, of abusive ones 60, after a time of log-normal length (median 15
-minutes), drawn by a fixed seed. Senders do not adapt.
+Refusals: in a chat whose first message was refused, all events of the recipient are left out
+(receipts, answers, blocks, reports), and all events of the sender except another attempt to open
+the chat. A receipt or report of a refused message is left out in an open chat too.
 
-A limit that ends within the hour delays: what it refuses is sent again when it ends, a second
-apart (again if it is refused again, for a day at most), by those who persist; and what the other
-would have done in that chat meanwhile happens after it, a minute apart.
+Challenges: a share of the account holders (`Behaviour`) passes a challenge after a time of
+log-normal length, drawn with a fixed seed.
 
-What the outcome request lets through arrives as a request: half of these are looked at, by a fixed
-seed. In the chat of one that is not, nothing of the other happens. Of those looked at whose sender
-the log does not answer, some are declined ("I don't know this person") or reported, of abusive
-senders more than of honest ones.
+Delays: a limit that ends within the hour delays. Persistent senders send the refused message again
+when the limit ends, a second apart, for a day at most. Later events of the chat follow a minute
+apart.
 
-A receipt or report of a message that was refused does not happen, in an open chat either.
+Requests: a chat under the outcome request starts as a message request. A share of the recipients
+looks at it. If the log has no answer to the sender, a share declines or reports the request.
 
-The log is given to the engine in slices of a minute. What answers a chat's first message within its
-slice comes with the next one, when it is known whether that message arrived; so do receipts of what
-somebody sends who is limited or worse.
+Actors: accounts beside those of the log, whose acts depend on decisions (`Actors`). The red team
+adds its operators that way; without actors no sender adapts.
+
+The engine gets the log in slices of a minute. Answers to a chat's first message within the same
+slice move to the next slice, because only then is the decision on the first message final; the same
+holds for receipts of accounts that are limited or worse.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ import heapq
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +49,6 @@ Pair = tuple[str, str]
 """Two accounts' names, in order."""
 
 SLICE_MS = MINUTE_MS
-PASSES = {"benign": 0.92, "abusive": 0.6}
 OPENING = frozenset(
     TYPES.index(t)
     for t in ("message.sent", "contact.requested", "group.member_added", "call.started")
@@ -60,21 +61,53 @@ ADDED = frozenset({"peer", "reason", "kind"})
 """Columns of events that a replay adds."""
 NEW, MET, REFUSED, DELAYED, UNSEEN = range(5)
 """What became of a chat's first message."""
-LOOKED_AT = 0.5
-"""Share of requests that are looked at."""
-REACTS = {"benign": (0.1, 0.002), "abusive": (0.3, 0.05)}
-"""Of those whose sender is not answered, by the sender's label: who declines, who reports."""
 DELAY_MS = HOUR_MS
-"""A limit that ends so soon delays; a longer one refuses."""
+"""A limit of at most this length delays; a longer one refuses."""
 HELD_MS = DAY_MS
-"""What is held again and again for longer than this counts as refused."""
+"""A message that is delayed for longer counts as refused."""
+
+
+def _shares(benign: Any, abusive: Any) -> Any:
+    return field(default_factory=lambda: {"benign": benign, "abusive": abusive})
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Assumptions about account holders and recipients, by the label of the account or sender.
+
+    Attributes:
+        pass_shares: Share of the holders that pass a challenge.
+        pass_log_s: Mean of the logarithm of the seconds until a holder passes.
+        looked_at: Share of requests that are looked at.
+        reactions: Shares of the requests without an answer that are declined and reported.
+        reaction_log_s: Mean of the logarithm of the seconds until then.
+    """
+
+    pass_shares: Mapping[str, float] = _shares(0.92, 0.6)
+    pass_log_s: float = 6.8
+    looked_at: float = 0.5
+    reactions: Mapping[str, tuple[float, float]] = _shares((0.1, 0.002), (0.3, 0.05))
+    reaction_log_s: float = 8.2
+
+
+class Actors(Protocol):
+    """Accounts beside those of the log, whose acts depend on decisions."""
+
+    def act(self, start: int, end: int) -> tuple[pa.Table, pa.Table] | None:
+        """Return the events of a slice as log and as wire rows, in order of time."""
+
+    def take_decision(self, decision: Decision) -> bool:
+        """Handle a decision on an account of an actor; returns False for all other accounts."""
+
+    def respond(self, refused: Bools, end: int) -> None:
+        """Plan the consequences of the last slice's events, of which some were refused."""
 
 
 class Challenges:
-    """What holders are asked to pass: a challenge, or one under a limit that refused them.
+    """Challenges of account holders, including those under a limit that refused an act.
 
     Args:
-        delays_ms: Of each account whose holder would pass, after how long.
+        delays_ms: The time until the holder passes, by account; all others never pass.
     """
 
     def __init__(self, delays_ms: Mapping[str, float]) -> None:
@@ -120,13 +153,15 @@ class Challenges:
 
 
 class CausalReplay:
-    """One replay of a log through an engine: what was refused, and what therefore never was.
+    """One replay of a log through an engine, with the refused events and their consequences.
 
     Args:
         log: Events in order of time (LOG_SCHEMA).
-        labels: The label of each account; who has none is benign.
-        engine: Decides; it enforces.
-        persistent: Labels of those who send again what a brief limit refused.
+        labels: The label of each account; an account without one is benign.
+        engine: Decides and enforces.
+        persistent: Labels of the senders that repeat a message after a brief limit.
+        behaviour: Assumptions about account holders and recipients.
+        actors: Accounts whose acts depend on decisions. The log needs all columns then.
     """
 
     def __init__(
@@ -134,11 +169,17 @@ class CausalReplay:
         log: pa.Table,
         labels: Mapping[str, str],
         engine: Engine,
-        persistent: Collection[str] = tuple(PASSES),
+        persistent: Collection[str] = ("benign", "abusive"),
+        behaviour: Behaviour | None = None,
+        actors: Actors | None = None,
     ) -> None:
         # In one piece, without empty columns: each look-up in the table copies what it takes.
-        present = [c for c in log.column_names if c in ADDED or log.column(c).null_count < len(log)]
-        self.engine, self.labels = engine, labels
+        present = [
+            c for c in log.column_names
+            if actors or c in ADDED or log.column(c).null_count < len(log)
+        ]  # fmt: skip
+        self.engine, self.labels, self.actors = engine, labels, actors
+        self.behaviour = behaviour or Behaviour()
         self.log = log.select(present).combine_chunks()
         self.ts: Ints = log.column("ts").to_numpy()
         self.types: Ints = log.column("type").to_numpy().astype(np.int64)
@@ -149,9 +190,9 @@ class CausalReplay:
         rng = random.Random(5)
         self.challenges = Challenges(
             {
-                account: 1000 * rng.lognormvariate(6.8, 1)
+                account: 1000 * rng.lognormvariate(self.behaviour.pass_log_s, 1)
                 for account, label in labels.items()
-                if rng.random() < PASSES[label]
+                if rng.random() < self.behaviour.pass_shares[label]
             }
         )
         self.gone, self.refused = np.zeros(len(log), np.bool_), np.zeros(len(log), np.bool_)
@@ -168,7 +209,8 @@ class CausalReplay:
         self.requests_until = dict[int, int]()
         self.reactions = list[tuple[int, int, int]]()
         self.rng = random.Random(6)
-        self.extra = list[dict[str, Any]]()
+        self.extra = list[tuple[pa.Table, pa.Table | list[dict[str, Any]]]]()
+        self.extra_count = 0
         self.played = list[tuple[Ints, Ints, dict[int, str]]]()
 
     def _index_pairs(self) -> None:
@@ -233,13 +275,25 @@ class CausalReplay:
         times = self.ts[rows]
         times[keep.sum() :] = [*np.full(len(self.next), start), *(when for when, _ in late)]
         self.gone[self.next], self.next = False, np.zeros(0, np.int64)
-        extra = [*self.challenges.pass_until(end, start), *self._reacted(start, end)]
+        known, extra_first = len(self.extra), len(self.log) + self.extra_count
+        acts = self.actors.act(start, end) if self.actors else None
+        if acts is not None:
+            self._add_extra(*acts)
+        if reactions := [*self.challenges.pass_until(end, start), *self._reacted(start, end)]:
+            self._add_extra(pa.Table.from_pylist(reactions, schema=self.log.schema), reactions)
+        extra = [table for table, _ in self.extra[known:]]
         if not len(rows) and not extra:
             return
         barred, rows, times = self._advance(
-            rows, times, {r: self._again(r) for _, r in late}, extra
+            rows, times, {r: self._again(r) for _, r in late}, extra, extra_first
         )
         logged = rows < len(self.log)
+        if self.actors and acts is not None:
+            refused = np.zeros(len(acts[0]), np.bool_)
+            places = rows - extra_first
+            acted = (places >= 0) & (places < len(refused))
+            refused[places[acted]] = barred[acted]
+            self.actors.respond(refused, end)
         self._refuse(rows[barred & logged])
         arrived = ~barred & logged
         self._note_arrivals(rows[arrived], times[arrived], end)
@@ -324,13 +378,15 @@ class CausalReplay:
         if self.requests_until.get(account, 0) <= sent:
             return MET
         self.quiet.add(self._pair(row))
-        if self.rng.random() >= LOOKED_AT:
+        if self.rng.random() >= self.behaviour.looked_at:
             self.unseen.add(self._pair(row))
             return UNSEEN
         draw = self.rng.random()
-        declines, reports = REACTS[self.labels.get(self.names[account], "benign")]
+        label = self.labels.get(self.names[account], "benign")
+        declines, reports = self.behaviour.reactions[label]
         if (peer << 32 | account) not in self.written and draw < declines + reports:
-            at = int(self.ts[row]) + int(1000 * self.rng.lognormvariate(8.2, 1))
+            wait_s = self.rng.lognormvariate(self.behaviour.reaction_log_s, 1)
+            at = int(self.ts[row]) + int(1000 * wait_s)
             kind = DECLINED if draw < declines else REPORTED
             heapq.heappush(self.reactions, (at, row, kind))
         return MET
@@ -349,26 +405,24 @@ class CausalReplay:
         return rows
 
     def _advance(
-        self, rows: Ints, times: Ints, ids: dict[int, str], extra: list[dict[str, Any]]
+        self, rows: Ints, times: Ints, ids: dict[int, str], extra: list[pa.Table], first: int
     ) -> tuple[Bools, Ints, Ints]:
-        """Give events to the engine; return which it refused, and the events in order of time.
+        """Give events to the engine; return the refused ones, and the events in order of time.
 
         Args:
             rows: Rows of the log.
-            times: When they happen.
+            times: Their times.
             ids: New names of events that are sent again.
-            extra: Further events; their rows count from the log's end.
+            extra: Further events.
+            first: The row of the first further event; rows of these count from the log's end.
         """
-        first = len(self.log) + len(self.extra)
-        every = np.concatenate([rows, np.arange(first, first + len(extra))])
-        times = np.concatenate([times, np.array([row["ts"] for row in extra], np.int64)])
+        times = np.concatenate([times, *(table.column("ts").to_numpy() for table in extra)])
+        every = np.concatenate([rows, np.arange(first, first + len(times) - len(rows))])
         order = np.argsort(times, kind="stable")
         if extra:
-            more = pa.Table.from_pylist(extra, schema=self.log.schema)
-            table = pa.concat_tables([self.log.take(pa.array(rows)), more]).take(pa.array(order))
+            table = pa.concat_tables([self.log.take(pa.array(rows)), *extra]).take(pa.array(order))
         else:
             table = self.log.take(pa.array(rows[order]))
-        self.extra += extra
         rows, times = every[order], times[order]
         again = np.flatnonzero(np.isin(rows, [*ids])) if ids else rows[:0]
         names = dict(zip(again.tolist(), [ids[row] for row in rows[again].tolist()], strict=True))
@@ -382,6 +436,10 @@ class CausalReplay:
                 barred[at : at + len(segment.results)] = segment.results & BARRED != 0
                 at += len(segment.results)
         return barred, rows, times
+
+    def _add_extra(self, log: pa.Table, wire: pa.Table | list[dict[str, Any]]) -> None:
+        self.extra.append((log, wire))
+        self.extra_count += len(log)
 
     def _send_at(self, when: int, row: int) -> None:
         heapq.heappush(self.again, (max(when, int(self.ts[row])), len(self.again), row))
@@ -442,13 +500,14 @@ class CausalReplay:
             self.waits[decision.account] = int(decision.until or 0)
         else:
             self.waits.pop(decision.account, None)
-        number = self.numbers[decision.account]
-        self.judged[number] = decision.outcome != "allow"
-        if decision.outcome == "request":
-            self.requests_until[number] = decision.until or TS_END
-        else:
-            self.requests_until.pop(number, None)
-        self.challenges.note_decision(decision)
+        if (number := self.numbers.get(decision.account)) is not None:
+            self.judged[number] = decision.outcome != "allow"
+            if decision.outcome == "request":
+                self.requests_until[number] = decision.until or TS_END
+            else:
+                self.requests_until.pop(number, None)
+        if not (self.actors and self.actors.take_decision(decision)):
+            self.challenges.note_decision(decision)
 
     def waits_still(self, pair: Pair) -> bool:
         """Whether the first message of a pair was delayed, and waits yet."""
@@ -467,15 +526,17 @@ class CausalReplay:
         waited = [ms for pair, ms in self.wait_ms.items() if chosen[self.delayed[pair]]]
         return waited, int((chosen & np.isin(self.state, (REFUSED, DELAYED))).sum())
 
-    def first_contacts(self, since_ms: int = 0) -> list[tuple[str, str, bool]]:
-        """Return sender, recipient and whether it was stopped, of each first contact since a time.
+    def first_contacts(
+        self, since_ms: int = 0, until_ms: int = TS_END
+    ) -> list[tuple[str, str, bool]]:
+        """Return sender, recipient and whether it was stopped, of each first contact of a span.
 
-        A contact that never was, since what led to it was refused, is stopped.
+        A contact counts as stopped too if the event that led to it was refused.
         """
         own = self.account == self.opener[self.pair]
         rows = np.flatnonzero(self.opening & (self.pair >= 0) & (own | ~self.gone))
         rows = rows[np.sort(np.unique(self.pair[rows], return_index=True)[1])]
-        rows = rows[self.ts[rows] >= since_ms]
+        rows = rows[(self.ts[rows] >= since_ms) & (self.ts[rows] < until_ms)]
         stopped = self.refused[rows] | self.gone[rows]
         return [
             (self.names[self.account[row]], self.names[self.peer[row]], bool(ended))
@@ -483,19 +544,24 @@ class CausalReplay:
         ]
 
     def events(self, wire: pa.Table) -> pa.Table:
-        """Return the events that happened, refused attempts among them, in order of time.
+        """Return the events that happened, with the refused attempts, in order of time.
 
         Args:
-            wire: The log's events before the privacy edge: the same rows (WIRE_SCHEMA).
+            wire: The same rows as the log, before the privacy edge (WIRE_SCHEMA).
         """
-        words = [
-            row
-            | {"type": TYPES[row["type"]]}
-            | ({"reason": REASONS[TYPES[row["type"]]][0]} if "reason" in row else {})
-            | ({"kind": CHALLENGES[row["kind"]]} if "kind" in row else {})
-            for row in self.extra
+        more = [
+            pa.Table.from_pylist([_wire_row(row) for row in events], schema=wire.schema)
+            if isinstance(events, list)
+            else events
+            for _, events in self.extra
         ]
-        every = pa.concat_tables([wire, pa.Table.from_pylist(words, schema=wire.schema)])
+        return self._in_order(pa.concat_tables([wire, *more]))
+
+    def log_events(self) -> pa.Table:
+        """Return the same events as the engine got them (LOG_SCHEMA)."""
+        return self._in_order(pa.concat_tables([self.log, *(table for table, _ in self.extra)]))
+
+    def _in_order(self, every: pa.Table) -> pa.Table:
         names, size = dict[int, str](), 0
         for rows, _, ids in self.played:
             names |= {size + at: name for at, name in ids.items()}
@@ -503,6 +569,17 @@ class CausalReplay:
         order = np.concatenate([rows for rows, _, _ in self.played])
         times = np.concatenate([times for _, times, _ in self.played])
         return _renamed(every.combine_chunks().take(pa.array(order)), times, names)
+
+
+def _wire_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the log, made of codes, with words."""
+    kind = TYPES[row["type"]]
+    return (
+        row
+        | {"type": kind}
+        | ({"reason": REASONS[kind][0]} if "reason" in row else {})
+        | ({"kind": CHALLENGES[row["kind"]]} if "kind" in row else {})
+    )
 
 
 def _first_rows(pair: Ints, chosen: Bools, pairs: int, size: int) -> Ints:

@@ -1,1 +1,0 @@
-"""Simulate weeks of new campaigns with training after each."""
