@@ -33,7 +33,7 @@ SHAPED = HOT_PATHS | {
     "/v1/business/{portfolio}/standing",
 }
 REASON = "because a test asks for it"
-OPERATION_COUNT = 62
+OPERATION_COUNT = 61
 ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32,
              "operator": "op-000000000000", "appeal": "1", "name": "matrix",
              "server": "home.example", "callback": "ping", "portfolio": "shop",
@@ -87,7 +87,6 @@ def test_document_describes_each_operation_once() -> None:
 def test_changing_operations_need_a_reason_and_a_scope() -> None:
     reading = HOT_PATHS | {
         "/v1/states/query",
-        "/v1/antispam/{server}/{callback}",
         "/v1/business/{portfolio}/consents/query",
         *_OF_PEOPLE,
     }

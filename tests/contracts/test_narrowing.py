@@ -59,12 +59,6 @@ OF_A_LIST = (
 API: dict[str, Row] = {
     "take_events": ACTS,
     "decide": ACTS,
-    "antispam": Row(
-        "reports",
-        "acts of the homeserver that the path names, as events are",
-        (f"{SERVER}/test_service_antispam.py::test_acts_are_logged_as_what_they_are_without_content",
-         f"{SERVER}/test_service_antispam.py::test_only_a_key_that_decides_is_heard"),
-    ),
     "declare_self": Row(
         "own",
         "less than decides waits for an administrator; more is taken once a day",

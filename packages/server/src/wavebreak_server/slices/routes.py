@@ -14,7 +14,6 @@ from wavebreak_server.http.operations import Operation, RequestContext, Router, 
 from wavebreak_server.http.responses import JSON, PAGE
 from wavebreak_server.service_plugins import plugin_operations
 from wavebreak_server.slices.accounts import api as accounts
-from wavebreak_server.slices.antispam import api as antispam
 from wavebreak_server.slices.appeals import api as appeals
 from wavebreak_server.slices.decisions import api as decisions
 from wavebreak_server.slices.keys import api as keys
@@ -73,7 +72,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *statements.router.operations,
     *appeals.router.operations,
     *lists.router.operations,
-    *antispam.router.operations,
     *operators.router.operations,
     *sources.router.operations,
     *webhooks.router.operations,

@@ -1,1 +1,0 @@
-"""The protocol of synapse-http-antispam: for homeservers that run no module of ours."""
