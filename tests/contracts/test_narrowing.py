@@ -169,10 +169,10 @@ WORDS: dict[str, Row] = {
          f"{ENGINE}/engine/test_labels_by_others.py::test_label_by_others_does_not_lift_a_persons_ban"),
     ),
     "outside list": Row(
-        "own", "the list of its key's source; it observes until it has a record, and is paused",
+        "own", "the list of its key's source; it observes until an administrator says delay, and never refuses",
         (OF_A_LIST,
          f"{SERVER}/test_service_lists.py::test_only_a_key_of_lists_tells_listings_and_nothing_else",
-         f"{ENGINE}/engine/test_outside_lists.py::test_list_of_five_percent_of_honest_people_refuses_nobody",
+         f"{ENGINE}/engine/test_outside_lists.py::test_listed_stranger_is_delayed_where_list_and_administrator_say_so",
          f"{ENGINE}/engine/test_outside_lists.py::test_person_overrides_every_list_for_good"),
     ),
     "a date ahead": Row(

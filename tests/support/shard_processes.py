@@ -28,8 +28,7 @@ import numpy as np
 
 from support.shard_worker import Partition, Task, engine_of, waits
 from wavebreak.engine import Engine
-from wavebreak.engine.exchange import group_of, shards_of
-from wavebreak.engine.outside_lists import LISTED_ROW
+from wavebreak.engine.exchange import shards_of
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import SHARDS
 from wavebreak.features.shards import merge_hits
@@ -219,19 +218,6 @@ class ShardProcesses:
         for own, (_, results) in zip(owned, answers, strict=True):
             segment.add_results(own, results)
         return merge_hits([hits for hits, _ in answers])
-
-    def listed(self, slots: Any) -> Any:
-        """What outside lists read of accounts."""
-        answers = self.ask("listed", slots)
-        found = np.zeros(slots.size, LISTED_ROW)
-        for group, rows in enumerate(answers):
-            own = group_of(slots, self.groups) == group
-            found[own] = rows[own]
-        return found
-
-    def answered(self, server: int = 0) -> int:
-        """How many accounts people answer."""
-        return sum(self.ask("answered", server))
 
     def dump(self) -> dict[str, Any]:
         """All that the groups hold, as one engine's; what all hold is the same in each."""

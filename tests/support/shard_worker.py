@@ -238,14 +238,6 @@ class Worker:
         """The operators, of which accounts are called by their slots."""
         return self.shards.operators(lambda slots: [str(slot) for slot in slots.tolist()])
 
-    def take_listed(self, slots: Any) -> Any:
-        """What outside lists read of its accounts."""
-        return self.shards.listed(slots)
-
-    def take_answered(self, server: int) -> int:
-        """How many of its accounts people answer."""
-        return self.shards.answered(server)
-
     def take_dump(self, _: None) -> None:
         """Write all that it holds."""
         self.keep(self.task.path("whole"))

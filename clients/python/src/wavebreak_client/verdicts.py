@@ -45,8 +45,8 @@ class Verdict:
         remaining: How many new chats with strangers a limit leaves, this act counted.
         frees_at_ms: When the next place comes back; an answer frees one at once.
         near_limit: Whether few are left, so that the holder should hear of it, once a limit.
-        listed_by: Outside lists for whose word alone a first message is refused or arrives as a
-            request. `notice` says so: show it once.
+        listed_by: Outside lists for which a first message arrives as a request. `notice` says so:
+            show it once.
         owner_away: Whether what decides did not answer in time, so that the outcome in force
             answered. Another try asks it again.
         events: The events that were asked about, with their ids. Where they are allowed and then

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -320,47 +319,31 @@ class Brokers(Group, frozen=True, kw_only=True):
 
 
 def parse_lists(text: str) -> dict[str, ListTerms]:
-    """Return what the option `lists` says of each list; raises UsageError.
+    """Return the terms of each list that the option `lists` names; raises UsageError.
 
-    >>> parse_lists("cme=delay rtbl=refuse,https://xmppbl.org")["rtbl"].keeper
+    >>> parse_lists("cme=delay rtbl=observe,https://xmppbl.org")["rtbl"].keeper
     'https://xmppbl.org'
     """
-    found: dict[str, ListTerms] = {}
+    lists: dict[str, ListTerms] = {}
     for word in text.split():
-        name, _, said = word.partition("=")
-        mode, *more = said.split(",")
+        name, _, terms = word.partition("=")
+        mode, _, keeper = terms.partition(",")
         if not re.fullmatch(LIST_NAME, name) or mode not in MODES:
             raise UsageError(
                 f"the list {name[:64]!r} has no mode",
                 fix=f"write NAME=MODE; the modes are {', '.join(MODES)}",
             )
-        resumed = [part for part in more if part.startswith("resumed=")]
-        keepers = [part for part in more if part not in resumed]
-        found[name] = ListTerms(
-            MODES[MODES.index(mode)],
-            keepers[0] if keepers else "",
-            _resumed_ms(resumed[0].removeprefix("resumed=")) if resumed else 0,
-        )
-    return found
-
-
-def _resumed_ms(text: str) -> int:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        when = None
-    if when is None or when.tzinfo is None:
-        raise UsageError("resumed is no time with an offset", fix="write 2026-12-01T09:00:00Z")
-    return int(when.timestamp() * 1000)
+        lists[name] = ListTerms(MODES[MODES.index(mode)], keeper)
+    return lists
 
 
 class Lists(Group, frozen=True, kw_only=True):
-    """Outside lists, each with what its word does to first messages to strangers."""
+    """Outside lists, each with a mode: off, observe, or delay first messages to strangers."""
 
     lists: Annotated[
         str,
         Option(
-            "Mode of each outside list: observe, delay or refuse, as NAME=MODE or "
+            "Mode of each outside list: off, observe or delay, as NAME=MODE or "
             'NAME=MODE,KEEPER. In the file also a line each: cme = "delay".',
             metavar="NAME=MODE",
             unset="every list is observed",

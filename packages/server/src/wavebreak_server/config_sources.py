@@ -86,11 +86,9 @@ def _lists(table: Mapping[str, Any]) -> Mapping[str, Any]:
             words.append(value)
             continue
         given = {"mode": value} if isinstance(value, str) else value
-        if not isinstance(given, dict) or set(given) - {"mode", "keeper", "resumed"}:
+        if not isinstance(given, dict) or set(given) - {"mode", "keeper"}:
             return {"lists": f"{name}="}
         parts = [str(given.get("mode", "")), str(given.get("keeper", ""))]
-        if resumed := given.get("resumed", ""):
-            parts.append(f"resumed={getattr(resumed, 'isoformat', lambda: resumed)()}")
         words.append(f"{name}={','.join(filter(None, parts))}")
     return {"lists": " ".join(words)}
 

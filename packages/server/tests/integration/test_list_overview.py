@@ -1,4 +1,4 @@
-"""Outside lists as operators see them: the console's page, the metric, and the API say the same."""
+"""Outside lists in the console: their page, and the entries of an account for reviewers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from hashlib import sha256
 from support import service_harness
 from support.console_harness import RunningConsole, console_test
 from wavebreak.engine.list_modes import ListTerms
-from wavebreak.engine.outside_lists import LEAST_RECORD
 
 PAGE = "/console/settings/lists"
 
@@ -20,10 +19,10 @@ visits = console_test(_prepared)
 
 
 @visits
-async def test_page_shows_modes_hits_and_pauses_to_administrators(console: RunningConsole) -> None:
+async def test_pages_show_modes_and_entries(console: RunningConsole) -> None:
     running, admin = console.running, await console.person("admin")
     page = (await admin.get(PAGE)).text
-    for said in ("cme", "delay", "https://keeper.example", f"fewer than {LEAST_RECORD} settled"):
+    for said in ("cme", "delay", "https://keeper.example", "never"):
         assert said in page, said
     now = service_harness.now_ms()
     hits = [
@@ -36,20 +35,12 @@ async def test_page_shows_modes_hits_and_pauses_to_administrators(console: Runni
     await running.wait_until_applied()
     page = (await admin.get(PAGE)).text
     assert "rtbl" in page
-    assert "only observes since" not in page
-    assert "\nwavebreak_lists_paused 0.0" in (await running.ask("GET", "/metrics")).text
-    held = await console.service.ask(lambda engine: engine.lists.lists["rtbl"])
-    held.pause("grew too fast", 3, now)
-    page = (await admin.get(PAGE)).text
-    assert "only observes since" in page
-    assert "grew too fast" in page
-    assert "\nwavebreak_lists_paused 1.0" in (await running.ask("GET", "/metrics")).text
-    terms = console.service.responder.lists
-    console.service.responder.lists = {
-        **terms, "rtbl": ListTerms("refuse", resumed_ms=now + 1)
-    }  # fmt: skip
-    assert "only observes since" not in (await admin.get(PAGE)).text
-    assert "\nwavebreak_lists_paused 0.0" in (await running.ask("GET", "/metrics")).text
+    shared = "/console/account-neighbours/spam1"
+    part = (await admin.get(shared)).text
+    assert "rtbl" in part
+    assert "A list decides nothing" in part
+    console.service.responder.lists = {"rtbl": ListTerms("off")}
+    assert "rtbl" not in (await admin.get(shared)).text
 
 
 @visits

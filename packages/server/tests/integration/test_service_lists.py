@@ -15,12 +15,11 @@ from support import service_harness
 from support.service_harness import DATABASES, Live, Running
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.languages import LANGUAGES
-from wavebreak.schema.events import TYPES
-from wavebreak_server.slices.lists.service import overview, stored_records
+from wavebreak_server.slices.lists.service import overview, stored_lists
 
 BECAUSE = "because a test asks for it"
 HOUR = 3_600_000
-NAMES = {"cme": ListTerms("delay", "https://keeper.example"), "rtbl": ListTerms("refuse")}
+NAMES = {"cme": ListTerms("delay", "https://keeper.example"), "rtbl": ListTerms("observe")}
 
 
 class Clock:
@@ -141,28 +140,15 @@ def test_listed_stranger_arrives_as_a_request_that_says_why(served: Live) -> Non
     served(test)
 
 
-def test_refused_by_a_list_leaves_no_trace_and_ends_with_it(served: Live) -> None:
+def test_observed_list_changes_no_answer_and_a_server_is_delayed(served: Live) -> None:
     async def test(made: Running) -> None:
-        await tell(
-            made, listed("ann", "rtbl"), listed("server", "rtbl", account=None, origin="x.y")
-        )
-
-        def give_record(engine: Any) -> None:
-            held = engine.lists.lists["rtbl"]
-            held.convicted = 30
-            for hit in held.hits.values():
-                hit.checked = True
-
-        await made.service.ask(give_record)
-        for event in (sent("ann", "bob"), sent("far", "bob", origin="x.y")):
-            found = await decide(made, event)
-            assert (found["allowed"], found["by_list"]) == (False, True)
-            assert (found["outcome"], found["listed_by"]) == ("allow", ["rtbl"])
-            assert found["until"] is found["retry_after_ms"] is None
-        logged = await asyncio.to_thread(service_harness.logged)
-        assert {event["type"] for event in logged} == {TYPES.index("account.listed")}
-        await tell(made, unlisted("ann", "rtbl"))
-        assert (await decide(made, sent("ann", "bob")))["allowed"]
+        await tell(made, listed("ann", "rtbl"), listed("server", account=None, origin="x.y"))
+        assert "listed_by" not in await decide(made, sent("ann", "bob"))
+        answer = await decide(made, sent("far", "bob", origin="x.y"))
+        assert (answer["allowed"], answer["deliver_as"]) == (True, "request")
+        assert answer["listed_by"] == ["cme"]
+        await tell(made, unlisted("server") | {"account": None, "origin": "x.y"})
+        assert "listed_by" not in await decide(made, sent("far", "bob", origin="x.y", id="z"))
 
     served(test)
 
@@ -179,15 +165,15 @@ def test_verdict_benign_overrides_every_list(served: Live) -> None:
     served(test)
 
 
-def test_lists_are_shown_with_their_record(served: Live) -> None:
+def test_lists_are_shown_with_mode_and_size(served: Live) -> None:
     async def test(made: Running) -> None:
         await tell(made, listed("ann"), listed("x", account=None, origin="x.y"))
         found = (await made.ask("GET", "/v1/lists", made.keys["read"])).json()["lists"]
         assert [(each["name"], each["mode"]) for each in found] == [
-            ("cme", "delay"), ("rtbl", "refuse"),
+            ("cme", "delay"), ("rtbl", "observe"),
         ]  # fmt: skip
-        assert (found[0]["accounts"], found[0]["servers"], found[0]["weight"]) == (1, 1, None)
-        assert (found[0]["keeper"], found[0]["paused"]) == ("https://keeper.example", None)
+        assert (found[0]["accounts"], found[0]["servers"]) == (1, 1)
+        assert (found[0]["keeper"], found[1]["told_ms"]) == ("https://keeper.example", None)
 
     served(test)
 
@@ -239,12 +225,12 @@ def test_conviction_is_published_after_notice_and_until_its_lift(
 
 
 @pytest.mark.parametrize("served", ["sqlite"], indirect=True)
-def test_record_is_in_a_snapshot_and_shown_by_command(served: Live, tmp_path: Path) -> None:
+def test_entries_are_in_a_snapshot(served: Live, tmp_path: Path) -> None:
     async def test(made: Running) -> None:
         await tell(made, listed("ann"), listed("eve"), unlisted("eve"))
 
     served(test)
-    (shown,) = overview(stored_records(tmp_path), {})
+    (shown,) = overview(stored_lists(tmp_path), {})
     assert (shown.name, shown.mode, shown.accounts) == ("cme", "observe", 1)
 
     async def after_restart(made: Running) -> None:

@@ -171,7 +171,6 @@ def test_dashboards_and_alerts_query_only_existing_metrics() -> None:
 GAUGES = (
     "ready",
     "model_abstains",
-    "lists_paused",
     "log_position",
     "decided_position",
     "applied_position",

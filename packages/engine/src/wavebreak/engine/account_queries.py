@@ -19,6 +19,7 @@ from wavebreak.engine.chat_counts import ChatCounts, count_chats
 from wavebreak.engine.declared_lanes import lanes_by_slot
 from wavebreak.engine.engine import Engine
 from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.engine.outside_lists import ListedEntry
 from wavebreak.engine.queries import Held, joined, only, query
 from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.features.layout import BUCKETS, DELETED, LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
@@ -103,6 +104,7 @@ class LiveAccount(NamedTuple):
         new_chats_1d: First contacts in the day before the log's time.
         recent: Messages by bucket of 96 minutes, up to its last act, oldest first.
         gone: Whether it was deleted.
+        lists: Outside lists that name it; they decide nothing.
     """
 
     outcome: str
@@ -115,15 +117,16 @@ class LiveAccount(NamedTuple):
     new_chats_1d: int
     recent: tuple[int, ...]
     gone: bool
+    lists: tuple[ListedEntry, ...] = ()
 
 
 @query(joined)
 def live_accounts(held: Held) -> dict[str, LiveAccount]:
     """Return accounts as they are now; those that the log does not contain are left out."""
-    return {name: _live_account(held, slot, row) for name, slot, row in held.rows()}
+    return {name: _live_account(held, name, slot, row) for name, slot, row in held.rows()}
 
 
-def _live_account(held: Held, slot: int, row: Any) -> LiveAccount:
+def _live_account(held: Held, name: str, slot: int, row: Any) -> LiveAccount:
     engine, state = held.engine, _state(held, slot, row)
     values = engine.core.values_of(slot)
 
@@ -146,6 +149,7 @@ def _live_account(held: Held, slot: int, row: Any) -> LiveAccount:
         0 if silent else count("first_contacts_1d"),
         tuple(int(ring[(newest - k) % BUCKETS]) for k in reversed(range(BUCKETS))),
         bool(int(row["flags"]) & DELETED),
+        tuple(engine.lists_of(name, slot, state.now_ms)),
     )
 
 

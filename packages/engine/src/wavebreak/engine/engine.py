@@ -17,7 +17,7 @@ from wavebreak.engine.decision import Decision, Reason, build_decision
 from wavebreak.engine.exchange import Alone, Exchange, shards_of
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy, rules_read_score
-from wavebreak.engine.outside_lists import OutsideLists
+from wavebreak.engine.outside_lists import ListedEntry, OutsideLists
 from wavebreak.engine.shard_group import ShardGroup, below
 from wavebreak.engine.state_check import check_state
 from wavebreak.features import layout
@@ -265,10 +265,9 @@ class Engine:
     def advance(self, segment: Segment) -> Iterator[Decision]:
         """Process one segment of the fan-out, which another thread may have made."""
         self.judge_sources(segment.sources)
-        before = self.shards.epoch
         closing = self.shards.turn(segment.epoch)
         if closing is not None:
-            yield from self._after_close(before, closing)
+            yield from self._after_close(closing)
         self._ids.append((segment.base, segment.ids))
         hits = self.shards.advance(segment)
         if self.first_messages is not None:
@@ -300,14 +299,11 @@ class Engine:
 
     def finish(self) -> list[Decision]:
         """Close the open epoch, at the end of a file, and return its decisions."""
-        closed = self.shards.epoch
-        if closed < 0:
-            return []
-        return list(self._after_close(closed, self.shards.close(closed + 1)))
+        epoch = self.shards.epoch
+        return list(self._after_close(self.shards.close(epoch + 1))) if epoch >= 0 else []
 
-    def _after_close(self, closed: int, hits: Any) -> Iterator[Decision]:
+    def _after_close(self, hits: Any) -> Iterator[Decision]:
         yield from self._decisions(hits)
-        self.lists.close(closed, self.shards)
         self._ids.clear()
 
     def _decisions(self, hits: Any) -> Iterator[Decision]:
@@ -317,7 +313,6 @@ class Engine:
                 self.on_hit(hit)
             made = self.decision(hit, lambda slot: str(names([slot])[0].as_py()), self._trigger)
             if made is not None:
-                self.lists.note_decision(made, int(hit["account"]))
                 yield made
 
     def decision(
@@ -359,6 +354,23 @@ class Engine:
         """Return how often each rule newly fired, shadow rules and labels included."""
         return dict(zip(self.program.ids, self.fired.tolist(), strict=True))
 
+    def lists_of(
+        self, account: str, slot: int, now_ms: int, origin: str | None = None
+    ) -> list[ListedEntry]:
+        """Return the outside lists that name an account, or the servers that it is on.
+
+        Args:
+            account: The account.
+            slot: Its slot (negative: the log does not contain the account).
+            now_ms: The log's time.
+            origin: Pseudonym of a server that an event names.
+        """
+        origins = {origin} if origin else set()
+        if slot >= 0 and self.lists.lists and (server := int(self.core.row_of(slot)["origin"])):
+            (entity,) = self.fanout.entities.texts([server - 1]).to_pylist()
+            origins.add(entity.partition(":")[2])
+        return self.lists.entries_of(account, origins, now_ms)
+
     def operators(self) -> list[Operator]:
         """Return the operators that the accounts seem to have, those with most accounts first."""
         names = self.fanout.accounts.texts
@@ -389,7 +401,7 @@ class Engine:
         self.shards.load(arrays)
         self.fanout.load(below("fanout.", arrays))
         self.go_on_with_sources(self.fanout.sources)
-        self.lists.load(arrays.get("lists", np.zeros(0, np.uint8)), self.fanout)
+        self.lists.load(arrays.get("lists", np.zeros(0, np.uint8)))
         self.fired = arrays["fired"].copy()
         # A snapshot may be older than the newest outcomes.
         self.asked = np.zeros(len(OUTCOMES), np.int64)

@@ -1,23 +1,16 @@
-"""What an administrator says of outside lists: the most that each one's word does."""
+"""Modes of outside lists: an administrator's switch for each list."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-Mode = Literal["observe", "delay", "refuse"]
+Mode = Literal["off", "observe", "delay"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-"""What a hit may do, mildest first: nothing, a first message as a request, a refusal of it."""
+"""The switch of a list: ignored; shown to reviewers; first messages also arrive as requests."""
 
 
 class ListTerms(NamedTuple):
-    """What an administrator says of a list: its mode, whom to ask, and until when pauses are over.
-
-    Attributes:
-        mode: The most that a hit does.
-        keeper: Where its keeper can be asked ("": not known).
-        resumed_ms: Pauses that began before are over.
-    """
+    """An administrator's terms of a list: its mode, and the contact of its keeper ("": unknown)."""
 
     mode: Mode = "observe"
     keeper: str = ""
-    resumed_ms: int = 0

@@ -14,9 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from wavebreak.engine.exchange import Exchange, group_of
-from wavebreak.engine.outside_lists import ANSWERED_BY, LISTED_ROW
 from wavebreak.features.facts import Segment
-from wavebreak.features.layout import DELTA, SHARDS
+from wavebreak.features.layout import DELTA
 from wavebreak.features.shards import Contributions, ShardedKernel
 from wavebreak.linking import Linker, Operator
 from wavebreak.linking.account_rows import PROFILE, LocalRows
@@ -155,27 +154,6 @@ class ShardGroup:
             self.exchange, max(self.core.epoch, 0) if place is None else place, QUERIES
         )
         return self.linker.operators(SharedRows(LocalRows(self.core), rounds), names)
-
-    def listed(self, slots: Any) -> Any:
-        """Return what outside lists read of accounts (dtype LISTED_ROW); zeros for those of others.
-
-        See `outside_lists.ListedRows`: asked by whoever makes decisions of the groups' hits.
-        """
-        core, found = self.core, np.zeros(slots.size, LISTED_ROW)
-        for i, slot in enumerate(slots.tolist()):
-            if 0 <= slot < core.accounts and core.own[slot % SHARDS]:
-                row = core.row_of(slot)
-                for name in LISTED_ROW.names or ():
-                    found[i][name] = row[name]
-        return found
-
-    def answered(self, server: int = 0) -> int:
-        """Return how many accounts of these shards people answer: all, or of a server."""
-        many = 0
-        for rows in self.core.used_rows():
-            known = rows["mutual"] >= ANSWERED_BY
-            many += int((known & (rows["origin"] == server) if server else known).sum())
-        return many
 
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays, also within an epoch.

@@ -29,7 +29,7 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
 from wavebreak.features.memory import GrowableArray
 
-VERSION = 8
+VERSION = 9
 _MANIFEST = "manifest.json"
 _FIX = "take an older snapshot, or run again from the log"
 _ALIGNED = 64

@@ -98,16 +98,15 @@ def near_limit_notices(
     }
 
 
-def list_notice(names: tuple[str, ...], keeper: str, language: Language, *, refused: bool) -> str:
+def list_notice(names: tuple[str, ...], keeper: str, language: Language) -> str:
     """Return which outside lists name a sender, what follows, whom to ask, and how to object.
 
     Args:
         names: The lists.
         keeper: Where the keeper of the first one can be asked ("": not known).
         language: The language.
-        refused: Whether first messages are refused; else they arrive as requests.
 
-    >>> list_notice(("cme",), "", get_language("en"), refused=False)
+    >>> list_notice(("cme",), "", get_language("en"))
     'You, or your server, are on the list “cme”, which other people keep. So your first messages \
 to people you have not been in touch with arrive as requests. Ask the keeper of the list why. If \
 you think that this is a mistake, appeal here: a granted appeal ends what the list does to you.'
@@ -117,19 +116,9 @@ you think that this is a mistake, appeal here: a granted appeal ends what the li
         _(
             "You, or your server, are on the list “{lists}”, which other people keep.",
             lists=", ".join(names),
-        )
+        ),
+        _("So your first messages to people you have not been in touch with arrive as requests."),
     ]
-    if refused:
-        said.append(
-            _("So for now you cannot start chats with people you have not been in touch with.")
-        )
-    else:
-        said.append(
-            _(
-                "So your first messages to people you have not been in touch with arrive as "
-                "requests."
-            )
-        )
     if keeper:
         said.append(_("Ask the keeper of the list why: {keeper}.", keeper=keeper))
     else:
@@ -143,15 +132,13 @@ you think that this is a mistake, appeal here: a granted appeal ends what the li
     return " ".join(said)
 
 
-def list_notices(names: tuple[str, ...], keeper: str, *, refused: bool) -> dict[str, str]:
+def list_notices(names: tuple[str, ...], keeper: str) -> dict[str, str]:
     """Return that notice by language, in every shipped language.
 
-    >>> list_notices(("cme",), "", refused=True).keys() == set(LANGUAGES)
+    >>> list_notices(("cme",), "").keys() == set(LANGUAGES)
     True
     """
-    return {
-        code: list_notice(names, keeper, get_language(code), refused=refused) for code in LANGUAGES
-    }
+    return {code: list_notice(names, keeper, get_language(code)) for code in LANGUAGES}
 
 
 @lru_cache(maxsize=1_000)

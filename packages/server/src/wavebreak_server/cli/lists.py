@@ -1,4 +1,4 @@
-"""The command `lists`: the mode, the record and the pauses of each external block list."""
+"""The command `lists`: the mode and the size of each external block list."""
 
 from __future__ import annotations
 
@@ -15,34 +15,26 @@ from wavebreak_server.slices.lists.service import OutsideList
 
 @service_command(app, "wavebreak lists var", reads="lists key database", remote=True)
 def lists(home: Home) -> Output:
-    """Show outside lists: the mode of each, whom it names here, its record, and its pauses.
+    """Show outside lists: the mode of each, the accounts and servers it names, its newest event.
 
     As of the newest snapshot of the state, at most a few minutes ago; by the URL of a service, as
-    of now. A list without a line in the file of options only observes. A paused list observes
-    until its line says since when it may act again: `resumed = "2026-12-01T09:00:00Z"`.
+    of now. A list without a line in the file of options only observes.
     """
-    listed: Sequence[OutsideList] = home.call("outside_lists").lists
-    value = msgspec.to_builtins(listed)
-    if not listed:
+    overviews: Sequence[OutsideList] = home.call("outside_lists").lists
+    value = msgspec.to_builtins(overviews)
+    if not overviews:
         return Output(
-            value,
-            "no list is configured or has told anything; see docs/how-to/use-outside-lists.md",
+            value, "no list is configured or has sent events; see docs/how-to/use-outside-lists.md"
         )
-    columns = ("list", "mode", "accounts", "servers", "right", "wrong", "weight", "told (UTC)",
-               "paused")  # fmt: skip
-    note = "Right: convicted by reactions here after it was named. Wrong: answered instead."
+    columns = ("list", "mode", "accounts", "servers", "newest event (UTC)")
     rows = [
         (
-            entry.name,
-            entry.mode,
-            f"{entry.accounts:,}",
-            f"{entry.servers:,}",
-            str(entry.convicted),
-            str(entry.answered),
-            "none yet" if entry.weight is None else f"{entry.weight:.2f}",
-            stamp(entry.told_ms) if entry.told_ms else "never",
-            entry.paused or (f"copy of {entry.copy_of}" if entry.copy_of else ""),
+            overview.name,
+            overview.mode,
+            f"{overview.accounts:,}",
+            f"{overview.servers:,}",
+            stamp(overview.told_ms) if overview.told_ms else "never",
         )
-        for entry in listed
+        for overview in overviews
     ]
-    return Output(value, Table("Outside lists", columns, rows, note, frozenset({0, 1, 7, 8})))
+    return Output(value, Table("Outside lists", columns, rows, words=frozenset({0, 1, 4})))

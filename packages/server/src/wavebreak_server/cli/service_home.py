@@ -34,7 +34,7 @@ from wavebreak_server.http.operations import Operation, describe_invalid
 from wavebreak_server.pipeline.live_policy import live_directory
 from wavebreak_server.settings import is_loopback
 from wavebreak_server.slices import routes
-from wavebreak_server.slices.lists.service import stored_records
+from wavebreak_server.slices.lists.service import stored_lists
 from wavebreak_server.slices.sources.coverage import measure_begin
 from wavebreak_server.storage import database, ledger_store, ownership, private_files, row_macs
 from wavebreak_server.storage.kafka_topic import open_log
@@ -139,8 +139,8 @@ class _StoredContext:
 
     async def ask(self, question: Callable[[Any], T]) -> T:
         """Ask the engine, as of the newest snapshot."""
-        records = await sync_to_async(stored_records)(self._home.path)
-        return question(SimpleNamespace(lists=SimpleNamespace(lists=records)))
+        lists = await sync_to_async(stored_lists)(self._home.path)
+        return question(SimpleNamespace(lists=lists))
 
     async def refresh(self) -> None:
         """Do nothing: a running service reads changes by itself."""

@@ -50,7 +50,7 @@ _CODES: tuple[tuple[str, ...], ...] = (
     ("stopped", "freed", "harsher", "milder"),
     ("decision", "receipt", "override", "appeal", "notice", "label", "link", "erasure"),
     ("device", "number block", "network"),
-    ("observe", "delay", "refuse"),
+    ("off", "observe", "delay"),
 )
 """Codes that pages show as words: stages, bases, labels, states, kinds of entries, of lists."""
 _OWN_PAGES = "public"

@@ -29,7 +29,7 @@ from wavebreak.engine.chat_counts import BUCKET_S, CYCLE_S, ChatCounts, count_ch
 from wavebreak.engine.enforcement import SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.engine.list_modes import ListTerms
-from wavebreak.engine.outside_lists import UNNAMED, Named, is_answered
+from wavebreak.engine.outside_lists import delaying_lists
 from wavebreak.engine.owner_answers import OwnerAnswer
 from wavebreak.engine.versions import Terms
 from wavebreak.features.dry_run import DryRunResult
@@ -129,8 +129,8 @@ class Judge(Protocol):
         """Count the strangers of the account."""
         ...
 
-    def named(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms], /) -> Named:
-        """Return what outside lists do to an act of an event towards a stranger."""
+    def lists(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms], /) -> tuple[str, ...]:
+        """Return the outside lists that delay an act of an event towards a stranger."""
         ...
 
 
@@ -152,23 +152,16 @@ class EngineJudge:
         slot = -1 if self._slot is None else self._slot
         return count_chats(self._engine.core, slot, self.log_time_s)
 
-    def named(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> Named:
-        """Return what outside lists do to an act towards a stranger."""
+    def lists(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> tuple[str, ...]:
+        """Return the outside lists that delay an act of an event towards a stranger."""
         engine = self._engine
         if not terms or not engine.lists.lists:
-            return UNNAMED
-        origins, answered = set[str](), False
-        if log.schema.get_field_index("origin") >= 0 and log.column("origin")[0].is_valid:
-            origins.add(log.column("origin")[0].as_py())
-        if self._slot is not None:
-            row = engine.core.row_of(self._slot)
-            answered = is_answered(row)
-            if row["origin"]:
-                (place,) = engine.fanout.entities.texts([int(row["origin"]) - 1]).to_pylist()
-                origins.add(place.partition(":")[2])
-        return engine.lists.named(
-            self._account, sorted(origins), self.log_time_s * 1000, terms, answered=answered
-        )
+            return ()
+        has_origin = log.schema.get_field_index("origin") >= 0
+        origin = log.column("origin")[0].as_py() if has_origin else None
+        slot = -1 if self._slot is None else self._slot
+        listed = engine.lists_of(self._account, slot, self.log_time_s * 1000, origin)
+        return delaying_lists(listed, terms)
 
 
 class OwnerJudge:
@@ -190,9 +183,9 @@ class OwnerJudge:
         """Return the strangers of the account."""
         return self._answer.chats
 
-    def named(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> Named:
-        """Return that no list names anybody."""
-        return UNNAMED
+    def lists(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> tuple[str, ...]:
+        """Return no list."""
+        return ()
 
 
 def quota_status(
@@ -267,8 +260,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     counted, and `frees_at` when the next place comes back (ms); an answer frees one at once.
     `near_limit`: so few are left that the holder should hear of it, once a limit; `notice` says it.
 
-    `listed_by` are outside lists for whose word a first message is refused (`by_list`: nothing else
-    refuses it) or arrives as a request. No decision is made of it, and a refused act is not logged.
+    `listed_by` are outside lists for which a first message arrives as a request. A list refuses
+    nothing, and makes no decision.
 
     `as_of` is there where a job on Flink decides: how far it had decided that the answer is from.
     `owner_away` is true where it did not answer an attempt in time: the outcome in force did, as of
@@ -297,7 +290,6 @@ class DecideResponse(msgspec.Struct, frozen=True):
     frees_at: int | None = None
     near_limit: bool = False
     listed_by: tuple[str, ...] | UnsetType = UNSET
-    by_list: bool | UnsetType = UNSET
     as_of: AsOf | UnsetType = UNSET
     owner_away: bool | UnsetType = UNSET
 
@@ -468,25 +460,24 @@ class DecideResponder:
         challenges = self.challenges and judge.challenges(before, tried)
         challenged = challenges and (tried.outcome == outcomes.CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
-        named = judge.named(log, self.lists) if tried.stranger and not refused else UNNAMED
-        by_list = named.effect == "refuse"
-        quiet = tried.outcome == outcomes.REQUEST and tried.stranger and not refused and not by_list
+        to_stranger = tried.stranger and not refused
+        listed_by = judge.lists(log, self.lists) if to_stranger else ()
+        quiet = to_stranger and (tried.outcome == outcomes.REQUEST or bool(listed_by))
         remaining, frees_at = self._places(judge, event, log, tried)
         return DecideResponse(
             event.account,
             outcome_in_force(outcomes.OUTCOMES[tried.outcome], challenges=challenges),
-            allowed=not refused and not by_list,
+            allowed=not refused,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(judge, log, tried) if refused else None,
             rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
-            deliver_as="request" if quiet or named.effect == "delay" else "message",
+            deliver_as="request" if quiet else "message",
             remaining=remaining,
             frees_at=frees_at,
-            listed_by=named.lists or UNSET,
-            by_list=by_list or UNSET,
+            listed_by=listed_by or UNSET,
         )
 
     def _places(

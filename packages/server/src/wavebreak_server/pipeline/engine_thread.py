@@ -10,13 +10,12 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from wavebreak.engine import Engine
-from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.versions import Terms, terms_of
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
@@ -164,14 +163,6 @@ class EngineThread:
         """Write a snapshot of the engine, unless it has failed."""
         if not self.broken:
             snapshots.take(self.engine, self.decisions)
-
-    def paused_lists(self, terms: Mapping[str, ListTerms]) -> int:
-        """Return how many outside lists only observe for now, since a guard paused them."""
-        held = self.engine.lists.lists
-        return sum(
-            one.paused(terms[name].resumed_ms if name in terms else 0) is not None
-            for name, one in list(held.items())
-        )
 
     def stop(self) -> None:
         """Decide what is queued, and stop."""

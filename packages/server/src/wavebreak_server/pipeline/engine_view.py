@@ -7,13 +7,12 @@ that is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from wavebreak.engine import Engine
-from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.versions import Terms
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
@@ -135,10 +134,6 @@ class EngineView(Protocol):
 
     def keep(self, snapshots: SnapshotScheduler, /) -> None:
         """Write a snapshot at the end, where there is a state to keep."""
-        ...
-
-    def paused_lists(self, terms: Mapping[str, ListTerms], /) -> int:
-        """Return how many outside lists only observe for now, since a guard paused them."""
         ...
 
     def try_ask_now(self, ask: Callable[[Engine], Any], /) -> Any:

@@ -238,7 +238,7 @@ def add_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespon
         text = {code: f"{said} {places[code]}" for code, said in text.items()}
     if response.listed_by:
         keeper = notices.keepers.get(response.listed_by[0], "")
-        of_list = list_notices(response.listed_by, keeper, refused=bool(response.by_list))
+        of_list = list_notices(response.listed_by, keeper)
         text = {code: f"{text.get(code, '')} {said}".strip() for code, said in of_list.items()}
     return msgspec.structs.replace(response, notice=text or None, near_limit=near)
 

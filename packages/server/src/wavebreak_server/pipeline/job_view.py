@@ -31,7 +31,6 @@ from django.db import Error, connection
 from wavebreak.engine import Engine, published
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.exchange import ExchangeConflictError
-from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.owner_answers import (
     ANSWERS,
     CREATE_ANSWERS,
@@ -249,10 +248,6 @@ class JobView:
 
     def keep(self, snapshots: SnapshotScheduler) -> None:
         """Do nothing: there is no state here."""
-
-    def paused_lists(self, terms: Mapping[str, ListTerms]) -> int:
-        """Return 0: a job reads no outside lists."""
-        return 0
 
     def try_ask_now(self, ask: Callable[[Engine], Any]) -> Any:
         """Raise NoEngineError."""

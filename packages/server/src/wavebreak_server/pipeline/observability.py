@@ -199,10 +199,6 @@ def service_gauges(service: Service) -> Gauges:
             "Sources whose declaration waits for an administrator.",
             len(service.waiting),
         ),
-        "lists_paused": (
-            "Outside lists that only observe for now, since a guard paused them.",
-            service.paused_lists(),
-        ),
         "model_abstains": (
             "1 while the model says nothing since nearly all active accounts are new.",
             float(service.model_abstains()),

@@ -458,11 +458,6 @@ class Service:
         pipeline = self._pipeline
         return pipeline is not None and pipeline.view.abstains
 
-    def paused_lists(self) -> int:
-        """Return how many outside lists only observe for now, since a guard paused them."""
-        pipeline = self._pipeline
-        return pipeline.view.paused_lists(self.responder.lists) if pipeline is not None else 0
-
     def log_clock(self) -> LogClock:
         """Return the log's time, and how many of its events were out of time."""
         pipeline = self._pipeline
@@ -919,12 +914,12 @@ class Service:
     ) -> list[Event]:
         """Return the refused events that the log takes; others leave no trace, to be decided anew.
 
-        That is what a list alone refuses, and what waits since its chats are not known here.
+        That is what waits since its chats are not known here.
         """
         return [
             event
             for event, one in zip(events, responses, strict=True)
-            if not (one.allowed or one.by_list)
+            if not one.allowed
             and (not one.owner_away or known_refusal(event, self.states.state(event.account))[0])
         ]
 

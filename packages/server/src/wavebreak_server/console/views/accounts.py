@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from wavebreak.engine.account_queries import live_accounts
+from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.errors import EventError
 from wavebreak.outcomes import ABOVE_ALLOW, row_of
 from wavebreak.schema.events import AccountRegistered
@@ -128,14 +130,16 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
 
 @pages.page("view_accounts")
 def shared(request: HttpRequest, account: str) -> HttpResponse:
-    """Show who shares something with an account, as a part of its page."""
+    """Show the neighbours, the operator and the outside lists of an account in its page."""
     console = pages.console_of(request)
+    live = console.query(live_accounts, [account]).get(account)
     return pages.show(
         request,
         "console/parts/shared.html",
         account=account,
         shared=neighbours.shared_by(console, account),
         membership=neighbours.membership(console, account),
+        lists=shown_lists(live.lists, console.service.responder.lists) if live else [],
     )
 
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
 from wavebreak.engine.account_queries import LiveAccount, live_accounts
+from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import ActForm, act_form, effect_of
 from wavebreak_server.console.forms import ShareForm
@@ -114,7 +115,11 @@ def queue(request: HttpRequest) -> HttpResponse:
 def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]:
     """Return what each row says: one query of the engine and one of the decisions for all."""
     accounts = sorted({case.account for case in cases})
-    live = console.query(live_accounts, accounts)
+    terms = console.service.responder.lists
+    live = {
+        name: account._replace(lists=tuple(shown_lists(account.lists, terms)))
+        for name, account in console.query(live_accounts, accounts).items()
+    }
     numbers = [case.decision for case in cases]
     operators = operators_of(console, accounts)
     bodies = dict(Decision.objects.filter(number__in=numbers).values_list("number", "body"))

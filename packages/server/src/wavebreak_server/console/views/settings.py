@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from wavebreak.engine.outside_lists import LEAST_RECORD
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console import pages
 from wavebreak_server.console.forms import (
@@ -85,11 +84,11 @@ def sources(request: HttpRequest) -> HttpResponse:
 
 @pages.page("view_settings")
 def outside_lists(request: HttpRequest) -> HttpResponse:
-    """Show what each outside list does here, what its word has been worth, and its pauses."""
+    """Show the mode and the size of each outside list."""
     console = pages.console_of(request)
     terms = console.service.responder.lists
-    found = console.ask(lambda engine: list_service.overview(engine.lists.lists, terms))
-    return pages.show(request, "console/lists.html", lists=found, least=LEAST_RECORD)
+    overviews = console.ask(lambda engine: list_service.overview(engine.lists, terms))
+    return pages.show(request, "console/lists.html", lists=overviews)
 
 
 @pages.page("manage_keys", "POST")

@@ -1,1 +1,1 @@
-"""Outside lists: what they are worth here, and what this service publishes for them."""
+"""Outside lists: their modes and entries here, and the convictions that a service publishes."""

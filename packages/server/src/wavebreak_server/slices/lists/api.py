@@ -1,4 +1,4 @@
-"""Operations on outside lists: what each is worth here, and our own convictions to publish."""
+"""Operations on outside lists: the mode and size of each, and our own convictions to publish."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavebreak_server.slices.lists.service import Conviction, OutsideList
 
 
 class OutsideLists(Response):
-    """Every outside list that is configured or has told something."""
+    """Every outside list that is configured or has sent events."""
 
     lists: list[OutsideList]
 
@@ -35,17 +35,17 @@ router = Router()
 @router.operation(
     "GET",
     "/v1/lists",
-    "Outside lists: the mode of each, whom it names here, its record, and why it is paused.",
+    "Outside lists: the mode of each, how many accounts and servers it names, its newest event.",
     503,
     scopes=("read",),
 )
 async def outside_lists(context: RequestContext) -> OutsideLists:
     """Return every list."""
     terms = context.service.responder.lists
-    found: list[OutsideList] = await context.service.ask(
-        lambda engine: lists.overview(engine.lists.lists, terms)
+    overviews: list[OutsideList] = await context.service.ask(
+        lambda engine: lists.overview(engine.lists, terms)
     )
-    return OutsideLists(lists=found)
+    return OutsideLists(lists=overviews)
 
 
 @router.operation(

@@ -1,4 +1,4 @@
-"""What outside lists are worth here, and the convictions that an edge may publish.
+"""Outside lists of this service, and the convictions that an edge may publish.
 
 Published is what stands: restricted or worse, by reactions of other people or by a person here, and
 only once the holder has been notified. Never by a list's word, a score or a rule on doubt.
@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from wavebreak.engine import snapshot
 from wavebreak.engine.list_modes import ListTerms, Mode
-from wavebreak.engine.outside_lists import ListRecord, read_records
+from wavebreak.engine.outside_lists import OutsideLists
 from wavebreak.outcomes import SILENCING
 from wavebreak_server.pipeline.recovery import usable_snapshots
 from wavebreak_server.pipeline.states import StateTerms, newest_number, state_of
@@ -42,25 +42,14 @@ class Conviction(msgspec.Struct, frozen=True):
 
 
 class OutsideList(msgspec.Struct, frozen=True, kw_only=True):
-    """An outside list: its mode, whom it names, and its record.
-
-    `weight` is the share of settled hits that reactions convicted (null: fewer than 30 are
-    settled). `paused`: why it only observes for now. `copy_of`: the list of which it is a copy.
-    """
+    """An outside list: its mode, the accounts and servers that it names, and its newest event."""
 
     name: str
     mode: Mode
     keeper: str
     accounts: int
     servers: int
-    convicted: int
-    answered: int
-    weight: float | None
     told_ms: int | None
-    paused: str | None
-    paused_ms: int | None
-    copy_of: str | None
-    refused_entries: int
 
 
 def hash_of(account: str) -> str:
@@ -75,43 +64,34 @@ def hash_of(account: str) -> str:
     return hashed[1] if hashed else hashlib.sha256(account.encode()).hexdigest()
 
 
-def overview(
-    records: Mapping[str, ListRecord], terms: Mapping[str, ListTerms]
-) -> list[OutsideList]:
-    """Return every list that is configured or has told something, by name."""
-    return [
-        _shown(name, records.get(name), terms.get(name, ListTerms()))
-        for name in sorted({*records, *terms})
-    ]
+def overview(lists: OutsideLists, terms: Mapping[str, ListTerms]) -> list[OutsideList]:
+    """Return every list that is configured or has sent events, by name."""
+    overviews = []
+    for name in sorted({*lists.lists, *terms}):
+        entries, of_list = lists.lists.get(name, {}), terms.get(name, ListTerms())
+        servers = sum(who.startswith("\0") for who in entries)
+        overviews.append(
+            OutsideList(
+                name=name,
+                mode=of_list.mode,
+                keeper=of_list.keeper,
+                accounts=len(entries) - servers,
+                servers=servers,
+                told_ms=lists.told_ms.get(name),
+            )
+        )
+    return overviews
 
 
-def _shown(name: str, held: ListRecord | None, terms: ListTerms) -> OutsideList:
-    held = held or ListRecord(0)
-    servers = sum(who.startswith("\0") for who in held.hits)
-    paused = held.paused(terms.resumed_ms)
-    return OutsideList(
-        name=name,
-        mode=terms.mode,
-        keeper=terms.keeper,
-        accounts=len(held.hits) - servers,
-        servers=servers,
-        convicted=held.convicted,
-        answered=held.answered,
-        weight=held.weight,
-        told_ms=held.told_ms or None,
-        paused=paused,
-        paused_ms=held.pauses[paused][0] if paused else None,
-        copy_of=held.copy_of or None,
-        refused_entries=len(held.refused),
-    )
-
-
-def stored_records(home: Path) -> Mapping[str, ListRecord]:
-    """Return the lists as of the newest snapshot of a service's state; none without one."""
+def stored_lists(home: Path) -> OutsideLists:
+    """Return the lists as of the newest snapshot of a service's state; none without a snapshot."""
+    lists = OutsideLists()
     for _, path in usable_snapshots(home):
-        held = snapshot.read(path, bound_key("snapshot")).arrays.get("lists")
-        return {} if held is None else read_records(held)
-    return {}
+        state = snapshot.read(path, bound_key("snapshot")).arrays.get("lists")
+        if state is not None:
+            lists.load(state)
+        break
+    return lists
 
 
 def convictions(now_ms: int, terms: StateTerms) -> list[Conviction]:
