@@ -41,7 +41,6 @@ FLAGS_OF_0_2 = [
     "--ledger-key",
     "--snapshot-seconds",
     "--accept-loss",
-    "--calibrate-after",
     "--console",
     "--no-console",
     "--console-url",

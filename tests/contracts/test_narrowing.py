@@ -121,7 +121,7 @@ CONSOLE: dict[str, Form] = {
     **dict.fromkeys(("policy_approve", "policy_live", "model_approve", "model_promote"), "two"),
     # One person's, whose role has it, with a reason and an audit entry.
     **dict.fromkeys(
-        ("policy_rollback", "model_rollback", "policy_calibration_approve", "approve_source",
+        ("policy_rollback", "model_rollback", "approve_source",
          "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
          "measure_thresholds", "model_register", "model_compare", "model_follow", "model_unfollow",
          "act", "decide", "assign_cases", "share_case", "revoke_share",
@@ -169,7 +169,7 @@ WORDS: dict[str, Row] = {
          f"{ENGINE}/engine/test_labels_by_others.py::test_label_by_others_does_not_lift_a_persons_ban"),
     ),
     "outside list": Row(
-        "own", "the list of its key's source; it observes until an administrator says delay, and never refuses",
+        "own", "the list of its key's source; it delays where an administrator says so",
         (OF_A_LIST,
          f"{SERVER}/test_service_lists.py::test_only_a_key_of_lists_tells_listings_and_nothing_else",
          f"{ENGINE}/engine/test_outside_lists.py::test_listed_stranger_is_delayed_where_list_and_administrator_say_so",

@@ -57,8 +57,6 @@ COMMANDS: Mapping[str, str] = {
     "operators": "wavebreak",
     "replay": "wavebreak",
     "drift": "wavebreak",
-    "calibrate": SERVER,
-    "approve": SERVER,
     "learn": SERVER,
     "red-team": LAB,
     "claim": CASES,

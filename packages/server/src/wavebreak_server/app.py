@@ -162,7 +162,6 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             *bootstrap.background_tasks(context, options),
             *traffic,
             *_backfill(asked.start.backfill),
-            *policy_choice.calibration_tasks(home, deciding_by, choice, used_model),
             *policy_choice.learning_tasks(home, choice, context),
             *pages.tasks,
         ],

@@ -20,7 +20,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct, field
 
-from wavebreak.durations import DURATION_PATTERN
 from wavebreak.engine.list_modes import MODES, ListTerms
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
@@ -105,18 +104,6 @@ class Decisions(Group, frozen=True, kw_only=True):
             unset="shadow",
         ),
     ] = settings.Settings.enforce
-    calibrate_after: Annotated[
-        str,
-        Meta(pattern=DURATION_PATTERN),
-        Option(
-            "Decide in shadow, then propose a policy. It is in HOME/calibrated after this "
-            "time, such as 7d, and is enforced once it is approved.",
-            common=True,
-            metavar="DURATION",
-            unset="no calibration",
-            example="7d",
-        ),
-    ] = ""
     profile: Annotated[
         Path | None,
         Option(

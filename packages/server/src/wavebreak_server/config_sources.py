@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from wavebreak.config import read_toml
-from wavebreak.durations import DURATION_PATTERN
 from wavebreak.errors import PolicyError, UsageError
 from wavebreak_server import config
 
@@ -289,31 +288,11 @@ def _variable_value(declared: config.DeclaredOption, text: str) -> Any:
 
 def check_combinations(configuration: config.Configuration) -> None:
     """Raise UsageError for options that contradict each other."""
-    decisions = configuration.decisions
-    if decisions.flink_job:
-        _check_job(configuration)
-    if not decisions.calibrate_after:
-        return
-    if not re.fullmatch(DURATION_PATTERN, decisions.calibrate_after):
-        raise UsageError("--calibrate-after is no duration", fix="write 7d, 48h or 90m")
-    if decisions.enforce:
-        raise UsageError(
-            "--calibrate-after begins in shadow, and --enforce does not", fix="give one of them"
-        )
-
-
-def _check_job(configuration: config.Configuration) -> None:
-    """Raise UsageError for options that a service without an engine of its own cannot have."""
     storage = configuration.storage
-    if not (storage.database and storage.log):
+    if configuration.decisions.flink_job and not (storage.database and storage.log):
         raise UsageError(
             "--flink-job needs a log that the job can read",
             fix="give --database postgresql://… and --log kafka://…",
-        )
-    if configuration.decisions.calibrate_after:
-        raise UsageError(
-            "--calibrate-after needs an engine in the service, and a job on Flink decides",
-            fix="calibrate by `wavebreak calibrate`, and give the job the policy",
         )
 
 

@@ -165,35 +165,6 @@ PROBLEMS: dict[str, ProblemType] = {
             "ask whoever runs the service to set the clock right, or to repair the log",
         ),
     ),
-    "no-proposal": ProblemType(
-        409,
-        "Conflict",
-        "There is no calibration that can be approved.",
-        "{home} has no calibration proposal yet",
-        Fixes(
-            "wait for it",
-            "wait for it, or write one: wavebreak calibrate HOME -o HOME/calibrated",
-            "wait for it: the overview says when there is one",
-        ),
-    ),
-    "changed-after-approval": ProblemType(
-        409,
-        "Conflict",
-        "A calibration was changed after somebody had approved it.",
-        "{directory} was changed after its approval: it is {found}, not {approved}",
-        Fixes(
-            "approve it again",
-            "approve it again: wavebreak approve HOME --by NAME --reason WHY",
-            "approve it again under Policy",
-        ),
-    ),
-    "nothing-approved": ProblemType(
-        409,
-        "Conflict",
-        "No calibration was approved.",
-        "{home} has no approved calibration",
-        Fixes("approve one", "approve it: wavebreak approve HOME", "approve one under Policy"),
-    ),
     "model-not-listed": ProblemType(
         404,
         "Not Found",
@@ -279,8 +250,8 @@ class DomainError(ApiError, ServiceError):
     Attributes:
         values: The values in its texts.
 
-    >>> str(DomainError("nothing-approved", home="svc"))
-    'svc has no approved calibration — fix: approve it: wavebreak approve HOME'
+    >>> str(DomainError("model-not-listed"))
+    'there is no such model — fix: copy what `wavebreak train` wrote to HOME/models'
     """
 
     def __init__(self, code: str, *, retry_after_s: float = 0, **values: object) -> None:
@@ -297,8 +268,8 @@ class DomainError(ApiError, ServiceError):
 def fix_for(error: WavebreakError, adapter: Literal["api", "command", "page"]) -> str:
     """Return the way out of an error, in the words of an adapter.
 
-    >>> fix_for(DomainError("nothing-approved", home="svc"), "page")
-    'approve one under Policy'
+    >>> fix_for(DomainError("model-not-listed"), "page")
+    'ask whoever runs the service to copy a trained model to HOME/models'
     >>> fix_for(ApiError(404, "there is no such case", fix="list the cases"), "api")
     'list the cases'
     """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavebreak import engine, model, rules
-from wavebreak.durations import duration_seconds
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.home_learning import load_terms
@@ -22,7 +20,6 @@ from wavebreak_server.pipeline import decide, live_policy
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.service import Background
 from wavebreak_server.settings import Settings
-from wavebreak_server.slices.calibration import service as schedule
 from wavebreak_server.slices.learning.service import LearningSchedule
 from wavebreak_server.slices.sources import service as sources
 from wavebreak_server.slices.versions import policy_switch
@@ -37,65 +34,21 @@ class PolicyChoice:
 
     Attributes:
         base: The directory that `serve` was started with.
-        directory: That of the policy that decides: another one where a version went live, or where
-            a calibration was approved.
+        directory: That of the policy that decides: another one where a version went live.
         enforce: Whether outcomes are enforced.
-        calibrated: Whether an approved calibration decides.
-        asked: Whether --enforce was given.
     """
 
     base: Path | None
     directory: Path | None
     enforce: bool
-    calibrated: bool
-    asked: bool
 
 
 def choose_policy(home: Path, asked: Decisions, say: Say) -> PolicyChoice:
-    """Choose the policy: the one that went live last, an approved calibration, or the given one."""
-    approved = _approved_policy(home, asked.calibrate_after, say)
-    base = approved or asked.policy
-    live = live_policy.live_policy(home)
-    directory = _live_directory(home, base, approved, live, say)
-    calibrated = live is not None and live.enforce and directory != base
-    return PolicyChoice(
-        base,
-        directory,
-        asked.enforce or approved is not None or calibrated,
-        approved is not None,
-        asked.enforce,
-    )
-
-
-def _approved_policy(home: Path, calibrate_after: str, say: Say) -> Path | None:
-    """Return the directory of the approved policy, if the service is calibrated and has one."""
-    if not calibrate_after:
-        return None
-    approved = schedule.approved_policy(home)
-    if approved is None:
-        say("in shadow; a policy is proposed {} after the first event", calibrate_after)
-        return None
-    say("enforcing the approved policy {}", approved[0].version)
-    return approved[1]
-
-
-def _live_directory(
-    home: Path,
-    policy: Path | None,
-    approved: Path | None,
-    live: live_policy.LivePolicy | None,
-    say: Say,
-) -> Path | None:
-    """Return the directory of the policy that went live last; else the given one.
-
-    A calibration that was approved after it counts as the later one.
-    """
+    """Choose the policy: the one that went live last, or the given one."""
     directory = live_policy.live_directory(home)
-    later = approved is not None and live is not None and schedule.approved_ms(home) > live.at_ms
-    if directory is None or later:
-        return policy
-    say("deciding by {}, which went live in the console, not by --policy", directory.name)
-    return directory
+    if directory is not None:
+        say("deciding by {}, which went live in the console, not by --policy", directory.name)
+    return PolicyChoice(asked.policy, directory or asked.policy, asked.enforce)
 
 
 def choose_model(home: Path, model_dir: str | None, say: Say) -> str | None:
@@ -205,26 +158,12 @@ def make_policy_switch(
         parts.switched,
         (*_words({"--profile": asked.profile}), "--lateness", str(parts.lateness)),
         asked.model,
-        choice.asked,
+        choice.enforce,
         live_policy.files_digest(choice.base) if choice.base else "",
         policy_switch.Deciding(
             version, live.model if live else "", choice.enforce, parts.live_coverage(), digest
         ),
     )
-
-
-def calibration_tasks(
-    home: Path, asked: Decisions, choice: PolicyChoice, used_model: str | None
-) -> list[Background]:
-    """Return the task that proposes and enforces a calibration; none without --calibrate-after."""
-    if not asked.calibrate_after:
-        return []
-    options = {"--policy": choice.directory, "--profile": asked.profile, "--model": used_model}
-    target = str(schedule.proposal_directory(home))
-    command = [sys.executable, "-m", "wavebreak", "calibrate", str(home), "-o", target]
-    enforced_ms = schedule.approved_ms(home) if choice.calibrated else 0
-    after_s = duration_seconds(asked.calibrate_after)
-    return [schedule.CalibrationSchedule(home, after_s, command + _words(options), enforced_ms)]
 
 
 def learning_tasks(

@@ -30,9 +30,7 @@ FIXTURES = Path(__file__).resolve().parents[4] / "tests" / "fixtures"
 
 HOME, OUT, DAY = "{home}", "{home}/out", "2026-01-01"
 WORDS: dict[str, list[str]] = {
-    "approve": [HOME, "--by", "noa", "--reason", "read"],
     "backup": [HOME, "-o", OUT],
-    "calibrate": [HOME, "-o", OUT],
     "challenger follow": [HOME, "model", "-o", OUT],
     "challenger register": [HOME, "model", "--by", "noa", "--reason", "new"],
     "challenger replay": [HOME, "model", "-o", OUT],
@@ -141,13 +139,11 @@ def test_every_command_but_serve_is_in_the_reference_with_its_options() -> None:
 def test_option_in_an_error_is_named_as_it_was_given(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "wavebreak.toml").write_text("[decisions]\nenforce = true\n", "utf-8")
-    environment = {"WAVEBREAK_CALIBRATE_AFTER": "7d"}
-    done = CliRunner().invoke(app, ["serve", str(home)], env=environment)
+    (home / "wavebreak.toml").write_text("[decisions]\nflink_job = 'job'\n", "utf-8")
+    done = CliRunner().invoke(app, ["serve", str(home)])
     assert isinstance(done.exception, UsageError)
     assert done.exception.what == (
-        "WAVEBREAK_CALIBRATE_AFTER begins in shadow, and "
-        f"[decisions] enforce of {home}/wavebreak.toml does not"
+        f"[decisions] flink_job of {home}/wavebreak.toml needs a log that the job can read"
     )
 
 

@@ -17,15 +17,21 @@ from support.console_harness import RunningConsole, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak.cli.app import app
 from wavebreak.evaluation import home_learning
+from wavebreak.evaluation.complaint_ceilings import Ceiling
 from wavebreak.evaluation.home_learning import Group, HomeDays, HomeLabels, Lesson, load_terms
 from wavebreak.model import Model, save, smallest_model
 from wavebreak_server.cli import learning as command
 from wavebreak_server.http.app_context import run_background_query as stored
-from wavebreak_server.pipeline.live_policy import live_policy
+from wavebreak_server.pipeline.live_policy import live_policy, policy_files, version_directory
 from wavebreak_server.slices.learning import service as learning
-from wavebreak_server.slices.learning.service import LearnedScore, LearnedState, LearningSchedule
+from wavebreak_server.slices.learning.service import (
+    CeilingProposal,
+    LearnedScore,
+    LearnedState,
+    LearningSchedule,
+)
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions.models import ModelVersion
+from wavebreak_server.slices.versions.models import ModelVersion, PolicyVersion
 from wavebreak_server.storage.models import AuditEntry
 
 TERMS = load_terms()
@@ -149,6 +155,44 @@ async def test_nobody_can_sign_in_as_learning(console: RunningConsole, tmp_path:
     assert not user.may("approve_models")
 
 
+def proposal(policy: str, complaint: float = 0.02) -> CeilingProposal:
+    """A proposal for one ceiling of the policy that decides."""
+    ceilings = (
+        Ceiling(name="complaint", now=0.05, proposed=complaint, accounts=400, removed=3,
+                interval=(0.015, complaint), limited=(4, 9), silenced=(0, 1)),
+        Ceiling(name="complaint_of_reactions", now=0.3, proposed=0.3, accounts=12),
+    )  # fmt: skip
+    return CeilingProposal(proposed_ms=1_767_222_000_000, policy=policy, ceilings=ceilings)
+
+
+@visits
+async def test_ceilings_become_a_version_that_another_person_approves(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    policy = console.service.responder.policy.version
+    learned(tmp_path, "shadow")
+    state = learning.read_state(tmp_path)
+    learning.write_state(tmp_path, replace(state, ceilings=proposal(policy)))
+    assert any("are proposed as v1" in line for line in await carry_out(console, tmp_path))
+    assert not any("proposed" in line for line in await carry_out(console, tmp_path))
+    page = (await (await console.person("lead")).get("/console/policy/learning")).text
+    for words in ("Ceilings of complaints", "/policy/versions/1", "4 → 9", "0.0150–0.0200", "kept"):
+        assert words in page
+    (version,) = await stored(lambda: list(PolicyVersion.objects.select_related("author")))
+    assert (version.state, version.author.username) == ("checked", learning.USER)
+    files = policy_files(version_directory(tmp_path, version.name, version.digest))
+    assert "\ncomplaint = 0.02\n" in files["evidence.toml"]
+    assert console.service.responder.policy.version == policy
+    # Other numbers take the place of an open proposal.
+    state = learning.read_state(tmp_path)
+    learning.write_state(tmp_path, replace(state, ceilings=proposal(policy, 0.03)))
+    await carry_out(console, tmp_path)
+    states = await stored(lambda: list(PolicyVersion.objects.values_list("state", flat=True)))
+    assert sorted(states) == ["checked", "rejected"]
+    learning.write_state(tmp_path, replace(state, ceilings=proposal("other-1")))
+    assert not any("proposed" in line for line in await carry_out(console, tmp_path))
+
+
 @visits
 async def test_page_says_what_a_week_taught(console: RunningConsole, tmp_path: Path) -> None:
     scientist = await console.person("data_scientist")
@@ -193,6 +237,12 @@ async def test_command_learns_from_the_log_and_prints_it(
         said = await asyncio.to_thread(learn)
     assert "24 accounts convicted by the tests" in said
     assert state_of(tmp_path).state == "shadow"
+    assert "Ceilings of complaints" in said
+    ceilings = learning.read_state(tmp_path).ceilings
+    assert ceilings is not None
+    assert [ceiling.name for ceiling in ceilings.ceilings] == [
+        "complaint", "complaint_of_reactions", "complaint_after_answer",
+    ]  # fmt: skip
     assert "in shadow: it acts on nobody" in await asyncio.to_thread(learn, "--report")
     later = home_stream.events(first=200, start=1_767_222_000_000 + 7 * home_stream.DAY, seed=5)
     await send(console, [row | {"id": f"later-{row['id']}"} for row in later])

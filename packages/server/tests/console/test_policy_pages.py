@@ -12,7 +12,6 @@ from support.console_harness import RunningConsole, Visitor, console_test, switc
 from support.service_harness import abuser
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.pipeline.live_policy import live_policy, version_directory
-from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
 from wavebreak_server.storage.models import AuditEntry
 
@@ -202,36 +201,3 @@ async def test_rule_goes_live_by_two_people_and_back(
     wanted = ("create_policy", "approve_policy", "policy_live", "policy_rollback")
     assert [a for a in acts if a[0] in wanted] == [(name, "done") for name in wanted]
     assert (await lead.get("/console/policy/versions")).status_code == 200
-
-
-@visits
-async def test_calibration_goes_live_and_is_rolled_back(
-    console: RunningConsole, tmp_path: Path
-) -> None:
-    lead = await console.person("lead")
-    assert "Nothing is proposed" in (await lead.get("/console/policy/calibration")).text
-    refused = await lead.post("/console/policy/calibration/approve", reason="read it", seen="")
-    assert refused.status_code == 409
-    directory = calibration_schedule.proposal_directory(tmp_path)
-    directory.mkdir()
-    (directory / "evidence.toml").write_text("[evidence]\nreply = 0.1\n", "utf-8")
-    (directory / "calibration.html").write_text("<style>p{color:red}</style><p>Hello", "utf-8")
-    page = (await lead.get("/console/policy/calibration")).text
-    assert "reply:" in page
-    report = await lead.get("/console/policy/calibration/report")
-    assert "sandbox" in report.headers["Content-Security-Policy"]
-    digest = await seen(lead, "/console/policy/calibration")
-    answer = await lead.post("/console/policy/calibration/approve", reason="ok", seen=digest)
-    assert answer.status_code == 302
-    approved = await asyncio.to_thread(calibration_schedule.approved_policy, tmp_path)
-    assert approved is not None
-    page = (await lead.get("/console/policy/calibration")).text
-    assert "Approved" in page
-    assert "It decides now" in page
-    assert await console.service.ask(lambda engine: engine.enforce)
-    assert console.service.responder.policy.version.startswith("calibrated_1-")
-    assert "calibration calibrated-1" in (await lead.get("/console/policy/versions")).text
-    back = await lead.post("/console/policy/rollback", reason="worse", seen="calibrated-1")
-    assert back.status_code == 302, back.text
-    assert not await console.service.ask(lambda engine: engine.enforce)
-    assert await asyncio.to_thread(calibration_schedule.approved_policy, tmp_path) is None

@@ -133,7 +133,7 @@ def test_decisions_are_the_same_after_a_restart_and_in_a_replay(live: Live, tmp_
     async def first(made: Running) -> None:
         assert await abuse(made) == {"of-chat": "limit"}
         assert isinstance(made.service.switch, PolicySwitch)
-        # As `rules replay`, a challenger and a calibration are told of the stream.
+        # As `rules replay`, a challenger is told of the stream.
         made.service.switch.options()
 
     live(first)

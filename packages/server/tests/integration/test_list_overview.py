@@ -26,16 +26,17 @@ async def test_pages_show_modes_and_entries(console: RunningConsole) -> None:
         assert said in page, said
     now = service_harness.now_ms()
     hits = [
-        {"type": "account.listed", "account": f"spam{n}", "list": "rtbl", "advice": "refuse",
+        {"type": "account.listed", "account": account, "list": "rtbl", "advice": "refuse",
          "entry": sha256(f"{n}".encode()).hexdigest(), "ts": now}
-        for n in range(3)
+        for n, account in enumerate(("ann", "bob", "eve"))
     ]  # fmt: skip
     answer = await running.ask("POST", "/v1/events", running.keys["list"], json=hits)
     assert answer.json()["accepted"] == 3
+    await running.send(service_harness.abuser())
     await running.wait_until_applied()
     page = (await admin.get(PAGE)).text
     assert "rtbl" in page
-    shared = "/console/account-neighbours/spam1"
+    shared = "/console/account-neighbours/ann"
     part = (await admin.get(shared)).text
     assert "rtbl" in part
     assert "A list decides nothing" in part

@@ -43,7 +43,6 @@ from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.backup import service as backup
-from wavebreak_server.slices.calibration import service as schedule
 from wavebreak_server.slices.versions.policy_switch import ChangedFilesError, Deciding, PolicySwitch
 from wavebreak_server.storage import database
 from wavebreak_server.storage.models import EnforcementState, LedgerEntry
@@ -490,23 +489,6 @@ def test_switch_to_a_damaged_model_changes_nothing(home: Path) -> None:
     asyncio.run(run())
 
 
-def propose(home: Path) -> None:
-    directory = schedule.proposal_directory(home)
-    (directory / "rules").mkdir(parents=True)
-    (directory / "rules" / "tested.toml").write_text(RULE, "utf-8")
-    (directory / "calibration.html").write_text("<html>", "utf-8")
-
-
-async def approve(home: Path, now_ms: int) -> None:
-    def work() -> None:
-        try:
-            schedule.approve(home, now_ms, "Noa", "read it")
-        finally:
-            connection.close()
-
-    await asyncio.to_thread(work)
-
-
 def states() -> list[str]:
     try:
         return list(EnforcementState.objects.values_list("account", flat=True))
@@ -514,27 +496,20 @@ def states() -> list[str]:
         connection.close()
 
 
-def test_approved_calibration_is_enforced_and_withdrawn(home: Path) -> None:
-    propose(home)
-
+def test_switch_to_enforcement_clears_the_shadow_and_is_rolled_back(home: Path) -> None:
     async def run() -> None:
-        task = schedule.CalibrationSchedule(home, 3600, ["unused"])
-        async with running(home, background=[task]) as one:
+        async with running(home) as one:
             one.service.switch = make = switch(home)
             await one.send([*abuser(), *sends("bob", 2)])
             assert await asyncio.to_thread(states) == ["ann"]
-            await approve(home, one.service.clock())
-            async with asyncio.timeout(60):
-                while not (make.deciding.enforce and one.service.progress().ready):
-                    await asyncio.sleep(0.1)
+            await make(one.service, version(home, "v1"), enforce=True)
             assert await one.service.ask(lambda engine: engine.enforce)
             # What was found in shadow is cleared; the next event decides.
             assert await asyncio.to_thread(states) == []
-            assert (await policy_of(one)).startswith("calibrated_1-")
             await one.send(sends("cat", 4, at=20))
             live = live_policy(home)
             assert live is not None
-            assert (live.version, live.enforce) == ("calibrated-1", True)
+            assert (live.version, live.enforce) == ("v1", True)
             await make(one.service, "", enforce=False, back=True)
             assert not await one.service.ask(lambda engine: engine.enforce)
         found = await asyncio.to_thread(by_account)

@@ -83,7 +83,6 @@ ALIKE = {
     "policy_start": "another replay is refused while one runs",
     "measure_thresholds": "another is refused while one runs",
     "policy_reject": "an open version alone is closed",
-    "policy_calibration_approve": "one proposal, by its digest",
     "model_register": "each is a version, and decides nothing",
     "model_compare": "another comparison is refused while one runs",
     "model_follow": "one is followed at a time",

@@ -15,7 +15,7 @@ from wavebreak_server.policy_choice import PolicyChoice
 from wavebreak_server.settings import Limits, Settings
 
 HOME = Path("var")
-SHADOW = PolicyChoice(None, None, False, False, False)
+SHADOW = PolicyChoice(None, None, False)
 
 
 def settings(**flags: Any) -> Settings:

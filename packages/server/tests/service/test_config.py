@@ -108,7 +108,6 @@ def test_relative_paths_are_taken_from_the_directory_of_the_file(tmp_path: Path)
         ("[limits]\nbody_timeout = inf", ("body_timeout must be a number of 0.1 or more",)),
         ("[limits]\nmax_memory = 'much'", ("is no size of memory", 'write max_memory = "4GiB"')),
         ("[decisions]\nenforce = 'yes'", ("enforce must be true or false",)),
-        ("[decisions]\ncalibrate_after = 'soon'", ("must be a duration such as 7d",)),
         ("[decisions]\npolicy = 3", ("policy must be a path",)),
         ("[start]\naccept_loss = true", ("an option of one start", "--accept-loss")),
         (f"[keys]\nkey = '{KEY}'", ("holds a key", "give its path here, or set WAVEBREAK_KEY")),
@@ -198,10 +197,10 @@ def test_check_of_a_valid_file_exits_with_0(tmp_path: Path) -> None:
 
 
 def test_check_refuses_options_that_contradict_each_other(tmp_path: Path) -> None:
-    path = written(tmp_path, "[decisions]\nenforce = true\ncalibrate_after = '7d'\n")
+    path = written(tmp_path, "[decisions]\nflink_job = 'job'\n")
     error = CliRunner().invoke(app, ["config", "check", str(path)]).exception
     assert isinstance(error, UsageError)
-    assert "begins in shadow" in error.what
+    assert "needs a log" in error.what
 
 
 def test_sample_has_every_key_commented_and_is_valid_with_each_of_them(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def next_steps(assessment: Assessment) -> list[str]:
         )
     steps.append(
         "Run it in shadow beside your messenger for a week (docs/how-to/run-in-shadow.md): "
-        "wavebreak serve HOME; then fit its numbers to your own days: wavebreak calibrate HOME."
+        "wavebreak serve HOME; it learns its numbers from your own days: wavebreak learn HOME."
     )
     return steps
 

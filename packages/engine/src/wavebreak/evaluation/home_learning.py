@@ -30,6 +30,7 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.durations import DAY_MS, Duration
 from wavebreak.engine import Engine
+from wavebreak.evaluation.complaint_ceilings import CeilingTerms
 from wavebreak.evaluation.label_votes import LabelSource, LabelVote, resolve_votes
 from wavebreak.evaluation.scoring_points import (
     Bools,
@@ -92,6 +93,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     moved: Annotated[float, Meta(gt=0)]
     appeals: Count
     appealed: Share
+    ceilings: CeilingTerms
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):

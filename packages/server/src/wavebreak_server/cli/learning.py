@@ -1,4 +1,4 @@
-"""Command `learn`: a score from a service's own log, and what the last week taught."""
+"""Command `learn`: a score and ceilings of complaints from a service's own log."""
 
 from __future__ import annotations
 
@@ -36,15 +36,17 @@ def learn(
     report: Annotated[bool, "Only print what the last week taught."] = False,
     check: Annotated[bool, "Only check the scores that are in shadow or act."] = False,
 ) -> Output:
-    """Learn a score from a service's own log, as the service does every week.
+    """Learn a score and ceilings of complaints from a service's own log, as it does every week.
 
-    It acts on nobody until it has held in shadow; the service promotes it, and rolls it back.
+    The score acts on nobody until it has held in shadow; the service promotes it, and rolls it
+    back. Ceilings become a version of the policy, which a person replays and approves.
     """
     if not report:
         # The service goes on beside it.
         os.nice(10)
         _learn(home, check=check)
-    scores = learning.read_state(home.path).scores
+    state = learning.read_state(home.path)
+    scores = state.scores
     if not scores:
         raise UsageError("nothing was learned yet", fix=f"run `wavebreak learn {home.path}`")
     score = scores[-1]
@@ -58,7 +60,28 @@ def learn(
         ]
         headings = ("age", "strangers who answered", "accounts", "met", "by the tests")
         parts.append(Table("Whom it would have met", headings, rows, words=frozenset({0, 1})))
-    return Output(msgspec.to_builtins(scores), *parts, steps=["in the console: Policy, Learning"])
+    if state.ceilings is not None:
+        parts.append(_ceilings_table(state.ceilings))
+    return Output(msgspec.to_builtins(state), *parts, steps=["in the console: Policy, Learning"])
+
+
+def _ceilings_table(proposal: learning.CeilingProposal) -> Table:
+    headings = ("ceiling", "accounts", "now", "proposed", "95 % interval", "limited\nnow → then",
+                "silenced\nnow → then")  # fmt: skip
+    rows = [
+        (
+            ceiling.name,
+            f"{ceiling.accounts:,}",
+            f"{ceiling.now:g}",
+            f"{ceiling.proposed:g}" if ceiling.changed else "kept",
+            "–" if ceiling.interval is None else "{:.4f} to {:.4f}".format(*ceiling.interval),
+            "{:,} → {:,}".format(*ceiling.limited),
+            "{:,} → {:,}".format(*ceiling.silenced),
+        )
+        for ceiling in proposal.ceilings
+    ]
+    note = f"Proposed as {proposal.version}." if proposal.version else ""
+    return Table("Ceilings of complaints", headings, rows, note)
 
 
 def _learn(home: Home, *, check: bool) -> None:

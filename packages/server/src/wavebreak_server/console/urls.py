@@ -103,11 +103,6 @@ CONSOLE: list[Any] = [
     path("policy/models/<int:number>/promote", models.promote, name="model_promote"),
     path("policy/models/<str:name>/card", models.card, name="policy_card"),
     path("policy/comparisons/<int:number>", models.model_replay, name="model_replay"),
-    path("policy/calibration", policy.calibration, name="policy_calibration"),
-    path("policy/calibration/report", policy.calibration_report, name="policy_calibration_report"),
-    path(
-        "policy/calibration/approve", policy.approve_calibration, name="policy_calibration_approve"
-    ),
     path("operators", operators.operators, name="operators"),
     path("operators/<str:operator_id>", operators.operator, name="operator"),
     path("operators/<str:operator_id>/graph", operators.graph, name="operator_graph"),

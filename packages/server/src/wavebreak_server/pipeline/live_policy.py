@@ -2,7 +2,7 @@
 
 A version's files lie in a directory that their digest names, `HOME/policies/DIGEST/VERSION`, and
 are never changed there: an edit writes another one. Wavebreak 0.2 and earlier kept those of a
-version in `HOME/policies/VERSION`, and an approved calibration lies there still.
+version in `HOME/policies/VERSION`.
 
 The file `HOME/policies/live` names the version of the policy, the model, and the position of the
 log from which they decide. While it is missing, those that `serve` was started with decide.

@@ -92,9 +92,10 @@ def models(request: HttpRequest) -> HttpResponse:
 
 @pages.page("view_policy")
 def learning(request: HttpRequest) -> HttpResponse:
-    """Show what the service has learned from its own log: the last week in words; all states."""
+    """Show the last learned week in words, the proposed ceilings, and the states of all weeks."""
     home = pages.console_of(request).service.settings.home
-    scores = home_learning.read_state(home).scores
+    state = home_learning.read_state(home)
+    scores = state.scores
     newest = scores[-1] if scores else None
     return pages.show(
         request,
@@ -102,6 +103,7 @@ def learning(request: HttpRequest) -> HttpResponse:
         scores=[(score, home_learning.WORDS[score.state]) for score in reversed(scores[-26:])],
         newest=newest,
         sentences=home_learning.sentences(newest) if newest else [],
+        ceilings=state.ceilings,
         tab="learning",
     )
 

@@ -1,12 +1,10 @@
-"""Policy: rules with their figures, versions and replays, calibration."""
+"""Policy: rules with their figures, versions and replays."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -15,12 +13,11 @@ from django.urls import reverse
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import msgid
-from wavebreak.rules import Rule, load_policy
+from wavebreak.rules import Rule
 from wavebreak_server.console import pages
 from wavebreak_server.console.views.versions import StepViews, replay_page, version_rows
-from wavebreak_server.errors import ApiError, fix_for
+from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline import live_policy
-from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions import policy_versions as versions
 from wavebreak_server.slices.versions import (
     replay_processes,
@@ -394,75 +391,3 @@ def start_replay(request: HttpRequest, number: int) -> HttpResponse:
 def replay(request: HttpRequest, number: int) -> HttpResponse:
     """Show a replay: its progress, or the accounts that fare otherwise."""
     return replay_page(request, POLICY, number, "policy_replay.html", "replay")
-
-
-# Calibration
-
-
-@pages.page("view_policy")
-def calibration(request: HttpRequest) -> HttpResponse:
-    """Show the calibration that is proposed, and who approved it."""
-    console = pages.console_of(request)
-    home = console.service.settings.home
-    proposed = calibration_schedule.is_proposed(home)
-    directory = calibration_schedule.proposal_directory(home)
-    record, changes, policy = dict[str, Any](), list[versions.RuleChange](), ""
-    if proposed:
-        proposal = load_policy(directory, compiled=False)
-        policy, changes = (
-            proposal.version,
-            versions.changed_rules(versions.live_policy_of(console), proposal),
-        )
-        approval = directory / "approved.json"
-        record = json.loads(approval.read_text("utf-8")) if approval.is_file() else {}
-    return pages.show(
-        request,
-        "console/policy_calibration.html",
-        proposed=proposed,
-        proposal=policy,
-        changes=changes,
-        record=record,
-        enforced=console.deciding.enforce,
-        tab="calibration",
-        running=_running(console),
-    )
-
-
-@pages.page("view_policy")
-def calibration_report(request: HttpRequest) -> HttpResponse:
-    """Return the report of the proposal, sandboxed."""
-    home = pages.console_of(request).service.settings.home
-    if not calibration_schedule.is_proposed(home):
-        raise ApiError(404, translate("no calibration is proposed"), fix=translate("wait for it"))
-    path = calibration_schedule.proposal_directory(home) / "calibration.html"
-    return pages.sandboxed(path.read_text("utf-8"))
-
-
-@pages.page("approve_policy", "POST")
-def approve_calibration(request: HttpRequest) -> HttpResponse:
-    """Approve the proposal, as `wavebreak approve` does."""
-    console, reason = pages.console_of(request), pages.reason_of(request)
-    home, seen = console.service.settings.home, request.POST.get("seen", "") or "none"
-    try:
-        with transaction.atomic():
-            calibration_schedule.approve(home, console.now_ms, console.user.actor, reason, seen)
-    except WavebreakError as error:
-        raise ApiError(409, error.what, fix=fix_for(error, "page")) from error
-    try:
-        waited = async_to_sync(calibration_schedule.enforce_approved)(console.service)
-    except WavebreakError as error:
-        pages.warn(
-            request,
-            translate(
-                "Approved, and not in effect yet: {what}. It is tried again.", what=error.what
-            ),
-        )
-    else:
-        pages.say(
-            request,
-            translate(
-                "Approved. The service enforces it now; new events waited {waited} s.",
-                waited=format(waited, ".1f"),
-            ),
-        )
-    return redirect("policy_calibration")

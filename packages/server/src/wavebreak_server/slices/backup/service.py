@@ -60,7 +60,7 @@ _COLUMNS_AT_MOST = 64
 _RATIO_AT_MOST, _SPARE = 200, 1 << 20
 """How many bytes each byte of an unproven part may unpack to, beside the spare ones."""
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9 ._@+-]{0,199}"
-_DIRECTORIES = ("policies", "models", "calibrated", "learned", "reports", "cases")
+_DIRECTORIES = ("policies", "models", "learned", "reports", "cases")
 _FILE = re.compile(
     rf"ledger\.pub|state-\d+-\d+\.snapshot|({'|'.join(_DIRECTORIES)})(/{_SEGMENT}){{1,9}}"
 )

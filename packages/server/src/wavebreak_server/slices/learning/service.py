@@ -1,14 +1,16 @@
 """Learning at home in a service: learned every week, checked every day, promoted, rolled back.
 
 `wavebreak learn HOME` does the work in a process of its own: it reads the log, learns or checks,
-and notes the states of the learned scores in `HOME/learned/state.json`. The service carries them
-out by the steps that every version of a model has (`versions.service`): it registers their models,
-promotes a score that has held in shadow where the policy says so, and rolls back one that failed.
+and notes the learned scores and the proposed ceilings of complaints in `HOME/learned/state.json`.
+The service carries them out by the steps that every version has (`versions.service`): it registers
+models, promotes a score that has held in shadow where the policy says so, and rolls back one that
+failed. Ceilings become a version of the policy, which a person replays and approves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +31,7 @@ from wavebreak.durations import duration_ms
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
 from wavebreak.evaluation import home_learning
+from wavebreak.evaluation.complaint_ceilings import Ceiling, propose_ceilings
 from wavebreak.evaluation.home_learning import (
     WATCHED,
     Check,
@@ -45,14 +48,19 @@ from wavebreak_server.http.app_context import AppContext, closing_connection, ru
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.pipeline.live_policy import live_policy
 from wavebreak_server.pipeline.service import Service
-from wavebreak_server.slices.calibration.service import first_received
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions import model_versions
+from wavebreak_server.slices.versions import model_versions, policy_versions
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
-from wavebreak_server.slices.versions.policy_versions import directory_that_decides
-from wavebreak_server.slices.versions.service import go_live_measured, roll_back, version_of
+from wavebreak_server.slices.versions.policy_versions import POLICY, directory_that_decides
+from wavebreak_server.slices.versions.service import (
+    go_live_measured,
+    reject,
+    roll_back,
+    version_of,
+)
+from wavebreak_server.storage.models import LogBatch
 from wavebreak_server.texts import page_language, translate, translate_count
 
 CHECK_S, RETRY_S = 60.0, 3600
@@ -60,6 +68,7 @@ CHECK_S, RETRY_S = 60.0, 3600
 USER = "learning"
 """The user who writes and releases learned models; nobody can sign in as it."""
 _STATE = "state.json"
+_EVIDENCE = "evidence.toml"
 
 WORDS: dict[State, str] = {
     "none": msgid("no line"),
@@ -94,11 +103,33 @@ class LearnedScore(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
 
 
+class CeilingProposal(Struct, frozen=True, kw_only=True):
+    """Ceilings of complaints that the own log supports.
+
+    Attributes:
+        proposed_ms: The time of the proposal.
+        policy: The version of the policy that decided then.
+        ceilings: The ceilings, changed or not.
+        version: The name of the policy version that has them ("": none yet).
+    """
+
+    proposed_ms: int
+    policy: str
+    ceilings: tuple[Ceiling, ...]
+    version: str = ""
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The changed numbers by name."""
+        return {ceiling.name: ceiling.proposed for ceiling in self.ceilings if ceiling.changed}
+
+
 class LearnedState(Struct, frozen=True):
-    """All scores that a service has learned, oldest first, and when they were last checked."""
+    """A service's learned scores, oldest first, their last check, and the proposed ceilings."""
 
     scores: tuple[LearnedScore, ...] = ()
     checked_ms: int = 0
+    ceilings: CeilingProposal | None = None
 
     def with_score(self, score: LearnedScore) -> LearnedState:
         """Return the state with a score in its place."""
@@ -137,7 +168,7 @@ def write_state(home: Path, state: LearnedState) -> None:
 def learn(
     home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms, fit: Any, now_ms: int
 ) -> LearnedState:
-    """Learn from the own log, and check the scores that are there.
+    """Learn from the own log, propose ceilings, and check the scores that are there.
 
     Args:
         home: The service's directory.
@@ -169,7 +200,25 @@ def learn(
         baseline.save(home_learning.own_scores(learned, days), directory)
         _, why = home_learning.verdict_in_shadow(_nothing_seen(days), terms)
         score = replace(score, state="shadow", why=why, model=learned.version)
-    return replace(state.with_score(score), checked_ms=now_ms)
+    return replace(
+        state.with_score(score),
+        checked_ms=now_ms,
+        ceilings=_ceilings(engine, terms, state.ceilings, now_ms),
+    )
+
+
+def _ceilings(
+    engine: Engine, terms: Terms, earlier: CeilingProposal | None, now_ms: int
+) -> CeilingProposal:
+    """Propose ceilings; the same numbers for the same policy keep their version."""
+    proposal = CeilingProposal(
+        proposed_ms=now_ms,
+        policy=engine.policy.version,
+        ceilings=propose_ceilings(engine, terms.ceilings),
+    )
+    if earlier is None or (earlier.policy, earlier.numbers) != (proposal.policy, proposal.numbers):
+        return proposal
+    return replace(proposal, version=earlier.version)
 
 
 def check(
@@ -313,6 +362,9 @@ def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) 
     state, lines = read_state(home), list[str]()
     with transaction.atomic():
         registered = register(home, state, service.clock())
+    proposal, line = _carry_out_ceilings(state.ceilings, _acting(service, context))
+    lines += [line] * bool(line)
+    registered = replace(registered, ceilings=proposal)
     if registered != state:
         write_state(home, state := registered)
     for score in state.scores:
@@ -343,6 +395,50 @@ def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) 
             write_state(home, state)
             lines += [line] * bool(line)
     return lines
+
+
+def _carry_out_ceilings(
+    proposal: CeilingProposal | None, acting: ActingUser
+) -> tuple[CeilingProposal | None, str]:
+    """Write proposed ceilings as a version of the policy, in place of an earlier open one.
+
+    Returns the proposal with the name of its version, and a line for the log.
+    """
+    live = policy_versions.live_policy_of(acting).version
+    if proposal is None or proposal.version or not proposal.numbers or proposal.policy != live:
+        return proposal, ""
+    try:
+        for earlier in policy_versions.open_drafts(acting, 10):
+            reject(POLICY, acting, earlier, "other ceilings are proposed by now")
+        draft = policy_versions.create_draft(acting, "ceilings of complaints, learned at home")
+        directory = policy_versions.directory_of(acting, draft)
+        text = with_ceilings(policy_versions.effective_text(directory, _EVIDENCE), proposal.numbers)
+        policy_versions.save_file(acting, draft, _EVIDENCE, text, draft.digest)
+    except WavebreakError as error:
+        return proposal, f"the proposed ceilings are no version yet: {error.what}"
+    return replace(proposal, version=draft.name), (
+        f"ceilings of complaints are proposed as {draft.name}: replay and approve it in the "
+        "console, under Policy"
+    )
+
+
+def with_ceilings(text: str, numbers: Mapping[str, float]) -> str:
+    r"""Return the text of `evidence.toml` with other numbers; comments and order stay.
+
+    >>> with_ceilings("[evidence]\nreply = 0.2\ncomplaint = 0.03\n", {"complaint": 0.02})
+    '[evidence]\nreply = 0.2\ncomplaint = 0.02\n'
+    """
+    for name, number in numbers.items():
+        text, count = re.subn(rf"^{name} = .*$", f"{name} = {number:g}", text, flags=re.M)
+        if not count:
+            text = f"{text.rstrip()}\n{name} = {number:g}\n"
+    return text
+
+
+def first_received() -> int | None:
+    """Return the time of the first event in the log, in milliseconds; None for an empty log."""
+    first = LogBatch.objects.order_by("first").values_list("received_ms", flat=True).first()
+    return None if first is None else int(first)
 
 
 def _acting(service: Service, context: AppContext) -> ActingUser:

@@ -37,7 +37,6 @@ from wavebreak_server.pipeline.live_policy import (
     write_files,
 )
 from wavebreak_server.pipeline.service import Service
-from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.versions import policy_checks
 from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
@@ -162,17 +161,6 @@ class PolicyKind(Kind):
     def wanted(self, name: str, version: PolicyVersion | None) -> dict[str, Any]:
         """Return the policy that a switch is asked for, with the digest that was approved."""
         return {"policy": name, "digest": version.digest if version else ""}
-
-    def rollback_terms(self, name: str) -> dict[str, Any]:
-        """Return to shadow from a calibration: it came from there."""
-        return {"enforce": False} if name.startswith(calibration_schedule.CALIBRATED) else {}
-
-    def withdraw(self, home: Path, name: str) -> bool:
-        """Withdraw the approval of a calibration that was rolled back."""
-        calibrated = name.startswith(calibration_schedule.CALIBRATED)
-        if calibrated:
-            calibration_schedule.withdraw(home)
-        return calibrated
 
 
 POLICY = PolicyKind()

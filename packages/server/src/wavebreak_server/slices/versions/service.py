@@ -133,14 +133,6 @@ class Kind(ABC):
     def wanted(self, name: str, version: Any | None) -> dict[str, Any]:
         """Return what a switch is asked for: the version of a name, or "" for that of `serve`."""
 
-    def rollback_terms(self, name: str) -> dict[str, Any]:
-        """Return what a switch is asked for beside, where a version of a name is rolled back."""
-        return {}
-
-    def withdraw(self, home: Path, name: str) -> bool:
-        """Withdraw what was approved elsewhere than in the table; return whether there was any."""
-        return False
-
 
 # Versions and their replays
 
@@ -173,13 +165,13 @@ def waiting_for(kind: Kind, user: User) -> list[Any]:
 
 
 def version_of(kind: Kind, name: str) -> Any | None:
-    """Return a version by its name; None for what is none, as an approved calibration."""
+    """Return a version by its name; None where no version has it."""
     number = re.fullmatch(rf"{kind.versions.LETTER}(\d{{1,15}})", name)
     return kind.versions.objects.filter(id=int(number[1])).first() if number else None
 
 
 def live_version(kind: Kind, service: Service) -> Any | None:
-    """Return the version that decides; None: a calibration, or the one of `serve`."""
+    """Return the version that decides; None: the one of `serve`."""
     return version_of(kind, kind.live_name(service))
 
 
@@ -430,9 +422,8 @@ def roll_back(kind: Kind, acting: ActingUser, reason: str, seen: str) -> tuple[s
     live, earlier = version_of(kind, name), version_of(kind, target)
     seconds = switch(
         acting, kind.acts.roll_back, target or f"{kind.content} of serve", reason,
-        **kind.wanted(target, earlier), **kind.rollback_terms(name), back=True, instead_of=now,
+        **kind.wanted(target, earlier), back=True, instead_of=now,
     )  # fmt: skip
-    kind.withdraw(service.settings.home, name)
     _retire(acting, live, f"rolled back: {reason}")
     if earlier is not None:
         earlier.state, earlier.retired_ms = earlier.LIVE, None

@@ -1,1 +1,0 @@
-"""Calibration on a schedule."""
