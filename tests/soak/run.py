@@ -36,6 +36,10 @@ PERSONS = 8
 SKEW_S = 30
 """How far a started server's clock may be off: less than events may be dated ahead of it."""
 SUBJECT = "events.live"
+KINDS = frozenset({"ingest", "override", "read", "erase"})
+"""Kinds of operations of a load; a broker adds `publish`."""
+LOAD_S = 120.0
+"""Maximum time after the last fault until an operation of each kind was accepted."""
 
 
 @dataclass
@@ -157,6 +161,7 @@ class Soak:
             for thread in threads:
                 thread.start()
             self._inject(began + self.seconds)
+            self._wait_for_every_kind()
             self._stopped.set()
             for thread in threads:
                 thread.join(60)
@@ -166,6 +171,16 @@ class Soak:
             self.server.stop()
         self.measured.violations = self.history.check(list(self._log()))
         return self.measured
+
+    def _wait_for_every_kind(self) -> None:
+        """Wait until an operation of each kind was accepted: a busy machine takes longer."""
+        kinds = KINDS | {"publish"} if self.broker is not None else KINDS
+        end = time.monotonic() + LOAD_S
+        while time.monotonic() < end:
+            operations = list(self.history.operations)
+            if kinds <= {operation.kind for operation in operations if operation.accepted}:
+                return
+            time.sleep(0.1)
 
     # Load
 

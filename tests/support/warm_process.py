@@ -1,13 +1,15 @@
 """Commands of Wavebreak in processes of their own, forked from one that has imported everything.
 
-Importing is a third of what a server's start costs. The process that is forked has done nothing
-else: it has read no file of a service, and started no thread but those of BLAS, which expect it.
+Imports and the loading of machine code are most of the processor time of a start. The process that
+is forked does nothing else: it reads no file of a service, and its only threads belong to BLAS and
+Arrow, which support forks. The fork server of the decoders is forked from it as well.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -16,13 +18,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
+from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import IO, Any
 
 PRELOADED = ("wavebreak.cli", "wavebreak.cli.app", "wavebreak_server.cli.serve",
-             "wavebreak_server.app", "wavebreak_server.pipeline.decoder_pool")  # fmt: skip
+             "wavebreak_server.app", "wavebreak_server.pipeline.decoder_pool",
+             "wavebreak_server.pipeline.decoder_preload", "wavebreak_cases.pages.hooks",
+             "wavebreak_business.pages.hooks")  # fmt: skip
 _MOST = 1 << 20
 
 
@@ -97,6 +103,9 @@ def _next_request(control: socket.socket) -> list[str]:
     """
     for name in PRELOADED:
         importlib.import_module(name)
+    importlib.import_module("wavebreak.engine").warm()
+    # The collector would write to all pages that the processes share.
+    gc.freeze()
     # A process in between waits for each; nobody waits for that one.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -126,7 +135,48 @@ def _begin(request: dict[str, Any], control: socket.socket, out: int, told: int)
     os.close(out)
     os.environ.clear()
     os.environ.update(request["environment"])
+    if "serve" in request["arguments"][:1]:
+        _start_fork_server()
     return list(request["arguments"])
+
+
+def _start_fork_server() -> None:
+    """Start the fork server of this process as a fork, which has imported what it preloads.
+
+    Must be called while this process has a single thread.
+    """
+    spawn = util.spawnv_passfds
+
+    def fork(path: str, arguments: list[str], files: list[int]) -> int:
+        if "forkserver" not in arguments[-1]:
+            return spawn(path, arguments, files)
+        pid = os.fork()
+        if pid == 0:
+            _run_fork_server(arguments[-1], {0, 1, 2, *files})
+        return pid
+
+    util.spawnv_passfds = fork
+    try:
+        forkserver.ensure_running()
+    finally:
+        util.spawnv_passfds = spawn
+
+
+def _run_fork_server(program: str, files: set[int]) -> None:
+    """Run the program of a fork server with these open files, and end the process."""
+    try:
+        for number in {int(name) for name in os.listdir("/proc/self/fd")} - files:
+            with contextlib.suppress(OSError):
+                os.close(number)
+        # As a server has by the time at which it starts this one.
+        os.umask(0o077)
+        # The process that forks this one holds the lock.
+        forkserver._forkserver._lock = threading.Lock()
+        exec(program, {})
+    except SystemExit:
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__" and (words := _next_request(socket.socket(fileno=int(sys.argv[1])))):

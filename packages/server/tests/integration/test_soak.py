@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from soak.run import Soak
+from soak.run import KINDS, Soak
 from support import external_servers
-
-KINDS = {"ingest", "override", "read", "erase"}
 
 
 def test_faults_lose_double_and_reorder_nothing(tmp_path: Path) -> None:
-    soak = Soak(tmp_path / "home", seconds=8, rate=5_000, seed=3, fault_s=2)
+    soak = Soak(tmp_path / "home", seconds=8, rate=2_000, seed=3, fault_s=2)
     measured = soak()
     assert measured.violations == []
     assert {one.kind for one in soak.history.operations if one.accepted} == KINDS

@@ -254,7 +254,11 @@ def schema_state() -> SchemaState:
 def migrate() -> None:
     """Migrate the tables to this version; raises ServiceError if that fails."""
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        if schema_state().pending:
+            call_command("migrate", verbosity=0, interactive=False)
+        else:
+            # The command would first build every model of every migration.
+            MigrationExecutor(connections["default"]).check_replacements()
     except DatabaseError as error:
         raise unusable(error) from None
 
