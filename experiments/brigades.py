@@ -21,9 +21,8 @@ from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak_lab.red_team.config import load_config
-from wavebreak_lab.red_team.metrics import operator_cost, worst_outcomes
-from wavebreak_lab.red_team.round import OperatorEntry, play_round, simulate_environment
-from wavebreak_lab.red_team.tournament import new_engine
+from wavebreak_lab.red_team.counts import operator_cost, worst_outcomes
+from wavebreak_lab.red_team.round import OperatorEntry, Round, new_engine, simulate_environment
 from wavebreak_lab.simulation.attackers import REACTION_PRESETS
 
 BRIGADES, PEOPLE, DAYS, SEED = 12, 400, 7.0, 11
@@ -54,19 +53,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--least", type=int, help="complaints that a restriction needs")
     least = parser.parse_args(arguments).least
     policy = load_policy() if least is None else with_least(load_policy(), least)
-    environment, settings = simulate_environment(people=PEOPLE, days=DAYS, seed=SEED), load_config()
+    edge, settings = Pseudonymizer(bytes(32)), load_config()
+    environment = simulate_environment(edge, people=PEOPLE, days=DAYS, seed=SEED)
     sender = REACTION_PRESETS["brigade"].sender
     for size, lured in SIZES:
         brigade = replace(sender, rivals=1, accuses=1.0, lured=lured, register=(0.0, 0.3))
         entries = [OperatorEntry("brigade", f"b{k}", brigade, size) for k in range(BRIGADES)]
         engine = new_engine(policy, None)
-        done = play_round(
-            environment, entries, engine, Pseudonymizer(bytes(32)), settings, feedback="delayed",
-            seed=(3, size),
-        )  # fmt: skip
+        played = Round(environment, engine, edge, settings, "delayed", (3, size))
+        span = environment.sim.start, environment.sim.end
+        played.enter(entries, *span, (3, size))
+        played.go_on(*span)
+        results = played.results()
         worst = worst_outcomes(engine)
-        met = Counter(worst.get(name, "none") for one in done.operators for name in one.accused)
-        cost = sum(operator_cost(one, settings.prices) for one in done.operators) / BRIGADES
+        met = Counter(worst.get(name, "none") for result in results for name in result.accused)
+        cost = sum(operator_cost(result, settings.prices) for result in results) / BRIGADES
         print(
             f"{size} accounts, {lured:.0%} lured: {dict(met)}; {cost:.2f} dollars each", flush=True
         )

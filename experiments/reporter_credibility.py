@@ -88,17 +88,16 @@ def run(directory: Path) -> dict[str, list[Score]]:
     folds = [_read(directory / f"labels_fold{n}.csv", "account", "label") for n in (1, 2)]
     size = 1 + max(int(column.max()) for column in (reporters, reported, folds[0][0], folds[1][0]))
     counts = np.bincount(reported, minlength=size).astype(np.float64)
-    results = {}
-    for name, train, test in (("1 → 2", *folds), ("2 → 1", *folds[::-1])):
+    results = dict[str, list[Score]]()
+    for number, (train, test) in enumerate((folds, folds[::-1]), 1):
         labels = np.full(size, UNKNOWN)
         labels[train[0]] = train[1]
-        accounts = test[0][counts[test[0]] > 0]
-        truth = test[1][counts[test[0]] > 0]
-        results[name] = [
+        reported_rows = counts[test[0]] > 0
+        accounts, truth = test[0][reported_rows], test[1][reported_rows]
+        weights = live_weights(reporters, reported, labels)[accounts]
+        results[f"{number} → {3 - number}"] = [
             measure("number of reports", truth, counts[accounts]),
-            measure(
-                "the engine's weights", truth, live_weights(reporters, reported, labels)[accounts]
-            ),
+            measure("the engine's weights", truth, weights),
         ]
     return results
 

@@ -8,46 +8,43 @@ import msgspec
 import pytest
 
 from wavebreak import rules
-from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
 from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Feedback
 from wavebreak_lab.red_team.config import load_config
+from wavebreak_lab.red_team.counts import operator_cost, worst_outcomes
 from wavebreak_lab.red_team.feedback import FeedbackQueue
-from wavebreak_lab.red_team.metrics import operator_cost
 from wavebreak_lab.red_team.round import (
     Environment,
     OperatorEntry,
     OperatorResult,
-    RoundResult,
-    play_round,
+    Round,
+    new_engine,
     simulate_environment,
 )
-from wavebreak_lab.red_team.search_space import search_parameters
-from wavebreak_lab.red_team.tournament import new_engine
+from wavebreak_lab.red_team.search import search_parameters
 from wavebreak_lab.simulation.attackers import PRESETS, REACTION_PRESETS, Sender
 
-SETTINGS = load_config()
+SETTINGS, EDGE = load_config(), Pseudonymizer(bytes(32))
 
 
 @pytest.fixture(scope="module")
 def environment() -> Environment:
-    return simulate_environment(people=120, days=1.0, seed=5)
+    return simulate_environment(EDGE, people=120, days=1.0, seed=5)
 
 
 def played(
     environment: Environment, sender: Sender, accounts: int
-) -> tuple[RoundResult, dict[str, str]]:
+) -> tuple[OperatorResult, dict[str, str]]:
     """A round of one operator against the shipped rules, and the worst outcome of accounts."""
     engine = new_engine(rules.load_policy(), None)
     entry = OperatorEntry("family", "op", sender, accounts)
-    done = play_round(
-        environment, [entry], engine, Pseudonymizer(bytes(32)), SETTINGS, feedback="delayed",
-        seed=(3,), keep_events=True,
-    )  # fmt: skip
-    table = accounts_table(engine)
-    return done, dict(zip(table["account"].to_pylist(), table["worst"].to_pylist(), strict=True))
+    played = Round(environment, engine, EDGE, SETTINGS, "delayed", (3,))
+    span = environment.sim.start, environment.sim.end
+    played.enter([entry], *span, (3,))
+    played.go_on(*span)
+    return played.results()[0], worst_outcomes(engine)
 
 
 def spent(sender: Sender, **things: float) -> float:
@@ -95,12 +92,11 @@ def test_family_searches_over_its_own_moves(family: str, moves: set[str]) -> Non
 def test_paid_and_own_people_are_no_delivered_messages(environment: Environment) -> None:
     bare = REACTION_PRESETS["bought-answers"].sender
     sender = replace(bare, own_answers=0.5, helpers=8, register=(0.0, 0.01), quiet=(1.0, 2.0))
-    done, _ = played(environment, sender, 3)
-    one = done.operators[0]
-    answers = one.spent["answers"]
+    result, _ = played(environment, sender, 3)
+    answers = result.spent["answers"]
     assert answers > 20, "they were paid"
     # Of 55 strangers a day an account could have written to no more than these.
-    assert 20 < sum(one.delivered.values()) <= sum(one.attempted.values()) <= 3 * 56
+    assert 20 < result.total_delivered <= result.total_attempted <= 3 * 56
 
 
 def test_feedback_says_until_when_a_limit_holds() -> None:
@@ -118,8 +114,8 @@ def test_brigade_of_blind_complaints_convicts_nobody(environment: Environment) -
     sender = replace(
         REACTION_PRESETS["brigade"].sender, rivals=2, accuses=10.0, lured=0.0, register=(0.0, 0.1)
     )
-    done, worst = played(environment, sender, 20)
-    accused = done.operators[0].accused
+    result, worst = played(environment, sender, 20)
+    accused = result.accused
     assert sum(accused.values()) > 25
     assert not [name for name in accused if worst.get(name) in SILENCING]
 
@@ -129,8 +125,8 @@ def test_two_lured_complaints_convict_nobody(environment: Environment) -> None:
         REACTION_PRESETS["brigade"].sender, rivals=20, accuses=30.0, lured=1.0,
         register=(0.0, 0.05), quiet=(1.0, 2.0),
     )  # fmt: skip
-    done, worst = played(environment, sender, 2)
-    accused = done.operators[0].accused
+    result, worst = played(environment, sender, 2)
+    accused = result.accused
     assert len(accused) > 15
     assert max(accused.values()) == 2
     assert not [name for name in accused if worst.get(name) in SILENCING]

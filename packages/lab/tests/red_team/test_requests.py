@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -18,13 +19,13 @@ from wavebreak_lab.red_team.config import RequestBehaviour, load_config
 from wavebreak_lab.red_team.round import (
     Environment,
     OperatorEntry,
-    RoundResult,
-    play_round,
+    OperatorResult,
+    Round,
     simulate_environment,
 )
 from wavebreak_lab.simulation.attackers import PRESETS
 
-SHIPPED = rules.load_policy()
+SHIPPED, EDGE = rules.load_policy(), Pseudonymizer(bytes(32))
 RULE = Rule(
     id="quiet_start", abuse="bulk", about="What it is about.", source="Where it is from.",
     stage="messaging", mode="enforce", basis="doubt", on=("sent",), when=("started_chats >= 1",),
@@ -36,35 +37,33 @@ POLICY = Policy("tested", (RULE,), SHIPPED.actions, SHIPPED.enforcement, NAMES, 
 
 @pytest.fixture(scope="module")
 def environment() -> Environment:
-    return simulate_environment(people=80, days=0.2, seed=5)
+    return simulate_environment(EDGE, people=80, days=0.2, seed=5)
 
 
-def played(environment: Environment, **people: Any) -> tuple[RoundResult, int]:
-    """A round, and how many of its events say that a sender is not known."""
+def played(environment: Environment, **people: Any) -> tuple[OperatorResult, int]:
+    """The result of an operator, and how many recipients decline its requests."""
     settings = msgspec.structs.replace(load_config(), requests=RequestBehaviour(**people))
-    preset = PRESETS["blast"]
-    done = play_round(
-        environment, [OperatorEntry("blast", "b", preset.sender, 3)], Engine(POLICY, enforce=True),
-        Pseudonymizer(bytes(32)), settings, feedback="never", seed=(3,), keep_events=True,
-    )  # fmt: skip
-    declined = sum(
-        pc.sum(pc.equal(batch.column("reason").cast("string"), "stranger")).as_py() or 0
-        for batch in done.batches
+    entry = OperatorEntry("blast", "b", PRESETS["blast"].sender, 3)
+    played = Round(environment, Engine(POLICY, enforce=True), EDGE, settings, "never", (3,))
+    span = environment.sim.start, environment.sim.end
+    played.enter([entry], *span, (3,))
+    played.go_on(*span)
+    result = played.results()[0]
+    events = played.replay.events(pa.Table.from_batches(environment.world.batches()))
+    declined = pc.and_(
+        pc.equal(events["reason"], "stranger"), pc.is_in(events["peer"], pa.array(result.delivered))
     )
-    return done, declined
+    return result, pc.sum(declined).as_py() or 0
 
 
 def test_a_request_that_nobody_looks_at_reaches_nobody(environment: Environment) -> None:
-    done, declined = played(environment, looked_at=0.0)
-    attempted = sum(done.operators[0].attempted.values())
-    delivered = sum(done.operators[0].delivered.values())
-    assert attempted > 100
-    assert (delivered, declined) == (0, 0)
+    result, declined = played(environment, looked_at=0.0)
+    assert result.total_attempted > 100
+    assert (result.total_delivered, declined) == (0, 0)
 
 
 def test_people_who_look_say_that_they_do_not_know_the_sender(environment: Environment) -> None:
-    done, declined = played(environment, looked_at=1.0, declines=0.9, reports=0.0, median_s=60)
-    delivered = sum(done.operators[0].delivered.values())
-    attempted = sum(done.operators[0].attempted.values())
+    result, declined = played(environment, looked_at=1.0, declines=0.9, reports=0.0, median_s=60)
+    delivered, attempted = result.total_delivered, result.total_attempted
     assert 0.3 * delivered < declined <= delivered
     assert delivered < attempted, "who declined sees no more of that sender"

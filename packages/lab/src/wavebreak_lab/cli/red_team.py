@@ -41,18 +41,18 @@ def run_red_team(
     out_path: OutDir,
     family: Annotated[
         list[str] | None,
-        typer.Option(help="An attacker family; repeat for more (default: all)."),
+        typer.Option(help="An attacker family; repeat for more (default: all but those of tools)."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Rounds of adaptation.")] = 5,
     accounts: Annotated[int, typer.Option(min=4, help="Accounts of each family.")] = 20,
     people: Annotated[int, typer.Option(min=100, help="Ordinary people.")] = 2500,
-    days: Annotated[float, typer.Option(min=0.1, help="Length of each round in days.")] = 7.0,
+    days: Annotated[float, typer.Option(min=0.1, help="Length of a round or week in days.")] = 7.0,
     weeks: Annotated[
         int,
         typer.Option(
-            min=0, help="Weeks of one world after the rounds, with learning at home between them."
+            min=1, help="Weeks of one world after the rounds, with learning at home between them."
         ),
-    ] = 0,
+    ] = 1,
     policy: Annotated[
         Path | None,
         typer.Option(help="Directory of local rules, actions and red_team.toml."),
@@ -76,37 +76,33 @@ def run_red_team(
     from wavebreak.reports.report import print_report, write_json
     from wavebreak_lab import red_team
 
-    families = family or (list(red_team.WEEK_FAMILIES) if weeks else [])
-    config = red_team.TournamentConfig(
-        red_team.resolve_families(families),
+    options = red_team.RunOptions(
+        red_team.resolve_families(family or []),
         accounts,
         people,
         days,
         rounds,
+        weeks,
         seed,
         feedback.value,
     )
-    loaded, edge = rules.load_policy(policy), Pseudonymizer(load_key(key))
-    settings, chosen = red_team.load_config(policy), model.load_selected(model_dir)
+    edge, loaded = Pseudonymizer(load_key(key)), rules.load_policy(policy)
+    settings, terms = red_team.load_config(policy), load_terms(policy)
     with progress_bar("red-team") as show:
-        if weeks:
-            terms = load_terms(policy)
-            report = red_team.weeks_report(red_team.run_weeks(
-                config, weeks, loaded, edge, settings, terms, out_path, model=chosen,
-                progress=show,
-            ))  # fmt: skip
-        else:
-            report = red_team.tournament_report(red_team.run_tournament(
-                config, loaded, edge, settings, out_path, model=chosen, progress=show
-            ))  # fmt: skip
+        result = red_team.run_red_team(
+            options, loaded, edge, settings, terms, out_path,
+            model=model.load_selected(model_dir), progress=show,
+        )  # fmt: skip
+        report = red_team.red_team_report(result)
     write_json(report, out_path / "red_team.json")
     write_html(report, out_path / "red-team.html")
     if as_json:
         print_json(report.data)
         return
     print_report(report, out)
-    last = out_path / "weeks" / str(weeks) if weeks else out_path
+    last = out_path / "weeks" / str(weeks)
     print_next_steps([
         f"charts: {out_path}/red-team.html",
         command_line("wavebreak", "evaluate", last, "--labels", last / "labels.csv"),
+        command_line("wavebreak", "run", out_path, "--enforce", "-o", "out"),
     ])  # fmt: skip

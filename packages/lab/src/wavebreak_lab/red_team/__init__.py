@@ -1,28 +1,22 @@
 """Red-team runs: senders that learn of decisions and adapt, among benign people and businesses."""
 
 from wavebreak_lab.red_team.config import RedTeamConfig, load_config
-from wavebreak_lab.red_team.report import tournament_report
-from wavebreak_lab.red_team.tournament import (
+from wavebreak_lab.red_team.programme import (
     FAMILIES,
-    Tournament,
-    TournamentConfig,
+    RedTeamResult,
+    RunOptions,
     resolve_families,
-    run_tournament,
+    run_red_team,
 )
-from wavebreak_lab.red_team.weeks import WEEK_FAMILIES, Weeks, run_weeks
-from wavebreak_lab.red_team.weeks_report import weeks_report
+from wavebreak_lab.red_team.report import red_team_report
 
 __all__ = [
     "FAMILIES",
-    "WEEK_FAMILIES",
     "RedTeamConfig",
-    "Tournament",
-    "TournamentConfig",
-    "Weeks",
+    "RedTeamResult",
+    "RunOptions",
     "load_config",
+    "red_team_report",
     "resolve_families",
-    "run_tournament",
-    "run_weeks",
-    "tournament_report",
-    "weeks_report",
+    "run_red_team",
 ]

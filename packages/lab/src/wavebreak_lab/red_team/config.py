@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from wavebreak import config
-from wavebreak.errors import PolicyError
 
-FILE, OLD_FILE = "red_team.toml", "arena.toml"
-"""The file of a policy directory, and its name in version 0.1, which is still read."""
-
-_OLD_TABLES = {
-    "price": "prices",
-    "people": "challenges",
-    "silence": "missing_receipts",
-    "dials": "parameters",
-}
-
-_log = logging.getLogger(__name__)
+FILE = "red_team.toml"
+"""The file of a policy directory."""
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator pays, in dollars."""
+    """Prices that an operator pays, in dollars."""
 
     number: float
     virtual_number: float
@@ -50,7 +39,7 @@ class ChallengeBehaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class RequestBehaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How people meet requests: shares, and the median seconds until they decline or report.
+    """How people respond to requests: shares, and the median seconds until they decline or report.
 
     `looked_at` is of all; `declines` and `reports` are of those looked at.
     """
@@ -101,8 +90,6 @@ class RedTeamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_config(local: Path | None = None) -> RedTeamConfig:
     """Load the shipped configuration, or that of a policy directory.
 
-    A directory that has no `red_team.toml` may have the `arena.toml` of version 0.1 instead.
-
     Args:
         local: A policy directory, or None.
 
@@ -112,16 +99,4 @@ def load_config(local: Path | None = None) -> RedTeamConfig:
     >>> load_config().prices.number
     0.5
     """
-    if local and (local / OLD_FILE).exists() and not (local / FILE).exists():
-        _log.warning("%s is read as %s; rename the file and its tables", OLD_FILE, FILE)
-        return _convert_old(config.read_toml(local / OLD_FILE))
     return config.load_config(config.resolve_path(FILE, local), RedTeamConfig)
-
-
-def _convert_old(table: dict[str, Any]) -> RedTeamConfig:
-    renamed = {_OLD_TABLES.get(name, name): value for name, value in table.items()}
-    try:
-        return msgspec.convert(renamed, RedTeamConfig)
-    except msgspec.ValidationError as error:
-        fix = f"compare with the shipped {FILE}"
-        raise PolicyError(f"{OLD_FILE}, read as {FILE}: {error}", fix=fix) from None

@@ -1,4 +1,4 @@
-"""What operators learn of decisions on their accounts, and when: late, at once, or never."""
+"""Feedback of decisions to the operators of the accounts: delayed, instant, or never."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _AccountFeedback:
 
 
 class FeedbackQueue:
-    """Decisions and refusals, queued until the operator of the account learns of them."""
+    """Decisions and refusals, queued until the operator of the account gets them."""
 
     def __init__(
         self, mode: FeedbackMode, policy: Feedback, missing_receipts: MissingReceipts

@@ -1,7 +1,7 @@
-"""A platform that learns at home while senders attack it: its learned scores, and which one acts.
+"""Learn at home while senders attack: the learned scores of a platform, and the acting one.
 
 Labels, line, checks and states are those of the service (`wavebreak.evaluation.home_learning`). A
-score that is ready acts at once, and one that failed gives its place to the model before all.
+score acts as soon as it is ready; a failed score is replaced by the first model.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.evaluation import home_learning
 from wavebreak.model import Model
@@ -21,7 +22,7 @@ from wavebreak_lab.training.home import fit_home
 
 @dataclass
 class LearnedScore:
-    """A score that was learned, what it does now, and why."""
+    """A learned score, its state, and the reason for it."""
 
     number: int
     lesson: home_learning.Lesson
@@ -32,10 +33,12 @@ class LearnedScore:
 
 
 class Learner:
-    """What a platform learned from its own log, week by week, and which model acts.
+    """The scores that a platform learned from its own log, week by week.
 
     Args:
-        model: The model before anything is learned; None for none.
+        policy: Of the platform.
+        model: The model before the first score is learned, or None.
+        terms: Of learning.
         seed: Of the fits.
     """
 
@@ -52,7 +55,7 @@ class Learner:
         return on[-1] if on else self._first
 
     def learn(self, log: list[pa.RecordBatch]) -> None:
-        """Check the scores that are there, and learn anew from the log."""
+        """Check the scores, and learn another from the log."""
         days = self._days(log)
         self._check(days)
         number = len(self.scores) + 1
@@ -68,20 +71,20 @@ class Learner:
             score.spread = home_learning.own_scores(model, days)["score"]
         self.scores.append(score)
 
-    def check(self, log: list[pa.RecordBatch], end_ms: int) -> None:
-        """Check the scores that can have an answer by a time (ms): in shadow, or acting."""
-        if any(
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a score acts, or has been in shadow for long enough to be checked."""
+        return any(
             score.state == "on"
             or (
                 score.state in home_learning.WATCHED
-                and self._shadow_days(score, end_ms) >= self.terms.shadow_days
+                and now_ms - score.lesson.end_ms >= self.terms.shadow_days * DAY_MS
             )
             for score in self.scores
-        ):
-            self._check(self._days(log))
+        )
 
-    def _shadow_days(self, score: LearnedScore, end_ms: int) -> float:
-        return (end_ms - score.lesson.end_ms) / 86_400_000
+    def check(self, log: list[pa.RecordBatch]) -> None:
+        """Check the scores in shadow and the acting one by the log."""
+        self._check(self._days(log))
 
     def _days(self, log: list[pa.RecordBatch]) -> home_learning.HomeDays:
         carried = coverage.declared(coverage.known_names())

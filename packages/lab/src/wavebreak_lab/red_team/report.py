@@ -1,162 +1,161 @@
-"""The report of a red-team tournament."""
+"""The report of a red-team run."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+
+import msgspec
 
 from wavebreak.evaluation import exact_interval, share_of
 from wavebreak.outcomes import REFUSING
 from wavebreak.reports.charts import Curves, Line
 from wavebreak.reports.report import KeyFigure, Report, Section, Text
 from wavebreak.reports.tables import Cell, Table, interval, number, percent
-from wavebreak_lab.red_team.metrics import FamilyCounts
-from wavebreak_lab.red_team.tournament import FAMILIES, RoundSummary, Tournament
+from wavebreak_lab.red_team.counts import FamilyCounts
+from wavebreak_lab.red_team.programme import FAMILIES, RedTeamResult, Stage
 
 ALL_FAMILIES = "all families"
 MAX_LINES = 7
 """Families in a chart, so that the lines stay legible."""
-ROUNDS_NOTE = "Round 0 is before adaptation; in the last round the adapted senders play."
 
 
-def tournament_report(tournament: Tournament) -> Report:
-    """Return the tournament as a report."""
-    first, adapted = first_round(tournament), adapted_round(tournament)
-    config = ", ".join(f"{k} {v}" for k, v in asdict(tournament.config).items() if k != "families")
-    versions = f"Configuration: {config}; policy {tournament.versions['policy']}."
+def red_team_report(result: RedTeamResult) -> Report:
+    """Return the run as a report."""
+    before, last = result.before, result.weeks[-1]
+    options = ", ".join(f"{k} {v}" for k, v in asdict(result.options).items() if k != "families")
+    versions = f"Configuration: {options}; policy {result.versions['policy']}."
+    detection = [before] if before is last else [before, last]
     sections = [
-        Section("Before adaptation", [detection_table(first)]),
-        Section("After adaptation", [detection_table(adapted)]),
-        Section("Cost", [cost_table(tournament)]),
-        Section("Delivered, round by round", [
-            Text([ROUNDS_NOTE], "note"),
-            *_charts_by_round(
-                tournament, "delivered", "delivered", "Acts that reached strangers", "delivered"
-            ),
-        ], page_only=True),
-        Section("Cost, round by round", [
-            Text([ROUNDS_NOTE], "note"),
-            *_charts_by_round(
-                tournament, "cost", "per_thousand", "Dollars per thousand acts delivered", "dollars"
-            ),
-        ], page_only=True),
-        Section("Benign accounts", [persona_table(tournament)]),
-        Section("Delayed feedback", [feedback_table(tournament)]),
-        Section("Families", [_families_table(tournament)], page_only=True),
+        *(Section(f"Detection: {stage.name}", [detection_table(stage)]) for stage in detection),
+        Section("Cost", [cost_table(result)]),
+        Section("Cost by stage", cost_charts(result), page_only=True),
+        Section("Benign accounts", [people_table(result), persona_table(last)]),
+        Section("Families", [_families_table(result)], page_only=True),
         Section("Versions", [Text([versions], "note")], page_only=True),
-    ]  # fmt: skip
-    personas = tournament.evaluation.personas.values()
+    ]
     figures = [
         KeyFigure(
             "Family's accounts restricted",
-            percent(equal_weight(adapted.counts, "actioned")),
-            f"{percent(equal_weight(first.counts, 'actioned'))} before adaptation",
+            percent(equal_weight(last.families, "actioned")),
+            f"{percent(equal_weight(before.families, 'actioned'))} {before.name}",
         ),
         KeyFigure(
-            "Delivered after adaptation",
-            number(sum(c.delivered for c in adapted.counts.values())),
-            f"{number(sum(c.delivered for c in first.counts.values()))} before",
+            "Dollars per 1,000 delivered",
+            format_money(last.per_thousand),
+            f"{format_money(before.per_thousand)} {before.name}",
         ),
         KeyFigure(
             "Benign accounts restricted",
-            number(sum(p.actioned for p in personas)),
-            f"of {number(sum(p.accounts for p in personas))}",
+            number(last.people.restricted),
+            f"of {number(last.people.accounts)}",
         ),
     ]
     return Report(
-        "Red-team report", summary(tournament), sections, figures, data=tournament.as_json()
+        "Red-team report", summary(result), sections, figures, data=msgspec.to_builtins(result)
     )
 
 
-def summary(tournament: Tournament) -> list[str]:
+def summary(result: RedTeamResult) -> list[str]:
     """Return the result in a few sentences."""
-    before, after = first_round(tournament).counts, adapted_round(tournament).counts
-    personas = tournament.evaluation.personas.values()
+    before, last = result.before, result.weeks[-1]
+    people, weeks = last.people, [week.people for week in result.weeks]
+    refused, contacts = sum(p.refused for p in weeks), sum(p.first_contacts for p in weeks)
     lines = [
-        f"{len(before)} families, {sum(c.accounts for c in before.values()):,} accounts of bulk "
-        f"senders among {sum(p.accounts for p in personas):,} benign ones: "
-        f"{percent(equal_weight(before, 'actioned'))} of a family's accounts were restricted or "
-        f"worse before adaptation, {percent(equal_weight(after, 'actioned'))} after "
-        f"{tournament.config.rounds} rounds of it.",
-        "Handled correctly, which includes hijacked accounts whose owners were asked to recover "
-        f"them: {percent(equal_weight(before, 'correctly_handled'))} before, "
-        f"{percent(equal_weight(after, 'correctly_handled'))} after.",
+        f"{len(last.families)} families, {sum(c.accounts for c in last.families.values()):,} "
+        f"accounts of bulk senders among {people.accounts:,} benign ones: "
+        f"{percent(equal_weight(before.families, 'actioned'))} of a family's accounts were "
+        f"restricted or worse in the stage {before.name}, "
+        f"{percent(equal_weight(last.families, 'actioned'))} in {last.name}, after "
+        f"{result.options.rounds} rounds of adaptation.",
+        "Handled correctly, which includes hijacked accounts with a request to their owners to "
+        f"recover them: {percent(equal_weight(before.families, 'correctly_handled'))}; "
+        f"{percent(equal_weight(last.families, 'correctly_handled'))}.",
+        f"A thousand delivered cost {format_money(before.per_thousand)} dollars in the stage "
+        f"{before.name} and {format_money(last.per_thousand)} in {last.name}.",
+        f"Of the benign accounts {people.restricted:,} were restricted or worse and "
+        f"{people.banned:,} banned; {refused:,} of {contacts:,} first contacts were refused "
+        f"({interval(*exact_interval(refused, contacts))}).",
     ]
-    if "combination" in after:
-        c = after["combination"]
-        ends = interval(*exact_interval(c.within_a_week, c.accounts))
+    if people.accused:
         lines.append(
-            f"Of the combination's accounts {c.within_a_week} of {c.accounts} ({ends}) were "
-            "actioned within seven days of registration."
+            f"Of {len(people.accused):,} honest accounts that were accused on purpose, "
+            f"{sum(n for n, _ in people.accused):,} times in all, {people.convicted:,} were "
+            f"convicted and {people.slowed:,} slowed."
         )
-    restricted, banned = sum(p.actioned for p in personas), sum(p.banned for p in personas)
-    lines.append(
-        f"Of the benign accounts {restricted:,} were restricted or worse and {banned:,} banned."
-    )
+    if last.learned:
+        states = "; ".join(f"{s['number']}: {s['state']} {s['why']}".strip() for s in last.learned)
+        lines.append(f"Learned scores: {states}.")
     return lines
 
 
-def first_round(tournament: Tournament) -> RoundSummary:
-    """Return the round before any adaptation."""
-    return tournament.rounds[0]
-
-
-def adapted_round(tournament: Tournament) -> RoundSummary:
-    """Return the round of the adapted senders."""
-    return next(r for r in tournament.rounds if r.name == "adapted")
-
-
-def equal_weight(counts: dict[str, FamilyCounts], name: str) -> float:
+def equal_weight(families: dict[str, FamilyCounts], name: str) -> float:
     """Return a count's share of a family's accounts, as the mean over families."""
-    shares = [getattr(c, name) / c.accounts for c in counts.values() if c.accounts]
+    shares = [getattr(c, name) / c.accounts for c in families.values() if c.accounts]
     return sum(shares) / len(shares) if shares else float("nan")
 
 
-def detection_table(summary: RoundSummary) -> Table:
-    """Return by family what a round detected, and what was delivered before detection."""
-    counts = summary.counts
+def detection_table(stage: Stage) -> Table:
+    """Return by family the detection of a stage, and the acts delivered before it."""
+    families = stage.families
     rows: list[tuple[Cell, ...]] = [
         (
             name, c.accounts, share_of(c.actioned, c.accounts),
-            share_of(c.correctly_handled, c.accounts), c.at_registration, c.without_report,
-            c.delivered_median, c.delivered_p90,
+            share_of(c.correctly_handled, c.accounts), c.at_registration, c.within_a_week,
+            c.without_report, c.delivered_median, c.delivered_p90,
         )
-        for name, c in counts.items()
+        for name, c in families.items()
     ]  # fmt: skip
     if len(rows) > 1:
         means = [
-            percent(equal_weight(counts, name)).removesuffix(" %")
-            for name in ("actioned", "correctly_handled", "at_registration")
+            percent(equal_weight(families, name)).removesuffix(" %")
+            for name in ("actioned", "correctly_handled", "at_registration", "within_a_week")
         ]
-        accounts = sum(c.accounts for c in counts.values())
-        without_report = sum(c.without_report for c in counts.values())
+        accounts = sum(c.accounts for c in families.values())
+        without_report = sum(c.without_report for c in families.values())
         rows.append((ALL_FAMILIES, accounts, *means, without_report, "", ""))
     return Table(
-        f"Detection: {summary.name}",
+        f"Detection: {stage.name}",
         ("family", "count", "actioned,\n%, 95 %", "handled\ncorrectly, %", "at regis-\ntration",
-         "no report\nbefore", "delivered\nmedian", "delivered\np90"),
+         "within\na week", "no report\nbefore", "delivered\nmedian", "delivered\np90"),
         rows,
         "Actioned: restrict or worse. Handled correctly: actioned, or the owner of a hijacked "
         "account asked to recover it. Intervals are Clopper and Pearson's. Delivered: messages "
-        "to strangers, group adds and reports of an account that reached someone. All families: "
-        "the mean of the families' shares in percent, all weighing alike.",
+        "to strangers, group adds and reports of an account that reached a person. All families: "
+        "the mean of the families' shares in percent, with equal weights.",
     )  # fmt: skip
 
 
-def cost_table(tournament: Tournament) -> Table:
-    """Return by family what an attack cost before and after adaptation, and what changed."""
-    before, after = first_round(tournament).counts, adapted_round(tournament).counts
+def cost_table(result: RedTeamResult) -> Table:
+    """Return dollars per thousand delivered by family and stage, and the changed parameters."""
+    shown = [*result.rounds[:1], *result.weeks]
+    last = result.weeks[-1]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            name,
+            *(_cost(s.families[name].per_thousand, s.families[name].interval) for s in shown),
+            format_money(last.families[name].cheapest),
+            last.families[name].delivered,
+            result.changes[name],
+        )
+        for name in result.options.families
+    ]
+    delivered = sum(c.delivered for c in last.families.values())
+    total = [_cost(stage.per_thousand, stage.interval) for stage in shown]
     return Table(
         "Cost of an attack: dollars per 1,000 delivered",
-        ("family", "before", "after", "delivered\nbefore", "delivered\nafter",
-         "changed parameters"),
-        [
-            (name, format_money(c.per_thousand), format_money(after[name].per_thousand),
-             c.delivered, after[name].delivered, tournament.changes[name])
-            for name, c in before.items()
-        ],
-        "Prices are those of red_team.toml. –: nothing was delivered.",
-        words=frozenset({0, 5}),
+        ("family", *(stage.name.replace(" ", "\n") for stage in shown), "cheapest\noperator",
+         "delivered", "changed parameters"),
+        [*rows, ("all that deliver", *total, "", delivered, "")],
+        "Below: 95 %, by a bootstrap over a family's accounts, and over operators for all. "
+        "Cheapest operator and delivered: of the last week. Changed parameters: of the senders of "
+        "the first week. Prices are those of red_team.toml. –: nothing was delivered.",
+        words=frozenset({0, len(shown) + 3}),
     )  # fmt: skip
+
+
+def _cost(cost: float | None, bounds: tuple[float, float] | None) -> str:
+    ends = "" if bounds is None else f"{format_money(bounds[0])}–{format_money(bounds[1])}"
+    return f"{format_money(cost)}\n{ends}".strip()
 
 
 def format_money(dollars: float | None) -> str:
@@ -164,70 +163,60 @@ def format_money(dollars: float | None) -> str:
     return "–" if dollars is None else number(dollars, 0 if dollars >= 100 else 2)
 
 
-def persona_table(tournament: Tournament) -> Table:
-    """Return by persona the actions on benign accounts, in the round of the adapted senders."""
+def people_table(result: RedTeamResult) -> Table:
+    """Return the effects on benign accounts by week, and on the accused ones."""
+    return Table(
+        "Benign accounts, by week",
+        ("week", "first\ncontacts", "refused, %\n95 %", "delayed", "restricted", "banned",
+         "accused", "slowed", "convicted", "a score\nacted, days"),
+        [
+            (
+                week.name, people.first_contacts, share_of(people.refused, people.first_contacts),
+                people.delayed, people.restricted, people.banned, len(people.accused),
+                people.slowed, people.convicted, week.days_acting,
+            )
+            for week in result.weeks
+            for people in [week.people]
+        ],
+        "First contacts, refused (never arrived), delayed: of the week. The others: all weeks so "
+        "far. Accused: honest accounts of which senders complain on purpose; slowed: limited or "
+        "challenged; convicted: restricted or worse.",
+    )  # fmt: skip
+
+
+def persona_table(stage: Stage) -> Table:
+    """Return by persona the actions on benign accounts at the end of a stage."""
     return Table(
         "Benign accounts by persona",
         ("persona", "count", *REFUSING),
-        [
-            (name, p.accounts, *p.by_outcome.values())
-            for name, p in tournament.evaluation.personas.items()
-        ],
-        "Accounts by their worst outcome, in the round of the adapted senders.",
+        [(name, p.accounts, *p.by_outcome.values()) for name, p in stage.personas.items()],
+        "Accounts by their worst outcome.",
     )
 
 
-def feedback_table(tournament: Tournament) -> Table:
-    """Compare the same adapted senders with delayed and with instant feedback."""
-    rows = []
-    for summary in (adapted_round(tournament), tournament.rounds[-1]):
-        counts = summary.counts.values()
-        delivered = sum(c.delivered for c in counts)
-        cost = sum(c.cost for c in counts)
-        rows.append(
-            (
-                summary.feedback,
-                delivered,
-                sum(c.attempted for c in counts),
-                percent(equal_weight(summary.counts, "actioned")).removesuffix(" %"),
-                format_money(1000 * cost / delivered if delivered else None),
-            )
-        )
-    return Table(
-        "Effect of delayed feedback",
-        ("feedback", "delivered", "attempted", "actioned, %", "$ per 1,000"),
-        rows,
-        "The same adapted senders and people; only the time of the feedback differs.",
-    )
-
-
-def _charts_by_round(
-    tournament: Tournament, name: str, count: str, title: str, up: str
-) -> list[Curves]:
-    """Return charts of one count round by round, a few families in each chart."""
-    rounds = tournament.rounds[:-1]
-    x = [float(k) for k in range(len(rounds))]
-    families = list(rounds[0].counts)
-    charts = []
+def cost_charts(result: RedTeamResult) -> list[Text | Curves]:
+    """Return charts of the cost by round and week, a few families in each chart."""
+    stages, families = [*result.rounds, *result.weeks], result.options.families
+    title, x = "Dollars per thousand acts delivered", [float(k) for k in range(len(stages))]
+    charts: list[Text | Curves] = [Text([", ".join(s.name for s in stages)], "note")]
     for start in range(0, len(families), MAX_LINES):
         shown = families[start : start + MAX_LINES]
         lines = [
-            Line(family, x, [float(getattr(r.counts[family], count)) for r in rounds])
-            for family in shown
+            Line(name, x, [s.families[name].per_thousand or float("nan") for s in stages])
+            for name in shown
         ]
-        caption = f"{title}: {', '.join(shown)}."
-        part = f"{name}-{start // MAX_LINES + 1}"
-        charts.append(Curves(part, title, caption, lines, "round", up, log=True, marks=True))
+        caption, part = f"{title}: {', '.join(shown)}.", f"cost-{start // MAX_LINES + 1}"
+        charts.append(Curves(part, title, caption, lines, "stage", "dollars", log=True, marks=True))
     return charts
 
 
-def _families_table(tournament: Tournament) -> Table:
+def _families_table(result: RedTeamResult) -> Table:
     return Table(
         "Families",
-        ("family", "tactic", "what it does"),
+        ("family", "tactic", "method"),
         [
             (n, FAMILIES[n].tactic if FAMILIES[n].tactic >= 0 else None, FAMILIES[n].about)
-            for n in tournament.config.families
+            for n in result.options.families
         ],
         words=frozenset({0, 2}),
     )

@@ -1,10 +1,10 @@
-"""Weeks of a red team: a platform that learns between them, counts, and the same by seed."""
+"""Learning between weeks, and the counts of a family."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,24 +13,20 @@ import pytest
 
 from support import home_stream
 from wavebreak import rules
+from wavebreak.evaluation import Family
 from wavebreak.evaluation.home_learning import Terms, load_terms
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
-from wavebreak.reports.report import write_json
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_lab import red_team
 from wavebreak_lab.red_team.config import load_config
+from wavebreak_lab.red_team.counts import bootstrap_interval, count_family, gain
 from wavebreak_lab.red_team.learner import Learner
 from wavebreak_lab.red_team.round import OperatorEntry, OperatorResult
-from wavebreak_lab.red_team.weeks import bootstrap_interval, count_family, gain
 from wavebreak_lab.simulation.attackers import REACTION_PRESETS, Sender
 
 SETTINGS, TERMS = load_config(), load_terms()
 SHIPPED = rules.load_policy()
 PERSONS_ALONE = tuple(rule for rule in SHIPPED.rules if rule.basis == "person")
 EDGE = Pseudonymizer(b"a key for tests only")
-SMALL = red_team.TournamentConfig(
-    ("blast", "own-answers", "brigade"), accounts=4, people=120, days=1.0, rounds=0, seed=101
-)
 
 
 def log_of(rows: list[home_stream.Row]) -> list[pa.RecordBatch]:
@@ -57,16 +53,16 @@ def test_learned_score_acts_once_it_has_held_in_shadow() -> None:
     assert [(s.state, s.why) for s in one.scores] == [("shadow", "")]
     assert one.acting is None
     end = home_stream.START + 15 * home_stream.DAY
-    one.check(log_of(home_stream.events()), one.scores[0].lesson.end_ms + home_stream.DAY)
-    assert [s.state for s in one.scores] == ["shadow"], "a day is too short to have an answer"
-    one.check(later(), end)
+    assert not one.is_due(one.scores[0].lesson.end_ms + home_stream.DAY), "a day is too short"
+    assert one.is_due(end)
+    one.check(later())
     assert [s.state for s in one.scores] == ["on"], one.scores[0].why
     assert one.acting is one.scores[0].model
 
 
 def test_score_waits_for_a_person_where_the_terms_say_so() -> None:
     one = learner(msgspec.structs.replace(TERMS, promote="person"))
-    one.check(later(), home_stream.START + 15 * home_stream.DAY)
+    one.check(later())
     assert one.scores[0].state == "ready"
     assert one.acting is None
 
@@ -93,14 +89,18 @@ def result(sender: Sender, delivered: dict[str, int], **more: object) -> Operato
 def test_family_week_spreads_dollars_and_bounds_them() -> None:
     sender = REACTION_PRESETS["own-answers"].sender
     operators = [result(sender, {"a": 10, "b": 30}), result(sender, {"c": 0})]
-    found = count_family(operators, {"b"}, SETTINGS, seed=1)
-    assert (found.accounts, found.restricted, found.delivered) == (3, 1, 40)
+    evaluation: Any = SimpleNamespace(
+        families={"family": Family(3, 0, 1, 0, 0, 0, 0.0, 0.0, 0.0, None)}
+    )
+    found = count_family(operators, evaluation, {"b": True, "x": True}, SETTINGS.prices, seed=1)
+    assert (found.accounts, found.actioned, found.within_a_week) == (3, 1, 1)
+    assert (found.delivered, found.delivered_median) == (40, 10)
     whole = 1000 * found.cost / 40
     assert found.per_thousand == pytest.approx(whole)
     assert found.cheapest == pytest.approx(whole / 2)
     assert found.interval is not None
     assert found.interval[0] <= whole <= found.interval[1]
-    nobody = count_family([result(sender, {"a": 0})], set(), SETTINGS, seed=1)
+    nobody = count_family([result(sender, {"a": 0})], evaluation, {}, SETTINGS.prices, seed=1)
     assert (nobody.per_thousand, nobody.interval, nobody.cheapest) == (None, None, None)
 
 
@@ -113,25 +113,8 @@ def test_bootstrap_interval_is_the_same_by_seed() -> None:
 def test_brigade_gains_by_honest_accounts_that_it_harmed() -> None:
     sender = REACTION_PRESETS["brigade"].sender
     one = result(sender, {"a": 0}, accused={"v1": 3, "v2": 1})
-    none, both = gain(one, {"x"}, SETTINGS), gain(one, {"v1", "v2", "x"}, SETTINGS)
+    none, both = (gain(one, harmed, SETTINGS.prices) for harmed in ({"x"}, {"v1", "v2", "x"}))
     assert none == 0
     assert both == pytest.approx(2 / 20)
     writer = replace(one.entry, sender=REACTION_PRESETS["own-answers"].sender)
-    assert gain(replace(one, entry=writer, delivered={"a": 30}), set(), SETTINGS) > 1
-
-
-def test_same_seed_yields_the_same_weeks(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        played = red_team.run_weeks(SMALL, 2, SHIPPED, EDGE, SETTINGS, TERMS, tmp_path / name)
-        write_json(red_team.weeks_report(played), tmp_path / name / "red_team.json")
-    one, two = ((tmp_path / name / "red_team.json").read_bytes() for name in ("one", "two"))
-    assert one == two
-    report = json.loads(one)
-    assert [week["number"] for week in report["weeks"]] == [1, 2]
-    first, second = report["weeks"]
-    assert set(first["families"]) == set(SMALL.families)
-    assert first["families"]["blast"]["delivered"] > 0
-    assert first["families"]["brigade"]["delivered"] == 0
-    assert second["learned"][0]["state"] == "none"
-    assert second["people"]["first_contacts"] > 0
-    assert second["people"]["banned"] == 0
+    assert gain(replace(one, entry=writer, delivered={"a": 30}), set(), SETTINGS.prices) > 1

@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavebreak import config
 from wavebreak.errors import PolicyError, UsageError
 from wavebreak.rules import Feedback
 from wavebreak_lab.red_team.config import MissingReceipts, load_config
 from wavebreak_lab.red_team.feedback import FeedbackQueue
-from wavebreak_lab.red_team.search_space import (
+from wavebreak_lab.red_team.programme import resolve_families
+from wavebreak_lab.red_team.search import (
     decode,
     describe_changes,
     encode,
     parameter_value,
     search_parameters,
 )
-from wavebreak_lab.red_team.tournament import resolve_families
-from wavebreak_lab.simulation.attackers import PRESETS
+from wavebreak_lab.simulation.attackers import PRESETS, REACTION_PRESETS
 
 SETTINGS = load_config()
 
@@ -73,27 +72,8 @@ def test_local_config_replaces_the_shipped_one(tmp_path: Path) -> None:
         load_config(tmp_path)
 
 
-def test_arena_toml_of_0_1_is_read_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    text = (config.SHIPPED / "red_team.toml").read_text()
-    for new, old in (
-        ("prices", "price"),
-        ("challenges", "people"),
-        ("missing_receipts", "silence"),
-    ):
-        text = text.replace(f"[{new}]", f"[{old}]")
-    old = text.replace("[parameters.", "[dials.").replace("number = 0.50", "number = 0.75", 1)
-    (tmp_path / "arena.toml").write_text(old)
-    assert load_config(tmp_path).prices.number == 0.75
-    assert "rename" in caplog.text
-    (tmp_path / "arena.toml").write_text("[price]\nnumber = 1\n")
-    with pytest.raises(PolicyError, match=r"arena\.toml"):
-        load_config(tmp_path)
-
-
 def test_resolve_families_refuses_unknown_names() -> None:
-    assert resolve_families([]) == tuple(PRESETS)
+    assert resolve_families([]) == tuple(PRESETS | REACTION_PRESETS)
     assert resolve_families(["blast", "blast"]) == ("blast",)
     with pytest.raises(UsageError):
         resolve_families(["nobody"])
