@@ -15,7 +15,6 @@ from benchmarks.load_streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import MODEL_INPUTS, NAMES
-from wavebreak_lab.training.thresholds import cascade_trace
 
 NAME = "model"
 TREES, LEAVES = 200, 31
@@ -30,13 +29,9 @@ def bench(quick: bool) -> list[Figure]:
     values, booster = _trained(6_000 if quick else 20_000)
     values = values[:rows]
     trees = model.from_booster(booster, name="speed")
-    least = int(model.to_fixed_point([2.0])[0])
-    cut = cascade_trace(trees.partials(values), np.arange(rows), least, 1 / rows)
-    letting_go = model.from_booster(booster, name="speed", cascade=cut)
     ways: dict[str, tuple[Callable[[], Any], int]] = {
         "batch": (lambda: trees.margins(values), rows),
         "one": (lambda: trees.scores(values), rows),
-        "cascade": (lambda: letting_go.scores(values), rows),
         "reasons": (lambda: [trees.reasons(row) for row in values[:100]], 100),
         "lightgbm": (lambda: _predict(booster, values[: rows // 4]), rows // 4),
         "lightgbm one": (lambda: [_predict(booster, values[k : k + 1]) for k in range(200)], 200),
@@ -54,8 +49,7 @@ def bench(quick: bool) -> list[Figure]:
             run()
             seconds[name].append((time.thread_time() - began) / n)
     exact = np.array_equal(trees.margins(values), _predict(booster, values))
-    gone = float((letting_go.scores(values) == model.REJECTED).mean())
-    return [*_figures(seconds, exact, gone), *_in_the_path(quick)]
+    return [*_figures(seconds, exact), *_in_the_path(trees, quick)]
 
 
 def _trained(rows: int) -> tuple[Any, Any]:
@@ -78,7 +72,7 @@ def _predict(booster: Any, values: Any) -> Any:
     return booster.predict(values[:, : len(MODEL_INPUTS)], raw_score=True, num_threads=1)
 
 
-def _figures(seconds: dict[str, list[float]], exact: bool, gone: float) -> list[Figure]:
+def _figures(seconds: dict[str, list[float]], exact: bool) -> list[Figure]:
     def rate(name: str) -> list[float]:
         return [1 / s for s in seconds[name]]
 
@@ -94,10 +88,8 @@ def _figures(seconds: dict[str, list[float]], exact: bool, gone: float) -> list[
         figure(NAME, "LightGBM predict", "rows/s", rate("lightgbm"), note="one thread"),
         figure(NAME, "a batch ÷ LightGBM", "times", [theirs / ours for ours, theirs in pairs]),
         figure(NAME, "one row, eight trees at once", "µs", micros("one"), target=25.0,
-               better="less", note="as the kernel calls it, no cascade"),
+               better="less", note="as the kernel calls it"),
         figure(NAME, "LightGBM predict of one row", "µs", micros("lightgbm one"), better="less"),
-        figure(NAME, "one row through a cascade", "µs", micros("cascade"), better="less",
-               note=f"{gone:.0%} let go early, of the suspicious none"),
         figure(NAME, "reasons of one row", "µs", micros("reasons"), better="less",
                note="TreeSHAP, only for decisions above observe"),
         figure(NAME, "LightGBM pred_contrib of a row", "µs", micros("lightgbm reasons"),
@@ -105,14 +97,12 @@ def _figures(seconds: dict[str, list[float]], exact: bool, gone: float) -> list[
     ]  # fmt: skip
 
 
-def _in_the_path(quick: bool) -> list[Figure]:
-    """The kernel with the shipped model asked at scoring points, and without, in turns."""
-    shipped, what = model.load_selected(None), "kernel, rules, all features, the shipped model"
-    if shipped is None:
-        return [Figure(NAME, what, "events/s", None, target=1.5e6, note="no model is shipped")]
+def _in_the_path(trees: model.Model, quick: bool) -> list[Figure]:
+    """Measure the kernel with a model asked at scoring points, and without, in turns."""
+    what = f"kernel, rules, all features, a model of {TREES} trees"
     accounts, each, rounds = (50_000, 200_000, 3) if quick else (1_000_000, 1_000_000, 7)
     costs: dict[str, list[Cost]] = {}
-    running: dict[str, Engine] = {what: engine(model=shipped), "the same without a model": engine()}
+    running: dict[str, Engine] = {what: engine(model=trees), "the same without a model": engine()}
     clocks = {name: warmed(to, accounts, 2 * each) for name, to in running.items()}
     for _ in range(rounds):
         for name, to in running.items():

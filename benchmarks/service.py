@@ -178,7 +178,6 @@ def bench(quick: bool) -> list[Figure]:
     return [
         *_rates(size, "json", "JSON", 300_000),
         *_rates(size, "arrow", "Arrow", 600_000),
-        *_model(size),
         *_deciding(size),
         *_hour(quick),
         *_postgresql(size),
@@ -195,7 +194,7 @@ class _Size(NamedTuple):
 
 
 def _rates(size: _Size, form: str, called: str, target: float) -> list[Figure]:
-    with serving("--model", "none") as server, loading(
+    with serving() as server, loading(
         server, *size.options, "--form", form
     ) as load:  # fmt: skip
         (first,) = load.runs(1)
@@ -220,18 +219,10 @@ def _rates(size: _Size, form: str, called: str, target: float) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _model(size: _Size) -> list[Figure]:
-    with serving() as server, loading(server, *size.options) as load:
-        load.runs(1)
-        runs = load.runs(RUNS)
-    what = "the same in JSON, the shipped model asked"
-    return [figure(NAME, what, "events/s", _of(runs, "rate"))]
-
-
 def _deciding(size: _Size) -> list[Figure]:
     """Ask `decide` for a minute and more, beside a background and with nothing beside it."""
     with (
-        serving("--model", "none") as server,
+        serving() as server,
         loading(server, "--events", str(min(size.events, 1_000_000)), "--seconds",
                  str(4 * 2 * size.seconds + 3), "--pace", "50000") as background,
         loading(server, "--form", "decide", "--connections", "8", "--seconds",
@@ -259,7 +250,7 @@ def _hour(quick: bool) -> list[Figure]:
     held: list[int] = []
     options = ("--events", "300000" if quick else "2000000", "--seconds", "600",
                "--at-most", str(each), "--pace", "10000")  # fmt: skip
-    with serving("--model", "none") as server, loading(server, *options) as load:
+    with serving() as server, loading(server, *options) as load:
         for _ in range(parts):
             load.runs(1)
             held.append(server.resident())
@@ -286,7 +277,7 @@ def _postgresql(size: _Size) -> list[Figure]:
     what, target = "durable, JSON bodies of 500, PostgreSQL", 150_000
     with (
         _postgres() as url,
-        serving("--model", "none", "--database", url) as server,
+        serving("--database", url) as server,
         loading(server, *size.options) as load,
     ):
         load.runs(1)

@@ -249,4 +249,4 @@ def test_lab_simulates_trains_and_shows_the_day(environment: Make) -> None:
     shown = lab.ok("demo", "--people", "60", "-o", "demo")
     assert "1. A simulated day" in shown
     assert (lab.home / "demo" / "run" / "decisions.jsonl").stat().st_size > 1000
-    assert "leave-one-out" in lab.ok("model", "--help")
+    assert "labelled runs" in lab.ok("train", "--help")

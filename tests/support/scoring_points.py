@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
+import msgspec
 import numpy as np
 
 from wavebreak.evaluation.label_votes import Labels, LabelVote, resolve_votes
@@ -21,19 +19,8 @@ SIGNAL = {"first_contacts_1d": 2.0, "reply_share_7d": -2.0, "cold_share_32": 1.5
 def small() -> Settings:
     """The shipped settings with few, small trees."""
     settings = load_settings()
-    fit = replace_struct(settings.fit, rounds=24, leaves=8, least=10)
-    made: Settings = replace_struct(
-        settings,
-        fit=fit,
-        coverage=replace_struct(settings.coverage, patterns=8),
-        leaks=replace_struct(settings.leaks, cuts=2),
-    )
-    return made
-
-
-def replace_struct(value: Any, **fields: object) -> Any:
-    """A settings table with other numbers."""
-    return type(value)(**{name: getattr(value, name) for name in value.__struct_fields__} | fields)
+    fit = msgspec.structs.replace(settings.fit, rounds=24, leaves=8, least=10)
+    return msgspec.structs.replace(settings, fit=fit)
 
 
 def votes(abusive: int = 120, benign: int = 400) -> list[LabelVote]:
@@ -70,10 +57,3 @@ def points(abusive: int = 120, benign: int = 400, each: int = 6, seed: int = 1) 
         np.zeros(len(account), np.int64),
         tuple(keys),
     )
-
-
-def with_column(made: Points, name: str, column: Any) -> Points:
-    """The same points with other values of one feature."""
-    values = made.values.copy()
-    values[:, NAMES.index(name)] = column
-    return replace(made, values=values)

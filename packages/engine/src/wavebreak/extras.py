@@ -79,7 +79,6 @@ COMMANDS: Mapping[str, str] = {
     "upgrade": SERVER,
     "log": SERVER,
     "precompile": "wavebreak",
-    "train-default": LAB,
 }
 """The distribution that brings each command and group, in the order of the root help."""
 

@@ -162,23 +162,6 @@ def test_first_points_of_an_account_weigh_most() -> None:
     assert (np.diff(counted[points.account == 5]) < 0).all()
 
 
-def test_missing_patterns_drop_whole_sources_but_messages() -> None:
-    lost = sample_weights.draw_missing_patterns(model_inputs(), SHIPPED.coverage, 1)
-    names = model_inputs()
-    assert not lost[:, names.index("sends_1d")].any()
-    assert 0 < lost[:, names.index("typed_share_32")].mean() < 1
-    assert (lost[:, names.index("attempts")] >= lost[:, names.index("age_s")]).all()
-
-
-def test_mask_values_affects_a_share_of_accounts() -> None:
-    points = scoring_points.points()
-    seen = sample_weights.mask_values(points, SHIPPED.coverage, 1)
-    hidden = np.isnan(seen) & ~np.isnan(points.values)
-    touched = np.unique(points.account[hidden.any(axis=1)])
-    assert 0.2 < len(touched) / len(points.accounts) < 0.5
-    assert (seen[~np.isnan(seen)] == points.values[~np.isnan(seen)]).all()
-
-
 def test_points_after_a_restriction_are_marked() -> None:
     points = scoring_points.points(each=4)
     standing = points.enforcement.copy()
@@ -195,8 +178,19 @@ def test_inputs_exclude_own_decisions_and_cover_all_signs() -> None:
 
 
 def test_tolerance_rising_with_severity_is_refused(tmp_path: Path) -> None:
+    text = config.SHIPPED.read_text("utf-8")
+    (tmp_path / "training.toml").write_text(text.replace("ban = 0.00001", "ban = 0.5"))
     with pytest.raises(PolicyError, match="more often"):
-        config.load_settings(ban=0.5)
+        config.load_settings(tmp_path)
     (tmp_path / "training.toml").write_text("[sources]\n")
     with pytest.raises(PolicyError, match=r"training\.toml"):
         config.load_settings(tmp_path)
+
+
+def test_removed_table_is_refused_with_a_way_to_upgrade(tmp_path: Path) -> None:
+    text = config.SHIPPED.read_text("utf-8")
+    (tmp_path / "training.toml").write_text(text + "[few]\nparts = 5\n[cascade]\nlost = 0.1\n")
+    with pytest.raises(PolicyError, match=r"\[cascade\] was removed") as refused:
+        config.load_settings(tmp_path)
+    assert "[cascade], [few]" in refused.value.fix
+    assert "docs/upgrade.md" in refused.value.fix

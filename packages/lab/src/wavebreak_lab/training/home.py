@@ -1,15 +1,13 @@
 """The fit of a model at home: the trees of `trainer`, on a platform's own labels.
 
-Nothing is masked, since the model scores the stream that it was learned on, and nothing is
-calibrated here: the line is drawn on margins of trees that saw nothing of an account's operator
-(`wavebreak.evaluation.home_learning`).
+Nothing is calibrated here: the line is drawn on margins of trees that saw nothing of an account's
+operator (`wavebreak.evaluation.home_learning`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from wavebreak.evaluation.home_learning import HomeDays, HomeLabels
@@ -37,8 +35,6 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
         of its account's operator.
     """
     settings = load_settings()
-    bare = msgspec.structs.replace(settings.coverage, share=0.0)
-    settings = msgspec.structs.replace(settings, coverage=bare)
     points, known = days.points, labels.positive | labels.answered
     accounts = AccountLabels(
         labels.positive, labels.positive.astype(np.int64), labels.weight, known,

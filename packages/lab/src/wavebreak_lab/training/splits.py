@@ -107,27 +107,6 @@ def assign_splits(
     return Splits(side, _late_points(points, split.later))
 
 
-def assign_folds(
-    points: Points, resolved: dict[Key, ResolvedLabel], seed: int, splits: Splits, count: int
-) -> NDArray[np.int64]:
-    """Assign the operators of fit and calibration to `count` folds; -1 for all other accounts.
-
-    Of each family as many operators go to each part, but for one. Returns int64 (accounts,).
-    """
-    groups: dict[tuple[bool, str], dict[str, list[int]]] = {}
-    for index in np.flatnonzero(np.isin(splits.account, (FIT, CALIBRATE))).tolist():
-        key, truth = points.accounts[index], resolved[points.accounts[index]]
-        group = f"{key[0]}\0{truth.operator}" if truth.operator else f"{key[0]}\0\0{key[1]}"
-        groups.setdefault((truth.abusive, truth.family), {}).setdefault(group, []).append(index)
-    part = np.full(len(points.accounts), -1, np.int64)
-    taken: dict[str, int] = {}
-    for (_, family), members in sorted(groups.items()):
-        ordered = sorted(members, key=lambda g: (hash_to_unit(seed, "part", family, g), g))
-        for number, group in enumerate(ordered):
-            part[members[group]] = taken.setdefault(group, number % count)
-    return part
-
-
 def _late_points(points: Points, share: float) -> Bools:
     """Points of the last share of their run's time.
 
