@@ -355,9 +355,7 @@ def options_of(
     )  # fmt: skip
     parser.add_argument("world", nargs="+", type=Path)
     if model:
-        parser.add_argument(
-            "--model", default=None, help="none, or a directory (default: the shipped one)"
-        )
+        parser.add_argument("--model", default=None, help="a directory, or none (default: none)")
     parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
     return parser
 

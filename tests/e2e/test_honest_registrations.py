@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import msgspec
 import pyarrow as pa
 import pytest
 
@@ -24,8 +21,6 @@ from support.honest_accounts import (
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.model import Model, load
-from wavebreak.model.storage import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES
 
@@ -44,18 +39,10 @@ HOMESERVER = (
 FELT = ("challenge", "limit", "restrict", "suspend", "ban")
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Model:
-    return load(SHIPPED)
-
-
-def decide(
-    log: pa.RecordBatch, trees: Model | None, *, enforce: bool, carries: tuple[str, ...] = (),
-    policy: rules.Policy = POLICY,
-) -> list[Decision]:  # fmt: skip
+def decide(log: pa.RecordBatch, *, enforce: bool, carries: tuple[str, ...] = ()) -> list[Decision]:
     """Decide on a log as `wavebreak run` does, with the coverage that it has or is said to have."""
     profile = coverage.declared(carries, challenges=False) if carries else coverage.measure([log])
-    engine = Engine(policy, profile, enforce=enforce, accounts=8_192, model=trees)
+    engine = Engine(POLICY, profile, enforce=enforce, accounts=8_192)
     return engine.take(log) + engine.finish()
 
 
@@ -65,13 +52,11 @@ def felt_by_honest(made: list[Decision], stage: str = "") -> set[str]:
 
 
 @pytest.mark.parametrize("verification", sorted(VERIFICATIONS))
-def test_no_fields_of_registrations_limit_honest_accounts(
-    shipped: Model, verification: str
-) -> None:
+def test_no_fields_of_registrations_limit_honest_accounts(verification: str) -> None:
     log = as_log(honest_rows(chats=4))
     tried = [fields for fields, kind in subsets() if kind == verification]
     for fields in tried:
-        made = decide(with_fields(log, fields, verification), shipped, enforce=False)
+        made = decide(with_fields(log, fields, verification), enforce=False)
         assert len(felt_by_honest(made, "registration")) <= 1, fields
         assert len(felt_by_honest(made)) <= 2, fields
     assert len(tried) in (12, 13)
@@ -85,63 +70,50 @@ def test_every_subset_of_the_fields_is_tried() -> None:
 
 @pytest.mark.parametrize("gap", [350, 5_000, 40_000])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_invitations_to_40_strangers_wait_within_the_hour(
-    shipped: Model, gap: int, seed: int
-) -> None:
+def test_invitations_to_40_strangers_wait_within_the_hour(gap: int, seed: int) -> None:
     log = as_log(honest_rows(seed) + spam_rows(seed, gap, request=True, message=True))
     log = with_fields(log, ("ip", "client"), "none given")
     peers = dict(zip(log.column("id").to_pylist(), log.column("peer").to_pylist(), strict=True))
-    # The rules limit nobody; the model's doubt, one in a hundred newcomers at most.
-    for trees, most in ((None, 0), (shipped, HONEST // 100)):
-        made = decide(log, trees, enforce=True)
-        first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
-        assert int(peers[first.trigger].removeprefix("victim")) < BURST
-        assert len(felt_by_honest(made)) <= most
+    made = decide(log, enforce=True)
+    first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
+    assert int(peers[first.trigger].removeprefix("victim")) < BURST
+    assert felt_by_honest(made) == set()
 
 
 @pytest.mark.parametrize("gap", [350, 5_000, 40_000])
 @pytest.mark.parametrize("contacts", [True, False], ids=["contacts", "no-contacts"])
 def test_plain_messages_of_a_new_account_reach_fifteen_strangers(
-    shipped: Model, gap: int, *, contacts: bool
+    gap: int, *, contacts: bool
 ) -> None:
     rows = honest_rows(4) + spam_rows(4, gap, request=False, message=True)
     log = as_log(rows if contacts else without_contacts(rows))
     log = with_fields(log, ("ip", "client"), "none given")
     peers = dict(zip(log.column("id").to_pylist(), log.column("peer").to_pylist(), strict=True))
-    for trees in (None, shipped):
-        made = decide(log, trees, enforce=True)
-        first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
-        assert int(peers[first.trigger].removeprefix("victim")) < BURST
-        assert (first.outcome, first.new_chats_1d) <= ("limit", 10)
-        assert felt_by_honest(made) == set()
+    made = decide(log, enforce=True)
+    first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
+    assert int(peers[first.trigger].removeprefix("victim")) < BURST
+    assert (first.outcome, first.new_chats_1d) <= ("limit", 10)
+    assert felt_by_honest(made) == set()
 
 
 def test_a_platform_with_numbers_delays_a_newcomer_likewise() -> None:
     log = as_log(honest_rows(4) + spam_rows(4, 5_000, request=False, message=True))
-    made = decide(with_fields(log, ("ip", "client", "phone"), "sms"), None, enforce=True)
+    made = decide(with_fields(log, ("ip", "client", "phone"), "sms"), enforce=True)
     first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
     assert first.rules == ("newcomers_burst",)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_nobody_is_limited_on_a_platform_that_has_just_opened(shipped: Model, seed: int) -> None:
+def test_nobody_is_limited_on_a_platform_that_has_just_opened(seed: int) -> None:
     log = with_fields(as_log(opening_rows(seed)), ("ip", "client"), "none given")
-    assert felt_by_honest(decide(log, shipped, enforce=True, carries=HOMESERVER)) == set()
-    # Without the bound the model would: everybody is new, and so are all that they write to.
-    assert shipped.support is not None
-    speaking = replace(shipped, support=replace(shipped.support, newcomers=0.0))
-    acting = replace(POLICY, score=msgspec.structs.replace(POLICY.score, mode="enforce"))
-    made = decide(log, speaking, enforce=True, carries=HOMESERVER, policy=acting)
-    assert len(felt_by_honest(made)) > HONEST // 100
+    assert felt_by_honest(decide(log, enforce=True, carries=HOMESERVER)) == set()
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
 @pytest.mark.parametrize("contacts", [True, False], ids=["contacts", "no-contacts"])
-def test_invitations_of_honest_accounts_are_left_alone(
-    shipped: Model, seed: int, *, contacts: bool
-) -> None:
+def test_invitations_of_honest_accounts_are_left_alone(seed: int, *, contacts: bool) -> None:
     rows = with_requests(honest_rows(seed), seed)
     log = as_log(rows if contacts else without_contacts(rows))
-    made = decide(with_fields(log, ("ip", "client"), "none given"), shipped, enforce=True)
+    made = decide(with_fields(log, ("ip", "client"), "none given"), enforce=True)
     assert log.column("type").to_pylist().count(TYPES.index("contact.requested")) > 10 * HONEST
     assert felt_by_honest(made) == set()

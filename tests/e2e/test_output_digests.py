@@ -1,7 +1,7 @@
 """What is written today is byte for byte what was written when `output_digests.json` was made.
 
 Held, each made by the console command alone (see `output_digests.py`, which also writes the file
-anew): a simulated day; runs over it with and without the default model, in shadow and enforcing; a
+anew): a simulated day; runs over it with and without the model of 0.2, in shadow and enforcing; a
 run over a real trace; a sealed run's ledger; a case's bundle, member by member; the API's document
 and the tables and migrations of a fresh service.
 

@@ -1,7 +1,7 @@
 """Shards in several processes decide what `wavebreak run` decides, to the byte.
 
 One, two, three and five workers; killed at random points; more and fewer of them in mid-run; with
-the shipped model. Decisions, operators, accounts and the whole state are compared. The longer runs
+the model of 0.2. Decisions, operators, accounts and the whole state are compared. The longer runs
 (a simulated week, dozens of kills) are `python -m support.shard_test`.
 """
 

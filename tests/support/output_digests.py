@@ -23,6 +23,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from support.command_line import KEYS, Service, rows, wavebreak
+from support.former_model import extract_former_model
 from support.settled_process import END
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.checkpoints import encode_verifier_key, save_signer
@@ -34,7 +35,7 @@ VERSION = re.compile(r"\bwavebreak ((?:version )?)\d+\.\d+\.\d+\S*", re.IGNORECA
 TIMED = ("seconds", "events_per_s", "versions", "source", "profile", "ledger")
 """Keys of summary.json that hold times, paths, versions, or what stands elsewhere."""
 MODES = {"shadow": "--shadow", "enforce": "--enforce"}
-MODELS = {"no model": ("--model", "none"), "default model": ()}
+MODELS = ("no model", "model of 0.2")
 
 
 def sha256(content: bytes | str) -> str:
@@ -98,7 +99,10 @@ def of_run(out: Path) -> dict[str, Any]:
 
 def decided(events: Path, out: Path, mode: str, model: str) -> dict[str, Any]:
     """Digests of a run over `events`."""
-    wavebreak("run", events, "-o", out, MODES[mode], *MODELS[model])
+    with tempfile.TemporaryDirectory() as directory:
+        former = extract_former_model(Path(directory))
+        selected = ("--model", former) if model == "model of 0.2" else ()
+        wavebreak("run", events, "-o", out, MODES[mode], *selected)
     return of_run(out)
 
 
@@ -106,7 +110,7 @@ def of_trace(directory: Path) -> dict[str, Any]:
     """Digests of a real trace as it is imported, and of a run over it."""
     events = directory / "trace.jsonl"
     wavebreak("import", "csv", TRACES / f"{TRACE}.csv.gz", "--preset", TRACE, "-o", events)
-    run = decided(events, directory / "out", "shadow", "default model")
+    run = decided(events, directory / "out", "shadow", "model of 0.2")
     return {"events": sha256(events.read_bytes()), "run": run}
 
 
@@ -123,7 +127,8 @@ def settled(*commands: tuple[str | Path, ...]) -> list[str]:
 def sealed(world: Path, directory: Path) -> dict[str, Any]:
     """Digests of a run that seals, and of its ledger; leaves them in `directory`."""
     run, log = directory / "sealed", directory / "log"
-    settled(("run", world, "-o", run, "--enforce", "--ledger", log))
+    former = extract_former_model(directory / "model")
+    settled(("run", world, "-o", run, "--enforce", "--ledger", log, "--model", former))
     made: dict[str, Any] = json.loads((run / "summary.json").read_bytes())["ledger"]
     entries = (log / "entries.jsonl").read_bytes()
     return made | {
@@ -173,7 +178,7 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
         ("link", case, "P1", account, "--basis", "number_in_claim", "--strength", "strong",
          "--exhibit", "E1"),
         ("evidence", case, directory / "sealed", "--account", account, "--party", "P1", *did,
-         *log),
+         *log, "--model", directory / "model"),
         ("confirm", case, "V2", "--yes"),
         ("notice", case, "P1", *told_to, "-o", directory / "letter"),
         ("exhibit", case, receipt, "--kind", "delivery"),
@@ -205,7 +210,7 @@ def of_member(name: str, content: bytes) -> str:
 def of_service(directory: Path) -> dict[str, Any]:
     """The API's document, operation by operation, and the tables of a fresh home."""
     home = directory / "home"
-    with Service(home).started("--model", "none") as service:
+    with Service(home).started() as service:
         document = service.get("/api/openapi.json")
         wanted = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
         tables = dict(rows(home, wanted))

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from support.former_model import load_former_model
 from support.shard_processes import ShardProcesses, same_content
 from support.strict_policy import strict_policy
-from wavebreak import model as models
 from wavebreak import rules
 from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
@@ -51,7 +51,7 @@ def reference(source: Path, home: Path, *, model: bool, strict: bool = False) ->
     home.mkdir(parents=True, exist_ok=True)
     profile, out = home / "profile.json", home / "out"
     coverage.save(stream_profile(source, None, EDGE)[0], profile)
-    scored = models.load_selected(None) if model else None
+    scored = load_former_model() if model else None
     policy = strict_policy() if strict else rules.load_policy()
     run(source, out, policy, EDGE, profile_path=profile, enforce=True, model=scored, batch=BATCH,
         keep=out / "state")  # fmt: skip

@@ -69,7 +69,7 @@ class ShardProcesses:
         home: A directory for all files.
         groups: How many there are at first.
         profile: The file with the stream's field coverage.
-        model: Whether the shipped model scores.
+        model: Whether the model of 0.2 scores.
         strict: Whether the policy is `strict_policy`.
         every: Messages between two snapshots of a worker (0: none).
         kills: The chance that a worker is killed within a message.

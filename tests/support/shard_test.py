@@ -1,6 +1,6 @@
 """Divides long runs among processes, and kills them: `python -m support.shard_test --days 7`.
 
-A simulated week with the shipped model, and a whole real trace, by 1, 2, 3 and 5 workers; then
+A simulated week with the model of 0.2, and a whole real trace, by 1, 2, 3 and 5 workers; then
 killed at random points, and rescaled in mid-run while it is killed. Each run must leave the
 decisions, operators, accounts and state of one engine. `tests/e2e/test_shard_processes.py` is the
 short one.

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from support.former_model import load_former_model
 from support.strict_policy import strict_policy
-from wavebreak import model, rules
+from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.engine.shard_group import ROUNDS
@@ -145,7 +146,7 @@ class Task:
         group: Which group of shards it holds, of so many.
         groups: How many there are.
         profile: The file with the stream's field coverage.
-        model: Whether the shipped model scores.
+        model: Whether the model of 0.2 scores.
         strict: Whether the policy is `strict_policy`.
         every: Messages between two snapshots (0: none are made).
         stale: See `Rounds`.
@@ -167,7 +168,7 @@ class Task:
 
 def engine_of(task: Task, **options: Any) -> Engine:
     """The engine of a task; it enforces."""
-    scored = model.load_selected(None) if task.model else None
+    scored = load_former_model() if task.model else None
     profile = coverage.load(Path(task.profile))
     policy = strict_policy() if task.strict else rules.load_policy()
     return Engine(policy, profile, enforce=True, accounts=4096, model=scored, **options)
@@ -251,7 +252,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     # What is loaded here, no worker loads again.
     warm()
-    model.load_selected(None)
+    load_former_model()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while asked := control.recv(1 << 16):
         task = Task(**json.loads(asked))

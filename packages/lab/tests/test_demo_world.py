@@ -28,7 +28,7 @@ def day() -> tuple[simulation.World, simulation.World, CausalReplay]:
         people=60, days=0.5, campaigns=[("blast", 4), ("high-volume", 1)],
         personas=["new-number"], seed=3,
     )  # fmt: skip
-    return simulated, *causal_day(simulated, load_policy(), None)
+    return simulated, *causal_day(simulated, load_policy())
 
 
 def refused(world: simulation.World, profile: coverage.Profile) -> Iterator[tuple[dict, bool]]:  # type: ignore[type-arg]

@@ -56,7 +56,6 @@ COMMANDS: Mapping[str, str] = {
     "challenger": SERVER,
     "operators": "wavebreak",
     "replay": "wavebreak",
-    "drift": "wavebreak",
     "learn": SERVER,
     "red-team": LAB,
     "claim": CASES,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from wavebreak import model, rules
+from wavebreak import rules
 from wavebreak.assessment import (
     Assessment,
     CsvOptions,
@@ -62,7 +62,7 @@ def lines() -> list[dict[str, Any]]:
 
 @cache
 def options(**more: Any) -> Options:
-    return Options(rules.load_policy(), model.load_selected(None), KEY, **more)
+    return Options(rules.load_policy(), None, KEY, **more)
 
 
 def write(path: Path, rows: list[dict[str, Any]], *broken: str) -> Path:

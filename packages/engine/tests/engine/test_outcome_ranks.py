@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from wavebreak import outcomes
+from wavebreak import outcomes, run_diff
 from wavebreak.engine import decision, enforcement
 from wavebreak.engine.decision import (
     UNCHANGED,
@@ -22,7 +22,6 @@ from wavebreak.engine.enforcement import SENT, refuses
 from wavebreak.features import kernel, layout
 from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
 from wavebreak.features.layout import NO_RULE, RANK, REFUSES
-from wavebreak.monitoring import run_diff
 from wavebreak.outcomes import (
     ALLOW,
     BAN,

@@ -132,8 +132,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     loaded = model.load_selected(used_model)
 
     # API keys, webhooks, and notices to account holders.
-    baseline = policy_choice.baseline_directory(used_model)
-    options = replace(_delivery_options(home, asked, consumed, baseline), policy=choice.directory)
+    options = replace(_delivery_options(home, asked, consumed), policy=choice.directory)
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(
@@ -224,14 +223,12 @@ def _delivery_options(
     home: Path,
     asked: Configuration,
     consumed: Sequence[brokers.BrokerSource],
-    baseline: Path | None,
 ) -> bootstrap.ServeOptions:
     """Return the options of webhooks, traces and background tasks."""
     return bootstrap.ServeOptions(
         asked.observability.traces,
         asked.webhooks.private_webhooks,
         consumed,
-        baseline,
         allow_insecure_webhooks=asked.webhooks.insecure_webhooks,
         webhook_key=load_webhook_key(asked.keys.webhook_key, home),
         profiled=asked.decisions.profile is not None,

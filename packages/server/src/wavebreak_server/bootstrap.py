@@ -31,7 +31,6 @@ from wavebreak_server.pipeline import brokers, decide, holder_notices
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.observability import (
     Metrics,
-    ScoreDriftMonitor,
     rejected_by_cause,
     service_gauges,
 )
@@ -68,7 +67,6 @@ class ServeOptions:
         traces: OTLP endpoint of traces (empty: none).
         allow_private_webhooks: Whether webhooks may go to private addresses.
         sources: Broker streams to consume.
-        model: Directory of the model (None: no model).
         allow_insecure_webhooks: Whether webhooks may go to http.
         webhook_key: Key of the secrets of webhooks (empty: the pseudonymization key).
         profiled: Whether a profile says what the stream carries.
@@ -78,7 +76,6 @@ class ServeOptions:
     traces: str = ""
     allow_private_webhooks: bool = False
     sources: Sequence[brokers.BrokerSource] = field(default_factory=tuple)
-    model: Path | None = None
     allow_insecure_webhooks: bool = False
     webhook_key: bytes = b""
     profiled: bool = False
@@ -150,8 +147,6 @@ def background_tasks(context: AppContext, options: ServeOptions) -> list[Backgro
     ]
     if not options.profiled:
         tasks.append(CoverageReport())
-    if options.model is not None:
-        tasks.append(ScoreDriftMonitor(context.metrics, options.model))
     tasks += [_broker_consumer(context, source) for source in options.sources]
     tasks += plugin_tasks(context, options.policy)
     return [_restarting(task) for task in tasks]

@@ -119,7 +119,7 @@ class Decisions(Group, frozen=True, kw_only=True):
         Option(
             "Model directory, or none.",
             metavar="DIR|none",
-            unset="the shipped model",
+            unset="none, rules alone",
             example="/etc/wavebreak/model",
             is_path=lambda text: text != "none",
         ),

@@ -10,8 +10,6 @@ from wavebreak import engine, model, rules
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.home_learning import load_terms
-from wavebreak.model import baseline
-from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak_server.config import Decisions
@@ -71,12 +69,6 @@ def choose_model(home: Path, model_dir: str | None, say: Say) -> str | None:
     return str(directory)
 
 
-def baseline_directory(model_dir: str | None) -> Path | None:
-    """Return a model's directory, if it has the baseline that drift is measured against."""
-    directory = Path(model_dir or SHIPPED)
-    return directory if (directory / baseline.FILE).is_file() else None
-
-
 @dataclass(frozen=True)
 class EngineParts:
     """What the engines of a service, and its answers to `decide`, are made of."""
@@ -130,8 +122,8 @@ class EngineParts:
             lists=self.lists,
         )
 
-    def switched(self, directory: Path | None, model_dir: str | None) -> None:
-        """Take the sheets of the policy, and the baseline of the model, that decide from now on."""
+    def switched(self, directory: Path | None) -> None:
+        """Take the sheets of the policy that decides from now on."""
         self.context.quota_config = decide.load_quota_config(directory)
         self.context.holder_notices = HolderNotices.load(
             rules.load_policy(directory),
@@ -139,7 +131,6 @@ class EngineParts:
             self.context.holder_notices.public_url,
             self.context.holder_notices.keepers,
         )
-        self.context.metrics.model = baseline_directory(model_dir)
 
 
 def make_policy_switch(

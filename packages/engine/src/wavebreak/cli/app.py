@@ -31,7 +31,7 @@ A group of commands may have several modules, also in several distributions. As 
 a distribution, such names go on after a dot (`rules.replay`).
 """
 
-RENAMED_COMMANDS = {"doctor": "drift", "warm": "precompile", "arena": "red-team"}
+RENAMED_COMMANDS = {"warm": "precompile", "arena": "red-team"}
 """Command names of 0.1 and their successors. The old names work until 1.0."""
 
 RENAMED_OPTIONS = {

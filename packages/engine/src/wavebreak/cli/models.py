@@ -11,22 +11,19 @@ from wavebreak import model
 from wavebreak.cli.app import models
 from wavebreak.cli.commands import Output, command
 from wavebreak.cli.console import styled
-from wavebreak.errors import UsageError
 from wavebreak.features import catalog
 from wavebreak.outcomes import BY_RANK
 from wavebreak.reports.tables import Table
 
 
-@command(models, "wavebreak model show", "wavebreak model show my-model --features 10")
+@command(models, "wavebreak model show my-model", "wavebreak model show my-model --features 10")
 def show(
-    directory: Annotated[Path | None, "Model directory (default: the shipped model)."] = None,
+    directory: Annotated[Path, "Model directory."],
     *,
     features: Annotated[int, typer.Option(min=1, help="Features to list, by gain.")] = 25,
 ) -> Output:
     """Show a model: version, size, thresholds, and the features with the highest gain."""
-    loaded = model.load_selected(str(directory) if directory else None)
-    if loaded is None:
-        raise UsageError("this installation has no shipped model", fix="give a model directory")
+    loaded = model.load(directory)
     fields = _model_fields(loaded, features)
     thresholds = [
         (t["outcome"], f"{t['margin']:.3f}", f"{t['probability']:.5f}")

@@ -42,7 +42,7 @@ PolicyDir = Annotated[
 ModelDir = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="DIR|none", help="Model directory, or none (default: the shipped model)."
+        "--model", metavar="DIR|none", help="Model directory, or none (default: none, rules alone)."
     ),
 ]
 Key = Annotated[Path | None, "Key file for pseudonyms (created at first use)."]

@@ -385,17 +385,3 @@ def _shadow(engine: Engine, k: int) -> ShadowCount:
         counts += [met.sum(), (met & (flags & LABEL_BENIGN > 0)).sum(),
                    (met & (flags & LABEL_ABUSIVE > 0)).sum()]  # fmt: skip
     return ShadowCount(*map(int, counts))
-
-
-def _listed(parts: Sequence[list[float]]) -> list[float]:
-    return [value for part in parts for value in part]
-
-
-@query(_listed, "every")
-def last_scores(held: Held) -> list[float]:
-    """Return the last scores (log-odds) of accounts that have one, from each shard's newest."""
-    found = list[float]()
-    for rows in held.engine.core.used_rows():
-        scores = rows["score"][-(SCORES // SHARDS) :]
-        found += (scores[scores != 0] / SCORE_ONE).tolist()
-    return found

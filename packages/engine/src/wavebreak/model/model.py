@@ -1,6 +1,6 @@
 """A model: trees, calibration, thresholds, and the features that it was trained on.
 
-`smallest_model` returns a model of one split, for compilation where no model is shipped.
+`smallest_model` returns a model of one split, to compile inference before a model is loaded.
 """
 
 from __future__ import annotations

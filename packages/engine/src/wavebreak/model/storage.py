@@ -17,8 +17,6 @@ from wavebreak.model.support import Support
 
 TREES, METADATA = "booster.txt", "model.json"
 LAYOUT = 1
-SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "model"
-"""Directory of the default model, if this installation has one."""
 NONE = "none"
 """Name that selects no model."""
 
@@ -60,14 +58,12 @@ def load(directory: Path) -> Model:
 
 
 def load_selected(directory: str | None) -> Model | None:
-    """Load the model in a directory; "none": no model; None: the shipped one, if any.
+    """Load the model in a directory. None and "none" select no model: rules alone decide.
 
     Raises:
         ModelError: As for `load`.
     """
-    if directory == NONE or (directory is None and not SHIPPED.is_dir()):
-        return None
-    return load(SHIPPED if directory is None else Path(directory))
+    return None if directory in (None, NONE) else load(Path(directory))
 
 
 def _digest(text: str) -> str:

@@ -77,7 +77,7 @@ class _Day(NamedTuple):
 def _decide_day(people: int, seed: int, directory: Path) -> _Day:
     """Simulate a day, leave out what refused messages would have caused, decide, and measure."""
     began = time.monotonic()
-    from wavebreak import engine, evaluation, model, rules
+    from wavebreak import engine, evaluation, rules
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.reports.html import write_html
     from wavebreak_lab import simulation
@@ -89,21 +89,20 @@ def _decide_day(people: int, seed: int, directory: Path) -> _Day:
         with progress_bar("simulate") as show:
             world = simulate_day(people, seed, lambda share: show(share, ""))
         err.print("Compiling what decides (once, below a minute)")
-        policy, scores = rules.load_policy(), model.load_selected(None)
+        policy = rules.load_policy()
         rules.compile_prefilter(policy)
         with progress_bar("compile"):
             wait_for_kernel()
         err.print("Playing the day: nobody answers or reports what was refused")
         with progress_bar("play") as show:
             world, played = causal_day(
-                world, policy, scores, lambda share: show(share, ""),
+                world, policy, lambda share: show(share, ""),
                 lambda first: err.print(_first_decision(first, time.monotonic() - began)),
             )  # fmt: skip
         events = simulation.write(world, world_dir)
         err.print(f"Deciding on its {events:,} events once more, as a service would")
         counts = run_engine(
             "run", world_dir, run_dir, policy=policy, edge=Pseudonymizer(DEMO_KEY), enforce=True,
-            model=scores,
         )  # fmt: skip
     err.print("Comparing the decisions with what the simulation knows")
     measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")

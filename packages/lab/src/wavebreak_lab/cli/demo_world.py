@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.tables import span
 from wavebreak.rules import Policy
@@ -51,7 +50,6 @@ def _holding(world: simulation.World, events: pa.Table) -> simulation.World:
 def causal_day(
     world: simulation.World,
     policy: Policy,
-    model: Model | None,
     progress: Callable[[float], None] = lambda _: None,
     first: Callable[[Decision], None] = lambda _: None,
 ) -> tuple[simulation.World, CausalReplay]:
@@ -62,7 +60,6 @@ def causal_day(
     Args:
         world: A simulated day.
         policy: Decides, and is enforced.
-        model: Scores accounts (None: rules only).
         progress: Called with the share that is done.
         first: Called with the first decision, once it is made.
     """
@@ -71,7 +68,7 @@ def causal_day(
     log = pa.Table.from_batches([edge.apply(batch) for batch in batches])
     profile = coverage.measure(iter(log.to_batches()))
     labels = {account: label for account, label, *_ in world.labels}
-    engine = Engine(policy, profile, enforce=True, model=model)
+    engine = Engine(policy, profile, enforce=True)
     played = CausalReplay(log, labels, engine, persistent=("benign",))
     told = list[Decision]()
 

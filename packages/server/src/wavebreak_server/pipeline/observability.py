@@ -1,4 +1,4 @@
-"""Observability: Prometheus metrics, JSON logs, and the drift of live scores.
+"""Observability: Prometheus metrics and JSON logs.
 
 No metric label holds an account, a key or an address. Logs contain only constant messages and
 allow-listed fields; of an exception only its type and location, since its text may repeat input.
@@ -6,29 +6,22 @@ allow-listed fields; of an exception only its type and location, since its text 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-import numpy as np
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from wavebreak.engine.account_queries import last_scores
-from wavebreak.model import baseline
-from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 
 LATENCY_BUCKETS_S = (
@@ -95,15 +88,6 @@ class Metrics:
             "wavebreak_stream_events", "Events consumed from a broker.", ["result"],
             registry=registry,
         )  # fmt: skip
-        self.shift = Gauge(
-            "wavebreak_score_shift",
-            "Population stability index of the accounts' last scores against the model's "
-            "baseline (NaN: unknown). Watch its change rather than its value.",
-            registry=registry,
-        )
-        self.shift.set(float("nan"))
-        # Directory of the model that scores, if it has a baseline.
-        self.model: Path | None = None
 
     def watch(
         self,
@@ -301,39 +285,3 @@ def configure_logging(stream: IO[str], level: int = logging.INFO) -> logging.Han
     for name in ("httpx", "httpcore", "django.request"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return handler
-
-
-DRIFT_INTERVAL_S = 60.0
-MIN_SCORED_ACCOUNTS = 200
-"""Minimum number of scored accounts for a drift value."""
-
-
-class ScoreDriftMonitor:
-    """Sets the drift metric once a minute; a coroutine of `Service(background=…)`.
-
-    It compares the last scores of accounts with the baseline's bins, which hold scores at scoring
-    points: the populations differ a little, so the metric's change says more than its value.
-    `wavebreak drift` compares like with like.
-    """
-
-    def __init__(self, metrics: Metrics, model: Path, every_s: float = DRIFT_INTERVAL_S) -> None:
-        self._metrics, self._every_s = metrics, every_s
-        self._model, self._baseline = model, baseline.load(model)["score"]
-        metrics.model = model
-
-    async def __call__(self, service: Service) -> None:
-        """Update until cancelled; ends where a model without a baseline has gone live."""
-        while True:
-            if self._metrics.model != self._model:
-                self._metrics.shift.set(float("nan"))
-                if self._metrics.model is None:
-                    return
-                self._model = self._metrics.model
-                self._baseline = baseline.load(self._model)["score"]
-            # While what decides is switched, or away, the last value stays.
-            with suppress(BusyError):
-                scores = np.array(await service.query(last_scores))
-                if len(scores) >= MIN_SCORED_ACCOUNTS:
-                    shift = baseline.population_stability_index(self._baseline, scores)
-                    self._metrics.shift.set(shift)
-            await asyncio.sleep(self._every_s)

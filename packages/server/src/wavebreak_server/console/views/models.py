@@ -110,8 +110,6 @@ def learning(request: HttpRequest) -> HttpResponse:
 
 def _card_name(home: Path, directory: Path) -> str:
     """Return the name by which a model's card is read; "" for one that lies elsewhere."""
-    if directory == storage.SHIPPED:
-        return "shipped" if (directory / versions.CARD).is_file() else ""
     within = directory.parent == models_directory(home)
     return directory.name if within and (directory / versions.CARD).is_file() else ""
 
@@ -145,7 +143,7 @@ def card(request: HttpRequest, name: str) -> HttpResponse:
     """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
     place = models_directory(pages.console_of(request).service.settings.home)
     directories = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
-    path = ({"shipped": storage.SHIPPED} | directories).get(name, place) / versions.CARD
+    path = directories.get(name, place) / versions.CARD
     if not path.is_file():
         raise ApiError(
             404, translate("there is no such card"), fix=translate("see the list of models")

@@ -19,7 +19,7 @@ from wavebreak.errors import ModelError
 from wavebreak.languages import msgid
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
-from wavebreak.model.storage import METADATA, SHIPPED, TREES
+from wavebreak.model.storage import METADATA, TREES
 from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.pipeline.live_policy import live_policy, models_directory
 from wavebreak_server.pipeline.service import Service
@@ -257,5 +257,4 @@ def champion_directory(acting: ActingUser) -> Path | None:
     if name := MODEL.live_name(acting.service):
         return models_directory(home) / name
     base = switch.base_model if isinstance(switch, PolicySwitch) else None
-    directory = Path(base) if base else SHIPPED
-    return directory if (directory / METADATA).is_file() else None
+    return Path(base) if base and (Path(base) / METADATA).is_file() else None

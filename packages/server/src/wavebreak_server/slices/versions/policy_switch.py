@@ -109,11 +109,10 @@ class PolicySwitch:
         engine: Returns an engine of a policy and a model, without state, in a mode; with a profile
             where sources are declared.
         responder: Returns what answers `decide` under a policy of a directory.
-        switched: Called with the directories of the policy and the model once they decide.
+        switched: Called with the directory of the policy once it decides.
         replay_options: Options of `wavebreak rules replay` that repeat how the service decides,
             beside the model and the mode.
-        base_model: The model that `serve` was started with: a directory, "none", or None for the
-            shipped one.
+        base_model: The model that `serve` was started with: a directory; "none" or None for none.
         base_enforce: Whether `serve` was started with enforcement.
         base_digest: Of the files of `base` when it was read ("": they are not compared).
         deciding: What decides now.
@@ -123,7 +122,7 @@ class PolicySwitch:
     base: Path | None
     engine: Callable[..., Engine]
     responder: Callable[[Policy, Path | None], DecideResponder]
-    switched: Callable[[Path | None, str | None], None] = lambda _policy, _model: None
+    switched: Callable[[Path | None], None] = lambda _policy: None
     replay_options: tuple[str, ...] = ()
     base_model: str | None = None
     base_enforce: bool = False
@@ -286,7 +285,7 @@ class PolicySwitch:
 
         def done() -> None:
             self.deciding = wanted
-            self.switched(directory, model_path)
+            self.switched(directory)
 
         return Replacement(make, responder, carry, done)
 

@@ -14,10 +14,10 @@ from rich.console import Console
 from support.banning_policy import load_banning_policy
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
-from wavebreak.monitoring import compare, differences_report, replay
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.html import write_html
 from wavebreak.reports.report import print_report
+from wavebreak.run_diff import compare, differences_report, replay
 from wavebreak_lab.simulation import simulate, write
 
 Row = tuple[str, str, int | None, int]
