@@ -34,7 +34,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         profile: The file with the stream's field coverage ("": every event and field, as of a
             service without one).
         policy: A local policy's directory ("": the shipped policy).
-        model: A model's directory, or "none" ("": the shipped model).
+        model: A model's directory ("" or "none": no model).
         key: The file with the key of pseudonyms ("": as `wavebreak run` finds it).
         ip_database: The file by which addresses become networks ("": none).
         enforce: Whether decisions drop the events that they refuse.
