@@ -17,8 +17,8 @@ import pytest
 from wavebreak import model
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import NAMES
+from wavebreak.model.model import Support
 from wavebreak.model.storage import METADATA, TREES
-from wavebreak.model.support import Support
 
 INPUTS = NAMES[:12]
 

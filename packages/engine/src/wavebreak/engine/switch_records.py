@@ -45,7 +45,7 @@ class SwitchTerms(msgspec.Struct, frozen=True, array_like=True):
         versions: As decisions of it are published (`versions.engine_versions`).
         enforce: Whether outcomes are enforced.
         policy: The name of a local policy's directory ("": the shipped policy).
-        model: "own": its files are here; "none"; or "shipped".
+        model: "own": its files are here; or "none".
         profile: What the declared sources carry, as JSON ("": the profile of the job's settings).
         files: Texts of the policy below `policy/`, and of the model below `model/`, by their names.
     """
@@ -53,7 +53,7 @@ class SwitchTerms(msgspec.Struct, frozen=True, array_like=True):
     versions: str
     enforce: bool
     policy: str = ""
-    model: str = "shipped"
+    model: str = "none"
     profile: str = ""
     files: dict[str, str] = {}
 
@@ -76,7 +76,7 @@ def in_files(policy: Mapping[str, str], model: Mapping[str, str]) -> dict[str, s
 def write_files(terms: SwitchTerms, directory: Path) -> tuple[str, str, str]:
     """Write the files of a switch; return where policy, model and profile are.
 
-    "" stands for the shipped policy and model, "none" for no model, "" for no profile.
+    "" stands for the shipped policy and for no profile, "none" for no model.
     """
     places = {_ROOT: directory / _ROOT / terms.policy, "model": directory / "model"}
     for name, text in terms.files.items():
@@ -87,10 +87,9 @@ def write_files(terms: SwitchTerms, directory: Path) -> tuple[str, str, str]:
     profile = directory / "profile.json"
     if terms.profile:
         profile.write_text(terms.profile, "utf-8", newline="")
-    models = {"own": str(places["model"]), "shipped": ""}
     return (
         str(places[_ROOT]) if terms.policy else "",
-        models.get(terms.model, terms.model),
+        str(places["model"]) if terms.model == "own" else "none",
         str(profile) if terms.profile else "",
     )
 

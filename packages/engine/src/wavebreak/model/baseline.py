@@ -1,4 +1,4 @@
-"""Baseline of a model: distribution of each feature in training, against which drift is measured.
+"""Baseline of a model that was learned at home: distributions of features and score in training.
 
 Population stability index: Siddiqi, Credit Risk Scorecards (2006): 0.1 is a shift, 0.25 a large
 one.
@@ -92,5 +92,5 @@ def load(directory: Path) -> dict[str, Distribution]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FileError(
             f"{directory / FILE} is missing or unreadable",
-            fix="train the model again: `wavebreak train`",
+            fix="learn again: `wavebreak learn`",
         ) from None

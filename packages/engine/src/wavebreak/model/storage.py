@@ -12,8 +12,7 @@ import numpy as np
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import ModelError
 from wavebreak.model.calibration import Steps
-from wavebreak.model.model import Model
-from wavebreak.model.support import Support
+from wavebreak.model.model import Model, Support
 
 TREES, METADATA = "booster.txt", "model.json"
 LAYOUT = 1
