@@ -20,7 +20,7 @@ from wavebreak.evaluation.label_votes import Key, Labels, ResolvedLabel
 from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points, monotone_signs
 from wavebreak.model import Model, from_booster
 from wavebreak_lab.training import sample_weights, thresholds
-from wavebreak_lab.training.config import Settings
+from wavebreak_lab.training.config import Fit, Settings
 from wavebreak_lab.training.splits import Splits, assign_splits
 from wavebreak_lab.training.thresholds import Threshold
 
@@ -42,53 +42,54 @@ _DETERMINISTIC: dict[str, Any] = {
 def fit_booster(
     values: Floats,
     labels: NDArray[np.uint8],
-    weights: Floats | None = None,
+    weights: Floats,
+    settings: Fit,
     *,
     names: Sequence[str],
-    monotone: Mapping[str, int] | None = None,
-    seed: int = 0,
-    rounds: int = 200,
-    leaves: int = 31,
-    rate: float = 0.05,
-    least: int = 20,
-    ridge: float = 1.0,
-    columns: float = 0.6,
-    rows: float = 1.0,
+    monotone: Mapping[str, int],
+    seed: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> lightgbm.Booster:
     """Fit a binary classifier whose raw score is a log-odds.
 
-    `values` are float64 (n, m), NaN where missing; `labels` uint8 (n,), 1 is abusive; `weights`
-    (n,) are scaled to a mean of one. `monotone` gives by name the sign (-1, 1) in which a feature
-    may move the score; `least` is the fewest rows of a leaf, `ridge` the L2 penalty, `columns` and
-    `rows` the shares drawn for each tree. The same arguments give the same trees. Raises
-    ValueError where shapes do not agree or a monotone name is not in `names`.
+    Args:
+        values: float64 (n, m), NaN where missing.
+        labels: uint8 (n,); 1 is abusive.
+        weights: (n,), scaled to a mean of one.
+        settings: Settings of the trees.
+        names: Names of the columns.
+        monotone: By name, the sign (-1, 1) in which a feature may move the score.
+        seed: The same arguments give the same trees.
+        progress: Called with the share that is done.
 
-    >>> x = np.linspace(0.0, 1.0, 200)[:, None]
-    >>> trees = fit_booster(x, (x[:, 0] > 0.5).astype(np.uint8), names=["x"], rounds=5)
-    >>> bool(trees.predict(np.array([[0.9]]))[0] > trees.predict(np.array([[0.1]]))[0])
-    True
+    Raises:
+        ValueError: Shapes do not agree, or a monotone name is not in `names`.
     """
-    signs = dict(monotone or {})
-    if values.shape != (len(labels), len(names)) or not set(signs) <= set(names):
+    if values.shape != (len(labels), len(names)) or not set(monotone) <= set(names):
         raise ValueError("values, labels, names and monotone do not go together")
     parameters = _DETERMINISTIC | {
         "seed": seed,
-        "num_leaves": leaves,
-        "learning_rate": rate,
-        "min_data_in_leaf": least,
-        "lambda_l2": ridge,
-        "feature_fraction": columns,
-        "bagging_fraction": rows,
-        "bagging_freq": int(rows < 1.0),
-        "monotone_constraints": [signs.get(name, 0) for name in names],
+        "num_leaves": settings.leaves,
+        "learning_rate": settings.rate,
+        "min_data_in_leaf": settings.least,
+        "lambda_l2": settings.ridge,
+        "feature_fraction": settings.columns,
+        "bagging_fraction": settings.rows,
+        "bagging_freq": int(settings.rows < 1.0),
+        "monotone_constraints": [monotone.get(name, 0) for name in names],
     }
-    scaled = None if weights is None else weights / weights.mean()
     table = lightgbm.Dataset(
-        values, labels, weight=scaled, feature_name=list(names), params={"verbosity": -1}
+        values,
+        labels,
+        weight=weights / weights.mean(),
+        feature_name=list(names),
+        params={"verbosity": -1},
     )
     return lightgbm.train(
-        parameters, table, rounds, callbacks=[lambda now: progress((now.iteration + 1) / rounds)]
+        parameters,
+        table,
+        settings.rounds,
+        callbacks=[lambda now: progress((now.iteration + 1) / settings.rounds)],
     )
 
 
@@ -256,7 +257,6 @@ def make_fit(
     progress: Progress,
 ) -> Callable[[Bools, int], Any]:
     """Return a function that fits trees on the points of a mask; it takes the number of the fit."""
-    fit = settings.fit
 
     def fit_trees(rows: Bools, number: int) -> Any:
         part = points.select(
@@ -269,16 +269,10 @@ def make_fit(
             part.values,
             accounts.abusive[part.account].astype(np.uint8),
             weights,
+            settings.fit,
             names=part.names,
             monotone=monotone_signs(part.names),
             seed=seed,
-            rounds=fit.rounds,
-            leaves=fit.leaves,
-            rate=fit.rate,
-            least=fit.least,
-            ridge=fit.ridge,
-            columns=fit.columns,
-            rows=fit.rows,
             progress=lambda share: progress(0.1 + 0.7 * (number + share) / fits, "trees"),
         )
 
