@@ -75,7 +75,6 @@ RUN = [
     "rules check",
     "features list",
     "features show",
-    "model show",
     "replay",
     "config docs",
     "ledger keygen",

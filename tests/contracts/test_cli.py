@@ -19,6 +19,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from support.former_model import extract_former_model
 from wavebreak.cli.app import (
     GROUP,
     RENAMED_COMMANDS,
@@ -316,9 +317,12 @@ def test_command_that_prints_a_table_has_wide_and_json(path: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("path", [("rules", "list"), ("features", "list"), ("model", "show")])
-def test_wide_table_does_not_wrap(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_table_does_not_wrap(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    narrow = CliRunner().invoke(app, [*path]).stdout.splitlines()
-    wide = CliRunner().invoke(app, [*path, "--wide"]).stdout.splitlines()
+    words = [*path, str(extract_former_model(tmp_path))] if path[0] == "model" else [*path]
+    narrow = CliRunner().invoke(app, words).stdout.splitlines()
+    wide = CliRunner().invoke(app, [*words, "--wide"]).stdout.splitlines()
     assert max(map(len, narrow)) <= 80
     assert len(wide) < len(narrow)
