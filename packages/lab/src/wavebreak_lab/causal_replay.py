@@ -144,10 +144,11 @@ class Challenges:
         """Return rows of the log: challenges passed before `end`, none dated before `start`."""
         rows = []
         while self._due and self._due[0][0] < end:
-            at, _, account = heapq.heappop(self._due)
+            passed_at_ms, _, account = heapq.heappop(self._due)
             self._asked.discard(account)
             self.passed += 1
-            rows.append({"id": f"pass-{self.passed}", "ts": int(max(at, start)), "type": PASSED,
+            rows.append({"id": f"pass-{self.passed}", "ts": int(max(passed_at_ms, start)),
+                         "type": PASSED,
                          "account": account, "kind": CHALLENGES.index("code")})  # fmt: skip
         return rows
 
@@ -315,8 +316,8 @@ class CausalReplay:
             | np.isin(self.types[rows], [*ANSWERING])
             | (state == DELAYED)
         )
-        for at in np.flatnonzero(stuck & matters).tolist():
-            keep[at] = self._happens(int(rows[at]))
+        for place in np.flatnonzero(stuck & matters).tolist():
+            keep[place] = self._happens(int(rows[place]))
         return keep, rows[pending]
 
     def _happens(self, row: int) -> bool:
@@ -386,9 +387,9 @@ class CausalReplay:
         declines, reports = self.behaviour.reactions[label]
         if (peer << 32 | account) not in self.written and draw < declines + reports:
             wait_s = self.rng.lognormvariate(self.behaviour.reaction_log_s, 1)
-            at = int(self.ts[row]) + int(1000 * wait_s)
+            reacts_at_ms = int(self.ts[row]) + int(1000 * wait_s)
             kind = DECLINED if draw < declines else REPORTED
-            heapq.heappush(self.reactions, (at, row, kind))
+            heapq.heappush(self.reactions, (reacts_at_ms, row, kind))
         return MET
 
     def _reacted(self, start: int, end: int) -> list[dict[str, Any]]:
@@ -398,10 +399,11 @@ class CausalReplay:
         """
         rows = list[dict[str, Any]]()
         while self.reactions and self.reactions[0][0] < end:
-            at, row, kind = heapq.heappop(self.reactions)
+            reacts_at_ms, row, kind = heapq.heappop(self.reactions)
             sender, recipient = self.names[self.account[row]], self.names[self.peer[row]]
-            rows.append({"id": f"{self._id(row)}-reaction", "ts": max(at, start), "type": kind,
-                         "account": recipient, "peer": sender, "reason": 0})  # fmt: skip
+            rows.append({"id": f"{self._id(row)}-reaction", "ts": max(reacts_at_ms, start),
+                         "type": kind, "account": recipient, "peer": sender,
+                         "reason": 0})  # fmt: skip
         return rows
 
     def _advance(
@@ -428,13 +430,14 @@ class CausalReplay:
         names = dict(zip(again.tolist(), [ids[row] for row in rows[again].tolist()], strict=True))
         table = _renamed(table, times, names)
         self.played.append((rows, times, names))
-        barred, at = np.zeros(len(rows), np.bool_), 0
+        barred, first_row = np.zeros(len(rows), np.bool_), 0
         for batch in table.combine_chunks().to_batches():
             for segment in self.engine.fanout.segments(batch):
                 for decision in self.engine.advance(segment):
                     self._note(decision)
-                barred[at : at + len(segment.results)] = segment.results & BARRED != 0
-                at += len(segment.results)
+                end_row = first_row + len(segment.results)
+                barred[first_row:end_row] = segment.results & BARRED != 0
+                first_row = end_row
         return barred, rows, times
 
     def _add_extra(self, log: pa.Table, wire: pa.Table | list[dict[str, Any]]) -> None:
@@ -564,7 +567,7 @@ class CausalReplay:
     def _in_order(self, every: pa.Table) -> pa.Table:
         names, size = dict[int, str](), 0
         for rows, _, ids in self.played:
-            names |= {size + at: name for at, name in ids.items()}
+            names |= {size + place: name for place, name in ids.items()}
             size += len(rows)
         order = np.concatenate([rows for rows, _, _ in self.played])
         times = np.concatenate([times for _, times, _ in self.played])
