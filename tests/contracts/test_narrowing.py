@@ -124,12 +124,12 @@ CONSOLE: dict[str, Form] = {
         ("policy_rollback", "model_rollback", "approve_source",
          "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
          "measure_thresholds", "model_register", "model_compare", "model_follow", "model_unfollow",
-         "act", "decide", "assign_cases", "share_case", "revoke_share",
-         "bulk", "undo_batch", "undo_act", "decide_appeal", "mark_golden", "unmark_golden",
-         "reasons", "add_user", "change_user", "reset_user", "add_key", "revoke_key",
+         "act", "decide", "share_case", "revoke_share",
+         "bulk", "undo_batch", "undo_act", "decide_appeal",
+         "add_user", "change_user", "reset_user", "add_key", "revoke_key",
          "add_webhook", "remove_webhook", "enable_webhook", "make_report", "recount",
          "open_case", "case_act", "case_bundle_build", "legal_exhibit_redact",
-         "ask_opinion", "answer_opinion", "portfolio_act", "portfolio_appeal",
+         "portfolio_act", "portfolio_appeal",
          "declare_lane"),
         "one",
     ),
@@ -258,7 +258,7 @@ def test_every_form_of_the_console_has_a_row() -> None:
     assert taking - READING_FORMS == CONSOLE.keys()
 
 
-READING_FORMS = {"palette", "policy_check", "accounts", "bulk_preview"}
+READING_FORMS = {"policy_check", "accounts", "bulk_preview"}
 """Forms that store nothing: what is typed shall be in no address."""
 
 

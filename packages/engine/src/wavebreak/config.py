@@ -94,5 +94,5 @@ def load_config(path: Path, kind: type[Config]) -> Config:
     try:
         return msgspec.convert(read_toml(path), kind)
     except msgspec.ValidationError as error:
-        fix = f"compare with the shipped {path.name}"
+        fix = f"compare with the shipped {path.name}; docs/upgrade.md lists keys that are gone"
         raise PolicyError(f"{path.name}: {error}", fix=fix) from None

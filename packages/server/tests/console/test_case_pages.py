@@ -1,4 +1,4 @@
-"""Pages of a case and an account: story, preview, numbered reasons, accounts of one hand."""
+"""Pages of a case and an account: story, preview, accounts of one hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
-from wavebreak_server.slices.queue.models import ReasonPresets, Review, ReviewCase
+from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.statements.service import newest_notice, statement_of, stored_decision
 
 
@@ -63,19 +63,6 @@ async def test_case_begins_with_what_the_account_did(console: RunningConsole) ->
     told = " ".join((await person.get("/console/account-timelines/ann")).json()["story"])
     assert re.search(r"50 min 1 s later it sent 120 messages in 12 s, to 120 people", told), told
     assert "none replied" in told
-
-
-@visits
-async def test_blind_story_leaves_out_what_people_did(console: RunningConsole) -> None:
-    lead = await console.person("lead", "dana")
-    said = {"seen": await seen_by(lead, "ann"), "verdict": "benign", "reason": "a wedding"}
-    await lead.post("/console/account-acts/ann", **said)
-    path = "/console/account-timelines/ann"
-    whole, blind = [(await lead.get(path + q)).json() for q in ("", "?blind=1")]
-    assert "a person" in " ".join(whole["story"])
-    assert "a person" not in " ".join(blind["story"])
-    assert [mark["label"] for mark in whole["marks"]][-1] == "allow"
-    assert "allow" not in [mark["label"] for mark in blind["marks"]]
 
 
 ACTS = [
@@ -149,23 +136,6 @@ async def test_benign_needs_no_reason_and_others_do(console: RunningConsole) -> 
     assert (review.verdict, review.reason) == ("benign", acts.NO_REASON)
 
 
-@visits
-async def test_reasons_are_edited_by_a_lead_and_offered(console: RunningConsole) -> None:
-    lead, noa = await console.person("lead", "dana"), await console.person("analyst", "noa")
-    path = (await noa.post("/console/queue/next")).headers["location"]
-    assert 'data-preset="Unsolicited messages to many strangers"' in (await noa.get(path)).text
-    assert (await noa.get("/console/queue/reasons")).status_code == 403
-    many = "\n".join(f"reason {n}" for n in range(10))
-    refused = await lead.post("/console/queue/reasons", abusive=many, reason="more")
-    assert refused.status_code == 422
-    assert await stored(ReasonPresets.objects.count) == 0
-    written = {"abusive": "Loan offers\n\n Fake parcels ", "benign": "", "reason": "this month"}
-    assert (await lead.post("/console/queue/reasons", **written)).status_code == 302
-    page = (await noa.get(path)).text
-    assert re.findall(r'data-preset="([^"]+)"', page)[:2] == ["Loan offers", "Fake parcels"]
-    assert "Unsolicited" not in page
-
-
 @team_visits
 async def test_accounts_of_one_hand_are_one_card(console: RunningConsole) -> None:
     lead = await console.person("lead", "dana")
@@ -173,7 +143,7 @@ async def test_accounts_of_one_hand_are_one_card(console: RunningConsole) -> Non
     for account in TEAM:
         await stored(
             partial(
-                ReviewCase.objects.update_or_create, account=account, blind=False, state="open",
+                ReviewCase.objects.update_or_create, account=account, state="open",
                 defaults={"decision": 1, "outcome": "limit", "basis": "tie", "opened_ms": now,
                           "changed_ms": now, "harm": 0.5, "uncertainty": 0.5, "priority": 0.3},
             )

@@ -12,7 +12,6 @@ from django.db.backends.utils import CursorWrapper
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak.engine.account_queries import LiveAccount, live_accounts
-from wavebreak_server.console.views.queue import as_seen
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.indexer import measure_cases
@@ -138,21 +137,12 @@ def test_case_that_no_decision_could_change_is_left_out() -> None:
     queue = load_config().queue
 
     def kept(of: ReviewCase, account: LiveAccount) -> bool:
-        return can_change(queue, of, account, priority_left(queue, of, account))
+        return can_change(queue, account, priority_left(queue, of, account))
 
     assert not kept(case(), live())
     assert not kept(case(), live(outcome="ban", gone=True))
     assert kept(case(), live(new_chats_1d=400))
     assert kept(case(basis="evidence", score=None), live(outcome="restrict"))
-    # Samples measure how good decisions are, so they are judged all the same.
-    assert kept(case(drawn=True), live())
-    assert kept(case(blind=True), live())
-
-
-def test_second_look_shows_no_refusals_that_a_person_may_have_brought() -> None:
-    assert as_seen(live(refused=3), case(blind=True)) == live()
-    assert as_seen(live(refused=3), case()) == live(refused=3)
-    assert as_seen(None, case(blind=True)) is None
 
 
 @visits
@@ -167,16 +157,9 @@ async def test_left_out_cases_are_counted_and_come_back(console: RunningConsole)
           "peer": "friend"}]
     )  # fmt: skip
     await stored(lambda: ReviewCase.objects.create(**quiet))
-    await stored(lambda: ReviewCase.objects.create(**quiet, blind=True))
     before = (await person.get("/console/queue")).text
     assert "quiet" in rows_of(before)
-    assert await measure_cases(load_config().queue, console.service) == 6
-    page = (await person.get("/console/queue")).text
-    # The second look stays, where it was.
-    assert page.count("<tr data-row>") == 5
-    second = await stored(lambda: ReviewCase.objects.get(account="quiet", blind=True))
-    assert (second.idle, second.priority) == (False, 0.9)
-    await stored(second.delete)
+    assert await measure_cases(load_config().queue, console.service) == 5
     page = (await person.get("/console/queue")).text
     assert "quiet" not in rows_of(page)
     assert "4 cases wait," in page

@@ -1,4 +1,4 @@
-"""A case is decided once, a second look by another person; what is estimated, chance has drawn."""
+"""A case is decided once, and what fails or is interrupted gives it back."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import DATABASES, abuser, migrated
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query as stored
-from wavebreak_server.slices import config as settings
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
-from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.models import Review, ReviewCase
-from wavebreak_server.slices.queue.service import is_drawn, sampled, wrong_actions
-from wavebreak_server.slices.users.models import User
 
 
 async def _with_abusers(console: RunningConsole) -> None:
@@ -46,17 +41,6 @@ async def posted(person: Visitor, path: str, fields: dict[str, str], times: int)
     return await asyncio.gather(*(person.client.post(path, data=body) for _ in range(times)))
 
 
-def with_blind_share(share: float) -> pytest.MonkeyPatch:
-    """Have this share of reviewed cases looked at a second time."""
-    config = load_config()
-    changed = msgspec.structs.replace(
-        config, queue=msgspec.structs.replace(config.queue, blind_share=share)
-    )
-    patched = pytest.MonkeyPatch()
-    patched.setattr(settings, "load_config", lambda: changed)
-    return patched
-
-
 @pytest.mark.parametrize("kind", DATABASES)
 def test_case_is_decided_once_by_parallel_posts(kind: str, tmp_path: Path) -> None:
     async def run() -> None:
@@ -73,48 +57,6 @@ def test_case_is_decided_once_by_parallel_posts(kind: str, tmp_path: Path) -> No
 
     with migrated(kind, tmp_path):
         asyncio.run(run())
-
-
-@visits
-async def test_second_look_is_not_for_who_took_part(console: RunningConsole) -> None:
-    noa, omer = await console.person("analyst", "noa"), await console.person("analyst", "omer")
-    path = (await noa.post("/console/queue/next")).headers["location"]
-    patched = with_blind_share(1.0)
-    try:
-        await noa.post(f"{path}/decide", **await form(noa, path))
-    finally:
-        patched.undo()
-    copy = await stored(lambda: ReviewCase.objects.get(blind=True))
-    second = f"/console/queue/{copy.id}"
-    fields = {"verdict": "benign", "reason": "mine again", "version": str(copy.version)}
-    assert (await noa.post(f"{second}/decide", **fields)).status_code == 403
-    assert (await noa.post(f"{second}/claim")).status_code == 403
-    assert await stored(Review.objects.filter(kind="blind").count) == 0
-    assert (await omer.post(f"{second}/decide", **fields)).status_code == 302
-    review = await stored(lambda: Review.objects.select_related("reviewer").get(kind="blind"))
-    assert review.reviewer.username == "omer"
-
-
-@visits
-async def test_second_look_is_not_for_who_acted(console: RunningConsole) -> None:
-    noa, lead = await console.person("analyst", "noa"), await console.person("lead", "dana")
-    case = await stored(lambda: ReviewCase.objects.get(account="ann"))
-    path = f"/console/queue/{case.id}"
-    patched = with_blind_share(1.0)
-    try:
-        await noa.post(f"{path}/decide", **await form(noa, path))
-    finally:
-        patched.undo()
-    said = {"seen": "allow", "verdict": "abusive", "reason": "no wedding"}
-    assert (await lead.post("/console/account-acts/ann", **said)).status_code == 302
-    copy = await stored(lambda: ReviewCase.objects.get(blind=True))
-    assert (await lead.post(f"/console/queue/{copy.id}/claim")).status_code == 403
-
-
-def test_sample_cannot_be_told_without_the_key() -> None:
-    drawn = [[k for k in range(2_000) if sampled(key, "blind", k, 0.05)] for key in (b"a", b"b")]
-    assert all(60 < len(each) < 140 for each in drawn)
-    assert len(set(drawn[0]) & set(drawn[1])) < 30
 
 
 @visits
@@ -197,110 +139,3 @@ async def test_batch_leaves_what_was_decided_meanwhile(console: RunningConsole) 
         f"/console/queue/{closed.id}/decide", verdict="benign", reason="x", version="0"
     )
     assert stale.status_code == 404
-
-
-# Estimate of wrong actions.
-
-
-def case_of(account: str, number: int, **more: Any) -> ReviewCase:
-    made: ReviewCase = ReviewCase.objects.create(
-        account=account, decision=number, outcome="limit", changed_ms=1_000, harm=0.1,
-        uncertainty=0.1, priority=0.0, **({"opened_ms": 1_000} | more),
-    )  # fmt: skip
-    return made
-
-
-def judged(user: User, case: ReviewCase, verdict: str, **more: Any) -> None:
-    Review.objects.create(
-        case=case, reviewer=user, kind="first", verdict=verdict, reason="x", at_ms=2_000, **more
-    )
-    ReviewCase.objects.filter(id=case.id).update(state="closed", closed_ms=2_000, verdict=verdict)
-
-
-@visits
-async def test_wrong_actions_are_of_drawn_cases_alone(console: RunningConsole) -> None:
-    lead = await console.person("lead", "dana")
-
-    def filled() -> None:
-        user = User.objects.get(username="dana")
-        ReviewCase.objects.all().delete()
-        for n in range(40):
-            judged(user, case_of(f"by-priority-{n}", n), "benign")
-        for n in range(29):
-            verdict = "benign" if n < 3 else "abusive"
-            judged(user, case_of(f"drawn-{n}", 100 + n, drawn=True), verdict)
-
-    await stored(filled)
-    few = (await lead.get("/console/")).text
-    assert "not enough cases drawn at random are judged yet: 29 of 30" in few
-    assert "95 % interval" not in few
-
-    def more() -> Any:
-        user = User.objects.get(username="dana")
-        by_act = case_of("acted", 200, drawn=True)
-        PersonAct.objects.create(
-            account="acted", by=user, at_ms=1_500, verdict="benign", outcome="allow",
-            before="limit", reason="appeal", event="override-1",
-        )  # fmt: skip
-        for case in (by_act, case_of("nobody", 201, drawn=True)):
-            ReviewCase.objects.filter(id=case.id).update(
-                state="closed", closed_ms=2_000, verdict="ended"
-            )
-        undone = case_of("undone", 202, drawn=True)
-        judged(user, undone, "benign", undone_ms=3_000)
-        # What is younger than a drawn case that waits was taken by priority.
-        case_of("waits", 203, drawn=True)
-        judged(user, case_of("later", 204, drawn=True), "benign")
-        return wrong_actions()
-
-    found = await stored(more)
-    assert (found.judged, found.wrong, found.unjudged) == (30, 4, 2)
-    enough = (await lead.get("/console/")).text
-    assert "13.3 %" in enough
-    assert "of 30 cases drawn at random; 2 more ended unjudged" in enough
-
-
-def test_drawn_share_is_of_automatic_actions() -> None:
-    settings = load_config().queue
-    every = msgspec.structs.replace(settings, drawn_share=1.0)
-    automatic = {"outcome": "limit", "basis": "doubt"}
-    assert is_drawn(every, automatic, 1, b"k")
-    assert not is_drawn(every, automatic | {"outcome": "observe"}, 1, b"k")
-    assert not is_drawn(every, automatic | {"basis": "person"}, 1, b"k")
-    drawn = sum(is_drawn(settings, automatic, n, b"k") for n in range(10_000))
-    assert 140 < drawn < 260
-
-
-@visits
-async def test_oldest_drawn_case_has_its_turn(console: RunningConsole) -> None:
-    person = await console.person("analyst", "noa")
-    now = console.service.clock()
-    drawn = await stored(lambda: case_of("drawn", 900, drawn=True, opened_ms=now).id)
-    first = (await person.post("/console/queue/next")).headers["location"]
-    assert first != f"/console/queue/{drawn}"
-
-    def busy() -> None:
-        user = User.objects.get(username="noa")
-        for n in range(9):
-            judged(user, case_of(f"other-{n}", n), "abusive")
-
-    await stored(busy)
-    await person.post(f"{first}/release")
-    assert (await person.post("/console/queue/next")).headers["location"].endswith(f"/{drawn}")
-
-
-@visits
-async def test_second_opinion_that_waits_reaches_colleagues(console: RunningConsole) -> None:
-    noa, omer = await console.person("analyst", "noa"), await console.person("analyst", "omer")
-    path = (await noa.post("/console/queue/next")).headers["location"]
-    await noa.post(f"{path}/ask", reason="is this a wedding?")
-    for page in ("/console/", "/console/queue"):
-        asked = "A colleague asks for your opinion"
-        assert asked not in (await noa.get(page)).text, page
-        told = (await omer.get(page)).text
-        assert asked in told, page
-        assert f'href="{path}"' in told, page
-    opinion = re.search(r"/console/queue/opinions/(\d+)", (await omer.get(path)).text)
-    assert opinion
-    await omer.post(f"/console/queue/opinions/{opinion[1]}", reason="it is")
-    assert "A colleague asks" not in (await omer.get("/console/")).text

@@ -114,14 +114,6 @@ async def test_link_ends_by_time_revocation_and_with_its_maker(console: RunningC
 
 
 @visits
-async def test_second_look_is_not_shared(console: RunningConsole) -> None:
-    lead, case = await console.person("lead"), await number()
-    await stored(lambda: ReviewCase.objects.filter(id=case).update(blind=True))
-    answer = await lead.post(f"/console/queue/{case}/share", days="7", reason="x")
-    assert answer.status_code == 409
-
-
-@visits
 async def test_entries_lead_to_the_root_of_the_checkpoint(console: RunningConsole) -> None:
     lead, case = await console.person("lead"), await number()
     page = (await console.anybody().get(await shared(lead, case))).text

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -14,9 +13,7 @@ from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak_server.console.views import queue
 from wavebreak_server.http.app_context import run_background_query as stored
-from wavebreak_server.slices import config as settings
 from wavebreak_server.slices.acts.models import Batch, PersonAct
-from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLES, may
@@ -24,7 +21,7 @@ from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.storage.models import AuditEntry, LedgerEntry
 
 ARGUMENTS: dict[str, str] = {
-    "account": "ann", "case_id": "1", "batch_id": "none", "opinion_id": "1", "act_id": "1",
+    "account": "ann", "case_id": "1", "batch_id": "none", "act_id": "1",
     "operator_id": "op-0123456789ab", "user_id": "1", "prefix": "00000000", "appeal_id": "1",
     "version_id": "1", "rule_id": "confirmed_abusive", "exhibit_id": "E1", "name": "report.html",
     "month": "2026-01", "tab": "parties", "replay_id": "1", "model_id": "1",
@@ -92,9 +89,9 @@ def test_permissions_have_roles_and_auditor_changes_nothing() -> None:
     used = {permission for *_, permission in pages()}
     assert used <= PERMISSIONS.keys()
     for name, _path, methods, permission in pages():
-        # A recount changes no number: it is for auditors above all. The palette only reads; it is
-        # a POST so that what is typed is in no address. The language is one's own preference.
-        changes = name not in ("recount", "palette", "language")
+        # A recount changes no number: it is for auditors above all. The language is one's own
+        # preference.
+        changes = name not in ("recount", "language")
         if "POST" in methods and "GET" not in methods and changes:
             assert not may("auditor", permission), permission
 
@@ -187,82 +184,6 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
     assert await stored(LedgerEntry.objects.count) > sealed
     audit = await stored(lambda: list(AuditEntry.objects.filter(key="user:noa")))
     assert [(e.action, e.outcome) for e in audit] == [("override", "done")]
-
-
-def with_golden_share(share: float) -> Any:
-    """Let this share of what a reviewer takes be golden."""
-    config = load_config()
-    changed = msgspec.structs.replace(
-        config, queue=msgspec.structs.replace(config.queue, golden_share=share)
-    )
-    patched = pytest.MonkeyPatch()
-    patched.setattr(settings, "load_config", lambda: changed)
-    return patched
-
-
-async def decided(person: Any, path: str, verdict: str) -> Any:
-    """Decide a case that is claimed; return the page that follows."""
-    page = await person.get(path)
-    version = re.search(r'name="version" value="(\d+)"', page.text)
-    assert version
-    answer = await person.post(
-        f"{path}/decide", verdict=verdict, reason="as I see it", version=version[1]
-    )
-    return await person.get(answer.headers["location"])
-
-
-@visits
-async def test_golden_case_is_answered_and_changes_nothing(console: RunningConsole) -> None:
-    lead, noa = await console.person("lead", "dana"), await console.person("analyst", "noa")
-    path = (await lead.post("/console/queue/next")).headers["location"]
-    await decided(lead, path, "abusive")
-    assert "Make it golden" in (await lead.get(path)).text
-    await lead.post(f"{path}/golden", verdict="abusive", reason="it wrote to 300 strangers")
-    patched = with_golden_share(1.0)
-    try:
-        offered = (await noa.post("/console/queue/next")).headers["location"]
-    finally:
-        patched.undo()
-    assert offered != path
-    page = (await noa.get(offered)).text
-    assert "second look" in page
-    assert "as I see it" not in page
-    assert "300 strangers" not in page
-    events = await stored(PersonAct.objects.count)
-    after = await decided(noa, offered, "benign")
-    assert "golden case" in after.text
-    assert "it wrote to 300 strangers" in after.text
-    assert await stored(PersonAct.objects.count) == events
-    kinds = await stored(lambda: list(Review.objects.values_list("kind", "verdict")))
-    assert kinds == [("first", "abusive"), ("golden", "benign")]
-    shown = (await lead.get("/console/queue/golden")).text
-    assert "noa" in shown
-    assert "0.0 % to 97.5 %" in shown
-    await lead.post(f"{path}/golden/remove", reason="not clear enough")
-    assert "No golden case yet" in (await lead.get("/console/queue/golden")).text
-    audit = await stored(lambda: list(AuditEntry.objects.filter(key="user:dana")))
-    assert [entry.action for entry in audit] == ["override", "mark_golden", "unmark_golden"]
-
-
-@visits
-async def test_golden_case_needs_a_closed_case_and_a_turn(console: RunningConsole) -> None:
-    lead = await console.person("lead", "dana")
-    path = (await lead.post("/console/queue/next")).headers["location"]
-    refused = await lead.post(f"{path}/golden", verdict="benign", reason="clear")
-    assert refused.status_code == 409
-    await decided(lead, path, "benign")
-    refused = await lead.post(f"{path}/golden", verdict="undetermined", reason="clear")
-    assert refused.status_code == 422
-    assert (await lead.post(f"{path}/golden", verdict="benign", reason="clear")).status_code == 302
-    # Who decided it first does not meet it again; who has another case due first waits for it.
-    for name, share in (("dana", 1.0), ("noa", 0.5)):
-        person = await console.person("lead" if name == "dana" else "analyst", name)
-        patched = with_golden_share(share)
-        try:
-            answer = await person.post("/console/queue/next")
-        finally:
-            patched.undo()
-        assert answer.headers["location"] == "/console/queue", name
 
 
 @visits

@@ -24,7 +24,6 @@ from wavebreak_server.http.operations import Operation
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
-from wavebreak_server.slices.queue.models import ReviewCase, SecondOpinion
 from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import ApiKey, AuditEntry, Decision, Webhook
@@ -65,7 +64,6 @@ ALIKE = {
     "model_rollback": "what decides must be what the form names",
     "approve_source": "what the source asks for must be what the form names",
     "legal_exhibit_redact": "a case's steps are locked, and numbered",
-    "reasons": "the whole list, as the last one who saves it has read it",
     "profile": "one's own settings",
     "language": "one's own settings",
     "queue_next": "a claim of one's own is prolonged",
@@ -73,7 +71,6 @@ ALIKE = {
     "remove_view": "there is nothing left to remove",
     "share_case": "each has a secret of its own, and is listed: revoke the other",
     "revoke_share": "there is nothing left to revoke",
-    "assign_cases": "the second assignment counts",
     "claim": "a claim of one's own is prolonged",
     "release": "there is nothing left to give back",
     "skip": "the same pause again",
@@ -93,7 +90,7 @@ ALIKE = {
     "case_bundle_build": "one job a case",
 }
 """Forms whose second time changes nothing more, or makes a thing of its own that is shown."""
-READING = {"palette", "policy_check", "accounts", "bulk_preview", "portfolio_consents"}
+READING = {"policy_check", "accounts", "bulk_preview", "portfolio_consents"}
 
 
 class Twice(NamedTuple):
@@ -119,7 +116,7 @@ def audited(action: str) -> Callable[[], QuerySet]:
 async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     """Let there be an appeal, closed and open cases, acts and a key; return the forms."""
     running = console.running
-    people = ("ann", "bob", "cyd", "dan", "eve", "fay")
+    people = ("ann", "bob", "dan", "eve")
     # A decision of long ago cannot be appealed against.
     begin = now_ms() - 600_000
     await running.send([e for name in people for e in abuser(account=name, ts=begin)])
@@ -127,14 +124,9 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     lead = await console.person("lead", "first")
     newest = await stored(acts.newest_act)
 
-    case = await stored(lambda: ReviewCase.objects.get(account="cyd"))
-    await lead.post(f"/console/queue/{case.id}/ask", reason="what do you think?")
-    opinion = await stored(lambda: SecondOpinion.objects.get())
     act = {"verdict": "benign", "reason": "by mistake", "seen": "ban"}
     await lead.post("/console/account-acts/dan", **act)
     made = await stored(lambda: PersonAct.objects.get(account="dan"))
-    await lead.post("/console/account-acts/fay", **act)
-    closed = await stored(lambda: ReviewCase.objects.get(account="fay"))
     decision = await stored(lambda: Decision.objects.filter(account="eve").last().id)
     given = {"decision": decision, "statement": "It was my wedding.", "reason": BECAUSE}
     answer = await running.ask("POST", "/v1/appeals", json=given)
@@ -148,7 +140,6 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     )
     gal = await stored(lambda: User.objects.create(username="gal", role="analyst"))
     omer = await stored(lambda: User.objects.create(username="omer", role="analyst"))
-    golden = {"verdict": "benign", "reason": "the team agreed"}
     return {
         "bulk": Twice(
             "lead",
@@ -156,14 +147,6 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
             {"account": ["ann", "bob"], "verdict": "benign", "reason": "a wedding",
              "newest": str(newest)},
             lambda: PersonAct.objects.filter(account__in=["ann", "bob"]).order_by("account"),
-        ),
-        "ask_opinion": Twice(
-            "lead", f"/console/queue/{case.id}/ask", {"reason": "and you?"},
-            lambda: SecondOpinion.objects.filter(question="and you?"),
-        ),
-        "answer_opinion": Twice(
-            "lead", f"/console/queue/opinions/{opinion.id}", {"reason": "as you say"},
-            lambda: SecondOpinion.objects.filter(answer="as you say"),
         ),
         "undo_act": Twice(
             "lead", f"/console/acts/{made.id}/undo", {"reason": "it was none"},
@@ -174,12 +157,6 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
             "analyst", f"/console/appeals/{appeal.id}/decide",
             {"result": "reversed", "reason": "It was a wedding.", "version": str(appeal.version)},
             lambda: PersonAct.objects.filter(account="eve"),
-        ),
-        "mark_golden": Twice(
-            "lead", f"/console/queue/{closed.id}/golden", golden, audited("mark_golden")
-        ),
-        "unmark_golden": Twice(
-            "lead", f"/console/queue/{closed.id}/golden/remove", golden, audited("unmark_golden")
         ),
         "add_user": Twice(
             "admin", "/console/settings/users",
@@ -212,12 +189,11 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
 
 
 TWICE = (
-    "bulk", "ask_opinion", "answer_opinion", "undo_act", "decide_appeal", "mark_golden",
-    "unmark_golden", "add_user", "change_user", "reset_user", "revoke_key",
+    "bulk", "undo_act", "decide_appeal", "add_user", "change_user", "reset_user", "revoke_key",
     "enable_webhook", "remove_webhook",
 )  # fmt: skip
-ONE_EACH = {"bulk": 2, "ask_opinion": 2}
-"""Effects of a form on two accounts, and of a question that two people ask."""
+ONE_EACH = {"bulk": 2}
+"""Effects of a form on two accounts."""
 
 
 def _sent(person: Visitor, form: Twice, token: str) -> Awaitable[Any]:

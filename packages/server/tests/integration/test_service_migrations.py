@@ -22,6 +22,7 @@ from wavebreak.io import log_rows
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.pipeline.pending_requests import decision_row
+from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.storage import database
 
 FIRST = [("service", "0003_version_0_1")]
@@ -107,3 +108,43 @@ def test_models_match_the_migrations(tmp_path: Path) -> None:
         # Ends with an error where a model has changed without a migration.
         call_command("makemigrations", "service", "console", check=True, dry_run=True, verbosity=0)
         assert len(tables()) >= 14
+
+
+ROWS_OF_0_2 = (
+    "INSERT INTO console_user (id, password, is_superuser, username, first_name, last_name, email, "
+    "is_staff, is_active, date_joined, role, display_name, key_map, keys_off) VALUES "
+    "(1, '', false, 'noa', '', '', '', false, true, '2026-01-01', 'analyst', '', '{}', false)",
+    *(
+        "INSERT INTO console_review_case (id, account, decision, outcome, rule, basis, decisions, "
+        "opened_ms, changed_ms, harm, uncertainty, priority, why, state, golden, blind, "
+        "lease_until_ms, claimed_ms, note, note_by, verdict, version, golden_reason) VALUES "
+        f"({number}, 'ann', 1, 'limit', '', '', 1, 1, 1, 0, 0, 0, '[]', 'open', '', {blind}, "
+        "0, 0, '', '', '', 0, '')"
+        for number, blind in ((1, "false"), (2, "true"))
+    ),
+    *(
+        "INSERT INTO console_review (id, kind, verdict, outcome, reason, at_ms, seconds, batch, "
+        f"reviewer_id, case_id) VALUES ({n}, '{kind}', 'benign', '', 'x', 1, 1, '', 1, {n})"
+        for n, kind in ((1, "first"), (2, "blind"))
+    ),
+    "INSERT INTO console_second_opinion (id, question, asked_ms, answer, asked_by_id, case_id) "
+    "VALUES (1, 'really?', 1, '', 1, 1)",
+)
+
+
+@pytest.mark.parametrize("kind", service_harness.DATABASES)
+def test_second_looks_of_0_2_are_deleted_and_first_ones_stay(kind: str, tmp_path: Path) -> None:
+    with service_harness.fresh(kind) as url:
+        database.connect(url, tmp_path)
+        try:
+            MigrationExecutor(connection).migrate([("console", "0007_version_0_2")])
+            with connection.cursor() as cursor:
+                for row in ROWS_OF_0_2:
+                    cursor.execute(row)
+            database.migrate()
+            assert list(ReviewCase.objects.values_list("id", "state")) == [(1, "open")]
+            assert list(Review.objects.values_list("id", flat=True)) == [1]
+            assert "console_second_opinion" not in tables()
+        finally:
+            connection.close()
+            database.connect("", tmp_path)

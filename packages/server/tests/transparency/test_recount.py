@@ -35,8 +35,8 @@ from wavebreak_server.transparency import (
     write_report,
 )
 from wavebreak_server.transparency.accounts_list import NAME, read_accounts_list
-from wavebreak_server.transparency.history import check_origin
 from wavebreak_server.transparency.comparison import DIFFERENT, EQUAL, NOT_RECOUNTED, published_list
+from wavebreak_server.transparency.history import check_origin
 
 QUARTER = Period(date(2026, 1, 1), date(2026, 4, 1))
 

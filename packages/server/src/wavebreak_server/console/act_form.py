@@ -16,8 +16,6 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
-from wavebreak_server.slices.config import settings_of
-from wavebreak_server.slices.queue.presets import reason_presets
 from wavebreak_server.texts import translate, translate_values
 
 ACT_FIELDS = ("verdict", "outcome", "hold")
@@ -29,7 +27,6 @@ def act_form(console: Console, form: ActForm | None = None) -> dict[str, Any]:
         "choices": acts.CHOICES,
         "settable": SETTABLE,
         "holds": acts.HOLDS,
-        "presets": reason_presets(settings_of(console.context.app)),
         "form": form or ActForm(),
     }
 

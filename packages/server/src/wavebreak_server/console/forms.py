@@ -61,14 +61,6 @@ class ShortcutsField(forms.CharField):
         return dict(pairs)
 
 
-class KnownChoicesField(forms.MultipleChoiceField):
-    """Choices of which those are dropped that do not exist any more."""
-
-    def to_python(self, value: Any) -> list[str]:
-        """Return the choices that exist."""
-        return [each for each in super().to_python(value) if self.valid_value(each)]
-
-
 class PageForm(forms.Form):
     """A form of a page; its fields have ids of their own, since a page has several forms."""
 
@@ -152,11 +144,6 @@ class ProfileForm(PageForm):
             {"rows": 5, "class": "mono", "aria-describedby": "profile-key_map_helptext"}
         ),
     )
-    kinds = KnownChoicesField(required=False, widget=forms.CheckboxSelectMultiple)
-
-    def __init__(self, data: Any = None, *, kinds: Iterable[tuple[str, str]], **more: Any) -> None:
-        super().__init__(data, **more)
-        self.fields["kinds"].choices = kinds
 
 
 class ShareForm(PageForm):

@@ -10,10 +10,8 @@ from wavebreak_server.slices.queue.models import (
     CaseSkip,
     DailyCount,
     IndexerState,
-    ReasonPresets,
     Review,
     ReviewCase,
-    SecondOpinion,
 )
 from wavebreak_server.slices.shares.models import SharedCase
 from wavebreak_server.slices.statements.models import NoticeState
@@ -38,11 +36,9 @@ __all__ = [
     "PersonAct",
     "PolicyReplay",
     "PolicyVersion",
-    "ReasonPresets",
     "Review",
     "ReviewCase",
     "SavedView",
-    "SecondOpinion",
     "SharedCase",
     "User",
 ]

@@ -12,7 +12,6 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.durations import Duration
 from wavebreak.outcomes import ABOVE_ALLOW, LATER, Outcome
-from wavebreak.schema.events import Label
 from wavebreak_server.http.app_context import AppContext
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -29,7 +28,7 @@ class Chance(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
-    """How cases are ordered, claimed and sampled.
+    """How cases are ordered and claimed.
 
     `harm` is that to the holder if an outcome is wrong, 0 to 1, for each above allow.
     `age_targets` are by kind of abuse, in place of `age_floor`.
@@ -39,12 +38,8 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     age_floor: Duration
     lease: Duration
     skip: Duration
-    blind_share: Share
-    golden_share: Share
     harm: dict[Outcome, Share]
     chance: Chance
-    drawn_share: Share = 0.02
-    drawn_turn: Share = 0.1
     age_targets: dict[str, Duration] = {}
 
     def __post_init__(self) -> None:
@@ -71,12 +66,11 @@ class Appeals(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConsoleConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file `console.toml`; `reasons` are those offered by verdict, until a lead edits them."""
+    """The file `console.toml`."""
 
     queue: Queue
     bulk: Bulk
     appeals: Appeals
-    reasons: dict[Label, tuple[str, ...]] = {}
 
 
 @cache

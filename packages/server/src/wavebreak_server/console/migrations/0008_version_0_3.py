@@ -23,8 +23,13 @@ CASCADE, PROTECT = django.db.models.deletion.CASCADE, django.db.models.deletion.
 SET_NULL = django.db.models.deletion.SET_NULL
 
 
+def _delete_second_looks(apps: Any, _editor: Any) -> None:
+    """Delete second looks and copies of golden cases with their reviews: they acted on nobody."""
+    apps.get_model("console", "ReviewCase").objects.filter(blind=True).delete()
+
+
 class Migration(migrations.Migration):
-    """Undo of acts, queue order, languages, saved views, assigned cases, links to cases."""
+    """Undo of acts, queue order, languages, saved views, links to cases; no second looks."""
 
     replaces = tuple(
         ("console", name)
@@ -47,10 +52,6 @@ class Migration(migrations.Migration):
         migrations.AddField("personact", "undo_event", models.CharField(default="", max_length=64)),
         migrations.AddField("review", "undone_ms", models.BigIntegerField(null=True)),
         migrations.AddField("reviewcase", "reopened_at", models.BigIntegerField(default=0)),
-        migrations.AddField("reviewcase", "drawn", models.BooleanField(default=False)),
-        migrations.AddIndex(
-            "reviewcase", models.Index(fields=["drawn", "state", "id"], name="console_case_drawn")
-        ),
         # Every open case is measured soon after the start, and waits until then.
         migrations.AddField("reviewcase", "idle", models.BooleanField(default=False)),
         migrations.AddField("reviewcase", "measured_ms", models.BigIntegerField(default=0)),
@@ -65,21 +66,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField("reviewcase", "abuse", models.CharField(default="", max_length=48)),
         migrations.AddField(
-            "reviewcase",
-            "assigned_to",
-            _reference(settings.AUTH_USER_MODEL, SET_NULL, null=True),
-        ),
-        migrations.AddField(
             "user", "language", models.CharField(blank=True, default="", max_length=8)
-        ),
-        migrations.AddField("user", "kinds", models.JSONField(blank=True, default=list)),
-        migrations.CreateModel(
-            name="ReasonPresets",
-            fields=[
-                ("verdict", models.CharField(max_length=16, primary_key=True, serialize=False)),
-                ("reasons", models.JSONField(default=list)),
-            ],
-            options={"db_table": "console_reason_presets"},
         ),
         migrations.CreateModel(
             name="SavedView",
@@ -112,4 +99,7 @@ class Migration(migrations.Migration):
             ],
             options={"db_table": "console_shared_case"},
         ),
+        # Their columns go in the next migration: PostgreSQL alters no table in the transaction
+        # that has deleted rows of it.
+        migrations.RunPython(_delete_second_looks, migrations.RunPython.noop),
     )

@@ -108,22 +108,21 @@ def _show_account(
 
 @pages.page("view_accounts")
 def timeline(request: HttpRequest, account: str) -> HttpResponse:
-    """Return an account's timeline and its story from the log; blind: without what people did."""
+    """Return an account's timeline and its story from the log."""
     console = pages.console_of(request)
     if not account_facts.known_account(console, account):
         raise ApiError(
             404, translate("the log has no such account"), fix=translate("search for it")
         )
-    blind = bool(request.GET.get("blind"))
     read = account_facts.account_events(account)
-    decisions = stories.shown_decisions(account, blind=blind)
+    decisions = account_facts.newest_decisions(account)
     marks = [
         {"x": d["ts"], "label": translate(d["outcome"]), "color": row_of(d["outcome"]).tone}
         for d in decisions
     ]
     found = account_facts.timeline(account, read) | {
         "marks": marks,
-        "story": stories.story(console, account, read, blind=blind),
+        "story": stories.story(console, account, read),
     }
     return JsonResponse(found)
 

@@ -18,7 +18,6 @@ from wavebreak_server.console.pages import Console, console_of, page, show
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.appeals import service as appeals
-from wavebreak_server.slices.queue import reviews
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import DailyCount
 from wavebreak_server.slices.sources import service as sources
@@ -31,7 +30,6 @@ from wavebreak_server.texts import translate
 DAYS = 14
 LIVE_S = 2.0
 MAX_STREAMS = 50
-SHOWN_QUESTIONS = 6
 STREAMS = "console"
 """The name under which open streams of the console are counted, beside those of API keys."""
 
@@ -51,7 +49,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         people=_people(),
         by_stage=_by_stage(counts),
         chart=_chart(counts, days),
-        errors=false_actions(),
         waiting=_waiting(console),
         webhooks=_webhooks(),
         days=DAYS,
@@ -94,15 +91,6 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
     }
 
 
-def false_actions() -> dict[str, Any]:
-    """Estimate the share of wrong actions from drawn cases, with how well reviewers agree."""
-    return {
-        "drawn": review_queue.wrong_actions(),
-        "least": review_queue.LEAST_DRAWN,
-        "agreement": review_queue.agreement(review_queue.blind_pairs()),
-    }
-
-
 def _waiting(console: Console) -> dict[str, Any]:
     """Return what waits for a person, and for this person's approval."""
     cases, oldest = review_queue.open_cases()
@@ -112,9 +100,6 @@ def _waiting(console: Console) -> dict[str, Any]:
         "oldest": oldest,
         "appeals": waiting if console.user.may("view_appeals") else None,
         "oldest_appeal": oldest_appeal,
-        "questions": reviews.questions_for(console.user, SHOWN_QUESTIONS)
-        if console.user.may("review")
-        else [],
         "policies": versions.waiting_for(POLICY, console.user),
         "models": versions.waiting_for(MODEL, console.user),
         "now": console.now_ms,

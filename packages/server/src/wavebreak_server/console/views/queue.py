@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
-from wavebreak.engine.account_queries import LiveAccount, live_accounts
+from wavebreak.engine.account_queries import live_accounts
 from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import ActForm, act_form, effect_of
@@ -25,7 +25,6 @@ from wavebreak_server.console.pages import (
     csv_response,
     number_of,
     page,
-    page_before,
     reason_of,
     say,
     say_of_account,
@@ -40,7 +39,6 @@ from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
 from wavebreak_server.slices.queries import service as queries
-from wavebreak_server.slices.queue import presets, reviews, routing
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.live_accounts import RowFacts, hands_of, strongest_reasons
 from wavebreak_server.slices.queue.models import ReviewCase
@@ -72,14 +70,11 @@ def queue(request: HttpRequest) -> HttpResponse:
     if request.GET.get("format") == "csv":
         header = (
             "account", "outcome", "basis", "rule", "abuse", "score", "priority", "opened_ms",
-            "assigned_to__username",
         )  # fmt: skip
         return csv_response("queue", header, cases.values_list(*header).iterator())
     # The order changes while people work, so pages are numbered rather than keyed.
     at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
-    found = list(
-        cases.select_related("claimed_by", "assigned_to")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1]
-    )
+    found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
     filters = {name: value for name, value in chosen.items() if value}
     following = urlencode(filters | {"page": str(at + 1)})
     shown_cases = found[:PAGE_SIZE]
@@ -101,13 +96,9 @@ def queue(request: HttpRequest) -> HttpResponse:
         bases=review_queue.open_counts("basis"),
         abuses=review_queue.open_counts("abuse"),
         overdue=review_queue.overdue_count(_settings(console).queue, console.now_ms),
-        reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
-        questions=reviews.questions_for(console.user, SHOWN_HANDS)
-        if console.user.may("review")
-        else [],
         **act_form(console),
     )
 
@@ -125,10 +116,9 @@ def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]
     bodies = dict(Decision.objects.filter(number__in=numbers).values_list("number", "body"))
     return {
         case.id: RowFacts(
-            as_seen(live.get(case.account), case),
+            live.get(case.account),
             _reasons(console, bodies.get(case.decision)),
-            # A second look is judged on its own.
-            None if case.blind else operators.get(case.account),
+            operators.get(case.account),
         )
         for case in cases
     }
@@ -143,27 +133,22 @@ def _reasons(console: Console, body: bytes | None) -> list[str]:
     return strongest_reasons(decision) or review_queue.priority_of(queue, decision).why[:1]
 
 
-def as_seen(account: LiveAccount | None, case: ReviewCase) -> LiveAccount | None:
-    """Return an account as a row shows it: of a second look, less what a person may have done."""
-    return account._replace(refused=0) if account is not None and case.blind else account
-
-
 def _settings(console: Console) -> ConsoleConfig:
     return settings_of(console.context.app)
 
 
-def _session(request: HttpRequest) -> reviews.SessionFigures:
+def _session(request: HttpRequest) -> review_queue.SessionFigures:
     """Return what the reviewer did in this session."""
     console = console_of(request)
     since = request.session.get("began", 0) * 1000 or console.now_ms - SESSION_MS
-    return reviews.session_figures(console.user, since)
+    return review_queue.session_figures(console.user, since)
 
 
 @page("review", "POST")
 def take_next(request: HttpRequest) -> HttpResponse:
     """Claim the first case that is free for this person, and open it."""
     console = console_of(request)
-    claimed = reviews.claim_next(_settings(console).queue, console.user, console.now_ms)
+    claimed = review_queue.claim_next(_settings(console).queue, console.user, console.now_ms)
     if claimed is None:
         say(request, translate("The queue is empty. Nothing waits for you."))
         return redirect("queue")
@@ -198,15 +183,11 @@ def show_case(
         if decision
         else found.why,
         why_said=bool(decision),
-        # A blind second look sees neither the first verdict nor what came of it.
-        account=account_page(console, found.account, blind=found.blind),
-        story=stories.story(console, found.account, blind=found.blind),
-        # A second look changes nothing on the account.
-        previewed="" if found.blind else found.account,
-        opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),
-        reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
+        account=account_page(console, found.account),
+        story=stories.story(console, found.account),
+        previewed=found.account,
+        reviews=list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
-        reviewers=routing.reviewers() if console.user.may("assign_cases") else [],
         proposed=refused.written if refused else _proposed(request),
         links=list(shares.open_links(found, console.now_ms))
         if console.user.may("share_cases")
@@ -273,130 +254,12 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
             request, translate("The case changed while you read it. Read what is new, then decide.")
         )
         return redirect("queue_case", case_id)
-    if applied and applied.fault:
+    if applied.fault:
         warn(request, applied.fault)
-    elif applied:
+    else:
         undo = translate("To undo it, follow the link.")
         say_of_account(request, found.account, f"{effect_of(console, applied)} {undo}")
-    elif found.golden:
-        say(request, _agreed(found, act.verdict))
-    else:
-        say(
-            request,
-            translate(
-                "{account}: noted as a second look; nothing was changed.", account=found.account
-            ),
-        )
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
-
-
-def _agreed(found: ReviewCase, verdict: str) -> str:
-    """Return what a reviewer reads after a golden case."""
-    same = (
-        translate("as you say")
-        if verdict == found.golden
-        else translate("you say {verdict}", verdict=translate(verdict))
-    )
-    return translate(
-        "{account} is a golden case; nothing was changed. Agreed: {golden} ({same}). {reason}",
-        account=found.account,
-        golden=translate(found.golden),
-        same=same,
-        reason=found.golden_reason,
-    )
-
-
-@page("assign_cases", "POST")
-def assign(request: HttpRequest) -> HttpResponse:
-    """Assign cases to a person, or to nobody."""
-    console, name = console_of(request), request.POST.get("to", "")
-    numbers = [int(i) for i in request.POST.getlist("case") if i.isascii() and i.isdigit()]
-    with transaction.atomic():
-        count = routing.assign(console, numbers, name)
-    said = translate_count("Assigned: {n} case.", "Assigned: {n} cases.", count)
-    say(request, said)
-    return redirect(page_before(request) or reverse("queue"))
-
-
-@page("edit_reasons", "GET", "POST")
-def reasons(request: HttpRequest) -> HttpResponse:
-    """Show and edit the numbered reasons of each verdict."""
-    console = console_of(request)
-    if request.method == "POST":
-        reason = reason_of(request)
-        written = {v: presets.read_presets(request.POST.get(v, "")) for v in presets.VERDICTS}
-        with transaction.atomic():
-            presets.write_presets(console, written, reason)
-        say(request, translate("The reasons are kept. Every reviewer is offered them from now on."))
-        return redirect("reasons")
-    found = presets.reason_presets(_settings(console))
-    return show(
-        request,
-        "console/reasons.html",
-        verdicts=[(v, acts.CHOICES[v], "\n".join(found[v])) for v in presets.VERDICTS],
-        most=presets.MOST,
-    )
-
-
-@page("view_golden_cases")
-def golden(request: HttpRequest) -> HttpResponse:
-    """Show the golden cases, and how far each reviewer agrees with them."""
-    return show(
-        request,
-        "console/golden_cases.html",
-        cases=reviews.answers_by_case(),
-        reviewers=reviews.answers_by_reviewer(),
-        share=_settings(console_of(request)).queue.golden_share,
-    )
-
-
-@page("mark_golden_cases", "POST")
-def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
-    """Make a closed case golden."""
-    console, reason = console_of(request), reason_of(request)
-    verdict = request.POST.get("verdict", "")
-    with transaction.atomic():
-        found = reviews.mark(console, case_id, verdict, reason)
-    say(
-        request,
-        translate(
-            "{account} is a golden case: {verdict}.",
-            account=found.account,
-            verdict=translate(verdict),
-        ),
-    )
-    return redirect("golden_cases")
-
-
-@page("mark_golden_cases", "POST")
-def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
-    """Offer a golden case no more."""
-    console, reason = console_of(request), reason_of(request)
-    with transaction.atomic():
-        found = reviews.unmark(console, case_id, reason)
-    say(
-        request,
-        translate("{account} is no golden case any more. Its answers stay.", account=found.account),
-    )
-    return redirect("golden_cases")
-
-
-@page("review", "POST")
-def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
-    """Ask a colleague for a second opinion; the case is free for them meanwhile."""
-    console, found = console_of(request), review_queue.find_case(case_id)
-    reviews.ask_opinion(console, found, reason_of(request))
-    say(request, translate("Asked. The case is free for a colleague."))
-    return redirect("queue")
-
-
-@page("review", "POST")
-def answer_opinion(request: HttpRequest, opinion_id: int) -> HttpResponse:
-    """Answer a question about a case."""
-    console = console_of(request)
-    found = reviews.open_question(console, opinion_id)
-    reviews.answer_opinion(console, found, reason_of(request))
-    return redirect("queue_case", found.case_id)
 
 
 @page("act_on_many", "POST")

@@ -1,4 +1,4 @@
-"""Reports: transparency and its recount, agreement of reviewers, answers to help pages."""
+"""Reports: transparency and its recount, work of reviewers, answers to help pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from wavebreak.notices.platform import load_platform
 from wavebreak_server.console import pages
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.help import service as help_answers
-from wavebreak_server.slices.queue import reviews
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.reports.service import ReportFiles
 from wavebreak_server.texts import translate
@@ -38,8 +37,7 @@ def reports(request: HttpRequest) -> HttpResponse:
         running=running,
         failed=failed,
         months=_months(console.now_ms),
-        agreement=review_queue.agreement(review_queue.blind_pairs()),
-        reviewers=reviews.busiest_reviewers(SHOWN_REVIEWERS),
+        reviewers=review_queue.busiest_reviewers(SHOWN_REVIEWERS),
         help=help_answers.help_trend(console.now_ms),
     )
 

@@ -18,14 +18,12 @@ from wavebreak_server.console.forms import (
     ProfileForm,
     WebhookForm,
 )
-from wavebreak_server.console.templatetags.console import kind_name
 from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Justification, padded_reason
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.lists import service as list_service
-from wavebreak_server.slices.queue import routing
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
@@ -238,16 +236,13 @@ def audit(request: HttpRequest) -> HttpResponse:
 def profile(request: HttpRequest) -> HttpResponse:
     """Show and change one's own preferences; show who changed one's account."""
     console = pages.console_of(request)
-    user, policy = console.user, console.service.responder.policy
-    kinds = [(kind, kind_name(kind)) for kind in routing.kinds_of_policy(policy)]
+    user = console.user
     form = ProfileForm(
         request.POST if request.method == "POST" else None,
-        kinds=kinds,
         initial={
             "display_name": user.display_name,
             "keys_off": user.keys_off,
             "key_map": "\n".join(f"{key} = {target}" for key, target in user.key_map.items()),
-            "kinds": user.kinds,
         },
     )
     if form.is_valid():
@@ -256,9 +251,9 @@ def profile(request: HttpRequest) -> HttpResponse:
         except ApiError as error:
             pages.refuse(form, "display_name", error)
         else:
-            for name in ("keys_off", "key_map", "kinds"):
+            for name in ("keys_off", "key_map"):
                 setattr(user, name, form.cleaned_data[name])
-            user.save(update_fields=["keys_off", "key_map", "kinds"])
+            user.save(update_fields=["keys_off", "key_map"])
             pages.say(request, translate("Saved."))
             return redirect("profile")
     response = pages.show(

@@ -128,11 +128,8 @@ def rule_abouts() -> dict[str, str]:
     return {rule.id: rule.about for rule in load_policy().rules}
 
 
-def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> dict[str, Any]:
-    """Return what the account's page shows at once; raises ApiError (404) if it is unknown.
-
-    A `blind` page leaves out what people decided.
-    """
+def account_page(acting: ActingUser, account: str) -> dict[str, Any]:
+    """Return what the account's page shows at once; raises ApiError (404) if it is unknown."""
     state: AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
     facts = acting.query(account_facts, [account])[account]
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
@@ -140,28 +137,25 @@ def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> di
         decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
         for number_, body in rows.values_list("number", "body")
     ]
-    if blind:
-        decisions = [d for d in decisions if d.get("basis") not in ("person", "challenge")]
     outcome = OUTCOMES[state.outcome]
     return {
         "name": account,
-        "outcome": "–" if blind else outcome,
-        "until_ms": None if blind else state.until_ms,
+        "outcome": outcome,
+        "until_ms": state.until_ms,
         "refuses": row_of(outcome).refusal_words,
         "ends": actions.describe_end(outcome, state.until_ms),
         "now_ms": state.now_ms,
         "decisions": decisions,
-        "acts": [] if blind else list(
+        "acts": list(
             PersonAct.objects.filter(account=account).select_related("by", "undone_by")
             .order_by("-id")[:50]
         ),
-        "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
-                                       .order_by("-id")[:10]),
+        "cases": list(ReviewCase.objects.filter(account=account).order_by("-id")[:10]),
         "facts": facts,
         "strips": _strips(facts, page_language()),
         "lane": state.lane,
         "lane_words": LANE_WORDS[state.lane],
-        "notice": None if blind else statements.newest_notice(
+        "notice": statements.newest_notice(
             acting.context.app.holder_notices, account, acting.now_ms
         ),
     }  # fmt: skip

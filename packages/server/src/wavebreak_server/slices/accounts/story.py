@@ -6,7 +6,6 @@ A page tells it at once from the account's totals and its decisions; the log add
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from wavebreak.engine.account_queries import account_rows
 from wavebreak.explain.collect import Explanation, timeline_of_events
@@ -17,15 +16,12 @@ from wavebreak_server.slices.accounts.service import AccountEvents, newest_decis
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.texts import page_language, translate
 
-_BY_PEOPLE = ("person", "challenge")
 GAP = msgid(
     "Only the newest part of the log was read: it does not reach back to the account's begin."
 )
 
 
-def story(
-    acting: ActingUser, account: str, read: AccountEvents | None = None, *, blind: bool = False
-) -> list[str]:
+def story(acting: ActingUser, account: str, read: AccountEvents | None = None) -> list[str]:
     """Return paragraphs: what is in force, then what the account did and what was decided.
 
     Args:
@@ -33,7 +29,6 @@ def story(
         account: The account.
         read: Its events, which say when what was, and what followed a decision. Without them, or
             where they do not reach back to its begin, its totals stand for them.
-        blind: Leave out what people decided, and what is in force.
 
     Raises:
         ApiError: The log has no such account (404).
@@ -45,10 +40,7 @@ def story(
         )
     deciding = acting.deciding
     rules = {rule.id: {"about": translate(rule.about)} for rule in deciding.policy.rules}
-    if blind:
-        # A person may have been the first who restricted it.
-        row |= {"first_action_ms": None, "refused": 0}
-    decisions = shown_decisions(account, blind=blind)
+    decisions = newest_decisions(account)
     timeline, gap = None, ""
     if read is not None and read.complete:
         timeline = timeline_of_events(read.events, account)
@@ -59,11 +51,4 @@ def story(
         mode="enforce" if deciding.enforce else "shadow", timeline=timeline, gap=gap,
         language=page_language(),
     )  # fmt: skip
-    paragraphs = story_paragraphs(explanation)
-    return paragraphs if blind else [status_sentence(explanation), *paragraphs]
-
-
-def shown_decisions(account: str, *, blind: bool) -> list[dict[str, Any]]:
-    """Return the newest decisions, oldest first; blind: without those of people."""
-    decisions = newest_decisions(account)
-    return [d for d in decisions if not blind or d.get("basis") not in _BY_PEOPLE]
+    return [status_sentence(explanation), *story_paragraphs(explanation)]

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import msgspec
 from asgiref.sync import async_to_sync
 from django.db import transaction
-from django.db.models import F
 
 from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.engine.account_queries import AccountState, account_states
@@ -270,11 +269,10 @@ def apply_and_close(
         with transaction.atomic():
             if case is not None and batch is not None:
                 review = Review(
-                    case=case, reviewer=acting.user, kind="first", verdict=act.verdict,
-                    outcome=act.outcome, hold_s=act.hold_s, reason=reason, at_ms=now,
-                    batch=batch.id,
+                    case=case, reviewer=acting.user, verdict=act.verdict, outcome=act.outcome,
+                    hold_s=act.hold_s, reason=reason, at_ms=now, batch=batch.id,
                 )  # fmt: skip
-                review_queue.close(settings, case, review, now, review_queue.sample_key())
+                review_queue.close(case, review, now)
             elif case is not None:
                 review_queue.end(case, act.verdict, now)
     return applied
@@ -345,22 +343,16 @@ def _until(outcome: str, until_ms: int | None) -> str:
     return translate("{outcome} until {end} UTC", outcome=translate(outcome), end=end)
 
 
-def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct | None:
-    """Act on the account of a case that was taken, and close the case with a review.
-
-    A second look acts on nobody, and returns None.
-    """
-    occasion = Occasion(case=case)
-    applied = None if case.blind else apply(acting, case.account, act, reason, occasion=occasion)
-    kind = ("golden" if case.golden else "blind") if case.blind else "first"
+def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct:
+    """Act on the account of a case that was taken, and close the case with a review."""
+    applied = apply(acting, case.account, act, reason, occasion=Occasion(case=case))
     review = Review(
-        case=case, reviewer=acting.user, kind=kind, verdict=act.verdict, outcome=act.outcome,
+        case=case, reviewer=acting.user, verdict=act.verdict, outcome=act.outcome,
         hold_s=act.hold_s, reason=reason, at_ms=acting.now_ms,
         seconds=min(DAY_S, max(0, (acting.now_ms - case.claimed_ms) // 1000)),
     )  # fmt: skip
-    settings = settings_of(acting.context.app).queue
     with transaction.atomic():
-        review_queue.close(settings, case, review, acting.now_ms, review_queue.sample_key())
+        review_queue.close(case, review, acting.now_ms)
     return applied
 
 
@@ -434,14 +426,7 @@ def _reopen(case: ReviewCase, act: PersonAct) -> None:
     review_queue.reopen(
         ReviewCase.objects.filter(id=case.id, state=ReviewCase.CLOSED), act.undone_ms or 0
     )
-    case.reviews.filter(kind="first", undone_ms=None).update(undone_ms=act.undone_ms)
-    # Nobody looks a second time at a verdict that was taken back.
-    second = ReviewCase.objects.filter(
-        account=act.account, decision=case.decision, blind=True, golden="", state=ReviewCase.OPEN
-    )
-    second.update(
-        state=ReviewCase.CLOSED, closed_ms=act.undone_ms, verdict="ended", version=F("version") + 1
-    )
+    case.reviews.filter(undone_ms=None).update(undone_ms=act.undone_ms)
 
 
 def start_batch(acting: ActingUser, act: Act, reason: str, source: str, count: int) -> Batch:

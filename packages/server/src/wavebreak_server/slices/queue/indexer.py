@@ -25,8 +25,7 @@ from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
-from wavebreak_server.slices.queue.routing import kinds_of
-from wavebreak_server.slices.queue.service import becomes_case, is_drawn, priority_of, sample_key
+from wavebreak_server.slices.queue.service import becomes_case, priority_of
 from wavebreak_server.storage.models import Decision
 
 BATCH = 500
@@ -48,10 +47,8 @@ def index_decisions(settings: Queue, now_ms: int) -> tuple[int, int]:
             return 0, int(state.cursor)
         decisions = [(number, msgspec.json.decode(bytes(body))) for number, *_, body in rows]
         _count(decisions)
-        key = sample_key()
         for number, decision in decisions:
-            drawn = is_drawn(settings, decision, number, key)
-            _index_case(settings, number, decision, now_ms, drawn=drawn)
+            _index_case(settings, number, decision, now_ms)
         IndexerState.objects.filter(id=1).update(cursor=rows[-1][0])
     return len(rows), int(rows[-1][0])
 
@@ -68,20 +65,16 @@ def _count(decisions: list[tuple[int, dict[str, Any]]]) -> None:
         DailyCount.objects.filter(id=row.id).update(count=F("count") + count)
 
 
-def _index_case(
-    settings: Queue, number: int, decision: dict[str, Any], now_ms: int, *, drawn: bool
-) -> None:
+def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: int) -> None:
     """Open an account's case or refresh it; what was lifted needs no review any more."""
-    opened = ReviewCase.objects.filter(
-        account=decision["account"], state=ReviewCase.OPEN, blind=False
-    )
+    opened = ReviewCase.objects.filter(account=decision["account"], state=ReviewCase.OPEN)
     if decision["outcome"] == "allow" or decision.get("basis") == "person":
         opened.filter(reopened_at__lt=number).update(
             state=ReviewCase.CLOSED, closed_ms=now_ms, verdict="ended", version=F("version") + 1
         )
         return
     priority = priority_of(settings, decision)
-    if not drawn and not becomes_case(settings, decision, priority):
+    if not becomes_case(settings, decision, priority):
         return
     rules = decision.get("rules") or [""]
     values = {
@@ -97,7 +90,7 @@ def _index_case(
         "why": priority.why,
         "idle": False,
         "measured_ms": 0,
-    } | ({"drawn": True} if drawn else {})
+    }
     if opened.update(**values, decisions=F("decisions") + 1, version=F("version") + 1):
         return
     ReviewCase.objects.create(account=decision["account"], opened_ms=now_ms, **values)
@@ -111,7 +104,7 @@ async def measure_cases(settings: Queue, service: Service) -> int:
         return 0
     accounts = sorted({case.account for case in cases})
     live = await service.query(live_accounts, accounts)
-    kinds = kinds_of(service.responder.policy)
+    kinds = {rule.id: rule.abuse for rule in service.responder.policy.rules}
     await run_background_query(lambda: _store_measures(settings, cases, live, kinds, now))
     return len(cases)
 
@@ -128,11 +121,10 @@ def _store_measures(
     for case in cases:
         case.measured_ms, case.abuse = now_ms, kinds.get(case.rule, case.abuse)
         account = live.get(case.account)
-        # A second look keeps its place, whatever the first one has ended.
-        if account is not None and not case.blind:
+        if account is not None:
             left = priority_left(settings, case, account)
             case.harm, case.priority = left.harm, left.value
-            case.idle = not can_change(settings, case, account, left)
+            case.idle = not can_change(settings, account, left)
     # The version stays: what a person reads in a case is not changed by it.
     fields = ["measured_ms", "abuse", "harm", "priority", "idle"]
     with transaction.atomic():

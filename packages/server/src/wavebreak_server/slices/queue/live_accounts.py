@@ -44,15 +44,12 @@ def priority_left(settings: Queue, case: ReviewCase, live: LiveAccount) -> Prior
     return weighed(settings, live.outcome, chance, reach, case.why)
 
 
-def can_change(settings: Queue, case: ReviewCase, live: LiveAccount, priority: Priority) -> bool:
+def can_change(settings: Queue, live: LiveAccount, priority: Priority) -> bool:
     """Whether a decision could still change something that is worth a person's time.
 
     Not where the account is deleted, nor where nothing is in force and nobody new was written to in
-    a day, nor where less is left to prevent than makes a case. A case that is drawn by chance or is
-    a second look is judged all the same, since it measures how good the decisions are.
+    a day, nor where less is left to prevent than makes a case.
     """
-    if case.drawn or case.blind:
-        return True
     if live.gone:
         return False
     return live.outcome in SILENCING or priority.value >= settings.least_priority
@@ -124,9 +121,7 @@ def hands_of(rows: Sequence[RowFacts], most: int) -> list[Hand]:
     found = {row.operator.id: row.operator for row in rows if row.operator is not None}
     chosen = list(found.values())[: 4 * most]
     accounts = [a for operator in chosen for a in operator.accounts[:MOST_OF_A_HAND]]
-    waits = set(
-        waiting().filter(account__in=accounts, blind=False).values_list("account", flat=True)
-    )
+    waits = set(waiting().filter(account__in=accounts).values_list("account", flat=True))
     hands = [Hand(each, len(waits.intersection(each.accounts))) for each in chosen]
     hands.sort(key=lambda hand: -hand.waiting)
     return [hand for hand in hands if hand.waiting > 1][:most]

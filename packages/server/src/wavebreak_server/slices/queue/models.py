@@ -1,4 +1,4 @@
-"""Tables of the review queue: cases, verdicts, second opinions, and how far it has read."""
+"""Tables of the review queue: cases, verdicts, and how far it has read."""
 
 from __future__ import annotations
 
@@ -48,10 +48,8 @@ class ReviewCase(models.Model):
     the case is where it is. `version` counts changes: a form for an earlier version is refused.
     While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
     An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
-    `drawn` is one that chance has drawn, whatever its priority: they tell how many acts are wrong.
     `idle` is one on which a decision could change nothing, as last measured (`measured_ms`).
     `abuse` is the kind that its rule is about, as last measured ("": of a score, or not yet).
-    `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
     OPEN, DECIDING, CLOSED = "open", "deciding", "closed"
@@ -71,11 +69,6 @@ class ReviewCase(models.Model):
     why = models.JSONField(default=list)
     state = models.CharField(max_length=8, default=OPEN)
     abuse = models.CharField(max_length=48, default="")
-    assigned_to = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    golden = models.CharField(max_length=16, default="")
-    golden_reason = models.CharField(max_length=500, default="", blank=True)
-    copy_of = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="copies")
-    blind = models.BooleanField(default=False)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     lease_until_ms = models.BigIntegerField(default=0)
     claimed_ms = models.BigIntegerField(default=0)
@@ -85,7 +78,6 @@ class ReviewCase(models.Model):
     verdict = models.CharField(max_length=16, default="")
     version = models.IntegerField(default=0)
     reopened_at = models.BigIntegerField(default=0)
-    drawn = models.BooleanField(default=False)
     idle = models.BooleanField(default=False)
     measured_ms = models.BigIntegerField(default=0)
 
@@ -94,7 +86,7 @@ class ReviewCase(models.Model):
         db_table = "console_review_case"
         constraints = (
             models.UniqueConstraint(
-                fields=["account", "blind"],
+                fields=["account"],
                 condition=models.Q(state="open"),
                 name="console_one_open_case",
             ),
@@ -102,21 +94,19 @@ class ReviewCase(models.Model):
         indexes = (
             models.Index(fields=["state", "opened_ms"], name="console_case_age"),
             models.Index(fields=["account"], name="console_case_account"),
-            models.Index(fields=["drawn", "state", "id"], name="console_case_drawn"),
             models.Index(fields=["state", "idle", "-priority", "id"], name="console_case_waiting"),
             models.Index(fields=["state", "measured_ms"], name="console_case_measured"),
         )
 
 
 class Review(models.Model):
-    """A person's verdict on a case. `kind`: first, blind (a sampled second look) or golden.
+    """A person's verdict on a case.
 
     One whose act was undone (`undone_ms`) counts in no figure about accounts and rules.
     """
 
     case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="reviews")
     reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=8)
     verdict = models.CharField(max_length=16)
     outcome = models.CharField(max_length=16, default="")
     hold_s = models.BigIntegerField(null=True)
@@ -142,30 +132,3 @@ class CaseSkip(models.Model):
     class Meta:
         app_label = "console"
         db_table = "console_case_skip"
-
-
-class SecondOpinion(models.Model):
-    """A reviewer's question to a colleague about a case, and its answer."""
-
-    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="opinions")
-    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    question = models.CharField(max_length=500)
-    asked_ms = models.BigIntegerField()
-    answered_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
-    answer = models.CharField(max_length=500, default="")
-    answered_ms = models.BigIntegerField(null=True)
-
-    class Meta:
-        app_label = "console"
-        db_table = "console_second_opinion"
-
-
-class ReasonPresets(models.Model):
-    """The numbered reasons of a verdict, as a lead wrote them; without a row the shipped ones."""
-
-    verdict = models.CharField(max_length=16, primary_key=True)
-    reasons = models.JSONField(default=list)
-
-    class Meta:
-        app_label = "console"
-        db_table = "console_reason_presets"

@@ -12,16 +12,14 @@ version and its state, and only that one acts on the account.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, cast
 
-from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.db.models import (
+    Avg,
     BooleanField,
     Case,
     Count,
@@ -36,15 +34,12 @@ from django.db.models import (
 )
 
 from wavebreak.durations import duration_ms
-from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, Outcome, rank_of
 from wavebreak.reports.tables import number
 from wavebreak_server.errors import ApiError
-from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.users.permissions import PERMISSIONS
 from wavebreak_server.texts import page_language, translate
 
 WIDE_REACH = 1_000
@@ -170,23 +165,6 @@ def becomes_case(settings: Queue, decision: Mapping[str, Any], priority: Priorit
     return decision["outcome"] in SILENCING or priority.value >= settings.least_priority
 
 
-def is_drawn(settings: Queue, decision: Mapping[str, Any], number: int, key: bytes) -> bool:
-    """Whether chance makes an automatic action a case, whatever its priority."""
-    by_itself = decision.get("basis") not in ("person", "challenge")
-    acted = rank_of(str(decision["outcome"])) > rank_of("observe")
-    return by_itself and acted and sampled(key, "drawn", number, settings.drawn_share)
-
-
-def drawn_is_due(settings: Queue, user: User) -> bool:
-    """Whether the next case of a reviewer is the oldest drawn one: each after as many others."""
-    if settings.drawn_turn <= 0:
-        return False
-    turn = round(1 / settings.drawn_turn)
-    newest = Review.objects.filter(reviewer=user, batch="").exclude(kind="golden").order_by("-id")
-    drawn = list(newest.values_list("case__drawn", flat=True)[: turn - 1])
-    return len(drawn) == turn - 1 and not any(drawn)
-
-
 def waiting() -> QuerySet:
     """Return the open cases on which a decision could change something."""
     return ReviewCase.objects.filter(state=ReviewCase.OPEN, idle=False)
@@ -226,11 +204,11 @@ def filtered(
 ) -> QuerySet:
     """Return the cases of an outcome, a basis, a kind of abuse and a person; "" and None: any.
 
-    A person's are those that they have claimed, and those that are assigned to them.
+    A person's are those that they have claimed.
     """
     wanted = {"outcome": outcome[:16], "basis": basis[:16], "abuse": abuse[:48]}
     cases = cases.filter(**{name: value for name, value in wanted.items() if value})
-    return cases if whose is None else cases.filter(Q(claimed_by=whose) | Q(assigned_to=whose))
+    return cases if whose is None else cases.filter(claimed_by=whose)
 
 
 def open_counts(field: str) -> list[tuple[str, int]]:
@@ -249,12 +227,6 @@ def open_cases() -> tuple[int, int | None]:
     return counted["count"], counted["oldest"]
 
 
-def open_cases_beginning_with(text: str, most: int) -> list[ReviewCase]:
-    """Return open cases of accounts whose names begin with a text."""
-    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False)
-    return list(opened.filter(account__startswith=text).order_by("account")[:most])
-
-
 def accounts_of_cases(numbers: list[int]) -> list[str]:
     """Return the accounts of cases."""
     return list(ReviewCase.objects.filter(id__in=numbers).values_list("account", flat=True))
@@ -262,14 +234,14 @@ def accounts_of_cases(numbers: list[int]) -> list[str]:
 
 def accounts_of_open_cases(outcome: str, basis: str, abuse: str, most: int) -> list[str]:
     """Return the accounts of the waiting cases that a filter shows, most urgent first."""
-    cases = filtered(waiting().filter(blind=False), outcome, basis, abuse)
+    cases = filtered(waiting(), outcome, basis, abuse)
     return list(cases.order_by("-priority").values_list("account", flat=True)[:most])
 
 
 def find_case(number: int) -> ReviewCase:
     """Return a case with who has claimed it; raises ApiError (404)."""
     found: ReviewCase | None = (
-        ReviewCase.objects.select_related("claimed_by", "assigned_to").filter(id=number).first()
+        ReviewCase.objects.select_related("claimed_by").filter(id=number).first()
     )
     if found is None:
         raise ApiError(
@@ -279,27 +251,26 @@ def find_case(number: int) -> ReviewCase:
 
 
 def open_case_of(account: str) -> ReviewCase | None:
-    """Return the open case of an account that is no second look."""
-    found: ReviewCase | None = ReviewCase.objects.filter(
-        account=account, state=ReviewCase.OPEN, blind=False
+    """Return the open case of an account."""
+    case: ReviewCase | None = ReviewCase.objects.filter(
+        account=account, state=ReviewCase.OPEN
     ).first()
-    return found
+    return case
 
 
 def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:
-    """Return the cases that a reviewer may take: free, not skipped, no second look at own work.
-
-    What is assigned to somebody else who may review is not offered.
-    """
+    """Return the cases that a reviewer may take: unclaimed, and not skipped."""
     skipped = CaseSkip.objects.filter(case=OuterRef("pk"), reviewer=user, until_ms__gt=now_ms)
-    free = cases.filter(_free_for(user, now_ms), _assigned_for(user)).exclude(Exists(skipped))
-    return free.exclude(Q(blind=True) & took_part(user))
+    return cases.filter(_free_for(user, now_ms)).exclude(Exists(skipped))
 
 
-def _assigned_for(user: User) -> Q:
-    """Cases that are assigned to nobody else who could review them."""
-    gone = Q(assigned_to__is_active=False) | ~Q(assigned_to__role__in=PERMISSIONS["review"])
-    return Q(assigned_to=None) | Q(assigned_to=user) | gone
+def claim_next(settings: Queue, user: User, now_ms: int) -> ReviewCase | None:
+    """Claim the first case that a person may take; None if none waits."""
+    reopen_interrupted(now_ms)
+    with transaction.atomic():
+        offered = offered_to(ordered(settings, now_ms), user, now_ms)
+        case_id = offered.values_list("id", flat=True).first()
+        return claim(settings, case_id, user, now_ms) if case_id is not None else None
 
 
 def _free_for(user: User, now_ms: int) -> Q:
@@ -307,29 +278,17 @@ def _free_for(user: User, now_ms: int) -> Q:
     return Q(claimed_by=None) | Q(claimed_by=user) | Q(lease_until_ms__lte=now_ms)
 
 
-def took_part(user: User) -> Q:
-    """Cases of accounts that a person has reviewed or acted on: no second look is theirs."""
-    reviewed = Review.objects.filter(reviewer=user, case__account=OuterRef("account"))
-    acted = PersonAct.objects.filter(by=user, account=OuterRef("account"))
-    return Q(Exists(reviewed)) | Q(Exists(acted))
-
-
 def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
     """Claim a case, in the open transaction; a claim of one's own is prolonged.
 
-    Raises ApiError (403, 404, 409) where there is no such open case, another person has it, or it
-    is a second look at an account that this person took part in.
+    Raises ApiError (404, 409) if there is no such open case, or another person has it.
     """
     opened = ReviewCase.objects.filter(id=case_id, state=ReviewCase.OPEN)
     mine = Q(claimed_by=user)
-    claimed = (
-        opened.filter(_free_for(user, now_ms))
-        .exclude(Q(blind=True) & took_part(user))
-        .update(
-            claimed_ms=Case(When(mine, then=F("claimed_ms")), default=Value(now_ms)),
-            claimed_by=user,
-            lease_until_ms=now_ms + duration_ms(settings.lease),
-        )
+    claimed = opened.filter(_free_for(user, now_ms)).update(
+        claimed_ms=Case(When(mine, then=F("claimed_ms")), default=Value(now_ms)),
+        claimed_by=user,
+        lease_until_ms=now_ms + duration_ms(settings.lease),
     )
     if not claimed:
         raise _refusal(case_id, user, now_ms)
@@ -366,12 +325,6 @@ def _refusal(case_id: int, user: User, now_ms: int) -> ApiError:
             translate("{name} works on this case", name=name),
             fix=translate("take the next one"),
         )
-    if case.blind and ReviewCase.objects.filter(took_part(user), id=case_id).exists():
-        return ApiError(
-            403,
-            translate("a second look at a case is for somebody who took no part in it"),
-            fix=translate("take the next one"),
-        )
     return ChangedError()
 
 
@@ -390,12 +343,11 @@ def taken(
 
     Raises:
         ChangedError: It has another version.
-        ApiError: It is closed or unknown (404), another person works on it or it is being decided
-            (409), or it is a second look at an account that this person took part in (403).
+        ApiError: The case is closed or unknown (404), or another person works on it or decides it
+            (409).
     """
     found = ReviewCase.objects.filter(id=case_id, version=version, state=ReviewCase.OPEN)
-    free = found.filter(_free_for(user, now_ms)).exclude(Q(blind=True) & took_part(user))
-    if not free.update(**_deciding(settings, user, now_ms)):
+    if not found.filter(_free_for(user, now_ms)).update(**_deciding(settings, user, now_ms)):
         raise _refusal(case_id, user, now_ms)
     with _given_back_on_error(case_id, now_ms) as case:
         yield case
@@ -409,8 +361,8 @@ def taken_of_account(
 
     None where it has none. Raises ApiError (409) while a verdict on it is being carried out.
     """
-    first_looks = ReviewCase.objects.filter(account=account, blind=False)
-    opened = first_looks.filter(state=ReviewCase.OPEN)
+    cases = ReviewCase.objects.filter(account=account)
+    opened = cases.filter(state=ReviewCase.OPEN)
     found = opened.values_list("id", flat=True).first()
     if found is not None and not opened.filter(id=found).update(
         **_deciding(settings, user, now_ms)
@@ -420,7 +372,7 @@ def taken_of_account(
         with _given_back_on_error(found, now_ms) as case:
             yield case
         return
-    if busy := first_looks.filter(state=ReviewCase.DECIDING).values_list("id", flat=True).first():
+    if busy := cases.filter(state=ReviewCase.DECIDING).values_list("id", flat=True).first():
         raise _refusal(busy, user, now_ms)
     yield None
 
@@ -455,9 +407,7 @@ def reopen(cases: QuerySet, now_ms: int) -> int:
     """
     count = 0
     for case in cases:
-        newer = ReviewCase.objects.filter(
-            account=case.account, blind=case.blind, state=ReviewCase.OPEN
-        )
+        newer = ReviewCase.objects.filter(account=case.account, state=ReviewCase.OPEN)
         change: dict[str, Any] = {"state": ReviewCase.OPEN, "closed_ms": None, "verdict": ""}
         if newer.exists():
             change = {"state": ReviewCase.CLOSED, "closed_ms": now_ms, "verdict": "ended"}
@@ -489,21 +439,10 @@ def skip(settings: Queue, case_id: int, user: User, now_ms: int) -> None:
     CaseSkip.objects.update_or_create(case_id=case_id, reviewer=user, defaults={"until_ms": until})
 
 
-def close(
-    settings: Queue, case: ReviewCase, review: Review, now_ms: int, key: bytes
-) -> ReviewCase | None:
-    """Close a taken case with a review, in the open transaction; return the blind second case.
-
-    A share of the cases that were reviewed once is opened again for another person, who does not
-    see the first verdict. Which ones follows from the case's number under `key`, not from its
-    verdict; of a batch, none is. None where there is no second case.
-    """
+def close(case: ReviewCase, review: Review, now_ms: int) -> None:
+    """Close a taken case with a review, in the open transaction."""
     end(case, review.verdict, now_ms)
     review.save()
-    if case.blind or review.batch or not sampled(key, "blind", case.id, settings.blind_share):
-        return None
-    waiting = ReviewCase.objects.filter(account=case.account, blind=True, state=ReviewCase.OPEN)
-    return None if waiting.exists() else open_blind_copy(case, now_ms)
 
 
 def end(case: ReviewCase, verdict: str, now_ms: int) -> None:
@@ -516,137 +455,28 @@ def end(case: ReviewCase, verdict: str, now_ms: int) -> None:
         raise ChangedError
 
 
-def open_blind_copy(case: ReviewCase, now_ms: int, **more: Any) -> ReviewCase:
-    """Open a case anew, in the open transaction, for somebody who does not see the first verdict.
+class SessionFigures(NamedTuple):
+    """What a reviewer did since a time (ms): cases, verdicts with their counts, seconds a case."""
 
-    `more` are further fields of the new case.
-    """
-    copy: ReviewCase = ReviewCase.objects.create(
-        account=case.account, decision=case.decision, outcome=case.outcome, rule=case.rule,
-        basis=case.basis, score=case.score, opened_ms=now_ms, changed_ms=now_ms, harm=case.harm,
-        uncertainty=case.uncertainty, priority=case.priority, why=case.why, blind=True, **more,
-    )  # fmt: skip
-    return copy
+    since: int
+    cases: int
+    mix: list[tuple[str, int]]
+    median_s: int | None
 
 
-def sample_key() -> bytes:
-    """Return the key by which samples are drawn: nobody without the deployment's key knows them."""
-    secret = str(django_settings.SECRET_KEY).encode()
-    return hmac.digest(secret, b"wavebreak review samples", hashlib.sha256)
-
-
-def sampled(key: bytes, sample: str, number: int, share: float) -> bool:
-    """Whether what has a number is in a sample of this share; nobody can tell without the key.
-
-    >>> sum(sampled(bytes(32), "blind", k, 0.05) for k in range(10_000))
-    509
-    """
-    digest = hmac.digest(key, f"{sample}\0{number}".encode(), hashlib.sha256)
-    return int.from_bytes(digest[:8]) < share * 2**64
-
-
-LEAST_DRAWN, MOST_DRAWN = 30, 1_000
-"""Judged cases below which nothing is estimated, and newest drawn cases that are read."""
-
-
-class WrongActions(NamedTuple):
-    """Of cases that chance has drawn: how many were judged, wrong, and not judged by anybody."""
-
-    judged: int
-    wrong: int
-    unjudged: int
-
-    @property
-    def missing(self) -> int:
-        """How many more judged cases an estimate needs."""
-        return max(0, LEAST_DRAWN - self.judged)
-
-    @property
-    def share(self) -> float | None:
-        """The share of automatic actions that is wrong; None while too few were judged."""
-        return None if self.missing else self.wrong / self.judged
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Clopper and Pearson's interval of the share."""
-        return exact_interval(self.wrong, self.judged)
-
-
-def wrong_actions() -> WrongActions:
-    """Count the drawn cases, and those that a person called benign.
-
-    Cases are taken by priority too, and drawn ones among them. So only those count that are older
-    than every drawn case that still waits: of these, chance alone has chosen.
-    """
-    cases = ReviewCase.objects.filter(drawn=True, blind=False)
-    waiting = cases.exclude(state=ReviewCase.CLOSED).order_by("id").values_list("id", flat=True)
-    if (oldest := waiting.first()) is not None:
-        cases = cases.filter(id__lt=oldest)
-    newest = list(cases.order_by("-id")[:MOST_DRAWN])
-    verdicts = _verdicts_on(newest)
-    wrong = sum(verdict == "benign" for verdict in verdicts.values())
-    return WrongActions(len(verdicts), wrong, len(newest) - len(verdicts))
-
-
-def _verdicts_on(cases: list[ReviewCase]) -> dict[int, str]:
-    """Return by case what a person said of it: in a review, or by an act while it was open."""
-    reviews = Review.objects.filter(case__in=cases, kind="first", batch="", undone_ms=None)
-    found: dict[int, str] = dict(reviews.order_by("id").values_list("case", "verdict"))
-    left = [case for case in cases if case.id not in found]
-    acts: dict[str, list[PersonAct]] = {}
-    accounts = [case.account for case in left]
-    for act in PersonAct.objects.filter(account__in=accounts, batch=None, undone_ms=None):
-        acts.setdefault(act.account, []).append(act)
-    for case in left:
-        ended = case.closed_ms or 0
-        for act in acts.get(case.account, ()):
-            if act.case_id == case.id or case.opened_ms <= act.at_ms <= ended:
-                found[case.id] = act.verdict
-    return found
-
-
-class Agreement(NamedTuple):
-    """How two reviewers agree: pairs, share of equal verdicts, Cohen's kappa (None: undefined)."""
-
-    pairs: int
-    equal: float | None
-    kappa: float | None
-
-
-def agreement(pairs: list[tuple[str, str]]) -> Agreement:
-    """Return the agreement of pairs of verdicts beyond chance (Cohen 1960).
-
-    >>> found = agreement([("abusive", "abusive"), ("benign", "benign"), ("benign", "abusive")])
-    >>> found.pairs, round(found.kappa, 2)
-    (3, 0.4)
-    """
-    if not pairs:
-        return Agreement(0, None, None)
-    n = len(pairs)
-    equal = sum(a == b for a, b in pairs) / n
-    names = {name for pair in pairs for name in pair}
-    chance = sum(
-        sum(a == name for a, _ in pairs) / n * sum(b == name for _, b in pairs) / n
-        for name in names
+def session_figures(user: User, since_ms: int) -> SessionFigures:
+    """Return what a reviewer did since a time."""
+    mine = Review.objects.filter(reviewer=user, at_ms__gte=since_ms)
+    mix = list(mine.values_list("verdict").annotate(n=Count("id")).order_by("-n"))
+    seconds = sorted(mine.values_list("seconds", flat=True))
+    return SessionFigures(
+        since_ms, len(seconds), mix, seconds[len(seconds) // 2] if seconds else None
     )
-    return Agreement(n, equal, None if chance >= 1 else (equal - chance) / (1 - chance))
 
 
-def blind_pairs() -> list[tuple[str, str]]:
-    """Return the first and the blind verdict of every decision that has both."""
-    seconds = Review.objects.filter(kind="blind", undone_ms=None).values_list(
-        "case__account", "case__decision", "verdict"
+def busiest_reviewers(limit: int) -> list[dict[str, Any]]:
+    """Return the people with the most reviews, with their mean time a case."""
+    counted = Review.objects.values("reviewer__username").annotate(
+        reviews=Count("id"), seconds=Avg("seconds")
     )
-    firsts = {
-        (account, decision): verdict
-        for account, decision, verdict in Review.objects.filter(
-            kind="first",
-            undone_ms=None,
-            case__decision__in=[decision for _, decision, _ in seconds],
-        ).values_list("case__account", "case__decision", "verdict")
-    }
-    return [
-        (firsts[account, decision], verdict)
-        for account, decision, verdict in seconds
-        if (account, decision) in firsts
-    ]
+    return list(counted.order_by("-reviews")[:limit])

@@ -40,18 +40,11 @@ def share(acting: ActingUser, case: ReviewCase, days: int, reason: str) -> str:
     """Make a link to a case, in the open transaction; return its secret, which is stored nowhere.
 
     Raises:
-        ApiError: The case is a second look, or has too many links (409), or the duration is none
-            of `DAYS` (422).
+        ApiError: The case has too many links (409), or the duration is none of `DAYS` (422).
     """
     if days not in DAYS:
         raise ApiError(
             422, translate("no duration was chosen"), fix=translate("choose one of the list")
-        )
-    if case.blind:
-        raise ApiError(
-            409,
-            translate("a second look is shown to nobody else"),
-            fix=translate("share the first case"),
         )
     if open_links(case, acting.now_ms).count() >= MOST:
         raise ApiError(

@@ -16,8 +16,7 @@ class User(AbstractUser):
     """A person who signs in. `role` decides what they may see and do.
 
     `key_map` remaps the keyboard shortcuts, `keys_off` switches single keys off. `language` is the
-    code of the language of their pages ("": that of the browser). `kinds` are the kinds of abuse
-    whose cases they are offered first.
+    code of the language of their pages ("": that of the browser).
     """
 
     username = models.CharField(max_length=24, unique=True, validators=[USERNAME])
@@ -25,7 +24,6 @@ class User(AbstractUser):
     display_name = models.CharField(max_length=80, blank=True)
     key_map = models.JSONField(default=dict, blank=True)
     keys_off = models.BooleanField(default=False)
-    kinds = models.JSONField(default=list, blank=True)
     language = models.CharField(max_length=8, blank=True, default="")
 
     class Meta:

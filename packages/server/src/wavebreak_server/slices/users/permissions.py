@@ -23,9 +23,7 @@ ROLE_NAMES: Final[dict[str, str]] = {
 }
 ROLE_DUTIES: Final[dict[str, str]] = {
     "analyst": msgid("reviews cases, acts on accounts, decides appeals"),
-    "lead": msgid(
-        "as an analyst; acts on many accounts at once, marks golden cases, approves policies"
-    ),
+    "lead": msgid("as an analyst; acts on many accounts at once, approves policies"),
     "policy_owner": msgid(
         "writes rules, replays them on history, brings them live with an approval"
     ),
@@ -49,10 +47,6 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "view_overview": _ALL,
     "view_queue": _roles("analyst", "lead", "auditor"),
     "review": _roles("analyst", "lead"),
-    "view_golden_cases": _roles("lead", "auditor"),
-    "mark_golden_cases": _roles("lead"),
-    "edit_reasons": _roles("lead"),
-    "assign_cases": _roles("lead"),
     "share_cases": _roles("lead"),
     "act_on_many": _roles("lead"),
     "view_accounts": _roles(

@@ -221,8 +221,7 @@ def _overlaps(accounts: dict[str, set[str]]) -> dict[str, list[tuple[str, float]
 
 def _verdicts() -> dict[str, str]:
     """Return people's newest verdict on each account: benign or abusive."""
-    # A golden case asks the reviewer, not about the account.
-    reviews = Review.objects.filter(verdict__in=_JUDGED, undone_ms=None).exclude(kind="golden")
+    reviews = Review.objects.filter(verdict__in=_JUDGED, undone_ms=None)
     found = list(reviews.values_list("case__account", "verdict", "at_ms"))
     acts = PersonAct.objects.filter(verdict__in=_JUDGED, undone_ms=None)
     found += acts.values_list("account", "verdict", "at_ms")
