@@ -173,7 +173,7 @@ def test_lists_are_shown_with_mode_and_size(served: Live) -> None:
             ("cme", "delay"), ("rtbl", "observe"),
         ]  # fmt: skip
         assert (found[0]["accounts"], found[0]["servers"]) == (1, 1)
-        assert (found[0]["keeper"], found[1]["told_ms"]) == ("https://keeper.example", None)
+        assert (found[0]["keeper"], found[1]["last_event_ms"]) == ("https://keeper.example", None)
 
     served(test)
 

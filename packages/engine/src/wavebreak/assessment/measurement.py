@@ -17,13 +17,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow.parquet as pq
 
 from wavebreak import engine
 from wavebreak.assessment.sources import CsvOptions, Names, Reading, store_log
 from wavebreak.engine import Engine
 from wavebreak.errors import MissingExtraError, TrainingError
-from wavebreak.evaluation import home_learning
+from wavebreak.evaluation import home_learning, read_accounts
 from wavebreak.evaluation.labels import read_labels
 from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
 from wavebreak.extras import load_home_fit
@@ -229,7 +228,7 @@ def assess(
         terms = home_learning.load_terms()
         home = home_learning.label_days(days, terms) if days is not None else None
         honest = labels if labels is not None else _answered(days, home)
-        rows = pq.read_table(run / "accounts.parquet").to_pylist()
+        rows = read_accounts(run).to_pylist()
         operators = tuple(storage.load(run))
         by_labels, end_ms = labels is not None, reading.last_ms or 0
         met = tuple(_met_accounts(run, rows, operators, options.policy, honest, by_labels, end_ms))

@@ -393,8 +393,8 @@ def _gaps_table(of: Assessment, *, is_brief: bool) -> Table:
     ]
     note = (
         _omission_note(len(of.gaps), limit, "field")
-        + "`wavebreak/policy/event.schema.json` says what each means. A rule with several gaps is in several "
-        "rows."
+        + "`wavebreak/policy/event.schema.json` says what each means. A rule with several gaps is "
+        "in several rows."
     )
     title = "What this data lacks, and the rules that cannot hold without it"
     columns = ("lacks", "rules", "which")

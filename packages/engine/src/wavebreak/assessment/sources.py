@@ -238,6 +238,6 @@ def _nothing_valid(source: Path | str, reading: Reading) -> FileError:
     first = f"; first: {reading.examples[0]}" if reading.examples else ""
     return FileError(
         f"none of the {reading.rows:,} rows of {source} is a valid event: {causes}{first}",
-        fix="write events by the schema wavebreak/policy/event.schema.json; of a CSV, name its headings, types and "
-        "unit with --columns, --types and --unit",
+        fix="write events by the schema wavebreak/policy/event.schema.json; of a CSV, name its "
+        "headings, types and unit with --columns, --types and --unit",
     )

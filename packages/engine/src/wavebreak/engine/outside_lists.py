@@ -53,7 +53,7 @@ class _State(msgspec.Struct):
     """The state in a snapshot: entries, each list's newest event, and cleared accounts."""
 
     lists: dict[str, Entries] = {}
-    told_ms: dict[str, int] = {}
+    last_event_ms: dict[str, int] = {}
     overridden: set[str] = set()
 
 
@@ -69,9 +69,9 @@ class OutsideLists:
         return self._state.lists
 
     @property
-    def told_ms(self) -> Mapping[str, int]:
+    def last_event_ms(self) -> Mapping[str, int]:
         """The time of the newest event by list."""
-        return self._state.told_ms
+        return self._state.last_event_ms
 
     @property
     def overridden(self) -> frozenset[str]:
@@ -99,7 +99,7 @@ class OutsideLists:
                 return
             state.lists[name] = {}
         entries = state.lists[name]
-        state.told_ms[name] = max(state.told_ms.get(name, 0), listing.ts)
+        state.last_event_ms[name] = max(state.last_event_ms.get(name, 0), listing.ts)
         if listing.listed:
             if listing.who not in entries and len(entries) >= MAX_NAMED:
                 _remove_ended(entries, listing.ts)

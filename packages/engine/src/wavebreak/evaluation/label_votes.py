@@ -6,17 +6,16 @@ world: two simulated worlds may use the same name for different accounts.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.evaluation.labels import LABELS, UNNAMED, WITHDRAWN
+from wavebreak.evaluation.labels import UNNAMED, WITHDRAWN, label_rows
 from wavebreak.schema.events import PERSONS, SOURCES
 
 Key = tuple[str, str]
@@ -144,49 +143,28 @@ def _resolved_label(taken: LabelVote, said: list[LabelVote], weight: float) -> R
 def read_votes(path: Path, world: str = "") -> list[LabelVote]:
     """Read a labels file: `account,label,family,operator`, optionally `source` and `ts` (ms).
 
-    Lines may contradict each other: that is for `resolve`. Raises `FileError` with the line.
+    Lines may contradict each other, which `resolve_votes` settles.
+
+    Raises:
+        FileError: As for `label_rows`, or a time is not a whole number.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines, restkey="beyond", strict=True)
-            for column in ("account", "label"):
-                if column not in (rows.fieldnames or ()):
-                    raise FileError(
-                        f"{path}: line 1 lacks the column {column}",
-                        fix="start the file with the header account,label,family,operator",
-                    )
-            return [_parse_vote(path, rows.line_num, row, world) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(
-            f"{path}: the labels cannot be read ({error})",
-            fix="give a CSV file in UTF-8 with the header account,label,family,operator",
-        ) from error
-
-
-def _parse_vote(path: Path, line: int, row: dict[str, Any], world: str) -> LabelVote:
-    if "beyond" in row or None in row.values():
-        raise FileError(
-            f"{path}: line {line} has not as many values as the header has columns",
-            fix="write one value a column; quote a value that holds a comma",
+    votes = []
+    for line, row in label_rows(path, ("account", "label")):
+        ts = row.get("ts", "")
+        if ts and not ts.isdigit():
+            raise FileError(
+                f"{path}: line {line}, field ts is not a whole number",
+                fix="give milliseconds since 1970, or leave it empty",
+            )
+        votes.append(
+            LabelVote(
+                world,
+                row["account"],
+                row["label"],
+                row.get("family", "") or UNNAMED,
+                row.get("operator", ""),
+                row.get("source", "") or "file",
+                int(ts) if ts else UNDATED,
+            )
         )
-    values = {name: str(value).strip() for name, value in row.items()}
-    if not values["account"] or values["label"] not in (*LABELS, WITHDRAWN):
-        raise FileError(
-            f"{path}: line {line} names no account, or a label neither abusive nor benign",
-            fix="write abusive or benign in small letters; leave accounts of unknown kind out",
-        )
-    ts = values.get("ts", "")
-    if ts and not ts.isdigit():
-        raise FileError(
-            f"{path}: line {line}, field ts is not a whole number",
-            fix="give milliseconds since 1970, or leave it empty",
-        )
-    return LabelVote(
-        world,
-        values["account"],
-        values["label"],
-        values.get("family", "") or UNNAMED,
-        values.get("operator", ""),
-        values.get("source", "") or "file",
-        int(ts) if ts else UNDATED,
-    )
+    return votes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,60 +36,68 @@ def read_labels(path: Path) -> list[Label]:
         FileError: A column is missing, a label is neither abusive, benign nor undetermined, or two
             lines disagree about one account.
     """
+    labels: dict[str, tuple[int, Label]] = {}
+    for line, row in label_rows(path, ("account", "label", "family")):
+        label = Label(
+            row["account"], row["label"], row["family"] or UNNAMED, row.get("operator", "")
+        )
+        if label.label == WITHDRAWN:
+            labels.pop(label.account, None)
+            continue
+        first_line, first = labels.setdefault(label.account, (line, label))
+        for field in ("label", "family", "operator"):
+            if getattr(first, field) != getattr(label, field):
+                raise FileError(
+                    f"{path}: line {line}, field {field} contradicts line {first_line} "
+                    "about the same account",
+                    fix="keep one line for each account",
+                )
+    return [label for _, label in labels.values()]
+
+
+def label_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a labels file with their line, without spaces at the ends of values.
+
+    Args:
+        path: A CSV with the columns `account` and `label`, and others.
+        columns: The columns that it must have.
+
+    Raises:
+        FileError: The file cannot be read, a column or a value is missing, an account is empty, or
+            a label is neither abusive, benign nor undetermined.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines, restkey="beyond", strict=True)
-            header = rows.fieldnames or []
-            for column in ("account", "label", "family"):
-                if column not in header:
+            for column in columns:
+                if column not in (rows.fieldnames or ()):
                     raise FileError(
                         f"{path}: line 1 has no column {column}",
                         fix="start the file with the header account,label,family,operator",
                     )
-            labels: dict[str, tuple[int, Label]] = {}
             for row in rows:
-                _add_row(path, rows.line_num, row, labels)
+                yield rows.line_num, _checked_row(f"{path}: line {rows.line_num}", row, columns)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(
             f"{path}: the labels cannot be read ({error})",
             fix="give a CSV file in UTF-8 with the header account,label,family,operator",
         ) from error
-    return [label for _, label in labels.values()]
 
 
-def _add_row(
-    path: Path, line: int, row: dict[str, Any], labels: dict[str, tuple[int, Label]]
-) -> None:
-    """Check one row of a labels file and add it to `labels` (account → line, label)."""
-    if "beyond" in row or None in (row["account"], row["label"], row["family"]):
+def _checked_row(line: str, row: dict[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    if "beyond" in row or None in (row[column] for column in columns):
         raise FileError(
-            f"{path}: line {line} has more or fewer values than the header has columns",
+            f"{line} has more or fewer values than the header has columns",
             fix="write one value for each column; quote a value that contains a comma",
         )
-    label = Label(
-        row["account"].strip(),
-        row["label"].strip(),
-        row["family"].strip() or UNNAMED,
-        (row.get("operator") or "").strip(),
-    )
-    if not label.account:
+    values = {name: (value or "").strip() for name, value in row.items()}
+    if not values["account"]:
         raise FileError(
-            f"{path}: line {line}, field account is empty",
-            fix="write the account's id, or delete the line",
+            f"{line}, field account is empty", fix="write the account's id, or delete the line"
         )
-    if label.label == WITHDRAWN:
-        labels.pop(label.account, None)
-        return
-    if label.label not in LABELS:
+    if values["label"] not in (*LABELS, WITHDRAWN):
         raise FileError(
-            f"{path}: line {line}, field label must be abusive or benign",
+            f"{line}, field label must be abusive or benign",
             fix="write abusive or benign in lower case; delete accounts of unknown kind",
         )
-    earlier, first = labels.setdefault(label.account, (line, label))
-    for field in ("label", "family", "operator"):
-        if getattr(first, field) != getattr(label, field):
-            raise FileError(
-                f"{path}: line {line}, field {field} contradicts line {earlier} "
-                "about the same account",
-                fix="keep one line for each account",
-            )
+    return values

@@ -264,11 +264,6 @@ def open_run(path: Path) -> Run:
     )
 
 
-def world_of(path: Path) -> str:
-    """The world of a run's accounts, as in `Run`; raises `FileError` as `open_run` does."""
-    return open_run(path).world
-
-
 def _open_decided_run(path: Path) -> Run:
     again = f"run `wavebreak run EVENTS -o {path}` again, or give the events themselves"
     try:

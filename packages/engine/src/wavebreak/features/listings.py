@@ -25,7 +25,6 @@ class Listing(NamedTuple):
         ts: Its time (ms).
         listed: Whether the list names somebody; else it does so no more.
         who: The account, or `origin_key` of a server.
-        slot: The account's slot, or the server's as an event has it.
         entry: SHA-256 of the list's entry ("": any).
         advice: What the list says, an index of ADVICE.
         until_ms: When the entry ends (0: it does not by itself).
@@ -35,7 +34,6 @@ class Listing(NamedTuple):
     listed: bool
     name: str
     who: str
-    slot: int
     entry: str
     advice: int
     until_ms: int
@@ -74,7 +72,6 @@ def _listing(event: Any, given: dict[str, Any]) -> Listing | None:
         listed=int(event["type"]) == LISTED,
         name=name,
         who=origin_key(origin) if origin else str(given["account"]),
-        slot=int(event["origin"] if origin else event["account"]),
         entry=given.get("entry") or "",
         advice=int(given.get("advice") or 0),
         until_ms=int(given.get("until_ms") or 0),

@@ -33,7 +33,7 @@ def lists(home: Home) -> Output:
             overview.mode,
             f"{overview.accounts:,}",
             f"{overview.servers:,}",
-            stamp(overview.told_ms) if overview.told_ms else "never",
+            stamp(overview.last_event_ms) if overview.last_event_ms else "never",
         )
         for overview in overviews
     ]

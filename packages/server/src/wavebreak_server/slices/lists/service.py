@@ -49,7 +49,7 @@ class OutsideList(msgspec.Struct, frozen=True, kw_only=True):
     keeper: str
     accounts: int
     servers: int
-    told_ms: int | None
+    last_event_ms: int | None
 
 
 def hash_of(account: str) -> str:
@@ -77,7 +77,7 @@ def overview(lists: OutsideLists, terms: Mapping[str, ListTerms]) -> list[Outsid
                 keeper=of_list.keeper,
                 accounts=len(entries) - servers,
                 servers=servers,
-                told_ms=lists.told_ms.get(name),
+                last_event_ms=lists.last_event_ms.get(name),
             )
         )
     return overviews
