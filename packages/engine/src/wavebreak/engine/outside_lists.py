@@ -176,9 +176,9 @@ def shown_lists(listed: Iterable[ListedEntry], terms: Mapping[str, ListTerms]) -
 
 
 def _remove_ended(entries: Entries, now_ms: int) -> None:
-    for who, of_account in list(entries.items()):
+    for key, of_account in list(entries.items()):
         running = {digest: e for digest, e in of_account.items() if e.until_ms > now_ms}
         if running:
-            entries[who] = running
+            entries[key] = running
         else:
-            del entries[who]
+            del entries[key]

@@ -1,7 +1,7 @@
 """Outside lists of this service, and the convictions that an edge may publish.
 
-Published is what stands: restricted or worse, by reactions of other people or by a person here, and
-only once the holder has been notified. Never by a list's word, a score or a rule on doubt.
+A conviction is published while it stands: restricted or worse, by reactions of other people or by a
+person here, once the holder was notified; never by a list, a score or a rule on doubt.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from wavebreak_server.storage.models import Decision, EnforcementState, StateCha
 from wavebreak_server.storage.row_macs import bound_key
 
 MAX_PUBLISHED = 50_000
-KEPT_MS = 5_000
-"""How long an answer is kept, where nothing is decided meanwhile."""
+CACHE_MS = 5_000
+"""Lifetime of a cached answer while no decision is made."""
 BASES: Mapping[str, str] = {"evidence": "reactions", "person": "person"}
 _CHUNK = 500
 _HASHED = re.compile(r"sha256:([0-9a-f]{64})")
@@ -69,7 +69,7 @@ def overview(lists: OutsideLists, terms: Mapping[str, ListTerms]) -> list[Outsid
     overviews = []
     for name in sorted({*lists.lists, *terms}):
         entries, of_list = lists.lists.get(name, {}), terms.get(name, ListTerms())
-        servers = sum(who.startswith("\0") for who in entries)
+        servers = sum(key.startswith("\0") for key in entries)
         overviews.append(
             OutsideList(
                 name=name,
@@ -100,14 +100,16 @@ def convictions(now_ms: int, terms: StateTerms) -> list[Conviction]:
     Raises:
         ServiceError: A decision was changed since it was stored.
     """
-    held = EnforcementState.objects.filter(outcome__in=SILENCING)
-    held = held.filter(Q(until=None) | Q(until__gt=now_ms)).order_by("-decision")
-    numbers = list(held.values_list("decision", flat=True)[:MAX_PUBLISHED])
-    found = []
-    for at in range(0, len(numbers), _CHUNK):
-        rows = checked_decisions(Decision.objects.filter(number__in=numbers[at : at + _CHUNK]))
-        found += [each for row in rows if (each := _conviction(row, now_ms, terms)) is not None]
-    return sorted(found, key=lambda each: (each.since_ms, each.account))
+    states = EnforcementState.objects.filter(outcome__in=SILENCING)
+    states = states.filter(Q(until=None) | Q(until__gt=now_ms)).order_by("-decision")
+    numbers = list(states.values_list("decision", flat=True)[:MAX_PUBLISHED])
+    items = list[Conviction]()
+    for start in range(0, len(numbers), _CHUNK):
+        chunk = numbers[start : start + _CHUNK]
+        for row in checked_decisions(Decision.objects.filter(number__in=chunk)):
+            if (conviction := _conviction(row, now_ms, terms)) is not None:
+                items.append(conviction)
+    return sorted(items, key=lambda item: (item.since_ms, item.account))
 
 
 def _conviction(row: Decision, now_ms: int, terms: StateTerms) -> Conviction | None:
@@ -124,10 +126,10 @@ def version_of(items: Iterable[Conviction]) -> str:
 
 
 class Published:
-    """The convictions, read anew when something was decided or lifted, and every few seconds."""
+    """Cache of the convictions: renewed after a decision or a lift, and every few seconds."""
 
     def __init__(self) -> None:
-        self._at: tuple[int, int] = (-1, -1)
+        self._position: tuple[int, int] = (-1, -1)
         self._read_ms = 0
         self._items: list[Conviction] = []
         self._version = ""
@@ -138,10 +140,10 @@ class Published:
         Raises:
             ServiceError: A decision was changed since it was stored.
         """
-        lifted = StateChange.objects.order_by("-number").values_list("number", flat=True).first()
-        at = (newest_number(), lifted or 0)
-        if at != self._at or not 0 <= now_ms - self._read_ms < KEPT_MS:
+        changes = StateChange.objects.order_by("-number").values_list("number", flat=True)
+        position = (newest_number(), changes.first() or 0)
+        if position != self._position or not 0 <= now_ms - self._read_ms < CACHE_MS:
             self._items = convictions(now_ms, terms)
             self._version = version_of(self._items)
-            self._at, self._read_ms = at, now_ms
+            self._position, self._read_ms = position, now_ms
         return self._items, self._version
