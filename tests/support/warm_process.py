@@ -145,21 +145,22 @@ def _start_fork_server() -> None:
 
     Must be called while this process has a single thread.
     """
-    spawn = util.spawnv_passfds
+    module: Any = util
+    spawn = module.spawnv_passfds
 
-    def fork(path: str, arguments: list[str], files: list[int]) -> int:
+    def fork(path: bytes, arguments: list[str], files: list[int]) -> int:
         if "forkserver" not in arguments[-1]:
-            return spawn(path, arguments, files)
+            return int(spawn(path, arguments, files))
         pid = os.fork()
         if pid == 0:
             _run_fork_server(arguments[-1], {0, 1, 2, *files})
         return pid
 
-    util.spawnv_passfds = fork
+    module.spawnv_passfds = fork
     try:
         forkserver.ensure_running()
     finally:
-        util.spawnv_passfds = spawn
+        module.spawnv_passfds = spawn
 
 
 def _run_fork_server(program: str, files: set[int]) -> None:
@@ -171,7 +172,8 @@ def _run_fork_server(program: str, files: set[int]) -> None:
         # As a server has by the time at which it starts this one.
         os.umask(0o077)
         # The process that forks this one holds the lock.
-        forkserver._forkserver._lock = threading.Lock()
+        server: Any = forkserver._forkserver
+        server._lock = threading.Lock()
         exec(program, {})
     except SystemExit:
         os._exit(0)
