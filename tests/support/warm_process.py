@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -61,15 +62,33 @@ class WarmProcess:
             os.kill(self.pid, number)
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], out: IO[bytes]) -> WarmProcess:
-    """Run `wavebreak` with arguments; standard output and error go to a file."""
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run `wavebreak` with arguments to its end; return its status and its texts."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        status = start(arguments, environment, out, errors).wait()
+        texts = []
+        for file in (out, errors):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess(["wavebreak", *arguments], status, *texts)
+
+
+def start(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    out: IO[bytes],
+    errors: IO[bytes] | None = None,
+) -> WarmProcess:
+    """Run `wavebreak` with arguments; its output goes to a file, and errors to their own if any."""
     control = _warm()
     status, told = os.pipe()
     request = {"arguments": arguments, "environment": dict(environment), "cwd": os.getcwd()}
     sent = json.dumps(request).encode()
     assert len(sent) < _MOST
     try:
-        socket.send_fds(control, [sent], [out.fileno(), told])
+        socket.send_fds(control, [sent], [out.fileno(), (errors or out).fileno(), told])
         pid = control.recv(32)
         assert pid, "the process that is forked has ended; its error is above"
         return WarmProcess(int(pid), status)
@@ -109,7 +128,7 @@ def _next_request(control: socket.socket) -> list[str]:
     # A process in between waits for each; nobody waits for that one.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        sent, files, _flags, _address = socket.recv_fds(control, _MOST, 2)
+        sent, files, _flags, _address = socket.recv_fds(control, _MOST, 3)
         if not sent:
             return []
         if os.fork() == 0:
@@ -118,21 +137,24 @@ def _next_request(control: socket.socket) -> list[str]:
             os.close(file)
 
 
-def _begin(request: dict[str, Any], control: socket.socket, out: int, told: int) -> list[str]:
+def _begin(
+    request: dict[str, Any], control: socket.socket, out: int, errors: int, told: int
+) -> list[str]:
     """Fork once more, and wait for that process; return in it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if pid := os.fork():
         control.send(str(pid).encode())
         control.close()
         os.close(out)
+        os.close(errors)
         os.write(told, str(os.waitpid(pid, 0)[1]).encode())
         os._exit(0)
     os.close(told)
     control.close()
     os.chdir(request["cwd"])
-    for standard in (1, 2):
-        os.dup2(out, standard)
-    os.close(out)
+    for file, standard in ((out, 1), (errors, 2)):
+        os.dup2(file, standard)
+        os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
     if "serve" in request["arguments"][:1]:

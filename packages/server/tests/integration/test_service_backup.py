@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from support import crash_test, service_harness
+from support import crash_test, service_harness, warm_process
 from support.service_process import KEY, Server
 from wavebreak.errors import FileError
 from wavebreak_server.slices.backup import service as backup
@@ -22,14 +21,7 @@ KINDS = service_harness.DATABASES
 
 
 def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = "from wavebreak.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"WAVEBREAK_KEY": KEY},
-    )
+    return warm_process.run(arguments, os.environ | {"WAVEBREAK_KEY": KEY})
 
 
 def of(server: Server) -> list[str]:

@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ import msgspec
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from support import service_harness
+from support import service_harness, warm_process
 from support.banning_policy import load_banning_policy
 from support.service_harness import SIGNER, Running, abuser
 from wavebreak.errors import EvidenceError
@@ -382,14 +381,8 @@ async def _sends(made: Running) -> None:
 
 
 def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = "from wavebreak.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, "ledger", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(SIGNER)},
-    )
+    environment = os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(SIGNER)}
+    return warm_process.run(["ledger", *arguments], environment)
 
 
 def test_service_goes_on_under_the_next_key(kind: str, tmp_path: Path) -> None:
