@@ -358,7 +358,7 @@ def test_ledger_commands_read_a_service(tmp_path: Path) -> None:
     key = encode_verifier_key(SIGNER.key)
     verified = wavebreak("verify", str(tmp_path), "--key", key, "--remembered", str(kept))
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert wavebreak("verify", str(tmp_path)).returncode == 3
+    assert wavebreak("verify", str(tmp_path)).returncode == 4
     parcel = tmp_path / "parcel"
     proved = wavebreak(
         "prove", str(tmp_path), "--account", "ann", "--show", "account", "-o", str(parcel)
