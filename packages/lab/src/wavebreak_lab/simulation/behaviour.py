@@ -58,6 +58,10 @@ class ConversationStyle:
         return float(self.length * np.exp(self.length_spread**2 / 2) + 0.5)
 
 
+STYLE = ConversationStyle()
+"""How people converse."""
+
+
 def adjust_style(style: ConversationStyle, **changes: float) -> ConversationStyle:
     """Return a style with some numbers changed."""
     return replace(style, **changes)  # type: ignore[arg-type]

@@ -11,9 +11,7 @@ import pyarrow as pa
 from wavebreak.errors import UsageError
 from wavebreak_lab.simulation.behaviour import (
     DEFAULT_CONTENT,
-    TOLERATED,
     UNWANTED,
-    ConversationStyle,
     MessageContent,
     RecipientBehaviour,
 )
@@ -122,10 +120,7 @@ class SimulationContext:
     """Everything that campaigns, personas and everyday life are generated from and into.
 
     `start` and `end` bound the simulation (milliseconds). `assigned` are the people who already
-    belong to a persona or campaign. `style` is how people converse; `behaviour` how they respond to
-    unsolicited `content`, and `tolerated` how they respond to messages that they understand.
-    `targets`: the people on an operator's list (None: anyone may be written to). `rooms`: public
-    rooms, where somebody asked for them (`simulation.public_rooms`).
+    belong to a persona or campaign. `behaviour` is how people respond to unsolicited `content`. `rooms`: public rooms, once a persona or campaign of them is played.
     """
 
     rng: np.random.Generator
@@ -137,11 +132,8 @@ class SimulationContext:
     end: int
     assigned: set[int] = field(default_factory=set)
     groups: int = 0
-    style: ConversationStyle = field(default_factory=ConversationStyle)
     behaviour: RecipientBehaviour = UNWANTED
-    tolerated: RecipientBehaviour = TOLERATED
     content: MessageContent = DEFAULT_CONTENT
-    targets: Ints | None = None
     rooms: list[PublicRoom] = field(default_factory=list)
 
     @property
@@ -183,9 +175,7 @@ class SimulationContext:
 
     def draw_strangers(self, count: int) -> Ints:
         """Draw distinct established people at random, at most `count`."""
-        settled = self.targets
-        if settled is None:
-            settled = np.flatnonzero(self.people.registered_at < self.start)
+        settled = np.flatnonzero(self.people.registered_at < self.start)
         return self.rng.choice(settled, min(count, len(settled)), replace=False)
 
     def typing_shares(self, account: Ints) -> Floats:
@@ -205,12 +195,7 @@ class SimulationContext:
         linked: bool = False,
     ) -> None:
         """Add sessions: accounts connect from addresses with devices."""
+        mark = 1 if linked else ABSENT
         self.log.add(
-            "session.started",
-            ts,
-            account,
-            ip=ip,
-            device=device,
-            client=client,
-            linked=1 if linked else ABSENT,
+            "session.started", ts, account, ip=ip, device=device, client=client, linked=mark
         )

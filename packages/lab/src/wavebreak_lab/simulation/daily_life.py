@@ -1,4 +1,4 @@
-"""Everyday activity of ordinary people, planned one time window after another."""
+"""Everyday activity of ordinary people and their groups, planned one time window after another."""
 
 from __future__ import annotations
 
@@ -7,22 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
-from wavebreak_lab.simulation.behaviour import ConversationStyle
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak_lab.simulation.behaviour import STYLE
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.conversations import (
-    add_conversations,
-    add_group_messages,
-    draw_conversations,
-)
-from wavebreak_lab.simulation.geography import (
-    COUNTRIES,
-    Clock,
-    day_curve,
-    draw_addresses,
-    local_hour,
-)
-from wavebreak_lab.simulation.groups import Groups
+from wavebreak_lab.simulation.conversations import add_group_messages, converse
+from wavebreak_lab.simulation.geography import COUNTRIES, Clock, local_hour
 from wavebreak_lab.simulation.log import ABSENT, Floats, Ints
 from wavebreak_lab.simulation.population import draw_devices
 
@@ -38,10 +27,7 @@ class Habits:
     a day: `met_known` of them have the opener in contacts before the first message, `looks_up` of
     the openers look the number up, `saves` of either side add the other. `quarrels` blocks and
     `false_reports` reports among acquaintances; `group_joins`, `group_leaves`, `new_groups`,
-    `tidies` (contacts removed) as their names say. `meets_spread`: sigma of the log of how sociable
-    people are. `flock`: conversations that follow one's last at once, `flock_gap` (median) later.
-    `sharpness` and `late` shape the day curve (`geography.day_curve`). `roams`: the share
-    of sessions from a new place.
+    `tidies` (contacts removed) as their names say.
     """
 
     connects: float = 3.5
@@ -59,250 +45,261 @@ class Habits:
     group_leaves: float = 0.004
     new_groups: float = 0.004
     tidies: float = 0.002
-    meets_spread: float = 0.0
-    flock: float = 0.0
-    flock_gap: float = 4 * MINUTE_MS
-    sharpness: float = 1.0
-    late: float = 0.0
-    roams: float = 0.0
+
+
+HABITS = Habits()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupHabits:
+    """What groups are like.
+
+    `each`: groups a person; `size` and `size_spread`: log-normal members (most under ten),
+    between `smallest` and `largest`. `reach`: how far from the founder members live, in
+    positions, times the square root of the size. `bursts` of talk a group and day, of `length`
+    messages (median), with a median `gap` between them (milliseconds). `keen`: the larger, the
+    more of the talk comes from few members.
+    """
+
+    each: float = 0.6
+    size: float = 5.0
+    size_spread: float = 0.65
+    smallest: int = 3
+    largest: int = 256
+    reach: float = 8.0
+    bursts: float = 0.9
+    bursts_spread: float = 1.0
+    length: float = 3.0
+    length_spread: float = 0.9
+    gap: float = 40 * SECOND_MS
+    gap_spread: float = 1.5
+    keen: float = 1.8
+
+
+GROUP_HABITS = GroupHabits()
+
+
+class Groups:
+    """All groups: names, sizes, members, and how often each talks.
+
+    `first` are the positions of the groups of each country, `rates[country]` the running sum of
+    bursts a day over its groups.
+    """
+
+    def __init__(self, sim: SimulationContext) -> None:
+        rng, people, habits = sim.rng, sim.people, GROUP_HABITS
+        count = int(len(people) * habits.each)
+        founder = np.sort(rng.integers(0, len(people), count))
+        size = self._sizes(rng, count)
+        of = np.repeat(np.arange(count), size)
+        step = rng.normal(0.0, 1.0, len(of)) * habits.reach * np.sqrt(size[of])
+        low = np.searchsorted(people.country, people.country[founder[of]])
+        high = np.searchsorted(people.country, people.country[founder[of]], side="right")
+        member = low + np.mod(founder[of] + step.astype(np.int64) - low, high - low)
+        pairs = np.unique(of * len(people) + member)
+        self.members = pairs % len(people)
+        self.sizes = np.bincount(pairs // len(people), minlength=count)
+        self.offsets = np.cumsum(self.sizes) - self.sizes
+        self.names = sim.new_groups(count)
+        rate = habits.bursts * rng.lognormal(0.0, habits.bursts_spread, count)
+        starts = np.searchsorted(people.country, np.arange(len(COUNTRIES) + 1))
+        self.first: list[int] = np.searchsorted(founder, starts).tolist()
+        self.rates: list[Floats] = [np.cumsum(rate[a:b]) for a, b in pairwise(self.first)]
+
+    def _sizes(self, rng: np.random.Generator, count: int) -> Ints:
+        habits = GROUP_HABITS
+        drawn = rng.lognormal(np.log(habits.size), habits.size_spread, count)
+        return np.clip(drawn, habits.smallest, habits.largest).astype(np.int64)
+
+    def draw_size(self, rng: np.random.Generator) -> int:
+        """Draw how many members a new group gets."""
+        return int(self._sizes(rng, 1)[0])
+
+    def speakers(self, rng: np.random.Generator, group: Ints) -> Ints:
+        """Draw who speaks in each group: some members far more than others."""
+        place = self.sizes[group] * rng.random(len(group)) ** GROUP_HABITS.keen
+        return np.asarray(self.members[self.offsets[group] + place.astype(np.int64)])
+
+    def bursts(self, rng: np.random.Generator, group: Ints, start: Ints) -> tuple[Ints, Ints, Ints]:
+        """Play bursts of talk: return group, time and speaker of every message."""
+        habits = GROUP_HABITS
+        length = 1 + rng.lognormal(np.log(habits.length), habits.length_spread, len(group))
+        count = np.minimum(length, 60).astype(np.int64)
+        of = np.repeat(np.arange(len(group)), count)
+        first = np.cumsum(count) - count
+        gap = rng.lognormal(np.log(habits.gap), habits.gap_spread, len(of))
+        total = np.cumsum(np.clip(gap, 500, 60 * MINUTE_MS))
+        ts = start[of] + (total - total[first][of]).astype(np.int64)
+        return group[of], ts, self.speakers(rng, group[of])
+
+
+def add_group(
+    sim: SimulationContext, maker: int, name: int, member: Ints, ts: int, gap: float
+) -> Ints:
+    """Plan a group's creation and its members' adding; return the times of adding."""
+    steps = sim.rng.lognormal(np.log(gap * SECOND_MS), 0.8, len(member))
+    times = ts + np.cumsum(steps).astype(np.int64)
+    sim.log.add("group.created", np.array([ts]), maker, group=name)
+    sim.log.add("group.member_added", times, maker, group=name, peer=member)
+    return times
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A time window in one country; `share` of a day's activity falls into it."""
+
+    country: int
+    clock: Clock
+    low: int
+    high: int
+    share: float
+
+    def times(self, rng: np.random.Generator, count: int) -> Ints:
+        """Draw times in the window."""
+        return self.clock.times(rng, self.low, self.high, count)
 
 
 class DailyLife:
     """Plans what people do, window by window, from their ties and groups."""
 
-    def __init__(
-        self, sim: SimulationContext, groups: Groups, style: ConversationStyle, habits: Habits
-    ) -> None:
-        people = sim.people
-        self.groups, self.style, self.habits = groups, style, habits
-        curve = day_curve(habits.sharpness, habits.late)
-        self.clocks = [Clock(place.zone, curve) for place in COUNTRIES]
+    def __init__(self, sim: SimulationContext, groups: Groups) -> None:
+        rng, people, count = sim.rng, sim.people, len(sim.people)
+        self.groups = groups
+        self._clocks = [Clock(country.zone) for country in COUNTRIES]
         self._people = np.searchsorted(people.country, np.arange(len(COUNTRIES) + 1))
         ties = np.searchsorted(people.ties.opener, self._people)
         self._ties = [(int(a), int(b)) for a, b in pairwise(ties)]
         self._tie_rates = [np.cumsum(people.ties.per_day[a:b]) for a, b in self._ties]
-        self._second = np.full(len(people), ABSENT, np.int64)
+        self._companion = np.full(count, ABSENT, np.int64)
         owners = np.flatnonzero(people.companion)
-        self._second[owners] = draw_devices(sim.rng, sim.pool, len(owners))
-        self._plan_new_phones(sim)
-        self._sociability = self._cumulative_sociability(sim) if habits.meets_spread else None
+        self._companion[owners] = draw_devices(rng, sim.pool, len(owners))
+        changes = rng.random(count) < HABITS.new_device * sim.span / DAY_MS
+        self._changed_at = np.full(count, NEVER, np.int64)
+        self._changed_at[changes] = rng.integers(sim.start, sim.end, int(changes.sum()))
+        self._new_device = people.device.copy()
+        self._new_device[changes] = draw_devices(rng, sim.pool, int(changes.sum()))
 
-    def _cumulative_sociability(self, sim: SimulationContext) -> Floats:
-        """Return the running sum over people of how sociable each is."""
-        drawn = sim.rng.lognormal(0.0, self.habits.meets_spread, len(sim.people))
-        return np.concatenate([[0.0], np.cumsum(drawn)])
-
-    def _plan_new_phones(self, sim: SimulationContext) -> None:
-        count = len(sim.people)
-        self._switch = np.full(count, NEVER, np.int64)
-        changes = sim.rng.random(count) < self.habits.new_device * sim.span / DAY_MS
-        self._switch[changes] = sim.rng.integers(sim.start, sim.end, int(changes.sum()))
-        self._next = sim.people.device.copy()
-        self._next[changes] = draw_devices(sim.rng, sim.pool, int(changes.sum()))
-        self.changed = np.flatnonzero(changes)
-
-    def window(self, sim: SimulationContext, low: int, high: int) -> None:
+    def add_window(self, sim: SimulationContext, low: int, high: int) -> None:
         """Plan everything that starts between two times (milliseconds)."""
-        for index, clock in enumerate(self.clocks):
-            if self._people[index] == self._people[index + 1]:
+        for country, clock in enumerate(self._clocks):
+            if self._people[country] == self._people[country + 1]:
                 continue
-            share = clock.share(low, high)
-            self._conversations(sim, index, share, low, high)
-            self._add_new_contacts(sim, index, share, low, high)
-            self._sessions(sim, index, share, low, high)
-            self._group_talk(sim, index, share, low, high)
-            self._group_changes(sim, index, share, low, high)
-            self._blocks_and_reports(sim, index, share, low, high)
+            window = _Window(country, clock, low, high, clock.share(low, high))
+            has_ties = len(self._tie_rates[country]) > 0
+            if has_ties:
+                self._add_conversations(sim, window)
+            self._add_new_contacts(sim, window)
+            self._add_sessions(sim, window)
+            if len(self.groups.rates[country]):
+                self._add_group_talk(sim, window)
+                self._add_group_changes(sim, window)
+            if has_ties:
+                self._add_blocks_and_reports(sim, window)
 
     def _draw_actors(
-        self, sim: SimulationContext, index: int, rate: float, low: int, high: int
+        self, sim: SimulationContext, window: _Window, rate: float
     ) -> tuple[Ints, Ints]:
-        """Draw (people, times) of something that a person of a country does at a rate a window."""
-        first, last = int(self._people[index]), int(self._people[index + 1])
-        count = sim.rng.poisson(rate * (last - first))
-        who = sim.rng.integers(first, last, count)
-        ts = self.clocks[index].times(sim.rng, low, high, count)
-        there = sim.people.registered_at[who] < ts
-        return who[there], ts[there]
+        """Draw (people, times) of an activity with a rate a day and a person."""
+        first, last = self._people[window.country : window.country + 2].tolist()
+        count = sim.rng.poisson(rate * window.share * (last - first))
+        who, ts = sim.rng.integers(first, last, count), window.times(sim.rng, count)
+        present = sim.people.registered_at[who] < ts
+        return who[present], ts[present]
 
-    def _pick_ties(self, sim: SimulationContext, index: int, count: int) -> Ints:
-        rates = self._tie_rates[index]
+    def _draw_ties(self, sim: SimulationContext, window: _Window, count: int) -> Ints:
+        rates = self._tie_rates[window.country]
         drawn = np.searchsorted(rates, sim.rng.random(count) * rates[-1], side="right")
-        return np.asarray(self._ties[index][0] + np.minimum(drawn, len(rates) - 1))
+        return np.asarray(self._ties[window.country][0] + np.minimum(drawn, len(rates) - 1))
 
-    def _conversations(
-        self, sim: SimulationContext, index: int, share: float, low: int, high: int
-    ) -> None:
-        if not len(self._tie_rates[index]):
-            return
-        ties, registered_at = sim.people.ties, sim.people.registered_at
-        count = sim.rng.poisson(self._tie_rates[index][-1] * share)
-        tie = self._pick_ties(sim, index, count)
-        start = self.clocks[index].times(sim.rng, low, high, count)
-        there = np.maximum(registered_at[ties.opener[tie]], registered_at[ties.other[tie]]) < start
-        tie, start = tie[there], start[there]
-        opener = ties.opener[tie]
-        if self.habits.flock:
-            start = self._cluster_starts(sim, opener, start, high)
-        add_conversations(
-            sim,
-            draw_conversations(
-                sim,
-                self.style,
-                start,
-                opener,
-                ties.other[tie],
-                known=ties.known[tie],
-                back=ties.back[tie],
-                silent=ties.silent[tie],
-            ),
-            self.style,
-        )
+    def _add_conversations(self, sim: SimulationContext, window: _Window) -> None:
+        registered_at = sim.people.registered_at
+        count = sim.rng.poisson(self._tie_rates[window.country][-1] * window.share)
+        ties = sim.people.ties.select(self._draw_ties(sim, window, count))
+        start = window.times(sim.rng, count)
+        present = np.maximum(registered_at[ties.opener], registered_at[ties.other]) < start
+        ties, start = ties.select(present), start[present]
+        converse(
+            sim, STYLE, start, ties.opener, ties.other, known=ties.known, back=ties.back,
+            silent=ties.silent,
+        )  # fmt: skip
 
-    def _cluster_starts(self, sim: SimulationContext, opener: Ints, start: Ints, high: int) -> Ints:
-        """Move some conversations to right after the opener's last one: people write in bursts."""
-        rng, habits = sim.rng, self.habits
-        order = np.lexsort((start, opener))
-        same = np.zeros(len(order), bool)
-        same[1:] = opener[order][1:] == opener[order][:-1]
-        same &= rng.random(len(order)) < habits.flock
-        gap = rng.lognormal(np.log(habits.flock_gap), 0.9, len(order)) * same
-        head = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
-        total = np.cumsum(gap)
-        moved = start[order][head] + (total - total[head]).astype(np.int64)
-        start[order] = np.minimum(moved, high - 1)
-        return start
-
-    def _new_contacts(
-        self, sim: SimulationContext, index: int, rate: float, low: int, high: int
-    ) -> tuple[Ints, Ints]:
-        """Draw (people, times) of who meets somebody: some people far more often than others."""
-        who, ts = self._draw_actors(sim, index, rate, low, high)
-        if self._sociability is not None:
-            first, last = self._sociability[self._people[index : index + 2]]
-            drawn = first + sim.rng.random(len(who)) * (last - first)
-            who = np.searchsorted(self._sociability, drawn, side="right") - 1
-            there = sim.people.registered_at[who] < ts
-            who, ts = who[there], ts[there]
-        return who, ts
-
-    def _add_new_contacts(
-        self, sim: SimulationContext, index: int, share: float, low: int, high: int
-    ) -> None:
+    def _add_new_contacts(self, sim: SimulationContext, window: _Window) -> None:
         """Plan new acquaintances: look the number up, add it, write, be added back."""
-        habits, rng = self.habits, sim.rng
-        who, ts = self._new_contacts(sim, index, habits.meets * share, low, high)
-        first, last = int(self._people[index]), int(self._people[index + 1])
+        rng, log = sim.rng, sim.log
+        who, ts = self._draw_actors(sim, window, HABITS.meets)
+        first, last = self._people[window.country : window.country + 2].tolist()
         other = rng.integers(first, last, len(who))
         real = (other != who) & (sim.people.registered_at[other] < ts)
         who, ts, other = who[real], ts[real], other[real]
-        looks = rng.random(len(who)) < habits.looks_up
-        saved = rng.random(len(who)) < habits.saves
-        back = rng.random(len(who)) < habits.saves
+        looks = rng.random(len(who)) < HABITS.looks_up
+        saved = rng.random(len(who)) < HABITS.saves
+        back = rng.random(len(who)) < HABITS.saves
         early = ts - rng.integers(2_000, MINUTE_MS, len(who))
-        sim.log.add("contact.looked_up", early[looks], who[looks], count=1, hits=1)
-        sim.log.add("contact.added", early[saved] + 500, who[saved], peer=other[saved])
+        log.add("contact.looked_up", early[looks], who[looks], count=1, hits=1)
+        log.add("contact.added", early[saved] + 500, who[saved], peer=other[saved])
         late = ts + rng.integers(MINUTE_MS, HOUR_MS, len(who))
-        sim.log.add("contact.added", late[back], other[back], peer=who[back])
-        add_conversations(
-            sim,
-            draw_conversations(
-                sim,
-                self.style,
-                ts,
-                who,
-                other,
-                known=habits.met_known,
-                back=saved,
-                silent=0.06,
-            ),
-            self.style,
-        )
+        log.add("contact.added", late[back], other[back], peer=who[back])
+        known = HABITS.met_known
+        converse(sim, STYLE, ts, who, other, known=known, back=saved, silent=0.06)
 
-    def _sessions(
-        self, sim: SimulationContext, index: int, share: float, low: int, high: int
-    ) -> None:
+    def _add_sessions(self, sim: SimulationContext, window: _Window) -> None:
         """Plan connections: at home, at work or on the carrier, by the hour; some companions."""
         people, rng = sim.people, sim.rng
-        who, ts = self._draw_actors(sim, index, self.habits.connects * share, low, high)
+        who, ts = self._draw_actors(sim, window, HABITS.connects)
         hour = local_hour(ts, people.zone[who])
         busy = (hour >= 9) & (hour < 17)
         ip = np.where(busy, people.work[who], people.home[who])
-        ip = np.where(rng.random(len(who)) < self.habits.out, people.carrier[who], ip)
-        linked = busy & people.companion[who] & (rng.random(len(who)) < self.habits.linked)
+        ip = np.where(rng.random(len(who)) < HABITS.out, people.carrier[who], ip)
+        linked = busy & people.companion[who] & (rng.random(len(who)) < HABITS.linked)
         ip = np.where(linked, people.work[who], ip)
-        if self.habits.roams:
-            away = np.flatnonzero(rng.random(len(who)) < self.habits.roams)
-            place = COUNTRIES[index]
-            ip[away] = sim.pool.codes(
-                draw_addresses(rng, (*place.homes, *place.carriers), len(away))
-            )
-        phone = np.where(ts >= self._switch[who], self._next[who], people.device[who])
-        device = np.where(linked, self._second[who], phone)
+        phone = np.where(ts >= self._changed_at[who], self._new_device[who], people.device[who])
+        device = np.where(linked, self._companion[who], phone)
+        mark = np.where(linked, 1, ABSENT)
+        client = people.client[who]
         sim.log.add(
-            "session.started",
-            ts,
-            who,
-            ip=ip,
-            device=device,
-            client=people.client[who],
-            linked=np.where(linked, 1, ABSENT),
+            "session.started", ts, who, ip=ip, device=device, client=client, linked=mark
         )
 
-    def _group_talk(
-        self, sim: SimulationContext, index: int, share: float, low: int, high: int
-    ) -> None:
-        groups, rng = self.groups, sim.rng
-        rates = groups.rates[index]
-        if not len(rates):
-            return
-        count = rng.poisson(rates[-1] * share)
+    def _add_group_talk(self, sim: SimulationContext, window: _Window) -> None:
+        groups, rng, rates = self.groups, sim.rng, self.groups.rates[window.country]
+        count = rng.poisson(rates[-1] * window.share)
         drawn = np.searchsorted(rates, rng.random(count) * rates[-1], side="right")
-        start = self.clocks[index].times(rng, low, high, count)
-        group, ts, sender = groups.bursts(rng, groups.first[index] + drawn, start)
-        there = sim.people.registered_at[sender] < ts
-        group, ts, sender = group[there], ts[there], sender[there]
-        size = groups.sizes[group] - 1
-        add_group_messages(sim, ts, sender, groups.names[group], size, self.style)
+        start = window.times(rng, count)
+        group, ts, sender = groups.bursts(rng, groups.first[window.country] + drawn, start)
+        present = sim.people.registered_at[sender] < ts
+        group, ts, sender = group[present], ts[present], sender[present]
+        add_group_messages(sim, ts, sender, groups.names[group], groups.sizes[group] - 1)
 
-    def _group_changes(
-        self, sim: SimulationContext, index: int, share: float, low: int, high: int
-    ) -> None:
-        groups, habits, rng = self.groups, self.habits, sim.rng
-        if not len(groups.rates[index]):
-            return
-        span = groups.first[index], groups.first[index + 1]
-        who, ts = self._draw_actors(sim, index, habits.group_joins * share, low, high)
-        sim.log.add("group.joined", ts, who, group=groups.names[rng.integers(*span, len(who))])
-        who, ts = self._draw_actors(sim, index, habits.group_leaves * share, low, high)
-        sim.log.add("group.left", ts, who, group=groups.names[rng.integers(*span, len(who))])
-        makers, ts = self._draw_actors(sim, index, habits.new_groups * share, low, high)
-        for maker, when in zip(makers.tolist(), ts.tolist(), strict=True):
-            groups.create_group(sim, maker, when, groups.draw_size(rng))
+    def _add_group_changes(self, sim: SimulationContext, window: _Window) -> None:
+        groups, rng = self.groups, sim.rng
+        span = groups.first[window.country], groups.first[window.country + 1]
+        for kind, rate in (
+            ("group.joined", HABITS.group_joins),
+            ("group.left", HABITS.group_leaves),
+        ):
+            who, ts = self._draw_actors(sim, window, rate)
+            sim.log.add(kind, ts, who, group=groups.names[rng.integers(*span, len(who))])
+        makers, times = self._draw_actors(sim, window, HABITS.new_groups)
+        for maker, ts in zip(makers.tolist(), times.tolist(), strict=True):
+            size = groups.draw_size(rng)
+            name = int(sim.new_groups(1)[0])
+            add_group(sim, maker, name, sim.people.draw_acquaintances(rng, maker, size), ts, 3.0)
 
-    def _blocks_and_reports(
-        self, sim: SimulationContext, index: int, share: float, low: int, high: int
-    ) -> None:
+    def _add_blocks_and_reports(self, sim: SimulationContext, window: _Window) -> None:
         """Plan rare quarrels, mistaken reports and tidied address books."""
-        habits, rng, ties = self.habits, sim.rng, sim.people.ties
-        if not len(self._tie_rates[index]):
-            return
+        rng, log = sim.rng, sim.log
 
-        def pairs(rate: float) -> tuple[Ints, Ints, Ints]:
-            who, ts = self._draw_actors(sim, index, rate * share, low, high)
-            tie = self._pick_ties(sim, index, len(who))
-            return ties.opener[tie], ties.other[tie], ts
+        def draw_pairs(rate: float) -> tuple[Ints, Ints, Ints]:
+            who, ts = self._draw_actors(sim, window, rate)
+            ties = sim.people.ties.select(self._draw_ties(sim, window, len(who)))
+            return ties.opener, ties.other, ts
 
-        who, peer, ts = pairs(habits.quarrels)
-        sim.log.add("user.blocked", ts, who, peer=peer)
-        again = rng.random(len(ts)) < habits.reconciles
-        sim.log.add(
-            "user.unblocked",
-            ts[again] + rng.integers(HOUR_MS, DAY_MS),
-            who[again],
-            peer=peer[again],
-        )
-        who, peer, ts = pairs(habits.false_reports)
-        sim.log.add("user.reported", ts, who, peer=peer, reason=sim.pool.code("other"))
-        who, peer, ts = pairs(habits.tidies)
-        sim.log.add("contact.removed", ts, who, peer=peer)
+        who, peer, ts = draw_pairs(HABITS.quarrels)
+        log.add("user.blocked", ts, who, peer=peer)
+        again = rng.random(len(ts)) < HABITS.reconciles
+        later = ts[again] + rng.integers(HOUR_MS, DAY_MS)
+        log.add("user.unblocked", later, who[again], peer=peer[again])
+        who, peer, ts = draw_pairs(HABITS.false_reports)
+        log.add("user.reported", ts, who, peer=peer, reason=sim.pool.code("other"))
+        who, peer, ts = draw_pairs(HABITS.tidies)
+        log.add("contact.removed", ts, who, peer=peer)

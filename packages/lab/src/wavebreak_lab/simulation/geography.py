@@ -32,64 +32,35 @@ class Country:
     carriers: tuple[str, ...]
 
 
+# fmt: off
 COUNTRIES = (
-    Country(
-        "IN",
-        0.25,
-        5,
-        (("+9198", 8), ("+9199", 8), ("+9197", 8), ("+9170", 8), ("+9190", 8)),
-        ("117.192", "117.196", "122.160", "59.88"),
-        ("49.32", "106.192"),
-    ),
-    Country(
-        "BR",
-        0.2,
-        -3,
-        (("+55119", 8), ("+55219", 8), ("+55319", 8)),
-        ("177.32", "179.208", "187.64"),
-        ("177.24", "191.240"),
-    ),
-    Country(
-        "US",
-        0.15,
-        -5,
-        (("+12125", 6), ("+16464", 6), ("+14156", 6), ("+13107", 6), ("+17138", 6)),
-        ("73.32", "98.192", "24.16"),
-        ("172.56", "174.192"),
-    ),
-    Country(
-        "GB",
-        0.1,
-        0,
-        (("+4474", 8), ("+4479", 8), ("+44785", 7), ("+44771", 7)),
-        ("81.128", "86.128", "82.0"),
-        ("92.40", "148.252"),
-    ),
-    Country(
-        "DE",
-        0.1,
-        1,
-        (("+49151", 8), ("+49176", 8), ("+49170", 7), ("+49160", 7)),
-        ("79.192", "87.128", "91.0"),
-        ("80.187", "109.40"),
-    ),
-    Country(
-        "FR",
-        0.1,
-        1,
-        (("+336", 8), ("+337", 8)),
-        ("90.0", "92.128", "82.64"),
-        ("37.160", "92.184"),
-    ),
-    Country(
-        "IL",
-        0.1,
-        2,
-        (("+97250", 7), ("+97252", 7), ("+97253", 7), ("+97254", 7)),
-        ("79.176", "84.108", "109.64"),
-        ("2.52", "176.12"),
-    ),
+    Country("IN", 0.25, 5,
+            (("+9198", 8), ("+9199", 8), ("+9197", 8), ("+9170", 8), ("+9190", 8)),
+            ("117.192", "117.196", "122.160", "59.88"), ("49.32", "106.192")),
+    Country("BR", 0.2, -3, (("+55119", 8), ("+55219", 8), ("+55319", 8)),
+            ("177.32", "179.208", "187.64"), ("177.24", "191.240")),
+    Country("US", 0.15, -5,
+            (("+12125", 6), ("+16464", 6), ("+14156", 6), ("+13107", 6), ("+17138", 6)),
+            ("73.32", "98.192", "24.16"), ("172.56", "174.192")),
+    Country("GB", 0.1, 0, (("+4474", 8), ("+4479", 8), ("+44785", 7), ("+44771", 7)),
+            ("81.128", "86.128", "82.0"), ("92.40", "148.252")),
+    Country("DE", 0.1, 1, (("+49151", 8), ("+49176", 8), ("+49170", 7), ("+49160", 7)),
+            ("79.192", "87.128", "91.0"), ("80.187", "109.40")),
+    Country("FR", 0.1, 1, (("+336", 8), ("+337", 8)),
+            ("90.0", "92.128", "82.64"), ("37.160", "92.184")),
+    Country("IL", 0.1, 2, (("+97250", 7), ("+97252", 7), ("+97253", 7), ("+97254", 7)),
+            ("79.176", "84.108", "109.64"), ("2.52", "176.12")),
 )
+# fmt: on
+
+HOMES = tuple(home for country in COUNTRIES for home in country.homes)
+"""Address ranges of consumer lines of all countries."""
+
+CONSUMERS = tuple(octets for country in COUNTRIES for octets in country.homes + country.carriers)
+"""Address ranges of consumer lines and carriers of all countries."""
+
+MOBILES = tuple(block for country in COUNTRIES for block in country.mobile)
+"""Ranges of mobile phone numbers of all countries."""
 
 VIRTUAL = (("+4456", 8), ("+339", 8), ("+97277", 7))
 """Ranges that libphonenumber calls VoIP: what a virtual-number shop sells."""
@@ -106,17 +77,6 @@ DAY_CURVE: Floats = np.array([
 """Shares of a person's messages by local hour from midnight: quiet nights, busy evenings."""
 
 
-def day_curve(sharpness: float = 1.0, late: float = 0.0) -> Floats:
-    """Return shares by local hour: 0 sharp is flat, 1 as DAY_CURVE; `late` hours later.
-
-    >>> bool((day_curve() == DAY_CURVE).all())
-    True
-    """
-    hours = np.arange(_HOURS_OF_DAY)
-    shifted = np.interp((hours - late) % _HOURS_OF_DAY, hours, DAY_CURVE, period=_HOURS_OF_DAY)
-    return np.asarray(shifted**sharpness)
-
-
 class Clock:
     """Turns shares of activity into times of day, for one time zone.
 
@@ -125,8 +85,8 @@ class Clock:
     1.0
     """
 
-    def __init__(self, zone: int, curve: Floats = DAY_CURVE) -> None:
-        shares = curve / curve.sum()
+    def __init__(self, zone: int) -> None:
+        shares = DAY_CURVE / DAY_CURVE.sum()
         self._shift = zone * HOUR_MS
         self._steps = np.concatenate([[0.0], np.cumsum(shares)])
         self._hours = np.arange(_HOURS_OF_DAY + 1, dtype=np.float64)
@@ -181,13 +141,3 @@ def draw_addresses(rng: np.random.Generator, ranges: tuple[str, ...], count: int
     third = rng.integers(0, 256, count).tolist()
     fourth = rng.integers(1, 255, count).tolist()
     return [f"{ranges[a]}.{b}.{c}" for a, b, c in zip(which, third, fourth, strict=True)]
-
-
-def draw_scattered_addresses(rng: np.random.Generator, count: int) -> list[str]:
-    """Draw IPv4 addresses of consumer lines far from each other."""
-    first = rng.choice(_CONSUMER_OCTETS, count).tolist()
-    rest = rng.integers(1, 255, (count, 3)).tolist()
-    return [f"{a}.{b}.{c}.{d}" for a, (b, c, d) in zip(first, rest, strict=True)]
-
-
-_CONSUMER_OCTETS = (24, 31, 46, 59, 68, 76, 78, 84, 89, 95, 99, 110, 117, 122, 151, 178, 186, 201)

@@ -7,9 +7,9 @@ they become text only when a batch is encoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,32 @@ ID_DIGITS = 10
 
 _ACCOUNTS = ("account", "peer")
 _IDS = ("id", "message")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table with an array of one length in each field of the subclass."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def select(self, rows: Bools | Ints | slice) -> Self:
+        """Return the rows of a mask, of positions or of a slice."""
+        return self._with([getattr(self, field.name)[rows] for field in fields(self)])
+
+    def append(self, *others: Self) -> Self:
+        """Return these rows, followed by the rows of other tables."""
+        if not others:
+            return self
+        tables = (self, *others)
+        return self._with(
+            [np.concatenate([getattr(t, field.name) for t in tables]) for field in fields(self)]
+        )
+
+    def _with(self, columns: list[Any]) -> Self:
+        make: Any = type(self)
+        made: Self = make(*columns)
+        return made
 
 
 class StringPool:

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavebreak.durations import HOUR_MS
+from wavebreak.durations import DAY_MS
 from wavebreak_lab.simulation.geography import (
     COUNTRIES,
-    VIRTUAL,
     draw_addresses,
     draw_phone_numbers,
-    draw_scattered_addresses,
 )
-from wavebreak_lab.simulation.log import Bools, Floats, Ints, StringPool
+from wavebreak_lab.simulation.log import Bools, Columns, Floats, Ints, StringPool
 
 BEFORE_START = -(1 << 62)
 """`registered_at` of accounts that existed before the simulation."""
@@ -50,7 +48,6 @@ class Society:
     far_weight: float = 0.4
     tie_spread: float = 1.4  # sigma of the log of a tie's strength
     known: float = 0.97  # ties where the one has the other in contacts
-    kept_ties: float = 1.0  # share of these ties on which anyone ever writes
     silent: float = 0.045  # ties where the one who is written to never answers
     messages: float = 12.5  # one-to-one messages sent a day, median over people
     messages_spread: float = 0.5  # sigma of its log over people
@@ -60,18 +57,11 @@ class Society:
     newcomers: float = 0.01  # people a day who register during the simulation
     behind_one_carrier_address: int = 150  # people who share a carrier's NAT address
     behind_one_office_address: int = 60  # people to one address of a firm or school
-    countries: tuple[float, ...] = ()  # shares of COUNTRIES; empty: as in COUNTRIES
-    scattered: float = 0.0  # households on a line in a network where nobody else is
-    wave: float = 0.0  # newcomers who come all at once, as after a campaign of the platform
-    wave_h: float = 3.0  # hours within which they do
-    virtual: float = 0.0  # people with a number from a virtual range
-    shared_phone: float = 0.0  # households with one phone for all
-    other_client: float = 0.0  # people with a client that is not the official one
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
-    """Who starts conversations with whom, one row a direction, sorted by the opener.
+class Ties(Columns):
+    """Pairs of acquaintances, one row a direction, sorted by the opener.
 
     `per_day` conversations a day; `known`: the other has the opener in contacts; `back`: the
     opener has the other; `silent`: the other never answers.
@@ -90,9 +80,8 @@ class People:
     """One row a person; a person's row is also the account's number.
 
     `country` indexes COUNTRIES, `zone` is hours ahead of UTC. `phone`, `device`, `client`,
-    `home`, `carrier`, `work` are numbers of strings (`work` equals `home` for who has none).
-    `typing` is the share of
-    texts that are typed; `registered_at` is the time of registration or ALWAYS.
+    `home`, `carrier`, `work` are numbers of strings (`work` equals `home` without a workplace).
+    `typing` is the share of texts that are typed; `registered_at` is a time or BEFORE_START.
     """
 
     country: Ints
@@ -208,32 +197,19 @@ def _draw_ties(
     low, high = np.minimum(one, other), np.maximum(one, other)
     _, first = np.unique(low * people + high, return_index=True)
     first = first[low[first] != high[first]]
-    if society.kept_ties < 1:
-        first = first[rng.random(len(first)) < society.kept_ties]
     low, high = low[first], high[first]
     strength = weight[first] * rng.lognormal(0.0, society.tie_spread, len(first))
     wanted = rng.lognormal(np.log(society.messages), society.messages_spread, people)
     per_day = _balance_rates(low, high, strength, wanted / (messages_a_conversation / 2)) / 2
     known = rng.random((2, len(first))) < society.known
     silent = rng.random(len(first)) < society.silent
-    opener = np.concatenate([low, high])
-    order = np.argsort(opener, kind="stable")
-    return Ties(
-        opener[order],
-        np.concatenate([high, low])[order],
-        np.concatenate([per_day, per_day])[order],
-        np.concatenate([known[0], known[1]])[order],
-        np.concatenate([known[1], known[0]])[order],
-        np.concatenate([silent, silent])[order],
-    )
+    ties = Ties(low, high, per_day, known[0], known[1], silent)
+    ties = ties.append(Ties(high, low, per_day, known[1], known[0], silent))
+    return ties.select(np.argsort(ties.opener, kind="stable"))
 
 
 CLIENTS = tuple(f"official/2.1.{minor}" for minor in range(4, 12))
 """Versions of the official client in use, the newest last and most used."""
-
-
-OTHER_CLIENTS = ("desktop/0.9.2", "lite/3.1", "fork/1.4.0", "web/24.2", "web/24.3")
-"""Clients beside the official one that honest people use."""
 
 
 def draw_clients(rng: np.random.Generator, pool: StringPool, count: int) -> Ints:
@@ -258,14 +234,7 @@ def _draw_networks(
         if not len(here):
             continue
         houses, house = np.unique(family[here], return_inverse=True)
-        lines = draw_addresses(rng, place.homes, len(houses))
-        if society.scattered:
-            far = rng.random(len(houses)) < society.scattered
-            lines = [
-                a if f else b
-                for f, a, b in zip(far, draw_scattered_addresses(rng, len(far)), lines, strict=True)
-            ]
-        homes[here] = pool.codes(lines)[house]
+        homes[here] = pool.codes(draw_addresses(rng, place.homes, len(houses)))[house]
         nats = 1 + len(here) // society.behind_one_carrier_address
         nat = pool.codes(draw_addresses(rng, place.carriers, nats))
         carriers[here] = nat[rng.integers(0, nats, len(here))]
@@ -278,61 +247,16 @@ def _draw_networks(
     return homes, carriers, works
 
 
-def _draw_registration_times(
-    rng: np.random.Generator, people: int, society: Society, start: int, end: int, day: int
-) -> Ints:
-    registered_at = np.full(people, BEFORE_START, np.int64)
-    new = rng.random(people) < society.newcomers * (end - start) / day
-    registered_at[new] = rng.integers(start, end, int(new.sum()))
-    if society.wave:
-        some = np.flatnonzero(new & (rng.random(people) < society.wave))
-        begin = int(rng.integers(start, max(start + 1, end - int(society.wave_h * HOUR_MS))))
-        registered_at[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR_MS).astype(
-            np.int64
-        )
-        registered_at[new] = np.minimum(registered_at[new], end - 1)
-    return registered_at
-
-
-def _draw_phones(rng: np.random.Generator, pool: StringPool, country: Ints) -> Ints:
-    parts = [
-        pool.codes(draw_phone_numbers(rng, place.mobile, int((country == index).sum())))
-        for index, place in enumerate(COUNTRIES)
-    ]
-    return np.concatenate(parts)
-
-
-def _apply_exceptions(
-    rng: np.random.Generator,
-    pool: StringPool,
-    society: Society,
-    family: Ints,
-    given: tuple[Ints, Ints, Ints],
-) -> None:
-    """Give some people a virtual number, the family's one phone, or another client: in place."""
-    phone, device, client = given
-    if society.virtual:
-        some = np.flatnonzero(rng.random(len(family)) < society.virtual)
-        phone[some] = pool.codes(draw_phone_numbers(rng, VIRTUAL, len(some)))
-    if society.shared_phone:
-        first = np.unique(family, return_index=True)[1]
-        shares = rng.random(len(first)) < society.shared_phone
-        device[:] = np.where(shares[family], device[first[family]], device)
-    if society.other_client:
-        some = np.flatnonzero(rng.random(len(family)) < society.other_client)
-        client[some] = pool.codes(OTHER_CLIENTS)[rng.integers(0, len(OTHER_CLIENTS), len(some))]
-
-
 def draw_population(
     rng: np.random.Generator,
     pool: StringPool,
     people: int,
     society: Society,
-    span: tuple[int, int, int],
+    span: tuple[int, int],
     messages_a_conversation: float,
 ) -> People:
-    """Make `people` people; `span` is start, end and the length of a day in milliseconds."""
-    shares = np.cumsum(society.countries or [place.share for place in COUNTRIES])
+    """Draw people and their ties; `span` is start and end of the simulation (milliseconds)."""
+    shares = np.cumsum([place.share for place in COUNTRIES])
     country = np.searchsorted(shares / shares[-1], (np.arange(people) + 0.5) / people)
     family, family_ties = _draw_families(rng, people, society)
     layers = [
@@ -341,10 +265,20 @@ def draw_population(
         _draw_circle_ties(rng, people, society.work),
         _draw_distant_ties(rng, country, society),
     ]
-    phones = _draw_phones(rng, pool, country)
+    phones = np.concatenate(
+        [
+            pool.codes(draw_phone_numbers(rng, place.mobile, int((country == index).sum())))
+            for index, place in enumerate(COUNTRIES)
+        ]
+    )
     home, carrier, work = _draw_networks(rng, pool, country, family, society)
     device, client = draw_devices(rng, pool, people), draw_clients(rng, pool, people)
-    _apply_exceptions(rng, pool, society, family, (phones, device, client))
+    companion = rng.random(people) < society.companion
+    typing = rng.beta(*society.typing, people)
+    registered_at = np.full(people, BEFORE_START, np.int64)
+    start, end = span
+    new = rng.random(people) < society.newcomers * (end - start) / DAY_MS
+    registered_at[new] = rng.integers(start, end, int(new.sum()))
     return People(
         country=country,
         zone=np.array([place.zone for place in COUNTRIES])[country],
@@ -354,28 +288,15 @@ def draw_population(
         home=home,
         carrier=carrier,
         work=work,
-        companion=rng.random(people) < society.companion,
-        typing=rng.beta(*society.typing, people),
-        registered_at=_draw_registration_times(rng, people, society, *span),
+        companion=companion,
+        typing=typing,
+        registered_at=registered_at,
         ties=_draw_ties(rng, layers, people, society, messages_a_conversation),
     )
 
 
 def placeholder_people(count: int) -> People:
     """Return people without attributes, for the accounts of a background trace."""
-    none, blank = np.zeros(0, np.int64), np.zeros(count, np.int64)
-    no = np.zeros(0, bool)
-    return People(
-        country=blank,
-        zone=blank,
-        phone=blank,
-        device=blank,
-        client=blank,
-        home=blank,
-        carrier=blank,
-        work=blank,
-        companion=blank > 0,
-        typing=np.full(count, TYPED),
-        registered_at=np.full(count, BEFORE_START),
-        ties=Ties(none, none, np.zeros(0), no, no, no),
-    )
+    none, blank, no = np.zeros(0, np.int64), np.zeros(count, np.int64), np.zeros(0, bool)
+    columns = [blank] * 8 + [blank > 0, np.full(count, TYPED), np.full(count, BEFORE_START)]
+    return People(*columns, ties=Ties(none, none, np.zeros(0), no, no, no))

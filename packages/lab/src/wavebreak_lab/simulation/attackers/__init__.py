@@ -31,7 +31,6 @@ from wavebreak_lab.simulation.attackers.presets import (
     TOOL_PRESETS,
     Preset,
 )
-from wavebreak_lab.simulation.attackers.public_rooms import ROOM_CAMPAIGNS, RoomCampaign
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.log import Ints
 
@@ -47,14 +46,12 @@ __all__ = [
     "PRESETS",
     "REACTION_PRESETS",
     "REPORT",
-    "ROOM_CAMPAIGNS",
     "TOOL_PRESETS",
     "Acts",
     "Campaign",
     "Operator",
     "OperatorFeedback",
     "Preset",
-    "RoomCampaign",
     "Sender",
     "add_consequences",
     "concat_acts",

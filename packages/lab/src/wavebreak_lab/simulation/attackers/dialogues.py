@@ -6,14 +6,9 @@ import numpy as np
 
 from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak_lab.simulation.attackers.config import Sender
-from wavebreak_lab.simulation.behaviour import adjust_style
+from wavebreak_lab.simulation.behaviour import STYLE, adjust_style
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.conversations import (
-    Messages,
-    add_conversations,
-    add_messages,
-    draw_conversations,
-)
+from wavebreak_lab.simulation.conversations import add_first_messages, converse
 from wavebreak_lab.simulation.log import Bools, Ints
 
 APPROACHED_REPLY = 0.85
@@ -33,9 +28,7 @@ def add_approaches(
     first = rng.random(len(ts)) < sender.approached
     lag = rng.lognormal(np.log(10 * MINUTE_MS), 1.2, int(first.sum())).astype(np.int64)
     when, who = np.maximum(ts[first] - lag, sim.start), peer[first]
-    far, known = np.full(len(when), _FAR), np.zeros(len(when), bool)
-    said = Messages(when, who, account[first], known, far, far, sim.typing_shares(who))
-    add_messages(sim, said, sim.style)
+    add_first_messages(sim, when, who, account[first], STYLE)
     return first
 
 
@@ -50,9 +43,9 @@ def add_dialogues(
     if not high or not len(when):
         return
     rng, count, gap = sim.rng, len(when), sender.dialogue_gap * SECOND_MS
-    style = adjust_style(sim.style, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR_MS)
+    style = adjust_style(STYLE, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR_MS)
     start = when + rng.lognormal(np.log(gap), 1.0, count).astype(np.int64)
-    talks = draw_conversations(
+    converse(
         sim,
         style,
         start,
@@ -63,7 +56,6 @@ def add_dialogues(
         typing=sender.typing,
         length=rng.integers(max(1, low), max(2, high + 1), count),
     )
-    add_conversations(sim, talks, style)
     chosen = np.flatnonzero(rng.random(count) < sender.funnel)
     for owner in np.unique(account[chosen]).tolist():
         mine = chosen[account[chosen] == owner]

@@ -24,7 +24,7 @@ from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.geography import COUNTRIES
 from wavebreak_lab.simulation.log import Floats, Ints
 from wavebreak_lab.simulation.population import draw_clients, draw_devices
-from wavebreak_lab.simulation.recipients import ReplyReading
+from wavebreak_lab.simulation.conversations import ReplyReading
 
 NEVER = 1 << 62
 _NONE: Ints = np.zeros(0, np.int64)
