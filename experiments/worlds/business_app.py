@@ -2,9 +2,9 @@
 
     python -m experiments.worlds.business_app [--seeds 3001:3025] [--policy DIR] [--json FILE]
 
-Each seed is a random platform of its own with the business app, evaluated once: at most `PEOPLE`
-people and two days and a half. The engine enforces; the replay is causal, as in `headline`, and
-senders do not adapt. Shares come with Clopper and Pearson's 95 % interval; those of first messages
+Each seed is a simulated platform of its own with the business app, every persona and some other
+senders, evaluated once: at most `PEOPLE` people and two days and a half. The engine enforces; the
+replay is causal, as in `headline`, and senders do not adapt. Shares come with Clopper and Pearson's 95 % interval; those of first messages
 treat messages as independent, which those of one account are not.
 
 - firms: of each persona, accounts with a refused first message, with a delayed one, restricted,
@@ -21,9 +21,10 @@ import json
 import sys
 import tempfile
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -34,12 +35,20 @@ from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import SILENCING
 from wavebreak.rules import Policy, load_policy
 from wavebreak_lab.causal_replay import DELAY_MS, CausalReplay
-from wavebreak_lab.simulation import APP_CAMPAIGNS, APP_FIRMS, EVERY_CAMPAIGN, write
-from wavebreak_lab.simulation.random_platforms import draw_plan, with_business_app
-from wavebreak_lab.simulation.world import simulate_plan
+from wavebreak_lab.simulation import (
+    APP_CAMPAIGNS,
+    APP_FIRMS,
+    EVERY_CAMPAIGN,
+    PERSONAS,
+    simulate,
+    write,
+)
 
 PEOPLE, DAYS = 400, (1.5, 2.5)
-"""Most people of a platform, and how long it is watched: so many platforms take minutes."""
+"""Most people of a platform, and its length: so many platforms take minutes."""
+
+OTHER_SENDERS, ACCOUNTS = (3, 9), (3, 12)
+"""Bounds of the other campaigns of a platform, and of the accounts of a campaign."""
 
 
 @dataclass
@@ -59,10 +68,16 @@ class Counts:
 
 def draw_world(seed: int, directory: Path) -> World:
     """Draw a platform with the business app, and read it back as a log."""
-    plan = draw_plan(seed, tuple(EVERY_CAMPAIGN))
-    days = min(max(plan.days, DAYS[0]), DAYS[1])
-    plan = with_business_app(replace(plan, people=min(plan.people, PEOPLE), days=days), seed)
-    write(simulate_plan(plan, seed, {"seed": seed}), directory, form="parquet")
+    rng = np.random.default_rng(seed)
+    others = rng.permutation(list(EVERY_CAMPAIGN))[: int(rng.integers(*OTHER_SENDERS))].tolist()
+    world = simulate(
+        people=int(rng.integers(PEOPLE // 2, PEOPLE, endpoint=True)),
+        days=float(rng.uniform(*DAYS)),
+        campaigns=[(name, int(rng.integers(*ACCOUNTS))) for name in [*others, *APP_CAMPAIGNS]],
+        personas=[*PERSONAS, *APP_FIRMS],
+        seed=seed,
+    )
+    write(world, directory, form="parquet")
     return load_world(directory)
 
 
@@ -184,7 +199,7 @@ def run(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Evaluate a policy on random platforms with the business app."""
+    """Evaluate a policy on simulated platforms with the business app."""
     parser = argparse.ArgumentParser(
         "business_app", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

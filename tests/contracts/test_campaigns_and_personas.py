@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
 from functools import cache
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_lab.simulation import CAMPAIGNS, PERSONAS, World, simulate
+from wavebreak_lab.simulation import CAMPAIGNS, EVERY_PERSONA, PERSONAS, World, simulate
 
 ACCOUNTS = 4
 TACTICS = [*range(25), -1, -1, -1, -1, -1]
@@ -43,11 +42,12 @@ def test_all_campaigns_and_personas_exist() -> None:
     assert [campaign.tactic for campaign in CAMPAIGNS.values()] == TACTICS
 
 
-@pytest.mark.parametrize("recipe", PERSONAS.values())
-def test_persona_is_frozen_documented_and_has_defaults(recipe: type) -> None:
-    assert is_dataclass(recipe)
-    assert recipe.__doc__
-    assert hash(recipe()) == hash(recipe())
+@pytest.mark.parametrize("name", EVERY_PERSONA)
+def test_persona_is_a_described_row(name: str) -> None:
+    persona = EVERY_PERSONA[name]
+    assert persona.name == name
+    assert persona.about
+    assert 0 < persona.per_person < 1
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)

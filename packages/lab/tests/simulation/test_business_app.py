@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
 from functools import cache
 
 import numpy as np
@@ -19,11 +18,8 @@ from wavebreak_lab.simulation import (
     EVERY_CAMPAIGN,
     EVERY_PERSONA,
     World,
-    random_platform,
     simulate,
 )
-from wavebreak_lab.simulation.attackers import Campaign
-from wavebreak_lab.simulation.random_platforms import draw_plan, with_business_app
 
 
 @cache
@@ -63,11 +59,13 @@ def openers(family: str) -> tuple[int, int]:
     return begun, asked
 
 
-@pytest.mark.parametrize("recipe", APP_FIRMS.values())
-def test_firm_is_frozen_documented_and_has_defaults(recipe: type) -> None:
-    assert is_dataclass(recipe)
-    assert recipe.__doc__
-    assert hash(recipe()) == hash(recipe())
+@pytest.mark.parametrize("name", APP_FIRMS)
+def test_firm_is_described_apart_from_the_people(name: str) -> None:
+    persona = APP_FIRMS[name]
+    assert persona.name == name
+    assert persona.about
+    assert persona.activities
+    assert not persona.source.in_population
 
 
 def test_firms_and_senders_of_the_app_are_apart_from_others() -> None:
@@ -134,34 +132,6 @@ def test_bought_list_has_numbers_that_are_gone() -> None:
     gone = len(of("app-bought-list", "message.undeliverable"))
     assert gone > 0.06 * len(of("app-bought-list", "message.sent"))
     assert not len(of("app-courier", "message.undeliverable")) > 5
-
-
-def test_random_platform_has_the_app_only_where_asked() -> None:
-    plan = draw_plan(101, tuple(EVERY_CAMPAIGN))
-    asked = with_business_app(plan, 101)
-    assert not {persona.name for persona, _ in plan.personas} & set(APP_FIRMS)
-    assert asked.personas[: len(plan.personas)] == plan.personas
-    assert [p.name for p, _ in asked.personas[len(plan.personas) :]] == list(APP_FIRMS)
-    assert asked.operations[: len(plan.operations)] == plan.operations
-    assert [o.campaign.name for o in asked.operations[len(plan.operations) :]] == [*APP_CAMPAIGNS]
-
-
-def test_senders_of_the_app_stay_on_it_on_random_platforms() -> None:
-    for seed in range(101, 121):
-        plan = with_business_app(draw_plan(seed, tuple(EVERY_CAMPAIGN)), seed)
-        added = plan.operations[-len(APP_CAMPAIGNS) :]
-        senders = [o.campaign.sender for o in added if isinstance(o.campaign, Campaign)]
-        assert [each.enrolment.channel for each in senders] == ["business_app"] * len(added)
-        assert "account.registered" not in plan.coverage.without_types
-        assert "account.registered.channel" not in plan.coverage.without_fields
-        lists = [p.broadcasts for p, _ in plan.personas if p.name in APP_FIRMS]  # type: ignore[attr-defined]
-        assert any(lists) == ("message.sent.in_contacts" not in plan.coverage.without_fields)
-
-
-def test_random_platform_with_the_app_is_determined_by_its_seed() -> None:
-    one, same = (random_platform(1_000, business_app=True) for _ in range(2))
-    assert one.labels == same.labels
-    assert pa.Table.from_batches(one.batches()).equals(pa.Table.from_batches(same.batches()))
 
 
 def test_unknown_persona_error_offers_firms() -> None:

@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_lab.simulation import CAMPAIGNS, EVERY_CAMPAIGN, World, random_platform, simulate
+from wavebreak_lab.simulation import CAMPAIGNS, EVERY_CAMPAIGN, World, simulate
 from wavebreak_lab.simulation.personas import COHORTS
-from wavebreak_lab.simulation.world import Coverage
 
 PATIENT = [name for name in EVERY_CAMPAIGN if name not in CAMPAIGNS]
 PEOPLE = 400
@@ -94,11 +93,3 @@ def test_task_funnel_adds_who_answered_to_a_group() -> None:
     answered = of(world, events, "task-funnel", "message.sent", "peer")
     assert len(added) > 0
     assert set(added["peer"].to_pylist()) <= set(answered["account"].to_pylist())
-
-
-def test_platform_may_verify_everybody_in_one_way() -> None:
-    lacking = Coverage(frozenset(), frozenset({"phone"}), verification="email")
-    events = pa.Table.from_batches(random_platform(101, coverage=lacking).batches())
-    registered = events.filter(pc.equal(events["type"], "account.registered"))
-    assert registered["verification"].unique().to_pylist() == ["email"]
-    assert events.filter(pc.is_valid(events["verification"])).num_rows == len(registered)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +11,8 @@ import pytest
 
 from wavebreak.errors import UsageError
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_lab.simulation import EVERY_CAMPAIGN, World, random_platform, simulate
+from wavebreak_lab.simulation import World, simulate
 from wavebreak_lab.simulation.contact_requests import RequestHabits, RequestReception
-from wavebreak_lab.simulation.random_platforms import draw_plan, with_requests
-from wavebreak_lab.simulation.world import Plan, simulate_plan
 
 Pair = tuple[str, str]
 ASKED, ACCEPTED, REFUSED, SENT = (
@@ -28,10 +25,16 @@ ASKED, ACCEPTED, REFUSED, SENT = (
 
 def world_of(habits: RequestHabits | None, seed: int = 4) -> World:
     """One day of people, some personas and some campaigns."""
-    plan = draw_plan(seed, tuple(EVERY_CAMPAIGN))
-    few = tuple((persona, min(count, 4)) for persona, count in plan.personas)
-    small = Plan(300, 1.0, plan.start_ms, few, plan.operations[:5], requests=habits)
-    return simulate_plan(small, seed, {})
+    return simulate(
+        people=300,
+        days=1.0,
+        campaigns=[
+            (name, 5) for name in ("blast", "typing", "romance", "sharding", "mass-reports")
+        ],
+        personas=["new-number", "recruiter", "shop", "bare-newcomer", "campus"],
+        seed=seed,
+        requests=habits or False,
+    )
 
 
 def rows_of(world: World) -> pa.Table:
@@ -130,28 +133,6 @@ def test_reception_decides_what_silent_people_do() -> None:
     answered = {(peer, account) for account, peer in first_times(events, SENT)}
     accepted = {(peer, account) for account, peer in first_times(events, ACCEPTED)}
     assert accepted <= answered
-
-
-def test_random_platforms_with_requests_mostly_know_no_numbers() -> None:
-    plans = [draw_plan(seed, tuple(EVERY_CAMPAIGN)) for seed in range(201, 231)]
-    asking = [with_requests(plan, seed) for seed, plan in enumerate(plans, 201)]
-    assert all(plan.requests is None for plan in plans)
-    habits = [plan.requests for plan in asking if plan.requests is not None]
-    assert len(habits) == 30
-    assert {one.via for one in habits} == {"invite", "roster", "username"}
-    assert {one.held for one in habits} == {False, True}
-    assert all(one.honest.accept > one.unwanted.accept for one in habits)
-    assert sum("phone" in plan.coverage.without_fields for plan in asking) > 18
-    back = [
-        replace(a, requests=None, coverage=p.coverage) for a, p in zip(asking, plans, strict=True)
-    ]
-    assert back == plans
-
-
-def test_random_platform_with_requests_has_the_same_accounts() -> None:
-    one, other = random_platform(101), random_platform(101, requests=True)
-    assert one.labels == other.labels
-    assert other.about["requests"]["via"] in rows_of(other)["via"].unique().to_pylist()
 
 
 def test_simulate_with_requests_and_a_background_is_refused(tmp_path: object) -> None:

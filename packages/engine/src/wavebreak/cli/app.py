@@ -35,7 +35,7 @@ RENAMED_COMMANDS = {"warm": "precompile", "arena": "red-team"}
 """Command names of 0.1 and their successors. The old names work until 1.0."""
 
 RENAMED_OPTIONS = {
-    "simulate": {"--innocents": "--personas", "--drawn": "--random"},
+    "simulate": {"--innocents": "--personas"},
     "evaluate": {"--leave-out": "--exclude-family", "--plot": "--html"},
 }
 """Option names of 0.1 and their successors, by command. The old names work until 1.0."""

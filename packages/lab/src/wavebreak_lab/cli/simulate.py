@@ -33,7 +33,6 @@ def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
     app,
     "wavebreak simulate --people 2000 --days 1 --campaign blast:20 --campaign jitter "
     "--personas all -o world",
-    "wavebreak simulate --random --seed 7 -o world",
 )
 def simulate(
     *,
@@ -61,27 +60,11 @@ def simulate(
     background: Annotated[
         Path | None, typer.Option(help="Insert the campaigns into these events of real people.")
     ] = None,
-    random: Annotated[
-        bool,
-        typer.Option(
-            "--random",
-            help="A random platform: the seed alone draws people, habits, personas, operators and "
-            "field coverage from wide priors.",
-        ),
-    ] = False,
     requests: Annotated[
         bool,
         typer.Option(
             "--requests",
-            help="Chats open by a request for contact that people accept, refuse or ignore; with "
-            "--random, mostly without phone numbers.",
-        ),
-    ] = False,
-    business_app: Annotated[
-        bool,
-        typer.Option(
-            "--business-app",
-            help="With --random: firms use the small-business app, and senders pass for firms.",
+            help="Chats open by a request for contact that people accept, refuse or ignore.",
         ),
     ] = False,
     calls: Annotated[
@@ -92,36 +75,18 @@ def simulate(
     form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
 ) -> None:
     """Simulate a platform of people, personas and attack campaigns; write events and labels."""
-    if random and (campaign or personas or background or calls):
-        raise UsageError(
-            "--random cannot be combined with --campaign, --personas, --background or --calls",
-            fix="drop --random, or the other options",
-        )
-    if business_app and not random:
-        raise UsageError(
-            "--business-app needs --random",
-            fix=f"give --personas {next(iter(simulation.APP_FIRMS))}, or add --random",
-        )
     with progress_bar("simulate") as show:
-        if random:
-            world = simulation.random_platform(
-                seed,
-                requests=requests,
-                business_app=business_app,
-                progress=lambda share: show(share, ""),
-            )
-        else:
-            world = simulation.simulate(
-                people=people,
-                days=days,
-                campaigns=_campaigns(campaign or []),
-                personas=personas or [],
-                background=background,
-                seed=seed,
-                requests=requests,
-                calls=calls,
-                progress=lambda share: show(share, ""),
-            )
+        world = simulation.simulate(
+            people=people,
+            days=days,
+            campaigns=_campaigns(campaign or []),
+            personas=personas or [],
+            background=background,
+            seed=seed,
+            requests=requests,
+            calls=calls,
+            progress=lambda share: show(share, ""),
+        )
         events = simulation.write(world, out_path, form=form)
     abusive = sum(label == "abusive" for _, label, _, _ in world.labels)
     out.print(

@@ -43,10 +43,11 @@ SHORT = ConversationStyle(length=2.5)
 
 
 class Source(Protocol):
-    """Origin of a persona's accounts. `in_population`: they belong to simulated people."""
+    """Origin of a persona's accounts."""
 
     @property
-    def in_population(self) -> bool: ...
+    def in_population(self) -> bool:
+        """Whether the accounts belong to simulated people."""
 
     def prepare(self, sim: SimulationContext, count: int, family: str) -> Ints:
         """Assign or register accounts of a family; return their numbers."""
@@ -509,9 +510,7 @@ class Flood:
             crowd, ts = crowd[present], ts[present]
             invite = rng.random(len(crowd)) < 0.05
             group = sim.new_groups(int(invite.sum()))
-            sim.log.add(
-                "group.member_added", ts[invite], crowd[invite], peer=account, group=group
-            )
+            sim.log.add("group.member_added", ts[invite], crowd[invite], peer=account, group=group)
             converse(
                 sim, style, ts[~invite], crowd[~invite], account, known=0.0, back=0.0, silent=0.97
             )

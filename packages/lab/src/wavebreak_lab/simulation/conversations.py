@@ -1,4 +1,4 @@
-"""Conversations, group messages and unsolicited messages: turns, typing, sizes, receipts, responses.
+"""Conversations, group messages and unsolicited messages, with typing, receipts and responses.
 
 `converse` plans one-to-one conversations between accounts; `add_group_messages` messages to groups;
 `add_unsolicited_messages` bulk messages with the recipients' replies, blocks and reports.

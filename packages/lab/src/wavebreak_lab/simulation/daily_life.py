@@ -256,9 +256,7 @@ class DailyLife:
         device = np.where(linked, self._companion[who], phone)
         mark = np.where(linked, 1, ABSENT)
         client = people.client[who]
-        sim.log.add(
-            "session.started", ts, who, ip=ip, device=device, client=client, linked=mark
-        )
+        sim.log.add("session.started", ts, who, ip=ip, device=device, client=client, linked=mark)
 
     def _add_group_talk(self, sim: SimulationContext, window: _Window) -> None:
         groups, rng, rates = self.groups, sim.rng, self.groups.rates[window.country]

@@ -260,9 +260,7 @@ class AppFirm:
         later = adjust_style(STYLE, length=2.0)
         converse(sim, later, begun, firm, peer[opens_again], known=0.3, back=0.2)
 
-    def _write(
-        self, sim: SimulationContext, firm: int, customers: Ints, spans: list[Span]
-    ) -> None:
+    def _write(self, sim: SimulationContext, firm: int, customers: Ints, spans: list[Span]) -> None:
         """Plan the chats that the firm begins, and the complaints about them."""
         rng, none = sim.rng, np.zeros(0, np.int64)
         days = [self._draw_day(sim, customers, span) for span in spans]

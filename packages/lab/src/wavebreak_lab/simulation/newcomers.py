@@ -69,7 +69,9 @@ def add_first_chats(
     """Plan a newcomer's first chats with acquaintances, and the contacts that these add."""
     rng = sim.rng
     wanted = rng.lognormal(np.log(arrival.first_chats), arrival.first_chats_spread)
-    peer = sim.people.draw_acquaintances(rng, account, int(min(wanted, arrival.first_chats_most)) + 1)
+    peer = sim.people.draw_acquaintances(
+        rng, account, int(min(wanted, arrival.first_chats_most)) + 1
+    )
     wished = np.sort(rng.random(len(peer)) ** 2 * arrival.within)
     gaps = np.cumsum(rng.lognormal(np.log(CHAT_OPENING_GAP), 0.6, len(peer)))
     # One pair of hands: one chat after another.

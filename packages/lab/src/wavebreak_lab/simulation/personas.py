@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak_lab.simulation.activities import (
+    SHORT,
     Acquaintance,
     Activity,
     Arrival,
@@ -34,7 +35,6 @@ from wavebreak_lab.simulation.activities import (
     share_in_cohort,
     share_office,
     share_phone,
-    SHORT,
 )
 from wavebreak_lab.simulation.behaviour import ConversationStyle
 from wavebreak_lab.simulation.firms import (
@@ -171,7 +171,7 @@ COHORTS: dict[str, Persona] = {persona.name: persona for persona in (
             share_in_cohort(0, spread=2000), within_h=12.0, arrival=NewcomerBehaviour(
                 first_chats=10.0, mobile=1.0, known=0.2, attested=0.8)),
 )}
-"""Cohorts by name: people who register in one evening, and look like an operator's accounts then."""
+"""Cohorts by name: people who register together, and look like an operator's accounts then."""
 
 
 def _firm(

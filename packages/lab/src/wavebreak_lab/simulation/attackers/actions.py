@@ -17,8 +17,8 @@ from wavebreak_lab.simulation.attackers.infrastructure import apply_hourly_cap
 from wavebreak_lab.simulation.behaviour import DEFAULT_CONTENT, MessageContent, RecipientBehaviour
 from wavebreak_lab.simulation.calls import add_call_ends
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.log import ABSENT, Bools, Floats, Ints
 from wavebreak_lab.simulation.conversations import ReplyReading, add_responses, draw_text_sizes
+from wavebreak_lab.simulation.log import ABSENT, Bools, Floats, Ints
 
 OWN_ACCOUNTS = RecipientBehaviour(
     read=0.98, reply=0.93, block=0.0, report=0.0, reply_delay=90 * SECOND_MS

@@ -21,10 +21,10 @@ from wavebreak_lab.simulation.attackers.infrastructure import (
     rent_hosted_addresses,
 )
 from wavebreak_lab.simulation.context import SimulationContext
+from wavebreak_lab.simulation.conversations import ReplyReading
 from wavebreak_lab.simulation.geography import COUNTRIES
 from wavebreak_lab.simulation.log import Floats, Ints
 from wavebreak_lab.simulation.population import draw_clients, draw_devices
-from wavebreak_lab.simulation.conversations import ReplyReading
 
 NEVER = 1 << 62
 _NONE: Ints = np.zeros(0, np.int64)
