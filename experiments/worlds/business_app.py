@@ -4,8 +4,9 @@
 
 Each seed is a simulated platform of its own with the business app, every persona and some other
 senders, evaluated once: at most `PEOPLE` people and two days and a half. The engine enforces; the
-replay is causal, as in `headline`, and senders do not adapt. Shares come with Clopper and Pearson's 95 % interval; those of first messages
-treat messages as independent, which those of one account are not.
+replay is causal, as in `headline`, and senders do not adapt. Shares come with Clopper and
+Pearson's 95 % interval; those of first messages treat messages as independent, which those of one
+account are not.
 
 - firms: of each persona, accounts with a refused first message, with a delayed one, restricted,
   banned; and of their first messages to people, those refused and those delayed. What still waits

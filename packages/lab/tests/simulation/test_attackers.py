@@ -160,6 +160,13 @@ def test_undelivered_acts_get_no_reply() -> None:
     assert sim.log.flush() == []
 
 
+def test_hijacked_account_is_benign_before_compromise() -> None:
+    world = simulate(people=300, days=0.5, campaigns=[("hijack", 4)], seed=5)
+    hijacked = {account for account, _, family, _ in world.labels if family == "hijack"}
+    assert hijacked == set(world.compromised_at)
+    assert min(world.compromised_at.values()) > world.about["start_ms"]
+
+
 def test_operator_steps_are_determined_by_the_seed() -> None:
     def times() -> Any:
         sim = stage()
