@@ -17,10 +17,10 @@ from wavebreak_lab.simulation.attackers.actions import (
     REPORT,
     Acts,
     add_consequences,
+    add_dialogues,
     concat_acts,
 )
 from wavebreak_lab.simulation.attackers.config import OperatorFeedback, Sender
-from wavebreak_lab.simulation.attackers.dialogues import add_dialogues
 from wavebreak_lab.simulation.attackers.operator import Operator
 from wavebreak_lab.simulation.attackers.presets import (
     BUSINESS_APP_PRESETS,
@@ -81,25 +81,19 @@ class Campaign:
             add_dialogues(sim, self.sender, answered.account, answered.peer, when)
 
 
-CAMPAIGNS: dict[str, Campaign] = {
-    name: Campaign(name, preset.tactic, preset.sender)
-    for name, preset in (PRESETS | TOOL_PRESETS).items()
-}
-"""Every campaign of a simulated day by its name: tactics in their order, the combination, presets
-of a public tool."""
+def _campaigns(presets: dict[str, Preset]) -> dict[str, Campaign]:
+    return {name: Campaign(name, preset.tactic, preset.sender) for name, preset in presets.items()}
 
-EVERY_CAMPAIGN: dict[str, Campaign] = CAMPAIGNS | {
-    name: Campaign(name, preset.tactic, preset.sender) for name, preset in PATIENT_PRESETS.items()
-}
-"""The same and those of patient senders, which only random platforms draw by themselves."""
 
-CALL_CAMPAIGNS: dict[str, Campaign] = {
-    name: Campaign(name, preset.tactic, preset.sender) for name, preset in CALL_PRESETS.items()
-}
-"""Campaigns of platforms that have calls: no random platform draws them."""
+CAMPAIGNS = _campaigns(PRESETS | TOOL_PRESETS)
+"""Campaigns of a simulated day by name: tactics in their order, the combination, presets of a
+public tool."""
 
-APP_CAMPAIGNS: dict[str, Campaign] = {
-    name: Campaign(name, preset.tactic, preset.sender)
-    for name, preset in BUSINESS_APP_PRESETS.items()
-}
+EVERY_CAMPAIGN = CAMPAIGNS | _campaigns(PATIENT_PRESETS)
+"""Campaigns of a simulated day, and of patient senders."""
+
+CALL_CAMPAIGNS = _campaigns(CALL_PRESETS)
+"""Campaigns of platforms that have calls."""
+
+APP_CAMPAIGNS = _campaigns(BUSINESS_APP_PRESETS)
 """Campaigns from the business app: only worlds that ask for it have any."""

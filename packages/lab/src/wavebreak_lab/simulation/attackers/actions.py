@@ -1,4 +1,4 @@
-"""Acts of an operator's accounts: daily plans, messages, scripts, and how people respond.
+"""Acts of an operator's accounts: day plans, messages, scripts, dialogues, and responses to them.
 
 A script is planned ahead for an account beside its messages: groups, reports, floods, warm-up.
 Only delivered acts have consequences: nobody replies to a message that was refused.
@@ -12,35 +12,50 @@ import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak_lab.simulation.attackers.config import Sender
-from wavebreak_lab.simulation.attackers.dialogues import APPROACHED_REPLY, add_approaches
 from wavebreak_lab.simulation.attackers.infrastructure import apply_hourly_cap
-from wavebreak_lab.simulation.behaviour import DEFAULT_CONTENT, MessageContent, RecipientBehaviour
+from wavebreak_lab.simulation.behaviour import (
+    DEFAULT_CONTENT,
+    STYLE,
+    RecipientBehaviour,
+    adjust_style,
+)
 from wavebreak_lab.simulation.calls import add_call_ends
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.conversations import ReplyReading, add_responses, draw_text_sizes
-from wavebreak_lab.simulation.log import ABSENT, Bools, Floats, Ints
+from wavebreak_lab.simulation.conversations import (
+    ReplyReading,
+    add_first_messages,
+    add_responses,
+    add_undeliverable,
+    converse,
+    draw_text_sizes,
+    text_sizes,
+)
+from wavebreak_lab.simulation.log import ABSENT, Bools, Columns, Floats, Ints
 
 OWN_ACCOUNTS = RecipientBehaviour(
     read=0.98, reply=0.93, block=0.0, report=0.0, reply_delay=90 * SECOND_MS
 )
-"""How an operator's own accounts meet each other's messages: as a warm-up wants it."""
+"""How an operator's own accounts respond to each other's messages: as a warm-up wants it."""
 
 GROUP_RESPONSES = {"left": 0.2, "reported": 0.01, "blocked": 0.015}
-"""Of those whom strangers add to groups, the shares who leave, report, block."""
+"""Shares of people added to a stranger's group that leave, report and block."""
 
-TAKEN_BY_STRANGERS = (0.35, 4.0)
-"""Of those whom a stranger calls for business that they did not ask for: the share who take it, and
-the median seconds until they hang up."""
+ANSWERED_CALLS = (0.35, 4.0)
+"""Calls of strangers: the share that is answered, and the median seconds until people hang up."""
 CALL_BACK = 0.02
-"""Share of those who did not take a stranger's call who call back."""
+"""Share of the unanswered calls of strangers that people return."""
+APPROACHED_REPLY = 0.85
+"""Share of the targets who wrote first that go on."""
 
 MESSAGE, ADD, REPORT, CHAT, CALL, PAID = range(6)
 """Kinds of act: a message to a stranger, an add to a group, a report, a chat of own accounts, a
 call to a stranger, a message to somebody who is paid to answer."""
 
+_NONE: Ints = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
-class Acts:
+class Acts(Columns):
     """Acts on people, one row each: `id` of the event, `kind`, the list that a target came from.
 
     `reply`: the chance of an answer; `dead`: the number is no account any more.
@@ -56,79 +71,55 @@ class Acts:
     reply: Floats
     dead: Bools
 
-    def __len__(self) -> int:
-        return len(self.id)
 
-    def select(self, chosen: Bools | Ints) -> Acts:
-        """Return some of the acts."""
-        return Acts(*(getattr(self, name)[chosen] for name in Acts.__slots__))
-
-
-def no_acts() -> Acts:
-    """Return none."""
-    none, no = np.zeros(0, np.int64), np.zeros(0, bool)
-    return Acts(none, none, none, none, none, none, none, np.zeros(0), no)
+NO_ACTS = Acts(*[_NONE] * 7, np.zeros(0), np.zeros(0, bool))
 
 
 def concat_acts(parts: list[Acts]) -> Acts:
-    """Return the acts of several as one."""
-    if not parts:
-        return no_acts()
-    if len(parts) == 1:
-        return parts[0]
-    return Acts(*(np.concatenate([getattr(p, name) for p in parts]) for name in Acts.__slots__))
+    """Return the acts of several tables as one."""
+    return parts[0].append(*parts[1:]) if parts else NO_ACTS
 
 
 def make_acts(
     sim: SimulationContext,
+    kind: int,
     ids: Ints,
     ts: Ints,
-    account: Ints,
+    account: Ints | int,
     peer: Ints,
-    kind: int,
-    **more: Ints | Floats,
+    *,
+    group: Ints | int = ABSENT,
+    lists: Ints | int = ABSENT,
+    reply: Floats | float | None = None,
+    dead: float = 0.0,
 ) -> Acts:
-    """Make acts of one kind; what is not given is absent, or as strangers are."""
-    count, far = len(ids), np.full(len(ids), ABSENT)
-    return Acts(
-        ids,
-        ts,
-        np.broadcast_to(account, count),
-        np.broadcast_to(peer, count),
-        np.full(count, kind),
-        np.broadcast_to(more.get("group", far), count),
-        np.broadcast_to(more.get("lists", far), count),
-        np.broadcast_to(more.get("reply", np.full(count, sim.behaviour.reply)), count),
-        sim.rng.random(count) < more.get("dead", np.zeros(count)),
-    )
+    """Return acts of one kind; the chance of a reply is that of strangers unless given."""
+    reply = sim.behaviour.reply if reply is None else reply
+    columns = [
+        np.broadcast_to(value, len(ids)) for value in (account, peer, kind, group, lists, reply)
+    ]
+    return Acts(ids, ts, *columns, sim.rng.random(len(ids)) < dead)
 
 
 def add_consequences(
     sim: SimulationContext, done: Acts, reading: ReplyReading, after: int = 0
 ) -> tuple[Acts, Ints]:
-    """Plan what people do about acts that went through; return the acts answered, and when.
+    """Plan people's responses to delivered acts; return the answered acts, and the reply times.
 
     `after`: nobody does anything before it (milliseconds): what is past is past.
     """
     if not len(done):
         return done, done.ts
-    if (done.kind == ADD).any():
-        _add_group_responses(sim, done.select(done.kind == ADD), after)
-    if (done.kind == CALL).any():
-        _add_call_responses(sim, done.select(done.kind == CALL), after)
+    kinds = {kind: done.select(done.kind == kind) for kind in (ADD, CALL, CHAT, PAID, MESSAGE)}
+    if len(kinds[ADD]):
+        _add_group_responses(sim, kinds[ADD], after)
+    if len(kinds[CALL]):
+        _add_call_responses(sim, kinds[CALL], after)
     for kind in (CHAT, PAID):
-        if (done.kind == kind).any():
-            willing = done.select(done.kind == kind)
-            _add_message_responses(sim, willing, OWN_ACCOUNTS, reading, after)
-    dead = done.select((done.kind == MESSAGE) & done.dead)
-    sim.log.add(
-        "message.undeliverable",
-        np.maximum(dead.ts + SECOND_MS, after),
-        dead.account,
-        peer=dead.peer,
-        reason=sim.pool.code("not_registered"),
-    )
-    alive = done.select((done.kind == MESSAGE) & ~done.dead)
+        _add_message_responses(sim, kinds[kind], OWN_ACCOUNTS, reading, after)
+    dead = kinds[MESSAGE].select(kinds[MESSAGE].dead)
+    add_undeliverable(sim, np.maximum(dead.ts, after - SECOND_MS), dead.account, dead.peer)
+    alive = kinds[MESSAGE].select(~kinds[MESSAGE].dead)
     return _add_message_responses(sim, alive, sim.behaviour, reading, after)
 
 
@@ -141,56 +132,51 @@ def _add_message_responses(
 ) -> tuple[Acts, Ints]:
     if not len(done):
         return done, done.ts
+    ts = np.maximum(done.ts, after)
     rows, when = add_responses(
-        sim,
-        done.id,
-        np.maximum(done.ts, after),
-        done.account,
-        done.peer,
-        behaviour,
-        reply=done.reply,
-        reading=reading,
+        sim, done.id, ts, done.account, done.peer, behaviour, reply=done.reply, reading=reading
     )
     return done.select(rows), when
 
 
 def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None:
-    """Plan what people do who were added to a stranger's group."""
+    """Plan responses of people who were added to a stranger's group."""
     rng, log = sim.rng, sim.log
     start = np.maximum(done.ts, after)
 
-    def some(share: float) -> tuple[Acts, Ints]:
-        chosen = np.flatnonzero(rng.random(len(done)) < share)
-        wait = rng.lognormal(np.log(20 * MINUTE_MS), 1.5, len(chosen)).astype(np.int64)
-        return done.select(chosen), start[chosen] + 5 * SECOND_MS + wait
+    def choose(share: float) -> tuple[Acts, Ints]:
+        rows = np.flatnonzero(rng.random(len(done)) < share)
+        wait = rng.lognormal(np.log(20 * MINUTE_MS), 1.5, len(rows)).astype(np.int64)
+        return done.select(rows), start[rows] + 5 * SECOND_MS + wait
 
-    who, ts = some(GROUP_RESPONSES["left"])
-    log.add("group.left", ts, who.peer, group=who.group, peer=who.account)
-    who, ts = some(GROUP_RESPONSES["reported"])
-    log.add("user.reported", ts, who.peer, peer=who.account, reason=sim.pool.code("spam"))
-    who, ts = some(GROUP_RESPONSES["blocked"])
-    log.add("user.blocked", ts, who.peer, peer=who.account)
+    acts, ts = choose(GROUP_RESPONSES["left"])
+    log.add("group.left", ts, acts.peer, group=acts.group, peer=acts.account)
+    acts, ts = choose(GROUP_RESPONSES["reported"])
+    log.add("user.reported", ts, acts.peer, peer=acts.account, reason=sim.pool.code("spam"))
+    acts, ts = choose(GROUP_RESPONSES["blocked"])
+    log.add("user.blocked", ts, acts.peer, peer=acts.account)
 
 
 def _add_call_responses(sim: SimulationContext, done: Acts, after: int) -> None:
-    """Plan what people do whom a stranger called: most do not take it, or hang up."""
-    rng, log, met = sim.rng, sim.log, sim.behaviour
+    """Plan responses to a stranger's calls: most people do not answer, or hang up."""
+    rng, log, behaviour = sim.rng, sim.log, sim.behaviour
     start = np.maximum(done.ts, after)
-    who = (start, done.account, done.peer)
-    seconds, over = add_call_ends(rng, log, *who, TAKEN_BY_STRANGERS, spread=1.0)
+    seconds, over = add_call_ends(
+        rng, log, start, done.account, done.peer, ANSWERED_CALLS, spread=1.0
+    )
     drawn = rng.random(len(done))
-    kinds = (("user.blocked", met.block, met.block_delay),
-             ("user.reported", met.report, met.report_delay))  # fmt: skip
-    for kind, share, delay in kinds:
+    for kind, share, delay, reason in (
+        ("user.blocked", behaviour.block, behaviour.block_delay, ABSENT),
+        ("user.reported", behaviour.report, behaviour.report_delay, sim.pool.code("spam")),
+    ):
         chosen, drawn = drawn < share, drawn - share
-        wait = rng.lognormal(np.log(delay), met.spread, int(chosen.sum())).astype(np.int64)
-        reason = sim.pool.code("spam") if kind == "user.reported" else ABSENT
-        log.add(kind, over[chosen] + wait, done.peer[chosen], peer=done.account[chosen],
-                reason=reason)  # fmt: skip
+        wait = rng.lognormal(np.log(delay), behaviour.spread, int(chosen.sum())).astype(np.int64)
+        account, peer = done.account[chosen], done.peer[chosen]
+        log.add(kind, over[chosen] + wait, peer, peer=account, reason=reason)
     back = (seconds == 0) & (drawn >= 0) & (drawn < CALL_BACK)
     when = over[back] + rng.exponential(10 * MINUTE_MS, int(back.sum())).astype(np.int64)
-    log.add("call.started", when, done.peer[back], peer=done.account[back],
-            media=sim.pool.code("audio"))  # fmt: skip
+    audio = sim.pool.code("audio")
+    log.add("call.started", when, done.peer[back], peer=done.account[back], media=audio)
 
 
 WRITE, INVITE, FILE_REPORT, TALK, CREATE_GROUP, POST, BLOCK, JOIN = range(8)
@@ -203,62 +189,44 @@ _POSTS = 2  # messages of an adder to each group
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """Steps in order of time: what to do, to whom (ABSENT: any own account), in which group."""
+class Script(Columns):
+    """Steps in order of time: kind, peer (ABSENT: any own account), group and its size."""
 
     ts: Ints
-    what: Ints
+    step: Ints
     peer: Ints
     group: Ints
     size: Ints
 
-    def __len__(self) -> int:
-        return len(self.ts)
-
-    def part(self, low: int, high: int) -> Script:
-        """Return the steps at positions low (inclusive) to high (exclusive)."""
-        chosen = slice(low, high)
-        return Script(
-            self.ts[chosen],
-            self.what[chosen],
-            self.peer[chosen],
-            self.group[chosen],
-            self.size[chosen],
-        )
-
     def later(self, place: int, until: int) -> Script:
-        """Return the script with what is left moved back, so that it goes on at a time."""
+        """Return the script with the steps from `place` on moved back, to start at a time."""
         moved = self.ts.copy()
         rest = moved[place:]
         if len(rest):
             rest += max(0, until - int(rest[0]))
-        return Script(moved, self.what, self.peer, self.group, self.size)
+        return replace(self, ts=moved)
 
 
-_NONE: Ints = np.zeros(0, np.int64)
-NO_SCRIPT = Script(_NONE, _NONE, _NONE, _NONE, _NONE)
-
-Step = tuple[Ints, int, Ints | int, Ints | int, int]
+NO_SCRIPT = Script(*[_NONE] * 5)
 
 
-def _merge_steps(steps: list[Step]) -> Script:
-    if not steps:
-        return NO_SCRIPT
-    counts = [len(ts) for ts, *_ in steps]
-    ts = np.concatenate([step[0] for step in steps]).astype(np.int64)
-    columns = [
-        np.concatenate([np.broadcast_to(step[k], n) for step, n in zip(steps, counts, strict=True)])
-        for k in range(1, 5)
-    ]
-    order = np.argsort(ts, kind="stable")
-    return Script(ts[order], *(np.asarray(column, np.int64)[order] for column in columns))
+def _steps(
+    step: int, ts: Ints, peer: Ints | int = ABSENT, group: Ints | int = ABSENT, size: int = 0
+) -> Script:
+    columns = [np.broadcast_to(value, len(ts)) for value in (step, peer, group, size)]
+    return Script(ts.astype(np.int64), *columns)
+
+
+def _merge_steps(*parts: Script) -> Script:
+    """Return all steps in order of time."""
+    script = NO_SCRIPT.append(*parts)
+    return script.select(np.argsort(script.ts, kind="stable"))
 
 
 def group_adding_script(sim: SimulationContext, sender: Sender, place: int, start: int) -> Script:
     """Plan groups and their members: many small ones, or for every second account a few large."""
-    rng = sim.rng
-    many = place % 2 == 0
-    steps: list[Step] = []
+    rng, many = sim.rng, place % 2 == 0
+    parts: list[Script] = []
     when = start
     for _ in range(int(rng.integers(*(sender.groups if many else sender.few)))):
         member = sim.draw_strangers(int(rng.integers(*(sender.members if many else sender.crowd))))
@@ -266,63 +234,76 @@ def group_adding_script(sim: SimulationContext, sender: Sender, place: int, star
         gaps = rng.lognormal(np.log(sender.add_gap * SECOND_MS), 0.8, len(member))
         times = when + np.cumsum(gaps).astype(np.int64)
         posts = times[-1] + 10 * SECOND_MS * np.arange(1, _POSTS + 1)
-        steps += [
-            (np.array([when]), CREATE_GROUP, ABSENT, name, 0),
-            (times, INVITE, member, name, 0),
-            (posts, POST, ABSENT, name, len(member)),
+        parts += [
+            _steps(CREATE_GROUP, np.array([when]), group=name),
+            _steps(INVITE, times, member, name),
+            _steps(POST, posts, group=name, size=len(member)),
         ]
         when = int(posts[-1]) + int(rng.uniform(20, 240) * SECOND_MS)
         if when >= sim.end:
             break
-    return _merge_steps(steps)
+    return _merge_steps(*parts)
 
 
 def reporting_script(
-    sim: SimulationContext, sender: Sender, start: int, victims: Ints, at: Ints
+    sim: SimulationContext, sender: Sender, start: int, victims: Ints, near: Ints
 ) -> Script:
-    """Plan reports against victims, each around its own time; some after writing to the victim."""
+    """Plan reports against victims, each near its own time; some after writing to the victim."""
     rng, count = sim.rng, len(victims)
-    ts = np.maximum(start, at) + (rng.random(count) * sender.within_h * HOUR_MS).astype(np.int64)
+    delay = (rng.random(count) * sender.within_h * HOUR_MS).astype(np.int64)
+    ts = np.maximum(start, near) + delay
     baits, blocks = rng.random(count) < sender.bait, rng.random(count) < ALSO_BLOCK
     early = np.maximum(ts - 8 * MINUTE_MS, start - 9 * MINUTE_MS)
     return _merge_steps(
-        [
-            (early[baits], WRITE, victims[baits], ABSENT, 0),
-            (ts, FILE_REPORT, victims, ABSENT, 0),
-            (ts[blocks] + 4 * SECOND_MS, BLOCK, victims[blocks], ABSENT, 0),
-        ]
+        _steps(WRITE, early[baits], victims[baits]),
+        _steps(FILE_REPORT, ts, victims),
+        _steps(BLOCK, ts[blocks] + 4 * SECOND_MS, victims[blocks]),
     )
 
 
 def flood_script(
-    sim: SimulationContext, sender: Sender, start: int, victim: int, at: int
+    sim: SimulationContext, sender: Sender, start: int, victim: int, near: int
 ) -> Script:
-    """Plan what one account of a flood sends to the victim: messages and invitations to groups."""
+    """Plan one account's part of a flood: messages, and invitations to groups."""
     rng = sim.rng
-    ts = max(start, at) + (rng.random(sender.insist) * sender.within_h * HOUR_MS).astype(np.int64)
+    delay = (rng.random(sender.insist) * sender.within_h * HOUR_MS).astype(np.int64)
+    ts = max(start, near) + delay
     invited = rng.random(sender.insist) < sender.invites
     groups = sim.new_groups(int(invited.sum()))
     return _merge_steps(
-        [
-            (ts[invited] - 2 * SECOND_MS, CREATE_GROUP, ABSENT, groups, 0),
-            (ts[invited], INVITE, victim, groups, 0),
-            (ts[~invited], WRITE, victim, ABSENT, 0),
-        ]
+        _steps(CREATE_GROUP, ts[invited] - 2 * SECOND_MS, group=groups),
+        _steps(INVITE, ts[invited], victim, groups),
+        _steps(WRITE, ts[~invited], victim),
     )
 
 
 def warmup_script(sim: SimulationContext, sender: Sender, start: int) -> Script:
-    """Plan chats with own accounts, by the day curve of nobody: evenly."""
-    rng = sim.rng
+    """Plan chats with own accounts, evenly over the hours of warm-up."""
     span = sender.ring_h * HOUR_MS
-    count = rng.poisson(sender.ring_chats * span / DAY_MS)
-    return _merge_steps([(np.sort(start + (rng.random(count) * span)), TALK, ABSENT, ABSENT, 0)])
+    count = sim.rng.poisson(sender.ring_chats * span / DAY_MS)
+    return _merge_steps(_steps(TALK, np.sort(start + (sim.rng.random(count) * span))))
 
 
 def group_joining_script(sim: SimulationContext, start: int, count: int) -> Script:
     """Plan the joining of groups whose members are written to later."""
     ts = start + np.cumsum(sim.rng.uniform(1, 9, count) * MINUTE_MS).astype(np.int64)
-    return _merge_steps([(ts, JOIN, ABSENT, sim.new_groups(count), 0)])
+    return _merge_steps(_steps(JOIN, ts, group=sim.new_groups(count)))
+
+
+def _add_texts(
+    sim: SimulationContext,
+    ts: Ints,
+    account: Ints | int,
+    peer: Ints,
+    size: Ints,
+    *,
+    known: bool = False,
+) -> Ints:
+    """Plan texts without typing; return their ids."""
+    none = sim.pool.code("none")
+    return sim.log.add(
+        "message.sent", ts, account, peer=peer, size=size, media=none, in_contacts=known
+    )
 
 
 def add_script_events(
@@ -331,51 +312,34 @@ def add_script_events(
     """Plan the events of steps; return the acts on people among them."""
     log, pool, rng = sim.log, sim.pool, sim.rng
     content = sender.content or sim.content
-
-    def of(what: int) -> tuple[Ints, Ints, Ints, Ints]:
-        chosen = np.flatnonzero(steps.what == what)
-        return steps.ts[chosen], steps.peer[chosen], steps.group[chosen], steps.size[chosen]
-
-    ts, _, group, _ = of(CREATE_GROUP)
-    log.add("group.created", ts, account, group=group)
-    ts, _, group, _ = of(JOIN)
-    log.add("group.joined", ts, account, group=group)
-    ts, _, group, members = of(POST)
+    parts = {step: steps.select(steps.step == step) for step in range(8)}
+    part = parts[CREATE_GROUP]
+    log.add("group.created", part.ts, account, group=part.group)
+    part = parts[JOIN]
+    log.add("group.joined", part.ts, account, group=part.group)
+    part = parts[POST]
+    size = draw_text_sizes(rng, len(part), content)[1]
     log.add(
-        "message.sent",
-        ts,
-        account,
-        group=group,
-        size=draw_text_sizes(rng, len(ts), content)[1],
-        media=pool.code("none"),
-        recipients=members,
-    )
-    ts, peer, _, _ = of(BLOCK)
-    log.add("user.blocked", ts, account, peer=peer)
-    ts, peer, group, _ = of(INVITE)
-    ids = log.add("group.member_added", ts, account, group=group, peer=peer)
-    done = [make_acts(sim, ids, ts, np.array(account), peer, ADD, group=group)]
-    ts, peer, _, _ = of(FILE_REPORT)
-    reason = pool.codes(("spam", "scam"))[rng.integers(0, 2, len(ts))]
-    ids = log.add("user.reported", ts, account, peer=peer, reason=reason)
-    done.append(make_acts(sim, ids, ts, np.array(account), peer, REPORT))
-    for what, kind, reply in ((WRITE, MESSAGE, 0.3), (TALK, CHAT, 0.93)):
-        ts, peer, _, _ = of(what)
-        peer = own[rng.integers(0, len(own), len(ts))] if kind == CHAT and len(own) else peer
-        keep = peer != ABSENT
-        ts, peer = ts[keep], peer[keep]
-        ids = log.add(
-            "message.sent",
-            ts,
-            account,
-            peer=peer,
-            media=pool.code("none"),
-            size=draw_text_sizes(rng, len(ts), content)[1],
-            in_contacts=kind == CHAT,
-        )
-        done.append(
-            make_acts(sim, ids, ts, np.array(account), peer, kind, reply=np.full(len(ts), reply))
-        )
+        "message.sent", part.ts, account, group=part.group, size=size, media=pool.code("none"),
+        recipients=part.size,
+    )  # fmt: skip
+    part = parts[BLOCK]
+    log.add("user.blocked", part.ts, account, peer=part.peer)
+    part = parts[INVITE]
+    ids = log.add("group.member_added", part.ts, account, group=part.group, peer=part.peer)
+    done = [make_acts(sim, ADD, ids, part.ts, account, part.peer, group=part.group)]
+    part = parts[FILE_REPORT]
+    reason = pool.codes(("spam", "scam"))[rng.integers(0, 2, len(part))]
+    ids = log.add("user.reported", part.ts, account, peer=part.peer, reason=reason)
+    done.append(make_acts(sim, REPORT, ids, part.ts, account, part.peer))
+    for step, kind, reply in ((WRITE, MESSAGE, 0.3), (TALK, CHAT, 0.93)):
+        part = parts[step]
+        if kind == CHAT and len(own):
+            part = replace(part, peer=own[rng.integers(0, len(own), len(part))])
+        part = part.select(part.peer != ABSENT)
+        size = draw_text_sizes(rng, len(part), content)[1]
+        ids = _add_texts(sim, part.ts, account, part.peer, size, known=kind == CHAT)
+        done.append(make_acts(sim, kind, ids, part.ts, account, part.peer, reply=reply))
     return concat_acts(done)
 
 
@@ -383,7 +347,7 @@ _CORRECTION = 14.0  # characters of a corrected word
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingMessages:
+class OutgoingMessages(Columns):
     """Messages to send, one row each; `place` is the account's number among its operator's."""
 
     ts: Ints
@@ -395,21 +359,6 @@ class OutgoingMessages:
     characters: Floats
     lead: Ints
 
-    def select(self, chosen: Bools) -> OutgoingMessages:
-        """Return some of the messages."""
-        return OutgoingMessages(*(getattr(self, name)[chosen] for name in self.__slots__))
-
-
-def _call_strangers(sim: SimulationContext, draft: OutgoingMessages) -> Acts:
-    """Plan calls in place of messages."""
-    audio = sim.pool.code("audio")
-    ids = sim.log.add("call.started", draft.ts, draft.account, peer=draft.peer, media=audio)
-    return make_acts(sim, ids, draft.ts, draft.account, draft.peer, CALL, lists=draft.lists)
-
-
-def _sizes(content: MessageContent, characters: Floats) -> Ints:
-    return np.asarray(content.overhead + 16 * np.ceil(characters / 16), np.int64)
-
 
 def _add_lookups(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> None:
     """Plan look-ups before messages: one by one, or in batches for every second account."""
@@ -418,52 +367,46 @@ def _add_lookups(sim: SimulationContext, sender: Sender, draft: OutgoingMessages
     alone = draft.place % 2 == 1
     tries = rng.geometric(share, int(alone.sum()))
     ts = np.repeat(draft.ts[alone], tries) - rng.integers(200, 2500, int(tries.sum()))
-    hit = np.zeros(len(ts), np.int64)
-    hit[np.cumsum(tries) - 1] = 1
+    hits = np.zeros(len(ts), np.int64)
+    hits[np.cumsum(tries) - 1] = 1
     account = np.repeat(draft.account[alone], tries)
-    sim.log.add("contact.looked_up", ts, account, count=1, hits=hit)
-    found = max(1, int(sender.batch * share))
-    first = ~alone & (rng.random(len(alone)) < 1 / found)
+    sim.log.add("contact.looked_up", ts, account, count=1, hits=hits)
+    batch_hits = max(1, int(sender.batch * share))
+    first = ~alone & (rng.random(len(alone)) < 1 / batch_hits)
     ts, account = draft.ts[first] - 1500, draft.account[first]
-    sim.log.add("contact.looked_up", ts, account, count=sender.batch, hits=found)
+    sim.log.add("contact.looked_up", ts, account, count=sender.batch, hits=batch_hits)
 
 
 def _add_corrections(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Acts:
     """Plan second messages that correct the first."""
     rng, content = sim.rng, sender.content or sim.content
-    wrong = np.flatnonzero(rng.random(len(draft.ts)) < sender.errors)
-    ts = draft.ts[wrong] + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND_MS).astype(np.int64)
-    account, peer = draft.account[wrong], draft.peer[wrong]
-    size = _sizes(content, np.full(len(wrong), _CORRECTION))
-    ids = sim.log.add(
-        "message.sent",
-        ts,
-        account,
-        peer=peer,
-        size=size,
-        media=sim.pool.code("none"),
-        in_contacts=False,
-    )
-    return make_acts(
-        sim,
-        ids,
-        ts,
-        account,
-        peer,
-        MESSAGE,
-        lists=draft.lists[wrong],
-        reply=np.zeros(len(wrong)),
-    )
+    wrong = draft.select(np.flatnonzero(rng.random(len(draft)) < sender.errors))
+    ts = wrong.ts + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND_MS).astype(np.int64)
+    size = text_sizes(content, np.full(len(wrong), _CORRECTION))
+    ids = _add_texts(sim, ts, wrong.account, wrong.peer, size)
+    return make_acts(sim, MESSAGE, ids, ts, wrong.account, wrong.peer, lists=wrong.lists, reply=0.0)
+
+
+def _add_approaches(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Bools:
+    """Plan messages of targets who write first; return the drafts that they precede."""
+    rng = sim.rng
+    first = rng.random(len(draft)) < sender.approached
+    lag = rng.lognormal(np.log(10 * MINUTE_MS), 1.2, int(first.sum())).astype(np.int64)
+    when = np.maximum(draft.ts[first] - lag, sim.start)
+    add_first_messages(sim, when, draft.peer[first], draft.account[first], STYLE)
+    return first
 
 
 def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Acts:
-    """Plan messages to strangers with all that surrounds them; what they do comes later."""
+    """Plan messages to strangers with all that surrounds them; responses come later."""
     rng, log, pool = sim.rng, sim.log, sim.pool
-    count, content = len(draft.ts), sender.content or sim.content
+    count, content = len(draft), sender.content or sim.content
     if sender.calls and (calling := rng.random(count) < sender.calls).any():
-        called = _call_strangers(sim, draft.select(calling))
+        calls, audio = draft.select(calling), pool.code("audio")
+        ids = log.add("call.started", calls.ts, calls.account, peer=calls.peer, media=audio)
+        acts = make_acts(sim, CALL, ids, calls.ts, calls.account, calls.peer, lists=calls.lists)
         rest = add_stranger_messages(sim, replace(sender, calls=0.0), draft.select(~calling))
-        return concat_acts([called, rest])
+        return acts.append(rest)
     if sender.lookups[1] > 0:
         _add_lookups(sim, sender, draft)
     if sender.saves:
@@ -471,55 +414,64 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
         log.add("contact.added", early, draft.account, peer=draft.peer)
     reply = draft.reply
     if sender.approached:
-        first = add_approaches(sim, sender, draft.ts, draft.account, draft.peer)
-        reply = np.where(first, APPROACHED_REPLY, reply)
-    typed = draft.lead >= 0
-    begun = draft.ts[typed] - draft.lead[typed]
-    log.add("typing.started", begun, draft.account[typed], peer=draft.peer[typed])
-    picture = ~typed & (rng.random(count) < content.image)
-    size = np.where(picture, int(content.image_bytes), _sizes(content, draft.characters))
+        reply = np.where(_add_approaches(sim, sender, draft), APPROACHED_REPLY, reply)
+    is_typed = draft.lead >= 0
+    typed = draft.select(is_typed)
+    log.add("typing.started", typed.ts - typed.lead, typed.account, peer=typed.peer)
+    picture = ~is_typed & (rng.random(count) < content.image)
+    size = np.where(picture, int(content.image_bytes), text_sizes(content, draft.characters))
     ids = log.add(
-        "message.sent",
-        draft.ts,
-        draft.account,
-        peer=draft.peer,
-        size=size,
+        "message.sent", draft.ts, draft.account, peer=draft.peer, size=size,
         media=np.where(picture, pool.code("image"), pool.code("none")),
         in_contacts=rng.random(count) < content.known,
-    )
+    )  # fmt: skip
     done = make_acts(
-        sim,
-        ids,
-        draft.ts,
-        draft.account,
-        draft.peer,
-        MESSAGE,
-        lists=draft.lists,
-        reply=reply,
-        dead=np.full(count, content.dead + sender.stale),
-    )
-    return concat_acts([done, _add_corrections(sim, sender, draft)]) if sender.errors else done
+        sim, MESSAGE, ids, draft.ts, draft.account, draft.peer, lists=draft.lists, reply=reply,
+        dead=content.dead + sender.stale,
+    )  # fmt: skip
+    return done.append(_add_corrections(sim, sender, draft)) if sender.errors else done
 
 
 def add_willing_messages(
-    sim: SimulationContext, sender: Sender, ts: Ints, account: Ints, peer: Ints, kind: int
+    sim: SimulationContext, sender: Sender, ts: Ints, account: int, peer: Ints, kind: int
 ) -> Acts:
     """Plan messages to accounts that answer and do not complain: own ones (CHAT), or paid (PAID).
 
     They are first messages to people who do not know the sender, as those to strangers are.
     """
     size = draw_text_sizes(sim.rng, len(ts), sender.content or sim.content)[1]
-    ids = sim.log.add(
-        "message.sent", ts, account, peer=peer, size=size, media=sim.pool.code("none"),
-        in_contacts=False,
-    )  # fmt: skip
-    return make_acts(
-        sim, ids, ts, account, peer, kind, reply=np.full(len(ts), OWN_ACCOUNTS.reply)
-    )  # fmt: skip
+    ids = _add_texts(sim, ts, account, peer, size)
+    return make_acts(sim, kind, ids, ts, account, peer, reply=OWN_ACCOUNTS.reply)
+
+
+def add_dialogues(
+    sim: SimulationContext, sender: Sender, account: Ints, peer: Ints, when: Ints
+) -> None:
+    """Plan how a sender goes on with people who answer, and adds some of them to its group.
+
+    `peer` answered `account` at `when` (milliseconds). Nothing where the sender has no dialogue.
+    """
+    low, high = sender.dialogue
+    if not high or not len(when):
+        return
+    rng, count, gap = sim.rng, len(when), sender.dialogue_gap * SECOND_MS
+    style = adjust_style(STYLE, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR_MS)
+    start = when + rng.lognormal(np.log(gap), 1.0, count).astype(np.int64)
+    length = rng.integers(max(1, low), max(2, high + 1), count)
+    converse(
+        sim, style, start, account, peer, known=0.3, back=0.5, typing=sender.typing, length=length
+    )
+    chosen = np.flatnonzero(rng.random(count) < sender.funnel)
+    for owner in np.unique(account[chosen]).tolist():
+        rows = chosen[account[chosen] == owner]
+        ts = start[rows] + (rng.uniform(0.5, 6.0, len(rows)) * HOUR_MS).astype(np.int64)
+        group = int(sim.new_groups(1)[0])
+        sim.log.add("group.created", ts.min(keepdims=True) - MINUTE_MS, owner, group=group)
+        sim.log.add("group.member_added", ts, owner, group=group, peer=peer[rows])
 
 
 @dataclass(frozen=True, slots=True)
-class Accusations:
+class Accusations(Columns):
     """Planned complaints about honest accounts, one row each, in order of time.
 
     `lured`: the accused was led to write to the accuser first, by an order or a question.
@@ -530,33 +482,22 @@ class Accusations:
     rival: Ints
     lured: Bools
 
-    def __len__(self) -> int:
-        return len(self.ts)
-
-    def split(self, ts: int) -> tuple[Accusations, Accusations]:
-        """Return those before a time, and the others."""
-        cut = int(np.searchsorted(self.ts, ts))
-        return tuple(  # type: ignore[return-value]
-            Accusations(self.ts[of], self.account[of], self.rival[of], self.lured[of])
-            for of in (slice(cut), slice(cut, None))
-        )
-
 
 NO_ACCUSATIONS = Accusations(_NONE, _NONE, _NONE, np.zeros(0, bool))
 LURE_AHEAD_S = (120.0, 5_400.0)
-"""Seconds between the message of an honest account that was lured, and the complaint about it."""
+"""Seconds between the message of a lured honest account, and the complaint about it."""
 
 
 def plan_accusations(
     sim: SimulationContext, sender: Sender, accounts: Ints, start: int, rivals: Ints
 ) -> Accusations:
-    """Plan what accounts complain of, from `start` on: each of a rival once at most."""
-    rng, days = sim.rng, max(sim.end - start, 0) / DAY_MS
-    wanted = rng.poisson(sender.accuses * days, len(accounts))
-    chosen = [rng.permutation(rivals)[:count] for count in wanted.tolist()]
-    account = np.repeat(accounts, [len(of) for of in chosen])
+    """Plan complaints of accounts from `start` on: each about a rival once at most."""
+    rng, span = sim.rng, max(sim.end - start, 0)
+    counts = rng.poisson(sender.accuses * (span / DAY_MS), len(accounts))
+    chosen = [rng.permutation(rivals)[:count] for count in counts.tolist()]
+    account = np.repeat(accounts, [len(accused) for accused in chosen])
     rival = np.concatenate([*chosen, _NONE])
-    ts = start + (rng.random(len(rival)) * max(sim.end - start, 0)).astype(np.int64)
+    ts = start + (rng.random(len(rival)) * span).astype(np.int64)
     order = np.argsort(ts, kind="stable")
     lured = rng.random(len(rival)) < sender.lured
     return Accusations(ts[order], account[order], rival[order], lured)
@@ -564,21 +505,17 @@ def plan_accusations(
 
 def add_accusations(sim: SimulationContext, due: Accusations) -> None:
     """Plan complaints, and before some of them the message that the accused was led to send."""
-    rng, log, pool = sim.rng, sim.log, sim.pool
-    lured, count = due.lured, int(due.lured.sum())
-    ahead = (rng.uniform(*LURE_AHEAD_S, count) * SECOND_MS).astype(np.int64)
-    log.add(
-        "message.sent", due.ts[lured], due.rival[lured], peer=due.account[lured],
-        size=draw_text_sizes(rng, count, sim.content)[1], media=pool.code("none"),
-        in_contacts=False,
-    )  # fmt: skip
+    rng, log, lured = sim.rng, sim.log, due.select(due.lured)
+    ahead = (rng.uniform(*LURE_AHEAD_S, len(lured)) * SECOND_MS).astype(np.int64)
+    size = draw_text_sizes(rng, len(lured), sim.content)[1]
+    _add_texts(sim, lured.ts, lured.rival, lured.account, size)
     when = due.ts.copy()
-    when[lured] += ahead
+    when[due.lured] += ahead
     blocks = rng.random(len(due)) < ALSO_BLOCK
-    reason = pool.codes(("spam", "scam"))[rng.integers(0, 2, len(due))]
+    reason = sim.pool.codes(("spam", "scam"))[rng.integers(0, 2, len(due))]
     log.add("user.reported", when, due.account, peer=due.rival, reason=reason)
-    log.add("user.blocked", when[blocks] + 4 * SECOND_MS, due.account[blocks],
-            peer=due.rival[blocks])  # fmt: skip
+    blocked = due.select(blocks)
+    log.add("user.blocked", when[blocks] + 4 * SECOND_MS, blocked.account, peer=blocked.rival)
 
 
 CHARACTERS_A_WORD = 5.0
@@ -589,18 +526,15 @@ _GRID = np.arange(25.0)
 
 
 @dataclass(frozen=True, slots=True)
-class DayPlan:
-    """The messages of one day: when, how many characters, how long typing is shown (-1: not)."""
+class DayPlan(Columns):
+    """The messages of one day: time, characters, and milliseconds of typing (-1: none)."""
 
     ts: Ints
     characters: Floats
     lead: Ints
 
-    def __len__(self) -> int:
-        return len(self.ts)
 
-
-NO_PLAN = DayPlan(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
+NO_PLAN = DayPlan(_NONE, np.zeros(0), _NONE)
 
 
 def daily_quota(sender: Sender, day: int) -> float:

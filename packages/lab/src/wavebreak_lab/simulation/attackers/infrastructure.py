@@ -8,12 +8,15 @@ import numpy as np
 
 from wavebreak.durations import HOUR_MS, SECOND_MS
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.geography import COUNTRIES, HOSTING, draw_addresses, draw_number_block
+from wavebreak_lab.simulation.geography import (
+    HOMES,
+    HOSTING,
+    MOBILES,
+    draw_addresses,
+    draw_number_block,
+)
 from wavebreak_lab.simulation.log import Floats, Ints
 from wavebreak_lab.simulation.population import draw_clients
-
-_HOMES = tuple(home for place in COUNTRIES for home in place.homes)
-_MOBILES = tuple(block for place in COUNTRIES for block in place.mobile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Enrolment:
     method, or several in equal shares. `channel`: the product that they register with.
     """
 
-    ranges: tuple[tuple[str, int], ...] = _MOBILES
+    ranges: tuple[tuple[str, int], ...] = MOBILES
     blocks: int = 2
     spread: int = 3000
     networks: int = 3
@@ -51,14 +54,10 @@ class RegisteredAccounts:
     device: Ints
     client: Ints
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """Return (account, time of registration) of each."""
-        return list(zip(self.account.tolist(), self.registered.tolist(), strict=True))
-
 
 def rent_consumer_addresses(sim: SimulationContext, count: int) -> Ints:
     """Rent consumer addresses, anywhere."""
-    return sim.pool.codes(draw_addresses(sim.rng, _HOMES, count))
+    return sim.pool.codes(draw_addresses(sim.rng, HOMES, count))
 
 
 def rent_hosted_addresses(sim: SimulationContext, count: int, networks: int) -> Ints:
@@ -74,8 +73,8 @@ def _draw_phones(sim: SimulationContext, count: int, how: Enrolment) -> Ints:
     rng = sim.rng
     blocks = rng.choice(len(how.ranges), min(how.blocks, len(how.ranges)), replace=False)
     share = -(-count // len(blocks))
-    found = [n for b in blocks for n in draw_number_block(rng, how.ranges[b], share, how.spread)]
-    return sim.pool.codes(found[:count])
+    numbers = [n for b in blocks for n in draw_number_block(rng, how.ranges[b], share, how.spread)]
+    return sim.pool.codes(numbers[:count])
 
 
 class Infrastructure:
@@ -94,46 +93,34 @@ class Infrastructure:
         self.used = 0
 
     def enrol(
-        self,
-        sim: SimulationContext,
-        ts: Ints,
-        family: str,
-        operator: str,
-        *,
-        aged: bool = False,
+        self, sim: SimulationContext, ts: Ints, family: str, operator: str, *, aged: bool = False
     ) -> RegisteredAccounts:
         """Plan the registration of accounts, one a time given; label them abusive.
 
         Those that are `aged` were registered long before: the log shows a session alone.
         """
         rng, pool, count, how = sim.rng, sim.pool, len(ts), self.how
-        mine = slice(self.used, self.used + count)
+        rows = slice(self.used, self.used + count)
         self.used += count
         account = sim.registry.add(count, "abusive", family, operator)
-        ip = rent_consumer_addresses(sim, count) if how.residential else self._ip[mine]
+        ip = rent_consumer_addresses(sim, count) if how.residential else self._ip[rows]
         device = self.models[rng.integers(0, how.devices, count)]
-        client = (
-            np.full(count, pool.code(how.client)) if how.client else draw_clients(rng, pool, count)
-        )
+        if how.client:
+            client = np.full(count, pool.code(how.client))
+        else:
+            client = draw_clients(rng, pool, count)
+        enrolled = RegisteredAccounts(account, np.asarray(ts), ip, device, client)
         if aged:
             sim.add_sessions(ts, account, ip, device, client)
-            return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
+            return enrolled
         verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
         sim.log.add(
-            "account.registered",
-            ts,
-            account,
-            phone=self._phone[mine],
-            ip=ip,
-            device=device,
-            client=client,
-            attested=rng.random(count) < how.attested,
-            verification=verification,
-            attempts=1 + rng.poisson(how.retries, count),
-            channel=pool.code(how.channel),
-        )
+            "account.registered", ts, account, phone=self._phone[rows], ip=ip, device=device,
+            client=client, attested=rng.random(count) < how.attested, verification=verification,
+            attempts=1 + rng.poisson(how.retries, count), channel=pool.code(how.channel),
+        )  # fmt: skip
         sim.add_sessions(ts + 2 * SECOND_MS, account, ip, device, client)
-        return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
+        return enrolled
 
 
 def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from wavebreak_lab.simulation.attackers.infrastructure import (
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.conversations import ReplyReading
 from wavebreak_lab.simulation.geography import COUNTRIES
-from wavebreak_lab.simulation.log import Floats, Ints
+from wavebreak_lab.simulation.log import Ints
 from wavebreak_lab.simulation.population import draw_clients, draw_devices
 
 NEVER = 1 << 62
@@ -91,8 +90,7 @@ class SenderAccount:
         self.pace *= share
         kept = np.arange(len(self.plan)) < self.at
         kept |= rng.random(len(kept)) < share
-        plan = self.plan
-        self.plan = actions.DayPlan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
+        self.plan = self.plan.select(kept)
 
     def take(self, before: int) -> actions.DayPlan:
         """Take the planned messages before a time."""
@@ -102,7 +100,7 @@ class SenderAccount:
             return actions.NO_PLAN
         chosen = slice(first, min(self.at, first + self.left))
         self.left -= chosen.stop - chosen.start
-        return actions.DayPlan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
+        return plan.select(chosen)
 
 
 LISTS = 8
@@ -151,10 +149,7 @@ class Operator:
         victims: Ints | None = None,
         listens: bool = False,
     ) -> None:
-        rng, sender = (
-            sim.rng,
-            replace(sender, content=sender.content or sim.content),
-        )
+        rng, sender = sim.rng, replace(sender, content=sender.content or sim.content)
         self.name, self.family, self.sender, self.accounts = name, family, sender, accounts
         self.lines: list[SenderAccount] = []
         self.spent: dict[str, float] = defaultdict(float)
@@ -220,12 +215,8 @@ class Operator:
         if not len(self.rivals):
             return
         more = actions.plan_accusations(sim, self.sender, accounts, start, self.rivals)
-        merged: list[Any] = [
-            np.concatenate([getattr(part, name) for part in (self._accusations, more)])
-            for name in actions.Accusations.__slots__
-        ]
-        order = np.argsort(merged[0], kind="stable")
-        self._accusations = actions.Accusations(*(column[order] for column in merged))
+        planned = self._accusations.append(more)
+        self._accusations = planned.select(np.argsort(planned.ts, kind="stable"))
 
     def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
         """Return when the first accounts start, before any successor."""
@@ -264,9 +255,11 @@ class Operator:
         if self._pending_replies:
             self._learn(low)
         if not answers and self.due >= high:
-            return actions.no_acts()
+            return actions.NO_ACTS
         self._arrive(sim, low, high)
-        accused, self._accusations = self._accusations.split(high)
+        due = int(np.searchsorted(self._accusations.ts, high))
+        accused = self._accusations.select(slice(due))
+        self._accusations = self._accusations.select(slice(due, None))
         if len(accused):
             actions.add_accusations(sim, accused)
             self.spent["lures"] += int(accused.lured.sum())
@@ -282,7 +275,8 @@ class Operator:
                 done += self._ask_for_answers(sim, line, written, low)
                 drafts += written
         if drafts:
-            done.append(actions.add_stranger_messages(sim, self.sender, _concat_messages(drafts)))
+            drafted = drafts[0].append(*drafts[1:])
+            done.append(actions.add_stranger_messages(sim, self.sender, drafted))
         self.due = self._next()
         return actions.concat_acts(done)
 
@@ -383,8 +377,8 @@ class Operator:
         if stock is None:
             rows = self._take_over(sim, ts)
         else:
-            made = stock.enrol(sim, ts, self.family, self.name, aged=self.sender.aged)
-            rows = [made.account, made.registered, made.ip, made.device, made.client]
+            bought = stock.enrol(sim, ts, self.family, self.name, aged=self.sender.aged)
+            rows = [bought.account, bought.registered, bought.ip, bought.device, bought.client]
             self.spent["numbers"] += len(due)
             self.spent["addresses"] += len(due) if self.sender.enrolment.residential else 0
         for values, (_, before) in zip(np.stack(rows, 1).tolist(), due, strict=True):
@@ -394,10 +388,8 @@ class Operator:
         """Link companions to real people's accounts."""
         who = sim.assign_people(len(ts), self.family, "abusive", self.name)
         sim.registry.mark_compromised(who, ts)
-        ip, device = (
-            rent_hosted_addresses(sim, len(who), 2),
-            draw_devices(sim.rng, sim.pool, len(who)),
-        )
+        ip = rent_hosted_addresses(sim, len(who), 2)
+        device = draw_devices(sim.rng, sim.pool, len(who))
         client = draw_clients(sim.rng, sim.pool, len(who))
         sim.add_sessions(ts, who, ip, device, client, linked=True)
         self.spent["taken_over"] += len(who)
@@ -433,21 +425,19 @@ class Operator:
         self._by_account[line.account] = line
 
     def _script(self, sim: SimulationContext, line: SenderAccount) -> None:
-        sender = self.sender
+        sender, start = self.sender, line.start
         if sender.work == "groups":
-            line.script = actions.group_adding_script(sim, sender, line.place, line.start)
+            line.script = actions.group_adding_script(sim, sender, line.place, start)
         elif sender.work == "reports":
-            line.script = actions.reporting_script(
-                sim, sender, line.start, self._victims, self._around
-            )
+            line.script = actions.reporting_script(sim, sender, start, self._victims, self._around)
         elif sender.work == "flood":
-            victim, at = int(self._victims[0]), int(self._around[0])
-            line.script = actions.flood_script(sim, sender, line.start, victim, at)
+            victim, near = int(self._victims[0]), int(self._around[0])
+            line.script = actions.flood_script(sim, sender, start, victim, near)
         elif sender.staging:
-            line.script = actions.group_joining_script(sim, line.start, int(sim.rng.integers(2, 5)))
+            line.script = actions.group_joining_script(sim, start, int(sim.rng.integers(2, 5)))
             line.start += int(sender.lurk_h * HOUR_MS)
         elif sender.ring_h:
-            line.script = actions.warmup_script(sim, sender, line.start)
+            line.script = actions.warmup_script(sim, sender, start)
             line.start += int(sender.ring_h * HOUR_MS)
         if sender.work != "write":
             line.left = 0
@@ -481,9 +471,8 @@ class Operator:
                 line.attempt = ts + int(rng.uniform(1, 10) * MINUTE_MS)
 
     def _connect(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
-        sim.add_sessions(
-            np.array([ts]), np.array([line.account]), line.ip, line.device, line.client
-        )
+        account = np.array([line.account])
+        sim.add_sessions(np.array([ts]), account, line.ip, line.device, line.client)
 
     def _perform(
         self, sim: SimulationContext, line: SenderAccount, high: int
@@ -492,41 +481,33 @@ class Operator:
         first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
         if first == line.read or line.ended < NEVER:
             return []
-        steps = line.script.part(first, line.read)
-        there = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
-        own = [o.account for o in there if o is not line]
-        return [
-            actions.add_script_events(
-                sim, self.sender, line.account, steps, np.array(own, np.int64)
-            )
-        ]
+        steps = line.script.select(slice(first, line.read))
+        present = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
+        own = np.array([o.account for o in present if o is not line], np.int64)
+        return [actions.add_script_events(sim, self.sender, line.account, steps, own)]
 
     def _drafts(
         self, sim: SimulationContext, line: SenderAccount, high: int
     ) -> list[actions.OutgoingMessages]:
         """Return the messages that are due, each with a target."""
-        found = []
+        drafts = []
         while line.ended == NEVER:
             plan = line.take(high)
             count = len(plan)
             if count:
                 peer, lists = self._targets(sim, line, count)
-                found.append(
+                chances = self.reply_rates[lists] * (_STAGED if self.sender.staging else 1.0)
+                account, place = np.full(count, line.account), np.full(count, line.place)
+                drafts.append(
                     actions.OutgoingMessages(
-                        plan.ts,
-                        np.full(count, line.account),
-                        np.full(count, line.place),
-                        peer,
-                        lists,
-                        self._chances(lists),
-                        plan.characters,
-                        plan.lead,
+                        plan.ts, account, place, peer, lists, np.minimum(chances, 0.4),
+                        plan.characters, plan.lead,
                     )
-                )
+                )  # fmt: skip
             if line.at < len(line.plan) or line.opens() >= high:
                 break
             self._plan(sim, line)
-        return found
+        return drafts
 
     def _ask_for_answers(
         self,
@@ -551,8 +532,7 @@ class Operator:
             peers = self._willing(sim, line, kind, count)
             lead = rng.exponential(_BEFORE_MIN * MINUTE_MS, len(peers)).astype(np.int64)
             when = np.maximum(rng.choice(ts, len(peers)) - lead, low)
-            of = np.full(len(peers), line.account)
-            done.append(actions.add_willing_messages(sim, sender, when, of, peers, kind))
+            done.append(actions.add_willing_messages(sim, sender, when, line.account, peers, kind))
         if sender.hand and line.left <= 0 and line.ended == NEVER:
             self._end(sim, line, int(ts.max(initial=low)), wait=(0.02, 0.5), replaced=True)
         return done
@@ -574,19 +554,10 @@ class Operator:
         line.day += 1
         if day:
             line.tries, line.pace = 0, min(1.0, line.pace * 1.5)
-        line.plan, line.at = (
-            actions.plan_day(
-                sim.rng,
-                sender,
-                start,
-                day,
-                pace=line.pace,
-                sharing=self._sharing,
-                zone=self.zone,
-                pick=line.place,
-            ),
-            0,
-        )
+        line.plan = actions.plan_day(
+            sim.rng, sender, start, day, pace=line.pace, sharing=self._sharing, zone=self.zone,
+            pick=line.place,
+        )  # fmt: skip
         line.at = int(np.searchsorted(line.plan.ts, line.hold))
         if sender.staging and day:
             sim.log.add("group.joined", np.array([start]), line.account, group=sim.new_groups(1))
@@ -613,18 +584,3 @@ class Operator:
         if self.sender.life_h or self.sender.replace:
             line.reached.append(peer)
         return peer, lists
-
-    def _chances(self, lists: Ints) -> Floats:
-        chances = self.reply_rates[lists] * (_STAGED if self.sender.staging else 1.0)
-        return np.minimum(chances, 0.4)
-
-
-def _concat_messages(drafts: list[actions.OutgoingMessages]) -> actions.OutgoingMessages:
-    if len(drafts) == 1:
-        return drafts[0]
-    return actions.OutgoingMessages(
-        *(
-            np.concatenate([getattr(draft, name) for draft in drafts])
-            for name in actions.OutgoingMessages.__slots__
-        )
-    )
