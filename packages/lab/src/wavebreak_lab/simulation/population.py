@@ -298,5 +298,9 @@ def draw_population(
 def placeholder_people(count: int) -> People:
     """Return people without attributes, for the accounts of a background trace."""
     none, blank, no = np.zeros(0, np.int64), np.zeros(count, np.int64), np.zeros(0, bool)
-    columns = [blank] * 8 + [blank > 0, np.full(count, TYPED), np.full(count, BEFORE_START)]
-    return People(*columns, ties=Ties(none, none, np.zeros(0), no, no, no))
+    ties = Ties(none, none, np.zeros(0), no, no, no)
+    typing, registered_at = np.full(count, TYPED), np.full(count, BEFORE_START)
+    return People(
+        blank, blank, blank, blank, blank, blank, blank, blank, blank > 0, typing, registered_at,
+        ties,
+    )  # fmt: skip

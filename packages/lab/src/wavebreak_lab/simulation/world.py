@@ -25,6 +25,7 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 from wavebreak_lab.simulation import log
+from wavebreak_lab.simulation.activities import Persona
 from wavebreak_lab.simulation.attackers import (
     APP_CAMPAIGNS,
     CALL_CAMPAIGNS,
@@ -46,7 +47,7 @@ from wavebreak_lab.simulation.contact_requests import ContactRequests, RequestHa
 from wavebreak_lab.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak_lab.simulation.daily_life import DailyLife, Groups
 from wavebreak_lab.simulation.newcomers import NewcomerBehaviour, add_newcomers
-from wavebreak_lab.simulation.personas import APP_FIRMS, EVERY_PERSONA, PERSONAS, Persona
+from wavebreak_lab.simulation.personas import APP_FIRMS, EVERY_PERSONA, PERSONAS
 from wavebreak_lab.simulation.population import (
     BEFORE_START,
     Society,

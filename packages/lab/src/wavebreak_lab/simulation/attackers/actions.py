@@ -72,7 +72,9 @@ class Acts(Columns):
     dead: Bools
 
 
-NO_ACTS = Acts(*[_NONE] * 7, np.zeros(0), np.zeros(0, bool))
+NO_ACTS = Acts(
+    _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0), np.zeros(0, bool)
+)  # fmt: skip
 
 
 def concat_acts(parts: list[Acts]) -> Acts:
@@ -94,11 +96,18 @@ def make_acts(
     dead: float = 0.0,
 ) -> Acts:
     """Return acts of one kind; the chance of a reply is that of strangers unless given."""
-    reply = sim.behaviour.reply if reply is None else reply
-    columns = [
-        np.broadcast_to(value, len(ids)) for value in (account, peer, kind, group, lists, reply)
-    ]
-    return Acts(ids, ts, *columns, sim.rng.random(len(ids)) < dead)
+    count = len(ids)
+    return Acts(
+        ids,
+        ts,
+        np.broadcast_to(account, count),
+        np.broadcast_to(peer, count),
+        np.full(count, kind),
+        np.broadcast_to(group, count),
+        np.broadcast_to(lists, count),
+        np.broadcast_to(sim.behaviour.reply if reply is None else reply, count),
+        sim.rng.random(count) < dead,
+    )
 
 
 def add_consequences(
