@@ -17,12 +17,12 @@ from wavebreak.schema.events import TYPES
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.log import (
     Bools,
+    Columns,
     EventBlock,
     EventBuffer,
     EventLog,
-    Floats,
     Ints,
-    column_of,
+    read_chats,
 )
 
 _MESSAGE = TYPES.index("message.sent")
@@ -58,11 +58,11 @@ class CallHabits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
+class _Talk(Columns):
     """Messages of chats, one row each, by pair and time.
 
-    `both`: when both of the pair have written (_NEVER: only one has). `first`: the pair's first
-    message; `last`: its last of a day.
+    `both`: time from which both of the pair have written (_NEVER: only one has). `first`: the
+    pair's first message; `last`: its last of a day.
     """
 
     ts: Ints
@@ -112,39 +112,32 @@ class Calls:
         self, rng: np.random.Generator, log: EventLog, talk: _Talk, rows: Ints, delay: float,
         taken: tuple[float, float], *, cold: bool = False,
     ) -> None:  # fmt: skip
-        """Plan calls after some messages; cold ones only to those who have not answered by then."""
-        spread = self.habits.spread
-        ts = talk.ts[rows] + rng.lognormal(np.log(delay), spread, len(rows)).astype(np.int64)
+        """Plan calls after some messages; cold ones only to people who have not answered yet."""
+        spread, talk = self.habits.spread, talk.select(rows)
+        ts = talk.ts + rng.lognormal(np.log(delay), spread, len(rows)).astype(np.int64)
         back = rng.random(len(rows)) < (0.0 if cold else 0.5)
         kept = ts < self.sim.end
         if cold:
-            kept &= talk.both[rows] > ts
-        account = np.where(back, talk.peer[rows], talk.account[rows])[kept]
-        peer = np.where(back, talk.account[rows], talk.peer[rows])[kept]
+            kept &= talk.both > ts
+        account = np.where(back, talk.peer, talk.account)[kept]
+        peer = np.where(back, talk.account, talk.peer)[kept]
         video = rng.random(int(kept.sum())) < (0.0 if cold else self.habits.video)
-        add_calls(rng, self.sim, log, ts[kept], account, peer, taken, video=video, spread=spread)
-
-
-def add_calls(
-    rng: np.random.Generator, sim: SimulationContext, log: EventLog, ts: Ints, account: Ints,
-    peer: Ints, taken: tuple[float, float], *, video: Bools, spread: float,
-) -> tuple[Ints, Ints]:  # fmt: skip
-    """Plan calls and their ends; `taken` is the share that is, and their median length in seconds.
-
-    Returns the seconds spoken of each call, and when it is over (milliseconds).
-    """
-    media = np.where(video, sim.pool.code("video"), sim.pool.code("audio"))
-    log.add("call.started", ts, account, peer=peer, media=media)
-    return add_call_ends(rng, log, ts, account, peer, taken, spread=spread)
+        media = np.where(video, self.sim.pool.code("video"), self.sim.pool.code("audio"))
+        log.add("call.started", ts[kept], account, peer=peer, media=media)
+        add_call_ends(rng, log, ts[kept], account, peer, taken, spread=spread)
 
 
 def add_call_ends(
     rng: np.random.Generator, log: EventLog, ts: Ints, account: Ints, peer: Ints,
     taken: tuple[float, float], *, spread: float,
 ) -> tuple[Ints, Ints]:  # fmt: skip
-    """Plan the ends of calls that began at `ts`, and return what `add_calls` does."""
+    """Plan the ends of calls that began at `ts`.
+
+    `taken` is the share of answered calls, and their median length in seconds. Returns the seconds
+    spoken of each call, and the time of its end (milliseconds).
+    """
     share, length = taken
-    drawn: Floats = rng.lognormal(np.log(length), spread, len(ts))
+    drawn = rng.lognormal(np.log(length), spread, len(ts))
     talks = rng.random(len(ts)) < share
     seconds = np.where(talks, drawn, 0).astype(np.int64)
     over = ts + np.where(talks, TAKEN_AFTER_MS + seconds * SECOND_MS, RINGS_MS)
@@ -154,15 +147,7 @@ def add_call_ends(
 
 def _read(blocks: Iterator[EventBlock]) -> tuple[_Talk, int]:
     """Return the messages of all chats in a log, and the first free id."""
-    acts, next_id = [np.zeros((3, 0), np.int64)], 0
-    for block in blocks:
-        if not len(block):
-            continue
-        next_id = max(next_id, int(block.columns["id"].max()) + 1)
-        kind, *each = (column_of(block, name) for name in ("type", "ts", "account", "peer"))
-        rows = (kind == _MESSAGE) & (each[2] >= 0) & (each[2] != each[1])
-        acts.append(np.stack([column[rows] for column in each]))
-    ts, account, peer = np.concatenate(acts, axis=1)
+    (ts, account, peer), next_id = read_chats(blocks, (_MESSAGE,), ("ts", "account", "peer"))
     low, high = np.minimum(account, peer), np.maximum(account, peer)
     order = np.lexsort((ts, high, low))
     ts, account, peer = ts[order], account[order], peer[order]
@@ -170,9 +155,10 @@ def _read(blocks: Iterator[EventBlock]) -> tuple[_Talk, int]:
     first = np.diff(pair, prepend=-1) != 0
     begins, day = np.flatnonzero(first), ts // DAY_MS
     last = np.append((pair[1:] != pair[:-1]) | (day[1:] != day[:-1]), True)[: len(ts)]
-    if not len(ts):
-        return _Talk(ts, account, peer, ts, first, last), next_id
-    whose = account == low[order]
-    sides = [np.minimum.reduceat(np.where(mine, ts, _NEVER), begins) for mine in (whose, ~whose)]
-    both = np.repeat(np.maximum(*sides), np.diff(np.append(begins, len(ts))))
+    both = ts
+    if len(ts):
+        from_low = account == low[order]
+        sides = [np.where(rows, ts, _NEVER) for rows in (from_low, ~from_low)]
+        begun = np.maximum(*(np.minimum.reduceat(side, begins) for side in sides))
+        both = np.repeat(begun, np.diff(np.append(begins, len(ts))))
     return _Talk(ts, account, peer, both, first, last), next_id

@@ -17,30 +17,24 @@ from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.log import (
     ABSENT,
     Bools,
+    Columns,
     EventBlock,
     EventBuffer,
     EventLog,
     Ints,
     column_of,
+    read_chats,
 )
-from wavebreak_lab.simulation.population import Ties
 
 VIAS = ("invite", "roster", "username")
 """Ways to ask that the event schema has, for a platform with one."""
 
-_REGISTERED, _MESSAGE, _TYPING, _REPORT = (
-    TYPES.index(name)
-    for name in ("account.registered", "message.sent", "typing.started", "user.reported")
-)
+_MESSAGE, _TYPING = TYPES.index("message.sent"), TYPES.index("typing.started")
+_REGISTERED, _REPORT = TYPES.index("account.registered"), TYPES.index("user.reported")
 _HELD_BACK = [
-    TYPES.index(name)
-    for name in (
-        "message.sent",
-        "typing.started",
-        "message.delivered",
-        "message.read",
-        "message.undeliverable",
-    )
+    _MESSAGE,
+    _TYPING,
+    *map(TYPES.index, ("message.delivered", "message.read", "message.undeliverable")),
 ]
 _NEVER = 1 << 62
 
@@ -77,7 +71,7 @@ class RequestHabits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chats:
+class _Chats(Columns):
     """Chats that open in the log, one row each; times in milliseconds.
 
     `start`: the opener begins to type, or writes; `answered_at`: the other's first message (_NEVER:
@@ -89,16 +83,6 @@ class _Chats:
     start: Ints
     answered_at: Ints
     known: Bools
-
-    def select(self, rows: Bools) -> _Chats:
-        """Return some of the chats."""
-        return _Chats(
-            self.opener[rows],
-            self.other[rows],
-            self.start[rows],
-            self.answered_at[rows],
-            self.known[rows],
-        )
 
 
 class ContactRequests:
@@ -127,21 +111,17 @@ class ContactRequests:
 
         Who does not register in the log did so long ago.
         """
-        acts, next_id = [np.zeros((5, 0), np.int64)], 0
         registered_at = np.full(len(self.sim.registry), -_NEVER, np.int64)
-        for block in blocks:
-            if not len(block):
-                continue
-            kind, ts, account, peer, known = (
-                column_of(block, name) for name in ("type", "ts", "account", "peer", "in_contacts")
-            )
-            next_id = max(next_id, int(block.columns["id"].max()) + 1)
-            born = kind == _REGISTERED
-            registered_at[account[born]] = ts[born]
-            rows = np.isin(kind, (_MESSAGE, _TYPING)) & (peer >= 0) & (peer != account)
-            each = (ts, account, peer, known, kind)
-            acts.append(np.stack([column[rows] for column in each]))
-        return _opened_chats(*np.concatenate(acts, axis=1)), registered_at, next_id
+
+        def note_registrations() -> Iterator[EventBlock]:
+            for block in blocks:
+                new = column_of(block, "type") == _REGISTERED
+                registered_at[column_of(block, "account")[new]] = block.ts[new]
+                yield block
+
+        names = ("ts", "account", "peer", "in_contacts", "type")
+        columns, next_id = read_chats(note_registrations(), (_MESSAGE, _TYPING), names)
+        return _opened_chats(*columns), registered_at, next_id
 
     def _plan(
         self, chats: _Chats, registered_at: Ints, next_id: int
@@ -181,7 +161,9 @@ class ContactRequests:
     def _asks(self, chats: _Chats, registered_at: Ints) -> Bools:
         """Return which chats open by a request: who knew each other before has one already."""
         born = np.maximum(registered_at[chats.opener], registered_at[chats.other])
-        return (born >= self.sim.start) | (~chats.known & ~_are_tied(self.sim.people.ties, chats))
+        ties = self.sim.people.ties
+        tied = np.isin(_pair_keys(chats.opener, chats.other), _pair_keys(ties.opener, ties.other))
+        return (born >= self.sim.start) | (~chats.known & ~tied)
 
 
 def _opened_chats(ts: Ints, account: Ints, peer: Ints, known: Ints, kind: Ints) -> _Chats:
@@ -205,14 +187,6 @@ def _opened_chats(ts: Ints, account: Ints, peer: Ints, known: Ints, kind: Ints) 
 
 def _pair_keys(account: Ints, peer: Ints) -> Ints:
     return (account << 32) | peer
-
-
-def _are_tied(ties: Ties, chats: _Chats) -> Bools:
-    """Whether the two of each chat are people who knew each other before."""
-    known = np.concatenate(
-        [_pair_keys(ties.opener, ties.other), _pair_keys(ties.other, ties.opener)]
-    )
-    return np.isin(_pair_keys(chats.opener, chats.other), known)
 
 
 def _without(block: EventBlock, dropped: Ints) -> EventBlock:

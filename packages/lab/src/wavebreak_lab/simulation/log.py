@@ -138,6 +138,29 @@ def column_of(block: EventBlock, name: str) -> Ints:
     return block.columns.get(name, np.full(len(block), ABSENT, np.int64)).astype(np.int64)
 
 
+def read_chats(
+    blocks: Iterable[EventBlock], types: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[list[Ints], int]:
+    """Read the events between two accounts in blocks of a log.
+
+    Args:
+        blocks: Sorted blocks.
+        types: Codes of the event types.
+        names: Columns to return.
+
+    Returns:
+        The columns, and the first free event id.
+    """
+    parts, next_id = [np.zeros((len(names), 0), np.int64)], 0
+    for block in blocks:
+        if len(block):
+            next_id = max(next_id, int(block.columns["id"].max()) + 1)
+            kind, account, peer = (column_of(block, n) for n in ("type", "account", "peer"))
+            rows = np.isin(kind, types) & (peer >= 0) & (peer != account)
+            parts.append(np.stack([column_of(block, name)[rows] for name in names]))
+    return list(np.concatenate(parts, axis=1)), next_id
+
+
 _WIDE = frozenset({"id", "ts", "message", "size"})  # numbers that 32 bits may not hold
 
 
