@@ -38,78 +38,72 @@ Label = tuple[str, str, str, str]
 
 
 class AccountRegistry:
-    """All accounts: their number, name, label, family and operator.
+    """All accounts: number, name, label, family and operator.
 
     Names are a one-to-one mix of number and seed, so that a name reveals nothing.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed % (1 << 32)
-        self._label: list[str] = []
-        self._family: list[str] = []
-        self._operator: list[str] = []
-        self._given: dict[int, str] = {}
-        self._compromised: dict[int, int] = {}
+        self._rows: list[tuple[str, str, str]] = []
+        self._given_names: dict[int, str] = {}
+        self._compromised_at_ms: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._label)
+        return len(self._rows)
 
     def add(self, count: int, label: str, family: str, operator: str = "") -> Ints:
         """Add accounts; return their numbers. An empty label marks a number without an account."""
         first = len(self)
-        self._label += [label] * count
-        self._family += [family] * count
-        self._operator += [operator] * count
+        self._rows += [(label, family, operator)] * count
         return np.arange(first, first + count, dtype=np.int64)
 
     def name(self, accounts: Ints, names: Sequence[str]) -> None:
         """Set the names of accounts, as those of a background trace."""
-        self._given |= dict(zip(accounts.tolist(), names, strict=True))
+        self._given_names |= dict(zip(accounts.tolist(), names, strict=True))
 
     def relabel(self, accounts: Ints, label: str, family: str, operator: str = "") -> None:
         """Change label, family and operator of accounts."""
         for account in accounts.tolist():
-            self._label[account] = label
-            self._family[account] = family
-            self._operator[account] = operator
+            self._rows[account] = label, family, operator
 
     def mark_compromised(self, accounts: Ints, ts: Ints) -> None:
         """Record when accounts were compromised: before that they belonged to honest people."""
-        self._compromised |= dict(zip(accounts.tolist(), ts.tolist(), strict=True))
+        self._compromised_at_ms |= dict(zip(accounts.tolist(), ts.tolist(), strict=True))
 
     def compromised_at(self) -> dict[str, int]:
-        """Return by name when accounts were compromised (milliseconds)."""
+        """Return the times at which accounts were compromised (milliseconds), by name."""
         names = self.names()
-        return {names[account].as_py(): ts for account, ts in self._compromised.items()}
+        return {names[account].as_py(): ts for account, ts in self._compromised_at_ms.items()}
 
     def of(self, family: str) -> Ints:
         """Return the accounts of one family or persona."""
-        return np.array([i for i, f in enumerate(self._family) if f == family], np.int64)
+        return np.array([i for i, row in enumerate(self._rows) if row[1] == family], np.int64)
 
     def are_abusive(self) -> Bools:
         """Return whether each account is labelled abusive, by number."""
-        return np.array([label == "abusive" for label in self._label], bool)
+        return np.array([label == "abusive" for label, _, _ in self._rows], bool)
 
     def names(self) -> pa.StringArray:
         """Return every account's name, by number."""
         mixed = (np.arange(len(self), dtype=np.uint64) + np.uint64(self._seed)) * np.uint64(_MIX)
-        made = hexadecimal(mixed % np.uint64(1 << 32), NAME_DIGITS, "a")
-        if not self._given:
-            return made
-        listed = made.to_pylist()
-        for account, name in self._given.items():
-            listed[account] = name
-        return pa.array(listed, pa.string())
+        drawn = hexadecimal(mixed % np.uint64(1 << 32), NAME_DIGITS, "a")
+        if not self._given_names:
+            return drawn
+        names = drawn.to_pylist()
+        for account, name in self._given_names.items():
+            names[account] = name
+        return pa.array(names, pa.string())
 
     def labels(self) -> list[Label]:
         """Return (account, label, family, operator) of every account."""
-        rows = zip(self.names().to_pylist(), self._label, self._family, self._operator, strict=True)
-        return [row for row in rows if row[1]]
+        names = self.names().to_pylist()
+        return [(name, *row) for name, row in zip(names, self._rows, strict=True) if row[0]]
 
 
 @dataclass(frozen=True, slots=True)
 class PublicRoom:
-    """A group that anybody may join: the number of its name, and who is in it."""
+    """A group that anybody may join: the number of its name, and its members."""
 
     name: int
     members: Ints
@@ -119,7 +113,7 @@ class PublicRoom:
 class SimulationContext:
     """Everything that campaigns, personas and everyday life are generated from and into.
 
-    `start` and `end` bound the simulation (milliseconds). `assigned` are the people who already
+    `start` and `end` bound the simulation (milliseconds). `assigned` are the people people already
     belong to a persona or campaign. `behaviour` is how people respond to unsolicited `content`.
     `rooms`: public rooms, once a persona or campaign of them is played.
     """
@@ -169,10 +163,10 @@ class SimulationContext:
                 f"{family} needs {count} unassigned people",
                 fix="simulate more people, or give the campaign fewer accounts",
             )
-        who = self.rng.choice(settled, count, replace=False)
-        self.assigned |= set(who.tolist())
-        self.registry.relabel(who, label, family, operator)
-        return who
+        people = self.rng.choice(settled, count, replace=False)
+        self.assigned |= set(people.tolist())
+        self.registry.relabel(people, label, family, operator)
+        return people
 
     def draw_strangers(self, count: int) -> Ints:
         """Draw distinct established people at random, at most `count`."""

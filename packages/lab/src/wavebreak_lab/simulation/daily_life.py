@@ -116,7 +116,7 @@ class Groups:
         return int(self._sizes(rng, 1)[0])
 
     def speakers(self, rng: np.random.Generator, group: Ints) -> Ints:
-        """Draw who speaks in each group: some members far more than others."""
+        """Draw speakers of groups: some members far more often than others."""
         place = self.sizes[group] * rng.random(len(group)) ** GROUP_HABITS.keen
         return np.asarray(self.members[self.offsets[group] + place.astype(np.int64)])
 
@@ -202,9 +202,9 @@ class DailyLife:
         """Draw (people, times) of an activity with a rate a day and a person."""
         first, last = self._people[window.country : window.country + 2].tolist()
         count = sim.rng.poisson(rate * window.share * (last - first))
-        who, ts = sim.rng.integers(first, last, count), window.times(sim.rng, count)
-        present = sim.people.registered_at[who] < ts
-        return who[present], ts[present]
+        person, ts = sim.rng.integers(first, last, count), window.times(sim.rng, count)
+        present = sim.people.registered_at[person] < ts
+        return person[present], ts[present]
 
     def _draw_ties(self, sim: SimulationContext, window: _Window, count: int) -> Ints:
         rates = self._tie_rates[window.country]
@@ -226,37 +226,39 @@ class DailyLife:
     def _add_new_contacts(self, sim: SimulationContext, window: _Window) -> None:
         """Plan new acquaintances: look the number up, add it, write, be added back."""
         rng, log = sim.rng, sim.log
-        who, ts = self._draw_actors(sim, window, HABITS.meets)
+        person, ts = self._draw_actors(sim, window, HABITS.meets)
         first, last = self._people[window.country : window.country + 2].tolist()
-        other = rng.integers(first, last, len(who))
-        real = (other != who) & (sim.people.registered_at[other] < ts)
-        who, ts, other = who[real], ts[real], other[real]
-        looks = rng.random(len(who)) < HABITS.looks_up
-        saved = rng.random(len(who)) < HABITS.saves
-        back = rng.random(len(who)) < HABITS.saves
-        early = ts - rng.integers(2_000, MINUTE_MS, len(who))
-        log.add("contact.looked_up", early[looks], who[looks], count=1, hits=1)
-        log.add("contact.added", early[saved] + 500, who[saved], peer=other[saved])
-        late = ts + rng.integers(MINUTE_MS, HOUR_MS, len(who))
-        log.add("contact.added", late[back], other[back], peer=who[back])
+        other = rng.integers(first, last, len(person))
+        real = (other != person) & (sim.people.registered_at[other] < ts)
+        person, ts, other = person[real], ts[real], other[real]
+        looks = rng.random(len(person)) < HABITS.looks_up
+        saved = rng.random(len(person)) < HABITS.saves
+        back = rng.random(len(person)) < HABITS.saves
+        early = ts - rng.integers(2_000, MINUTE_MS, len(person))
+        log.add("contact.looked_up", early[looks], person[looks], count=1, hits=1)
+        log.add("contact.added", early[saved] + 500, person[saved], peer=other[saved])
+        late = ts + rng.integers(MINUTE_MS, HOUR_MS, len(person))
+        log.add("contact.added", late[back], other[back], peer=person[back])
         known = HABITS.met_known
-        converse(sim, STYLE, ts, who, other, known=known, back=saved, silent=0.06)
+        converse(sim, STYLE, ts, person, other, known=known, back=saved, silent=0.06)
 
     def _add_sessions(self, sim: SimulationContext, window: _Window) -> None:
         """Plan connections: at home, at work or on the carrier, by the hour; some companions."""
         people, rng = sim.people, sim.rng
-        who, ts = self._draw_actors(sim, window, HABITS.connects)
-        hour = local_hour(ts, people.zone[who])
+        person, ts = self._draw_actors(sim, window, HABITS.connects)
+        hour = local_hour(ts, people.zone[person])
         busy = (hour >= 9) & (hour < 17)
-        ip = np.where(busy, people.work[who], people.home[who])
-        ip = np.where(rng.random(len(who)) < HABITS.out, people.carrier[who], ip)
-        linked = busy & people.companion[who] & (rng.random(len(who)) < HABITS.linked)
-        ip = np.where(linked, people.work[who], ip)
-        phone = np.where(ts >= self._changed_at[who], self._new_device[who], people.device[who])
-        device = np.where(linked, self._companion[who], phone)
+        ip = np.where(busy, people.work[person], people.home[person])
+        ip = np.where(rng.random(len(person)) < HABITS.out, people.carrier[person], ip)
+        linked = busy & people.companion[person] & (rng.random(len(person)) < HABITS.linked)
+        ip = np.where(linked, people.work[person], ip)
+        phone = np.where(
+            ts >= self._changed_at[person], self._new_device[person], people.device[person]
+        )
+        device = np.where(linked, self._companion[person], phone)
         mark = np.where(linked, 1, ABSENT)
-        client = people.client[who]
-        sim.log.add("session.started", ts, who, ip=ip, device=device, client=client, linked=mark)
+        client = people.client[person]
+        sim.log.add("session.started", ts, person, ip=ip, device=device, client=client, linked=mark)
 
     def _add_group_talk(self, sim: SimulationContext, window: _Window) -> None:
         groups, rng, rates = self.groups, sim.rng, self.groups.rates[window.country]
@@ -275,8 +277,8 @@ class DailyLife:
             ("group.joined", HABITS.group_joins),
             ("group.left", HABITS.group_leaves),
         ):
-            who, ts = self._draw_actors(sim, window, rate)
-            sim.log.add(kind, ts, who, group=groups.names[rng.integers(*span, len(who))])
+            person, ts = self._draw_actors(sim, window, rate)
+            sim.log.add(kind, ts, person, group=groups.names[rng.integers(*span, len(person))])
         makers, times = self._draw_actors(sim, window, HABITS.new_groups)
         for maker, ts in zip(makers.tolist(), times.tolist(), strict=True):
             size = groups.draw_size(rng)
@@ -288,16 +290,16 @@ class DailyLife:
         rng, log = sim.rng, sim.log
 
         def draw_pairs(rate: float) -> tuple[Ints, Ints, Ints]:
-            who, ts = self._draw_actors(sim, window, rate)
-            ties = sim.people.ties.select(self._draw_ties(sim, window, len(who)))
+            person, ts = self._draw_actors(sim, window, rate)
+            ties = sim.people.ties.select(self._draw_ties(sim, window, len(person)))
             return ties.opener, ties.other, ts
 
-        who, peer, ts = draw_pairs(HABITS.quarrels)
-        log.add("user.blocked", ts, who, peer=peer)
+        person, peer, ts = draw_pairs(HABITS.quarrels)
+        log.add("user.blocked", ts, person, peer=peer)
         again = rng.random(len(ts)) < HABITS.reconciles
         later = ts[again] + rng.integers(HOUR_MS, DAY_MS)
-        log.add("user.unblocked", later, who[again], peer=peer[again])
-        who, peer, ts = draw_pairs(HABITS.false_reports)
-        log.add("user.reported", ts, who, peer=peer, reason=sim.pool.code("other"))
-        who, peer, ts = draw_pairs(HABITS.tidies)
-        log.add("contact.removed", ts, who, peer=peer)
+        log.add("user.unblocked", later, person[again], peer=peer[again])
+        person, peer, ts = draw_pairs(HABITS.false_reports)
+        log.add("user.reported", ts, person, peer=peer, reason=sim.pool.code("other"))
+        person, peer, ts = draw_pairs(HABITS.tidies)
+        log.add("contact.removed", ts, person, peer=peer)

@@ -44,23 +44,25 @@ class NewcomerBehaviour:
 
 
 def add_registrations(
-    sim: SimulationContext, who: Ints, ts: Ints, arrival: NewcomerBehaviour
+    sim: SimulationContext, accounts: Ints, ts: Ints, arrival: NewcomerBehaviour
 ) -> None:
     """Plan honest registrations: account, session, look-up of the address book."""
-    rng, people, pool, count = sim.rng, sim.people, sim.pool, len(who)
-    ip = np.where(rng.random(count) < arrival.mobile, people.carrier[who], people.home[who])
-    device, client = people.device[who], people.client[who]
+    rng, people, pool, count = sim.rng, sim.people, sim.pool, len(accounts)
+    ip = np.where(
+        rng.random(count) < arrival.mobile, people.carrier[accounts], people.home[accounts]
+    )
+    device, client = people.device[accounts], people.client[accounts]
     sim.log.add(
-        "account.registered", ts, who, phone=people.phone[who], ip=ip, device=device,
+        "account.registered", ts, accounts, phone=people.phone[accounts], ip=ip, device=device,
         client=client, attested=rng.random(count) < arrival.attested,
         verification=pool.code("sms"), attempts=1 + (rng.random(count) < arrival.retries),
         channel=pool.code("personal"),
     )  # fmt: skip
-    sim.add_sessions(ts + 2 * SECOND_MS, who, ip, device, client)
+    sim.add_sessions(ts + 2 * SECOND_MS, accounts, ip, device, client)
     book = 1 + rng.lognormal(np.log(arrival.book), arrival.book_spread, count).astype(np.int64)
     hits = (book * np.clip(rng.normal(arrival.found, 0.08, count), 0.3, 0.95)).astype(np.int64)
     synced_at = ts + rng.integers(5 * SECOND_MS, 3 * MINUTE_MS, count)
-    sim.log.add("contact.looked_up", synced_at, who, count=book, hits=hits)
+    sim.log.add("contact.looked_up", synced_at, accounts, count=book, hits=hits)
 
 
 def add_first_chats(
@@ -86,9 +88,9 @@ def add_first_chats(
     sim.log.add("contact.added", late, adds, peer=account)
 
 
-def add_newcomers(sim: SimulationContext, who: Ints, arrival: NewcomerBehaviour) -> None:
+def add_newcomers(sim: SimulationContext, accounts: Ints, arrival: NewcomerBehaviour) -> None:
     """Plan the registration and the first hours of people that register in the simulation."""
-    registered_at = sim.people.registered_at[who]
-    add_registrations(sim, who, registered_at, arrival)
-    for account, ts in zip(who.tolist(), registered_at.tolist(), strict=True):
+    registered_at = sim.people.registered_at[accounts]
+    add_registrations(sim, accounts, registered_at, arrival)
+    for account, ts in zip(accounts.tolist(), registered_at.tolist(), strict=True):
         add_first_chats(sim, account, ts, arrival)

@@ -48,14 +48,14 @@ class Society:
     far_weight: float = 0.4
     tie_spread: float = 1.4  # sigma of the log of a tie's strength
     known: float = 0.97  # ties where the one has the other in contacts
-    silent: float = 0.045  # ties where the one who is written to never answers
+    silent: float = 0.045  # ties where the one person is written to never answers
     messages: float = 12.5  # one-to-one messages sent a day, median over people
     messages_spread: float = 0.5  # sigma of its log over people
     typing: tuple[float, float] = (11.5, 1.0)  # beta: share of texts typed, not pasted or said
     work_network: float = 0.55  # people with a network at work or school
     companion: float = 0.18  # people with a linked desktop companion
-    newcomers: float = 0.01  # people a day who register during the simulation
-    behind_one_carrier_address: int = 150  # people who share a carrier's NAT address
+    newcomers: float = 0.01  # people a day person register during the simulation
+    behind_one_carrier_address: int = 150  # people person share a carrier's NAT address
     behind_one_office_address: int = 60  # people to one address of a firm or school
 
 
@@ -101,22 +101,22 @@ class People:
         return len(self.country)
 
     def draw_acquaintances(
-        self, rng: np.random.Generator, who: int, count: int, reach: float = 60.0
+        self, rng: np.random.Generator, person: int, count: int, reach: float = 60.0
     ) -> Ints:
-        """Draw distinct established people who live near `who`, without `who`."""
-        low, high = np.searchsorted(self.country, self.country[who] + np.array([0, 1]))
+        """Draw distinct established people that live near a person, without that person."""
+        low, high = np.searchsorted(self.country, self.country[person] + np.array([0, 1]))
         settled = int((self.registered_at[low:high] == BEFORE_START).sum())
         if settled <= count:  # too small a country: look everywhere
             low, high = 0, len(self)
             settled = int((self.registered_at == BEFORE_START).sum())
-        count = min(count, settled - int(self.registered_at[who] == BEFORE_START))
+        count = min(count, settled - int(self.registered_at[person] == BEFORE_START))
         found: Ints = np.zeros(0, np.int64)
         while len(found) < count:
             step = rng.normal(0.0, reach, 2 * count + 8)
             drawn = _wrap_into_country(
-                who + np.trunc(step + np.sign(step)).astype(np.int64), low, high
+                person + np.trunc(step + np.sign(step)).astype(np.int64), low, high
             )
-            drawn = drawn[(drawn != who) & (self.registered_at[drawn] == BEFORE_START)]
+            drawn = drawn[(drawn != person) & (self.registered_at[drawn] == BEFORE_START)]
             drawn = np.concatenate([found, drawn])
             found = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
             reach *= 1.5

@@ -211,7 +211,7 @@ class Operator:
         return bought.account
 
     def _accuse(self, sim: SimulationContext, accounts: Ints, start: int) -> None:
-        """Plan what accounts complain of from a time on."""
+        """Plan complaints of accounts from a time on."""
         if not len(self.rivals):
             return
         more = actions.plan_accusations(sim, self.sender, accounts, start, self.rivals)
@@ -281,7 +281,7 @@ class Operator:
         return actions.concat_acts(done)
 
     def record_replies(self, answered: actions.Acts, when: Ints) -> None:
-        """Take note of the people who answer, and when they do."""
+        """Record answers of people, and their times."""
         if self.sender.shape and len(answered):
             self._pending_replies.append((answered, when))
 
@@ -311,7 +311,7 @@ class Operator:
         self._pending_replies = later
 
     def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:
-        """Do what this sender does at an answer."""
+        """React to feedback."""
         line, sender, rng = self._by_account.get(answer.account), self.sender, sim.rng
         if line is None or line.ended < NEVER:
             return
@@ -386,14 +386,14 @@ class Operator:
 
     def _take_over(self, sim: SimulationContext, ts: Ints) -> list[Ints]:
         """Link companions to real people's accounts."""
-        who = sim.assign_people(len(ts), self.family, "abusive", self.name)
-        sim.registry.mark_compromised(who, ts)
-        ip = rent_hosted_addresses(sim, len(who), 2)
-        device = draw_devices(sim.rng, sim.pool, len(who))
-        client = draw_clients(sim.rng, sim.pool, len(who))
-        sim.add_sessions(ts, who, ip, device, client, linked=True)
-        self.spent["taken_over"] += len(who)
-        return [who, ts, ip, device, client]
+        owners = sim.assign_people(len(ts), self.family, "abusive", self.name)
+        sim.registry.mark_compromised(owners, ts)
+        ip = rent_hosted_addresses(sim, len(owners), 2)
+        device = draw_devices(sim.rng, sim.pool, len(owners))
+        client = draw_clients(sim.rng, sim.pool, len(owners))
+        sim.add_sessions(ts, owners, ip, device, client, linked=True)
+        self.spent["taken_over"] += len(owners)
+        return [owners, ts, ip, device, client]
 
     def _open(
         self, sim: SimulationContext, values: list[int], before: SenderAccount | None
@@ -538,7 +538,7 @@ class Operator:
         return done
 
     def _willing(self, sim: SimulationContext, line: SenderAccount, kind: int, count: int) -> Ints:
-        """Return who is written to for an answer: own accounts once each, or paid people."""
+        """Return accounts to write to for an answer: own accounts once each, or paid people."""
         if kind == actions.PAID:
             return sim.draw_strangers(count)
         living = [other.account for other in self.lines if other.ended == NEVER]
