@@ -113,7 +113,7 @@ class PublicRoom:
 class SimulationContext:
     """Everything that campaigns, personas and everyday life are generated from and into.
 
-    `start` and `end` bound the simulation (milliseconds). `assigned` are the people people already
+    `start` and `end` bound the simulation (milliseconds). `assigned` are the people who already
     belong to a persona or campaign. `behaviour` is how people respond to unsolicited `content`.
     `rooms`: public rooms, once a persona or campaign of them is played.
     """
