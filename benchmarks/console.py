@@ -35,10 +35,10 @@ PAGES = (
     "", "queue", "queue?page=40", "queue?outcome=limit", "queue/17", "queue/batches", "accounts",
     "accounts?outcome=ban", "accounts/a13", "accounts/a77", "account-neighbours/a77",
     "account-timelines/a77",
-    "query", "query?outcome=limit", "query?rule=hourly_allowance&days=366",
+    "query", "query?outcome=limit", "query?rule=first_contact_allowance&days=366",
     "query?outcome=limit&measure=sends_1d&op=>%3D&value=1", "query?outcome=ban&format=csv",
     "operators", "settings/audit", "profile", "appeals", "policy",
-    "policy/rules/hourly_allowance", "policy/rules/hourly_allowance/thresholds", "reports",
+    "policy/rules/first_contact_allowance", "policy/rules/first_contact_allowance/thresholds", "reports",
 )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def _write_decisions(decisions: int, accounts: int) -> None:
         body = {
             "id": f"{k:032x}", "ts": ts, "account": account, "stage": "messaging",
             "outcome": outcome, "action": outcome, "until": None, "score": 0.6,
-            "rules": ["hourly_allowance"], "trigger": f"e{k}", "policy": "bench", "model": None,
+            "rules": ["first_contact_allowance"], "trigger": f"e{k}", "policy": "bench", "model": None,
             "reasons": [{"feature": "unanswered_strangers_1d", "value": 61.0,
                          "contribution": None}],
             "features": "bench", "basis": "doubt", "new_chats_1d": 60,
@@ -156,7 +156,7 @@ def _case(k: int) -> ReviewCase:
     harm, uncertainty = (k % 97) / 97, (k % 89) / 89
     return ReviewCase(
         account=f"a{k}", decision=k + 1, outcome=OUTCOMES[k % len(OUTCOMES)], basis="doubt",
-        rule="hourly_allowance", score=0.6, opened_ms=START_MS + k, changed_ms=START_MS + k,
+        rule="first_contact_allowance", score=0.6, opened_ms=START_MS + k, changed_ms=START_MS + k,
         harm=harm, uncertainty=uncertainty, priority=harm * uncertainty,
         why=["The chance of abuse is put at 60 %: both answers are possible."],
     )  # fmt: skip

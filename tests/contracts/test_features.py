@@ -32,8 +32,8 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_features_are_143_each_with_index_and_oracle_formula() -> None:
-    assert len(FEATURES) == 143
+def test_features_are_138_each_with_index_and_oracle_formula() -> None:
+    assert len(FEATURES) == 138
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(oracle.FORMULAS) == set(NAMES)

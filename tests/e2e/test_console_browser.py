@@ -670,7 +670,7 @@ def code_sent(platform: Receiver) -> str:
 def test_rule_is_changed_by_two_people_and_rolled_back(
     browser: Browser, server: Server, person: Person
 ) -> None:
-    owner = person.sign_in("policy-owner").open("/console/policy/rules/hourly_allowance")
+    owner = person.sign_in("policy-owner").open("/console/policy/rules/first_contact_allowance")
     owner.get_by_role("button", name="Change in a new draft").click()
     owner.fill("dialog[open] [name=reason]", "an hour without anybody is too hard")
     with owner.expect_navigation():
@@ -693,7 +693,7 @@ def test_rule_is_changed_by_two_people_and_rolled_back(
     second.shoot("policy-version")
     act_with_reason(page, approve, "Approve", "as discussed on Monday")
     act_with_reason(page, page.get_by_role("button", name="Go live…"), "Go live now", "agreed")
-    page.goto(f"{second.at}/console/policy/rules/hourly_allowance")
+    page.goto(f"{second.at}/console/policy/rules/first_contact_allowance")
     assert "40" in page.locator("main").inner_text()
     page.goto(f"{second.at}/console/policy/versions")
     second.shoot("policy-versions")
@@ -735,7 +735,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/accounts/spam-11",
         "/console/operators", "/console/operators/{operator}", "/console/appeals",
         "/console/appeals/{appeal}", "/console/policy",
-        "/console/policy/rules/inhuman_sending_rate",
+        "/console/policy/rules/impossible_acts",
         "/console/policy/versions", "/console/policy/versions/{version}",
         "/console/policy/replays/{replay}", "/console/policy/models",
         "/console/policy/models/{model}", "/console/policy/learning",
@@ -744,7 +744,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/cases", "/console/reports", "/console/profile",
         "/console/portfolios", "/console/portfolios/{portfolio}", "/console/portfolios/-/consents",
     ),
-    "policy-owner": ("/console/policy/versions/{version}/edit?file=rules/doubt.toml",),
+    "policy-owner": ("/console/policy/versions/{version}/edit?file=rules/allowance.toml",),
     "counsel": (
         "/console/cases/new", "/console/cases/{case}", "/console/cases/{case}/parties",
         "/console/cases/{case}/claims", "/console/cases/{case}/determination",
@@ -830,7 +830,7 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
     lead, owner, scientist = (people[name] for name in _ARRANGERS)
     policy, reason = "/console/policy", {"reason": "for its page"}
     version = number_in(owner.send(f"{policy}/versions/new", **reason), "versions")
-    rule = {"file": "rules/doubt.toml", "rule": "hourly_allowance"}
+    rule = {"file": "rules/allowance.toml", "rule": "first_contact_allowance"}
     owner.open(f"{policy}/versions/{version}/edit?{urlencode(rule)}")
     text = owner.page.locator("#text").input_value().replace("new_chats_1d = 0", "new_chats_1d = 9")
     seen = owner.page.locator("[name=seen]").first.get_attribute("value") or ""

@@ -25,8 +25,8 @@ from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES
 
 POLICY = rules.load_policy()
-BURST = 16
-"""A newcomer writes to fewer strangers within an hour who have not answered (newcomers_burst)."""
+BURST = POLICY.allowances.personal.newcomers + 1
+"""A newcomer writes to fewer strangers within an hour who have not answered."""
 HOMESERVER = (
     "account.registered", "account.registered.client", "account.registered.ip",
     "contact.accepted", "contact.looked_up", "contact.refused", "contact.requested",
@@ -100,7 +100,7 @@ def test_a_platform_with_numbers_delays_a_newcomer_likewise() -> None:
     log = as_log(honest_rows(4) + spam_rows(4, 5_000, request=False, message=True))
     made = decide(with_fields(log, ("ip", "client", "phone"), "sms"), enforce=True)
     first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
-    assert first.rules == ("newcomers_burst",)
+    assert first.rules == ("first_contact_allowance",)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

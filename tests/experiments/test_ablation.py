@@ -37,7 +37,7 @@ def burst() -> list[Contribution]:
 
 
 def test_only_rules_that_decided_are_left_out_in_turn(burst: list[Contribution]) -> None:
-    assert [made.rule for made in burst] == ["", "newcomers_burst"]
+    assert [made.rule for made in burst] == ["", "first_contact_allowance"]
 
 
 def test_a_rule_adds_what_is_not_stopped_without_it(burst: list[Contribution]) -> None:
@@ -49,9 +49,9 @@ def test_a_rule_adds_what_is_not_stopped_without_it(burst: list[Contribution]) -
 
 def test_a_policy_without_a_rule_differs_by_its_mode_alone() -> None:
     policy = load_policy()
-    less = without(policy, "newcomers_burst")
+    less = without(policy, "first_contact_allowance")
     modes = {r.id: (r.mode, s.mode) for r, s in zip(policy.rules, less.rules, strict=True)}
-    assert {rule for rule, (a, b) in modes.items() if a != b} == {"newcomers_burst"}
+    assert {rule for rule, (a, b) in modes.items() if a != b} == {"first_contact_allowance"}
     assert less.version != policy.version
 
 
@@ -59,5 +59,7 @@ def test_the_table_shows_differences(
     burst: list[Contribution], capsys: pytest.CaptureFixture[str]
 ) -> None:
     show(burst, Console(width=110))
-    row = next(line for line in capsys.readouterr().out.splitlines() if "newcomers_burst" in line)
+    row = next(
+        line for line in capsys.readouterr().out.splitlines() if "first_contact_allowance" in line
+    )
     assert "+62.50" in row

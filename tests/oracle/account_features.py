@@ -291,6 +291,24 @@ def _calls_after_answer(s: AccountHistory) -> float:
     return s.count(found, "7d", SMALL)
 
 
+def _allowance(s: AccountHistory) -> float:
+    """Unanswered strangers within an hour by lane, server or channel, and what a firm earns."""
+    channel = FORMULAS["channel"](s)
+    if channel > 1:
+        return NAN
+    contacts, complaints = FORMULAS["stranger_contacts"](s), FORMULAS["stranger_complaints"](s)
+    lane = int(FORMULAS["lane"](s))
+    new = FORMULAS["age_s"](s) < 7 * 86_400
+    if lane and complaints < 2 + 0.01 * contacts:
+        return (60.0, 120.0, 300.0, 200.0)[lane - 1]
+    if FORMULAS["origin_bad"](s) >= 0.1:
+        return 15.0
+    if channel == 0:
+        return 25.0 if new else 60.0
+    earlier = contacts - FORMULAS["strangers_contacted_1h"](s)
+    return (15.0 if new else 60.0) + max(min(earlier / 4 - 12 * complaints, 60.0), 0.0)
+
+
 def _without_rules(_: AccountHistory) -> float:
     return 0.0
 
@@ -319,12 +337,6 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "network_arrivals": _arrivals("network"),
     "block_arrivals": _arrivals("block"),
     "device_arrivals": _arrivals("device"),
-    "newcomers": lambda s: s.shared.newly("new_account", s.epoch),
-    "newcomers_usual": lambda s: s.shared.usually("new_account", s.epoch),
-    "newcomer_contacts": lambda s: s.shared.newly("new_contact", s.epoch),
-    "newcomer_contacts_usual": lambda s: s.shared.usually("new_contact", s.epoch),
-    "newcomer_answers": lambda s: s.shared.newly("new_answer", s.epoch),
-    "newcomer_answers_usual": lambda s: s.shared.usually("new_answer", s.epoch),
     "device_age_s": lambda s: _since(s, s.moves("device")),
     "device_changes": lambda s: min(len(s.moves("device")), 255),
     "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", 15),
@@ -386,6 +398,7 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "unanswered_strangers_1d": _evidence(Evidence.taken),
     "strangers_contacted_1h": _in_an_hour(lambda e: e.contacts),
     "answers_of_strangers_1h": _in_an_hour(lambda e: e.answer_times),
+    "first_contact_allowance_1h": _allowance,
     "recipients_on_device": _recipients_on_device,
     "operator_accounts": _without_rules,
     "operator_abusive_accounts": _without_rules,

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oracle.account_history import (
-    BUSINESS,
     COMES_IN,
     PROOF,
     YOUNG_S,
     AccountHistory,
-    channels_at,
     is_cold,
 )
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
-from oracle.shared_state import PLATFORM, Contribution
+from oracle.shared_state import Contribution
 from wavebreak.schema.events import UNDETERMINED
 
 ESTABLISHED_S = 21_600
@@ -34,7 +32,6 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_arrivals(story),
             *_clusters(account, story),
             *_origin(story),
-            *_wave(story),
             *_places(account, story),
             *_friends(account, story),
             *_established(story),
@@ -112,30 +109,6 @@ def _clusters(account: str, story: AccountHistory) -> Iterator[Contribution]:
             yield from _around(story, i, "answered")
         elif id(fact) in others:
             yield Contribution(fact.epoch, "courted", fact.peer or "", 1)
-
-
-def _wave(story: AccountHistory) -> Iterator[Contribution]:
-    """Registrations; strangers, no newcomers, contacted by a young account; their answers.
-
-    Who is declared, or a number of a business, says nothing of waves.
-    """
-    evidence = Evidence(story)
-    lists = {"new_contact": evidence.contacts, "new_answer": evidence.answer_times}
-    of = {id(fact): table for table, facts in lists.items() for fact in facts}
-    channels = channels_at(story)
-    clock, born, lane = -1, None, 0
-    for fact in story.facts:
-        clock = max(clock, fact.now)
-        channel = channels[id(fact)]
-        if fact.kind == "declared":
-            lane = fact.fields.get("lane") or 0
-        if fact.kind == "registered":
-            born = fact.now
-            if channel != BUSINESS:
-                yield Contribution(fact.epoch, "new_account", PLATFORM, 1)
-        young = born is not None and clock - born <= YOUNG_S and channel != BUSINESS and not lane
-        if id(fact) in of and young and not evidence.is_newcomer(fact.peer or "", fact):
-            yield Contribution(fact.epoch, of[id(fact)], PLATFORM, 1)
 
 
 def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:

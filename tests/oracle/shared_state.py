@@ -19,9 +19,6 @@ ONE = 65_536
 """Weights of entities are in this fraction of one, as integers."""
 REPUTATION = ("good", "bad", "arrivals")
 CLUSTER = ("joined", "cold", "opened", "answered")
-PLATFORM = ("platform", "")
-"""What is counted over all accounts."""
-HOUR, WEEK = 60, 10_080
 
 
 class Contribution(NamedTuple):
@@ -165,23 +162,3 @@ class Shared:
         for then in sorted(sums):
             value, at = decayed(value, at, then, half_life) + sums[then], then
         return max(decayed(value, at, epoch, half_life), 0) / ONE
-
-    def newly(self, table: str, epoch: int) -> float:
-        """Decayed count of newcomers, of strangers whom they contacted, or of answers to them."""
-        return self._sum(table, epoch, HOUR) / ONE
-
-    def usually(self, table: str, epoch: int) -> float:
-        """What `newly` has been as a rule: a steady stream of 87 minutes, by the week's sum."""
-        lasted = 14_543 - decayed(14_543 * ONE, self.first, epoch, WEEK) // ONE
-        return self._sum(table, epoch, WEEK) * 87 // max(lasted, 720) / ONE
-
-    def _sum(self, table: str, epoch: int, half_life: int) -> int:
-        """Sum of what is counted over all accounts; it fades at each 64th of the half-life."""
-        sums: dict[int, int] = defaultdict(int)
-        for gift in self.gifts.get(PLATFORM, []):
-            if gift.epoch < epoch:
-                sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
-        value, at = 0, 0
-        for then in sorted(sums):
-            value, at = decayed(value, at, then, half_life) + sums[then], then
-        return decayed(value, at, epoch, half_life)

@@ -135,9 +135,8 @@ class DeferredWork:
 
 
 RULES = (
-    "newcomers_burst",
-    "hourly_allowance",
-    "inhuman_sending_rate",
+    "first_contact_allowance",
+    "impossible_acts",
     "instant_ban",
     "confirmed_abusive",
 )

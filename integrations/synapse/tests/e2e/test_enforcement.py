@@ -15,7 +15,7 @@ from support.written_files import files_with
 from synapse_support.spam_story import STRANGERS, SpamStory, protected
 
 MOST_REACHED = 15
-"""A newcomer's sixteenth stranger of an hour waits at the latest: the rule `newcomers_burst`."""
+"""A newcomer's sixteenth stranger of an hour waits at the latest: the rule `first_contact_allowance`."""
 GAP_S = 0.35
 LIFT_S = 2.0
 HEALTH_S = 10.0

@@ -16,7 +16,7 @@ from synapse_support.spam_story import SpamStory, protected
 STRANGERS = 32
 """More than a question about a new room holds."""
 MOST_REACHED = 15
-"""A newcomer's sixteenth stranger of an hour waits at the latest: the rule `newcomers_burst`."""
+"""A newcomer's sixteenth stranger of an hour waits at the latest: the rule `first_contact_allowance`."""
 
 
 @pytest.fixture(scope="module")

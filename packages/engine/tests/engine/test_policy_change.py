@@ -21,7 +21,7 @@ from wavebreak.schema.events import WIRE_SCHEMA
 def changed(policy: Policy, **fields: Any) -> Policy:
     """The policy with its rules in another order, and one of them changed."""
     rules = [
-        msgspec.structs.replace(rule, **fields) if rule.id == "hourly_allowance" else rule
+        msgspec.structs.replace(rule, **fields) if rule.id == "first_contact_allowance" else rule
         for rule in reversed(policy.rules)
     ]
     return dataclasses.replace(policy, name="changed", rules=tuple(rules))
@@ -82,11 +82,11 @@ def test_carried_state_lets_a_changed_rule_fire_anew(tmp_path: Path) -> None:
     old.take(log(70))
     free = row(old, "ann")
     free["enforcement"], free["until"] = 0, 0
-    assert "hourly_allowance" in fired(old, "ann")
+    assert "first_contact_allowance" in fired(old, "ann")
     policy = changed(load_policy(), mode="enforce")
-    assert "hourly_allowance" not in fired(moved(old, policy, tmp_path / "free"), "ann")
+    assert "first_contact_allowance" not in fired(moved(old, policy, tmp_path / "free"), "ann")
     free["until"] = free["clock"] + 60
-    assert "hourly_allowance" in fired(moved(old, policy, tmp_path / "grace"), "ann")
+    assert "first_contact_allowance" in fired(moved(old, policy, tmp_path / "grace"), "ann")
 
 
 def test_carried_state_keeps_the_grace_of_a_label_benign(tmp_path: Path) -> None:

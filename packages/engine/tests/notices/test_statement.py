@@ -207,7 +207,7 @@ def test_acts_follow_the_meaning_of_each_outcome() -> None:
 
 
 def test_suspected_takeover_holds_every_send_and_accuses_nobody() -> None:
-    statement = write(decision(**HELD, rules=["takeover_device"]))
+    statement = write(decision(**HELD, rules=["takeover"]))
     assert {"write_existing_chats", "answer", "write_groups"} <= set(statement.restriction.refused)
     assert statement.ground.kind == "protection"
     assert statement.ground.term is None
@@ -238,7 +238,7 @@ def test_challenge_has_instructions_of_its_kind(kind: str) -> None:
     ],
 )
 def test_limit_names_the_allowance_and_how_answers_free_it(chats: int, text: str) -> None:
-    made = decision("limit", basis="doubt", new_chats_1d=chats, rules=["hourly_allowance"])
+    made = decision("limit", basis="doubt", new_chats_1d=chats, rules=["first_contact_allowance"])
     statement = write(made)
     assert text in section(statement, "restriction")
     assert "An answer frees a place" in section(statement, "way_out")
@@ -248,7 +248,7 @@ def test_limit_names_the_allowance_and_how_answers_free_it(chats: int, text: str
 
 
 def test_limit_on_evidence_is_not_raised_by_a_challenge() -> None:
-    made = decision("limit", basis="evidence", rules=["messages_reach_nobody"])
+    made = decision("limit", basis="evidence", rules=["recipients_gone"])
     statement = write(made, circumstances=Circumstances(challenge="code"))
     assert "A passed check" not in section(statement, "way_out")
 
@@ -422,7 +422,7 @@ def test_business_links_are_shown_where_the_operator_has_them() -> None:
     statement = write(decision(), who=both)
     urls = [link.url for s in statement.sections if s.id == "business" for link in s.links]
     assert urls == ["https://app.example", "https://api.example"]
-    held = write(decision(**HELD, rules=["takeover_device"]), who=both)
+    held = write(decision(**HELD, rules=["takeover"]), who=both)
     assert section(held, "business") == ""
 
 

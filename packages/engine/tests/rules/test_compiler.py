@@ -86,23 +86,6 @@ def test_rule_of_uncovered_features_is_disabled() -> None:
     assert features_read(rules[1], FEATURES) == ("b", "a")
 
 
-def test_rule_for_streams_that_lack_a_feature_is_off_elsewhere() -> None:
-    rules = [rule(id="always"), rule(id="without_b", lacks="b", mode="enforce", on=("received",))]
-    everywhere = frozenset({"a", "b"})
-    program = compile_rules(policy(rules), everywhere)
-    assert (program.not_needed, program.not_covered) == (("without_b",), ())
-    assert program.off == {"without_b"}
-    assert (program.wake, program.enforced, program.enabled) == (0b1, 0, 0b1)
-    assert matching_rules(program, "received", {"a": 2}) == ()
-    for other in (
-        compile_rules(policy(rules), frozenset({"a"})),
-        compile_rules(policy(rules), everywhere, declared=False),
-        compile_rules(policy(rules)),
-    ):
-        assert (other.not_needed, other.enforced) == ((), 0b10)
-        assert matching_rules(other, "received", {"a": 2}) == ("without_b",)
-
-
 def test_masks_of_kinds_and_enforced_rules() -> None:
     rules = [
         rule(id="first", mode="enforce", on=("sent", "epoch")),

@@ -46,7 +46,7 @@ WORDS: dict[str, list[str]] = {
     "log trim": [HOME, "--keep", "90d", "--reason", "retention"],
     "restore": ["monday.wavebreak", HOME],
     "rules replay": [HOME, "-o", OUT],
-    "rules thresholds": [HOME, "hourly_allowance", "-o", OUT],
+    "rules thresholds": [HOME, "first_contact_allowance", "-o", OUT],
     "serve": [HOME],
     "sources": [HOME],
     "transparency export": [HOME, "-o", OUT],

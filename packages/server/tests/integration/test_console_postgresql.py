@@ -19,7 +19,7 @@ from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.storage.models import AuditEntry, Decision
 
 HOUR_MS = 3_600_000
-RULE, FILE = "hourly_allowance", "rules/doubt.toml"
+RULE, FILE = "first_contact_allowance", "rules/allowance.toml"
 RULE_FIELDS = {"file": FILE, "rule": RULE}
 
 
@@ -90,7 +90,7 @@ async def change_policy(console: RunningConsole) -> None:
     assert block
     assert seen
     changed = block[1].replace("&gt;", ">").replace("&quot;", '"').replace("&lt;", "<")
-    changed = changed.replace(">= 60", ">= 50").replace("= 62", "= 52")
+    changed = changed.replace(">= 15", ">= 12")
     saved = await owner.post(editor.partition("?")[0], text=changed, seen=seen[1], **RULE_FIELDS)
     assert saved.status_code == 302, saved.text
     version = await stored(lambda: PolicyVersion.objects.get())

@@ -27,7 +27,7 @@ from wavebreak_server.storage import event_log
 from wavebreak_server.storage.models import Decision
 
 BECAUSE = "because a test asks for it"
-RULE = "number_enumeration"
+RULE = "impossible_acts"
 CHAT = {"name": "chat", "carries": sorted(known_names()), "can": list(ABILITIES)}
 GATEWAY = {"name": "gateway", "carries": ["message.sent"], "can": ["refuse"]}
 Live = Callable[..., None]
@@ -77,22 +77,19 @@ async def keys(made: Running) -> dict[str, str]:
     return named | {"": made.key}
 
 
-def enumeration(account: str) -> list[dict[str, Any]]:
-    """Events of an account that tries numbers one by one, and writes to those who exist."""
-    at = service_harness.now_ms() - 20_000
-    looked_up: dict[str, Any] = {
-        "type": "contact.looked_up",
-        "account": account,
-        "count": 300,
-        "hits": 12,
-    }
-    sends: list[dict[str, Any]] = [
-        {"type": "message.sent", "account": account, "peer": f"{account}-{n}"} for n in range(5)
-    ]
+BURST = 40
+
+
+def burst(account: str) -> list[dict[str, Any]]:
+    """Events of an account that writes to forty strangers within fifteen seconds."""
+    start_ms = service_harness.now_ms() - 20_000
     return [
-        event | {"id": f"{account}-{n}", "ts": at + 1000 * n}
-        for n, event in enumerate([looked_up, *sends])
-    ]
+        {
+            "id": f"{account}-{n}", "ts": start_ms + 100 * n, "type": "message.sent",
+            "account": account, "peer": f"{account}-{n}", "in_contacts": False,
+        }
+        for n in range(BURST)
+    ]  # fmt: skip
 
 
 async def send(made: Running, key: str, events: list[dict[str, Any]]) -> None:
@@ -115,7 +112,7 @@ async def abuse(made: Running) -> dict[str, str]:
         ("of-chat", ("chat",)), ("of-gateway", ("gateway",)), ("of-none", ("",)),
         ("of-both", ("gateway", "chat")),
     ):  # fmt: skip
-        events = enumeration(account)
+        events = burst(account)
         size = len(events) // len(sources)
         for n, source in enumerate(sources):
             await send(made, named[source], events[n * size : (n + 1) * size])
@@ -124,14 +121,14 @@ async def abuse(made: Running) -> dict[str, str]:
 
 def test_each_account_is_judged_by_the_source_that_reports_its_acts(live: Live) -> None:
     async def test(made: Running) -> None:
-        assert await abuse(made) == {"of-chat": "limit"}
+        assert await abuse(made) == {"of-chat": "challenge"}
 
     live(test)
 
 
 def test_decisions_are_the_same_after_a_restart_and_in_a_replay(live: Live, tmp_path: Path) -> None:
     async def first(made: Running) -> None:
-        assert await abuse(made) == {"of-chat": "limit"}
+        assert await abuse(made) == {"of-chat": "challenge"}
         assert isinstance(made.service.switch, PolicySwitch)
         # As `rules replay`, a challenger is told of the stream.
         made.service.switch.options()
@@ -155,9 +152,9 @@ def test_decisions_are_the_same_after_a_restart_and_in_a_replay(live: Live, tmp_
     async def second(made: Running) -> None:
         # What the log yields is compared with the stored decisions: they differ in nothing.
         named = await keys(made)
-        await send(made, named["chat"], enumeration("later"))
+        await send(made, named["chat"], burst("later"))
         found = await asyncio.to_thread(closing_connection(decided))
-        assert found == {"of-chat": "limit", "later": "limit"}
+        assert found == {"of-chat": "challenge", "later": "challenge"}
         able = await made.service.query(challenged_accounts, ["of-chat", "of-gateway"])
         assert able == {"of-chat": True, "of-gateway": False}
 
@@ -169,18 +166,18 @@ def test_a_question_is_answered_by_the_source_of_its_key(live: Live) -> None:
         await declare(made, CHAT, GATEWAY)
         named = await keys(made)
         for name, rules in (("chat", [RULE]), ("gateway", [])):
-            events = enumeration(f"asks-{name}")
-            await send(made, named[name], events[:3])
-            answer = await made.ask("POST", "/v1/decide", named[name], json=events[3:])
+            events = burst(f"asks-{name}")
+            await send(made, named[name], events[: BURST - 1])
+            answer = await made.ask("POST", "/v1/decide", named[name], json=events[BURST - 1 :])
             assert answer.status_code == 200, answer.text
             assert answer.json()["rules"] == rules
             recorded = await made.ask(
-                "POST", "/v1/decide?mode=record", named[name], json=events[3:]
+                "POST", "/v1/decide?mode=record", named[name], json=events[BURST - 1 :]
             )
             assert recorded.status_code == 200, recorded.text
         await made.wait_until_applied()
         found = await asyncio.to_thread(closing_connection(decided))
-        assert found == {"asks-chat": "limit"}
+        assert found == {"asks-chat": "challenge"}
 
     live(test)
 
@@ -207,7 +204,7 @@ def test_a_narrower_source_takes_nothing_from_the_accounts_of_others(live: Live)
     async def test(made: Running) -> None:
         await declare(made, CHAT)
         named = await keys(made)
-        await send(made, named["chat"], enumeration("before"))
+        await send(made, named["chat"], burst("before"))
         # By its own key a source may not narrow what decides; an administrator may.
         narrow = {"carries": GATEWAY["carries"], "can": GATEWAY["can"]}
         told = await made.ask("PUT", "/v1/sources/self", named["gateway"], json=narrow)
@@ -217,9 +214,9 @@ def test_a_narrower_source_takes_nothing_from_the_accounts_of_others(live: Live)
         approved = await made.ask("POST", "/v1/sources/gateway/approval", json=body)
         assert approved.json()["coverage"]["applied"] == "live"
         assert approved.json()["coverage"]["rules_off"] == []
-        await send(made, named["chat"], enumeration("after"))
-        await send(made, named["gateway"], enumeration("poor"))
+        await send(made, named["chat"], burst("after"))
+        await send(made, named["gateway"], burst("poor"))
         found = await asyncio.to_thread(closing_connection(decided))
-        assert found == {"before": "limit", "after": "limit"}
+        assert found == {"before": "challenge", "after": "challenge"}
 
     live(test)

@@ -12,6 +12,7 @@ from wavebreak.cli import console
 from wavebreak.cli.app import operators as operators_app
 from wavebreak.cli.commands import Output, command
 from wavebreak.cli.options import RunDir
+from wavebreak.explain.narrative import format_value
 from wavebreak.linking import storage
 from wavebreak.reports.tables import Table, count_of, number, stamp
 
@@ -20,7 +21,8 @@ MAX_OPERATORS = 50
 """Edges and operators that are printed."""
 _NOTE = (
     "An operator is a hypothesis. It may slow its accounts; it silences one only beside evidence "
-    "of its own. Times likelier: than among honest accounts, over all accounts together. "
+    "of its own. Evidence: over all accounts together; of honest ones at most one in 100 ever "
+    "reaches 100. "
     "A chain is of hijacked accounts: victims."
 )
 
@@ -46,7 +48,7 @@ def list_operators(
         return Output(value, "No accounts are linked.")
     headings = (
         "operator", "accounts", "found\nabusive", "strangers\nwritten to", "answers",
-        "com-\nplaints", "no answers:\ntimes likelier", "complaints:\ntimes likelier",
+        "com-\nplaints", "evidence of\ncomplaints",
     )  # fmt: skip
     title = count_of(len(operators), "operator")
     if len(listed) < len(operators):
@@ -60,11 +62,10 @@ def list_operators(
 
 def _row(o: linking.Operator) -> tuple[str, ...]:
     counts = (len(o.accounts), len(o.abusive), o.strangers, o.answers, o.complaints)
-    times = (o.unanswered_evidence, o.complaint_evidence)
     return (
         f"{o.id}\nchain" if o.victims else o.id,
         *map(number, counts),
-        *(number(value) if value < 10_000 else ">9,999" for value in times),
+        format_value("operator_complaint_evidence", o.complaint_evidence),
     )
 
 

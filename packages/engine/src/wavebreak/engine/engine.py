@@ -137,7 +137,7 @@ class Engine:
         self.model = model
         self._model = model.version if model else None
         self.covered = covered_features(profile, scored=rules_read_score(policy, model))
-        self.program = compile_rules(policy, self.covered, declared=profile is not None)
+        self.program = compile_rules(policy, self.covered)
         secret = secret or random_secret()
         self.fanout = Fanout(lateness_s=lateness_s, secret=secret)
         self.challenges = profile.challenges if profile else True

@@ -21,6 +21,7 @@ from wavebreak.compiled.numba_runtime import (
 from wavebreak.durations import duration_seconds
 from wavebreak.engine import decision, enforcement
 from wavebreak.errors import PolicyError
+from wavebreak.features.allowance import pack_allowances
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import KernelPolicy
@@ -144,6 +145,7 @@ def build_kernel_policy(
         person=program.of_basis("person"),
         impossible=program.of_basis("impossible"),
         new_chats_1d=terms.new_chats_1d,
+        allowances=pack_allowances(program.policy.allowances.rows()),
     )
     return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
 

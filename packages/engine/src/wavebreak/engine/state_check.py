@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from wavebreak.features import layout, newcomer_wave
+from wavebreak.features import layout
 from wavebreak.features.facts import CLOCK
 from wavebreak.features.newcomer_share import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
@@ -93,9 +93,6 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     if "core.newcomer_share" in arrays:
         share = _records(arrays, "core.newcomer_share", _INT64, 4)
         _check_below(share, MOST_MINUTES + 1, "core.newcomer_share")
-    if "core.newcomer_wave" in arrays:
-        wave = _records(arrays, "core.newcomer_wave", _INT64, 2 + 2 * newcomer_wave.COUNTED)
-        _check_below(wave, newcomer_wave.MOST + 1, "core.newcomer_wave")
     for s in range(layout.SHARDS):
         used = len(range(s, accounts, layout.SHARDS))
         if (_records(arrays, f"core.deltas{s}", layout.DELTA)["shard"] != s).any():
@@ -133,7 +130,7 @@ def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
 
 def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
     table, key, amount = deltas["table"], deltas["key"], deltas["amount"]
-    _check_below(table, layout.NEW_ANSWER + 1, "the table of a contribution")
+    _check_below(table, layout.REACHED + 1, "the table of a contribution")
     about_entity = table <= layout.ANSWERED
     _check_below(key[about_entity], entities, "the entity of a contribution")
     _check_below(key[~about_entity], accounts, "the account of a contribution")

@@ -63,14 +63,11 @@ def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = N
 
 def stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
     """Return the version of what a stream carries and how it is read, in a mode."""
-    parts = [sorted(engine.covered), enforce, lateness_s, DATING, *engine.program.not_needed]
+    parts = [sorted(engine.covered), enforce, lateness_s, DATING]
     parts += [] if engine.challenges else ["no challenges"]
     if engine.by_source:
         parts.append(
-            {
-                name: [sorted(one.covered), one.challenges, *one.program.not_needed]
-                for name, one in engine.by_source.items()
-            }
+            {name: [sorted(one.covered), one.challenges] for name, one in engine.by_source.items()}
         )
     options = json.dumps(parts, sort_keys=True)
     return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"

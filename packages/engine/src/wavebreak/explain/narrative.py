@@ -163,7 +163,15 @@ def basis_clause(decision: dict[str, Any], language: Language = ENGLISH) -> str:
     return f"{clause}; {frees}"
 
 
-_BILLION = 1e9
+_STRENGTHS = (
+    (1000, msgid("very strong (1,000 or more)")),
+    (100, msgid("strong (100 or more)")),
+    (10, msgid("moderate (10 or more)")),
+    (3, msgid("weak (3 or more)")),
+    (0, msgid("no evidence")),
+)
+"""Strength of evidence by its e-value, in the words of forensic reporting (ENFSI, Guideline for
+evaluative reporting, 2015). Of honest accounts at most one in 100 ever reaches 100."""
 _SPANS = {"seconds": SECOND_MS, "hours": HOUR_MS}
 
 
@@ -179,7 +187,7 @@ def format_value(
     >>> format_value("channel", 1.0), format_value("channel", 1.0, named=False)
     ('business app', '1')
     >>> format_value("complaint_evidence", 64.0), format_value("complaint_evidence", 2.0**53)
-    ('64 times', 'more than a billion times')
+    ('moderate (10 or more)', 'very strong (1,000 or more)')
     >>> format_value("account_age", None), format_value("not_a_feature", 0.12345)
     ('missing', '0.123')
     """
@@ -196,8 +204,8 @@ def format_value(
         return language.gettext("yes") if value else language.gettext("no")
     if unit in BARE_UNITS:
         return number(value, 3)
-    if unit == "times" and value > _BILLION:
-        return language.gettext("more than a billion times")
+    if unit == "times":
+        return language.gettext(next(words for least, words in _STRENGTHS if value >= least))
     # A fraction has the form of many, also one between one and two.
     counted = int(value) if value == int(value) else 3
     return language.ngettext(*unit_forms(unit), counted, n=number(value, 2))

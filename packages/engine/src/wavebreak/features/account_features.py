@@ -207,7 +207,6 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
 # ceilings (evidence.toml), at most one in x ever reaches x.
 
 _SENT = ("message.sent",)
-_REGISTERED = ("account.registered",)
 _COMPLAINTS = ("message.sent", "user.reported|user.blocked")
 _TRIAL = (
     "strangers it wrote to first: no earlier chat, no address-book tie, not known to have "
@@ -273,6 +272,12 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "counts up to 255.",
         _SENT, "accomplices who are no newcomers", "newcomers who answer each other", 2),
       "stranger_answer", bucket_max=255),
+    F("first_contact_allowance_1h", "accounts", "evidence", "1h",
+      "Unanswered strangers that the account may contact within an hour: the row of `[allowances]` "
+      "in actions.toml for its lane, else its server if a tenth of that was found abusive, else "
+      "its channel; in the first week after registration `newcomers`, later `others`, and what it "
+      "has earned. Missing on the business platform.",
+      _SENT, "none", "none"),
     W(F("strangers_written_15s", "accounts", "first contacts", "15s",
         "Accounts written to first in the window of whom it is known that they did not have the "
         "sender in contacts, by the message or an earlier event. A bucket (1 s) counts up to 255.",
@@ -337,28 +342,6 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "Calls in the window to strangers whom it had contacted first within a day (15 to 16 "
         "buckets of 96 minutes) and who had answered, each counted; a bucket counts up to 255.",
         _CALLED, "dating, selling", "those who wait a day"), "call_after_answer", bucket_max=255),
-    F("newcomers", "accounts", "reputation", "half-life 1 h",
-      "Accounts that registered on the platform lately, numbers of businesses left out, decayed, "
-      "as of the last epoch.",
-      _REGISTERED, "a campaign of the platform's own", "waves that register slowly", 2),
-    F("newcomers_usual", "accounts", "reputation", "half-life 7 d",
-      "What newcomers has been as a rule: over the weeks, or the log's first twelve hours.",
-      _REGISTERED, "platforms that grow fast", "waves that last for days"),
-    F("newcomer_contacts", "accounts", "reputation", "half-life 1 h",
-      "Strangers to whom accounts that registered within a week wrote first lately, all together, "
-      "strangers who are such newcomers left out, and who is declared or a number of a business; "
-      "decayed, as of the last epoch.",
-      (*_REGISTERED, *_SENT), "a term that begins", "waves of accounts that have aged", 2),
-    F("newcomer_contacts_usual", "accounts", "reputation", "half-life 7 d",
-      "What newcomer_contacts has been as a rule: over the weeks, or the log's first twelve "
-      "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
-    F("newcomer_answers", "accounts", "reputation", "half-life 1 h",
-      "Of the strangers to whom such accounts wrote, whenever, those whose first answer came "
-      "lately, decayed, as of the last epoch.",
-      (*_REGISTERED, *_SENT), "people who answer late", "accomplices who are no newcomers", 2),
-    F("newcomer_answers_usual", "accounts", "reputation", "half-life 7 d",
-      "What newcomer_answers has been as a rule: over the weeks, or the log's first twelve "
-      "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
     W(F("mass_mentions_1h", "messages", "groups", "1h",
         "Messages in the window to groups that mention ten people or more, by an account that had "
         "been in the group for less than a day; a bucket counts up to 255.", _MENTIONED,

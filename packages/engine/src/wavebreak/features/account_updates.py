@@ -122,8 +122,6 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
     shared_state.contribute_to_entities(w, row, layout.ARRIVALS, 1)
-    if row.channel != message_updates.PLATFORM:
-        contribute(w, layout.NEW_ACCOUNT, np.int64(ev.account), 1)
     shared_state.contribute_to_places(w, row, layout.JOINED, np.int64(ev.account) + 1)
     _record_places(w, ev)
 

@@ -278,22 +278,13 @@ GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED, FRIEND = range(14, 19)
 FOUND, TAKEN, VISITED, ADDRESSED, MET, MET_CONTACT, REACHED = range(19, 26)
-NEW_ACCOUNT, NEW_CONTACT, NEW_ANSWER = range(26, 29)
 REACHED_TRIALS: Final = 5
 """Facts for linking, which merge into nothing here: found abusive by outside evidence (1), not so
 after all (-1), or one of the two withdrawn (WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover
 found; a registration or session on a network (amount: the entity) or an exact address (amount: its
 hash); a chat with a stranger or with a contact that is answered (key: who opened it,
-amount: the other's slot); an account whose trials have become REACHED_TRIALS. Then counts for
-`newcomer_wave`: an account registered; a young one wrote first to a stranger who is no newcomer;
-such a stranger answered it."""
+amount: the other's slot); an account whose trials have become REACHED_TRIALS."""
 WITHDRAWN_FINDING, WITHDRAWN_REVERSAL = 0, 2
-
-WAVE = (
-    "newcomers", "newcomers_usual", "newcomer_contacts", "newcomer_contacts_usual",
-    "newcomer_answers", "newcomer_answers_usual",
-)  # fmt: skip
-"""Features of waves of newcomers and fields of a worker, in the order of `newcomer_wave.values`."""
 
 WORKER = np.dtype(
     [(name, "i8") for name in (
@@ -313,10 +304,8 @@ WORKER = np.dtype(
         # Whether who is active is counted, how many were in the open epoch and how many of these
         # are newcomers; whether the model abstains since too many are (`newcomer_share`).
         "census", "active_n", "newcomers_n", "abstains",
-        # Waves of newcomers as of the last epoch, in 1/65,536 (`newcomer_wave.values`).
-        *WAVE,
-        # Increments of the sequential tests.
-        "tests",
+        # Increments of the sequential tests; the table of allowances (0: none).
+        "tests", "allowances",
         # Who reports each account, what each source's accounts are judged by (addresses; 0: all by
         # one), how many of the latter, and whose are in the record now.
         "sources", "terms", "terms_n", "judged_by",

@@ -283,25 +283,11 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
 
 
 @compiled()
-def _is_business(sh: Any, row: Any) -> bool:
-    """Whether the account writes first by trade: declared, or a number of the platform.
-
-    Of waves of newcomers it says nothing: whoever it writes to need not answer.
-    """
-    if row.channel == PLATFORM:
-        return True
-    declared: bool = row.rare > 0 and rares_of(sh)[int64(row.rare) - 1].lane > 0
-    return declared
-
-
-@compiled()
 def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> int:
     """Count a stranger written to first: a place of the allowance, and a trial of the tests."""
     _count_stranger_contact(row, now, 1)
     flags |= layout.STRANGER
     newcomer = shared_state.is_newcomer(people_of(w)[ev.peer], now)
-    if shared_state.is_young(row) and not newcomer and not _is_business(sh, row):
-        contribute(w, layout.NEW_CONTACT, int64(ev.account), 1)
     full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
     if full or row.trials == 65535 or newcomer:
         return flags & ~layout.TRIAL
@@ -342,14 +328,8 @@ def restart_due(w: Any, sh: Any, row: Any) -> None:
 def _answer_trial(
     w: Any, sh: Any, row: Any, account: int, peer: int, flags: int, first: int, now: int
 ) -> None:  # fmt: skip
-    """Count the first answer of a stranger written to, by the bucket of the first contact.
-
-    Of waves of newcomers the answers of other newcomers say nothing: they are easily made.
-    """
+    """Count the first answer of a stranger written to, by the bucket of the first contact."""
     at = first * 5760
-    counts = shared_state.is_young(row) and not shared_state.is_newcomer(people_of(w)[peer], now)
-    if flags & layout.STRANGER and counts and not _is_business(sh, row):
-        contribute(w, layout.NEW_ANSWER, account, 1)
     if flags & layout.STRANGER and shared_state.frees_place(w, peer, now):
         _count_stranger_answer(row, now, 1)
         bucket = first & 15

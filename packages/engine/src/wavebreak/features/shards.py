@@ -19,12 +19,12 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import callback
 from wavebreak.features import epoch_close, kernel, layout
+from wavebreak.features.allowance import DEFAULTS, pack_allowances
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.memory import GrowableArray
 from wavebreak.features.newcomer_share import NewcomerShare
-from wavebreak.features.newcomer_wave import NewcomerWave, counts_of
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
 from wavebreak.features.reputation import (
     merge_contributions,
@@ -48,7 +48,7 @@ class KernelPolicy:
     on which the score asks for nothing. `tests` are the increments of the sequential tests.
     `newcomers` is the share of newcomers among active accounts (in 1/65,536; 0: any) above which
     the score says nothing. `person` and `impossible` are the rules of that basis, `new_chats_1d`
-    what a limit that a person sets leaves.
+    what a limit that a person sets leaves. `allowances` is the table of `features.allowance`.
     """
 
     guard: int
@@ -76,6 +76,7 @@ class KernelPolicy:
     person: int = 0
     impossible: int = 0
     new_chats_1d: int = 0
+    allowances: Any = None
 
     def into(self, w: Any) -> None:
         """Write the policy into a worker's record (dtype WORKER)."""
@@ -91,6 +92,7 @@ class KernelPolicy:
         w["steps"], w["spared"] = self.margins.size, self.spared
         w["person"], w["impossible"] = self.person, self.impossible
         w["new_chats_1d"] = self.new_chats_1d
+        w["allowances"] = 0 if self.allowances is None else self.allowances.ctypes.data
 
 
 class SourceTerms(NamedTuple):
@@ -109,7 +111,10 @@ def policy_without_rules() -> KernelPolicy:
     at = never.address
     numbers = np.zeros(1, np.int64)
     tests = pack_terms()
-    return KernelPolicy(at, at, at, at, numbers, 0, 0, 0, 0, 0, 0, 0, 0, tests, never)
+    return KernelPolicy(
+        at, at, at, at, numbers, 0, 0, 0, 0, 0, 0, 0, 0, tests, never,
+        allowances=pack_allowances(tuple(DEFAULTS.values())),
+    )  # fmt: skip
 
 
 def _never(_features: int, _kind: int) -> int:
@@ -277,7 +282,7 @@ class ShardedKernel:
         self.sources = GrowableArray(layout.SOURCE, accounts)
         self._terms, self._table = list[SourceTerms](), np.zeros(0, layout.TERMS)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
-        self.newcomer_share, self.newcomer_wave = NewcomerShare(), NewcomerWave()
+        self.newcomer_share = NewcomerShare()
         self.workers = [
             Worker(policy, covered, enforce=enforce, record=record) for _ in range(workers)
         ]
@@ -427,18 +432,14 @@ class ShardedKernel:
 
     def start(self, epoch: int) -> None:
         """Open the log's first epoch."""
-        self.newcomer_wave.open(epoch)
         self._begin_epoch(epoch)
         self.newcomer_share.open(epoch)
         self._weigh_newcomers()
 
     def _begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
-        wave = self.newcomer_wave.values(epoch)
         for worker in self.workers:
             worker.record["epoch"] = epoch
-            for name, value in zip(layout.WAVE, wave, strict=True):
-                worker.record[name] = value
 
     @property
     def abstains(self) -> bool:
@@ -505,7 +506,6 @@ class ShardedKernel:
                 partial, partial.size, self.entities.records, self.newcomers.records,
                 self.people.records, closed,
             )  # fmt: skip
-        self.newcomer_wave.add(closed, counts_of(partials))
         self._partials = []
         self._begin_epoch(epoch)
         if self._evaluates_at_close:
@@ -619,7 +619,6 @@ class ShardedKernel:
             "entities": self.entities.records,
             "newcomers": self.newcomers.records,
             "newcomer_share": self.newcomer_share.dump(),
-            "newcomer_wave": self.newcomer_wave.dump(),
         }
 
     def load(self, arrays: dict[str, Any]) -> None:
@@ -630,7 +629,6 @@ class ShardedKernel:
         self.entities.hold(arrays["entities"])
         self.newcomers.hold(arrays["newcomers"])
         self.newcomer_share.load(arrays.get("newcomer_share"))
-        self.newcomer_wave.load(arrays.get("newcomer_wave"))
         for s in self.held:
             self._load_shard(s, arrays)
         self._point()

@@ -10,6 +10,7 @@ import numpy as np
 from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
 from wavebreak.features import row_values
 from wavebreak.features.account_updates import advance_rare_windows
+from wavebreak.features.allowance import first_contact_allowance
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.layout import BLAMED
 from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
@@ -212,12 +213,6 @@ def _account_values(w: Any, row: Any, out: Any) -> None:
     out[At.origin_arrivals] = _arrivals(entities, row.origin, epoch)
     _all_cluster_values(entities, row, epoch, out)
     out[At.origin_answered] = _answered_share(entities, row.origin, epoch)
-    out[At.newcomers] = w.newcomers / ONE
-    out[At.newcomers_usual] = w.newcomers_usual / ONE
-    out[At.newcomer_contacts] = w.newcomer_contacts / ONE
-    out[At.newcomer_contacts_usual] = w.newcomer_contacts_usual / ONE
-    out[At.newcomer_answers] = w.newcomer_answers / ONE
-    out[At.newcomer_answers_usual] = w.newcomer_answers_usual / ONE
     out[At.device_age_s] = row_values.device_age_s(row)
     out[At.linked_age_s] = row_values.linked_age_s(row)
     out[At.first_contacts_on_device] = row_values.first_contacts_on_device(row)
@@ -318,5 +313,9 @@ def compute_features(w: Any, sh: Any, row: Any) -> None:
         )
         out[At.undeliverable_share_7d] = row_values.share(0, np.int64(out[At.first_contacts_7d]))
     covered = covered_of(w, SIZE)
+    out[At.first_contact_allowance_1h] = first_contact_allowance(
+        w, row, int64(out[At.lane]), out[At.age_s], out[At.origin_bad],
+        out[At.strangers_contacted_1h], covered[At.stranger_complaints] == 0.0,
+    )  # fmt: skip
     for j in range(SIZE):
         out[j] += covered[j]

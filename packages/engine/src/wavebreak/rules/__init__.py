@@ -15,6 +15,8 @@ from wavebreak.rules.loader import load_policy
 from wavebreak.rules.model import (
     STAGES,
     Action,
+    Allowance,
+    Allowances,
     EnforcementTerms,
     EvidenceTerms,
     Feedback,
@@ -27,6 +29,8 @@ from wavebreak.rules.prefilter import compile_prefilter
 __all__ = [
     "STAGES",
     "Action",
+    "Allowance",
+    "Allowances",
     "AnyOf",
     "EnforcementTerms",
     "EvidenceTerms",

@@ -100,8 +100,7 @@ class Program:
     `1 << kind`, the result has bit k set where rule k matched. Arrays have shape `(64,)`: `outcome`
     and `stage` codes, `hold_s` in seconds (0: it does not end), `shadow` 0 or 1. A rule with a
     label has outcome 0. Ignore bits outside `enabled`: the rules `not_covered`, which cannot match
-    without a feature that the stream does not carry, and those `not_needed`, which are for streams
-    that lack a feature which this one carries.
+    without a feature that the stream does not carry.
     """
 
     policy: Policy
@@ -114,7 +113,6 @@ class Program:
     ids: tuple[str, ...]
     actions: tuple[str, ...]
     not_covered: tuple[str, ...]
-    not_needed: tuple[str, ...]
     keepalive: Callback = field(repr=False)
 
     @property
@@ -142,7 +140,7 @@ class Program:
     @property
     def off(self) -> frozenset[str]:
         """Ids of the rules that are not evaluated on this stream."""
-        return frozenset((*self.not_covered, *self.not_needed))
+        return frozenset(self.not_covered)
 
     def _mask(self, among: Callable[[Rule], bool]) -> int:
         chosen = {rule.id for rule in self._enabled_rules() if among(rule)}
@@ -178,21 +176,13 @@ def program_source(policy: Policy) -> str:
     return PREAMBLE + "\n".join([*lines, "    return hits", ""])
 
 
-def compile_rules(
-    policy: Policy, covered: frozenset[str] | None = None, *, declared: bool = True
-) -> Program:
-    """Compile a policy for a stream that covers the features `covered` (None: all).
-
-    Unless `declared`, the coverage is only assumed: rules for streams that lack a feature are on.
-    """
+def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Program:
+    """Compile a policy for a stream that covers the features `covered` (None: all)."""
     rules = policy.rules
     silent = frozenset(
         rule.id for rule in rules if covered is not None and not can_hold(rule.expression, covered)
     )
-    spare = frozenset(
-        rule.id for rule in rules if declared and covered is not None and rule.lacks in covered
-    )
-    enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent | spare)
+    enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
     made = compile_source(program_source(policy), "rules", 2, policy.features)
     holds = [duration_seconds(rule.hold) if rule.hold else 0 for rule in rules]
     return Program(
@@ -206,7 +196,6 @@ def compile_rules(
         ids=tuple(rule.id for rule in rules),
         actions=tuple(rule.action or rule.outcome or "allow" for rule in rules),
         not_covered=tuple(rule.id for rule in rules if rule.id in silent),
-        not_needed=tuple(rule.id for rule in rules if rule.id in spare),
         keepalive=made,
     )
 

@@ -45,7 +45,6 @@ def describe_rule(rule: Rule) -> str:
         *condition_lines(rule.when, "  "),
         f"- then: {_effect(rule)}",
         f"- rests on: {rule.basis}",
-        *([f"- only on streams without: {rule.lacks}"] if rule.lacks else []),
         *([f"- will wrongly meet: {rule.false_actions}"] if rule.false_actions else []),
         *([f"- to be reviewed by {rule.review_by}"] if rule.review_by else []),
         f"- source: {rule.source}",

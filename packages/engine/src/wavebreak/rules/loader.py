@@ -36,6 +36,7 @@ from wavebreak.rules.conditions import check_conditions
 from wavebreak.rules.model import (
     MAX_RULES,
     Action,
+    Allowances,
     EnforcementTerms,
     EvidenceTerms,
     Example,
@@ -68,24 +69,37 @@ _FORMS = {
 """What a field of a rule has to be, for errors."""
 
 WITHDRAWN = {
-    rule: why
-    for why, rules in {
+    rule: reason
+    for reason, rules in {
         "it slowed nine to twenty honest people for each abusive one": (
             "unanswered_account_cluster", "silent_cluster", "unanswered_accounts_on_device",
             "silent_device", "registration_in_unanswered_cluster", "registers_among_silent",
+            "newcomers_wave", "number_enumeration", "number_sweep",
+            "number_enumeration_then_outreach", "looked_up_then_sent",
         ),
         "silence is no evidence: couriers, surveys and volunteers are not answered either": (
             "strangers_rarely_answer", "strangers_do_not_answer", "one_way_messaging",
             "one_way_messaging_unknown_age", "one_way_slowed", "strangers_never_answer",
             "lurk_then_message",
         ),
+        "its number is a row of [allowances] in actions.toml": (
+            "newcomers_burst", "hourly_allowance", "business_burst",
+            "business_burst_without_complaints", "declared_courier", "declared_clinic",
+            "declared_code_sender", "declared_school", "declared_beyond_bar", "unwelcome_origin",
+            "unanswered_origin",
+        ),
+        "strangers_complain holds on the business app too": ("business_complaints",),
+        "no world that it was measured on needs it (docs/benchmarks/detection.md)": (
+            "weak_registration_proof", "weakly_proved", "emulator", "number_country_mismatch",
+            "number_from_elsewhere", "calls_that_end_at_once", "inhuman_sending_again",
+        ),
     }.items()
     for rule in rules
 }  # fmt: skip
 """Shipped rules of earlier versions that have no successor, by all their ids, and why."""
 
-Row = TypeVar("Row", Rule, Action, EnforcementTerms, EvidenceTerms, Score, Feedback)
-Tables = tuple[EnforcementTerms, Score, Feedback, EvidenceTerms]
+Row = TypeVar("Row", Rule, Action, Allowances, EnforcementTerms, EvidenceTerms, Score, Feedback)
+Tables = tuple[EnforcementTerms, Score, Feedback, EvidenceTerms, Allowances]
 Found = dict[str, tuple[Rule, Path]]
 Matching = Callable[[str, Example], tuple[str, ...]]
 
@@ -120,8 +134,10 @@ def load_policy(
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
     name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
-    enforcement, score, feedback, evidence = tables
-    policy = Policy(name, rules, actions, enforcement, features, kinds, score, feedback, evidence)
+    enforcement, score, feedback, evidence, allowances = tables
+    policy = Policy(
+        name, rules, actions, enforcement, features, kinds, score, feedback, evidence, allowances
+    )
     if compiled:
         program = compile_rules(policy)
         matching: Matching = partial(matching_rules, program)
@@ -147,8 +163,8 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
     of_evidence = shipped / "evidence.toml"
     if local and (local / "evidence.toml").exists():
         of_evidence = local / "evidence.toml"
-    named, (enforcement, score, feedback) = _actions(actions)
-    return found, named, (enforcement, score, feedback, _evidence(of_evidence))
+    named, (enforcement, score, feedback, allowances) = _actions(actions)
+    return found, named, (enforcement, score, feedback, _evidence(of_evidence), allowances)
 
 
 def _evidence(path: Path) -> EvidenceTerms:
@@ -200,10 +216,13 @@ def _check_aliases(found: Found) -> None:
                 )
 
 
-def _actions(path: Path) -> tuple[dict[str, Action], tuple[EnforcementTerms, Score, Feedback]]:
+def _actions(
+    path: Path,
+) -> tuple[dict[str, Action], tuple[EnforcementTerms, Score, Feedback, Allowances]]:
     content = config.read_toml(path)
     _rename_standing(path, content)
-    tables = {name: content.pop(name, {}) for name in ("enforcement", "score", "feedback")}
+    names = ("enforcement", "score", "feedback", "allowances")
+    tables = {name: content.pop(name, {}) for name in names}
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise PolicyError(f"{path.name}: `{name}` is not a table", fix=f"write it as [{name}]")
@@ -224,7 +243,8 @@ def _actions(path: Path) -> tuple[dict[str, Action], tuple[EnforcementTerms, Sco
     feedback = _row(f"{path.name}, feedback", tables["feedback"], Feedback)
     _checked_tables(path.name, score, feedback)
     terms = _row(f"{path.name}, enforcement", tables["enforcement"], EnforcementTerms)
-    return named, (terms, score, feedback)
+    allowances = _row(f"{path.name}, allowances", tables["allowances"], Allowances)
+    return named, (terms, score, feedback, allowances)
 
 
 def _rename_standing(path: Path, content: dict[str, Any]) -> None:
@@ -379,13 +399,6 @@ def _checked(
         read = features_read(rule, features)
     except PolicyError as error:
         raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
-    if rule.lacks is not None and rule.lacks not in features:
-        near = ", ".join(difflib.get_close_matches(rule.lacks, features, 3))
-        what = f"{where}, lacks: there is no feature `{rule.lacks}`"
-        raise PolicyError(what, fix=f"did you mean {near}?" if near else "name a feature")
-    if rule.lacks in read:
-        what = f"{where}, lacks: the rule reads `{rule.lacks}`, without which it cannot hold"
-        raise PolicyError(what, fix="remove `lacks`, or the condition")
     for field in ("fires_on", "stays_quiet_on"):
         for n, example in enumerate(getattr(rule, field), 1):
             for name in set(example) - set(read):

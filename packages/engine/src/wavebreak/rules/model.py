@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak.durations import Duration
-from wavebreak.features import sequential_tests
+from wavebreak.features import allowance, sequential_tests
 from wavebreak.features.layout import STAGES as STAGES
 from wavebreak.outcomes import Outcome
 from wavebreak.rules.conditions import When, expression_of
@@ -52,9 +52,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     engine does not answer; without it service.toml decides by stage.
     `needs_split` marks a rule with more conditions than a reader can follow. `aliases` are ids that
     the rule had in earlier versions: it is found by them too. `basis` says what it rests on (see
-    `BASES`), `new_chats_1d` what its limit leaves, `lacks` a feature: the rule is off on
-    streams that carry it; `false_actions` whom it will wrongly meet and
-    how often, `review_by` when somebody looks at it again.
+    `BASES`), `new_chats_1d` what its limit leaves, `false_actions` whom it will
+    wrongly meet and how often, `review_by` when somebody looks at it again.
     """
 
     id: Word
@@ -70,7 +69,6 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     label: Word | None = None
     basis: Basis = "doubt"
     new_chats_1d: Annotated[int, Meta(ge=0, le=254)] | None = None
-    lacks: Word | None = None
     false_actions: Sentence | None = None
     review_by: Day | None = None
     hold: Duration | None = msgspec.field(name="for", default=None)
@@ -117,6 +115,54 @@ class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     observe: Duration
     grace: Duration
     benign_grace: Duration
+
+
+class Allowance(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Unanswered strangers that an account may contact within an hour, in its first week and later.
+
+    Attributes:
+        newcomers: In the first week after registration.
+        others: Later, and where the registration is not known.
+        earned: At most so many more for strangers of earlier hours: a quarter for each, less twelve
+            for each complaint. Nothing is earned where the stream carries no complaints.
+    """
+
+    newcomers: Annotated[int, Meta(ge=1, le=4000)]
+    others: Annotated[int, Meta(ge=1, le=4000)]
+    earned: Annotated[int, Meta(ge=0, le=4000)] = 0
+
+
+def _default_allowance(row: str) -> Allowance:
+    newcomers, others, earned = allowance.DEFAULTS[row]
+    return Allowance(newcomers=newcomers, others=others, earned=earned)
+
+
+class Allowances(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Allowances of first contacts by channel and declared lane.
+
+    Attributes:
+        personal: Accounts of people.
+        business_app: Accounts on the small-business app.
+        courier: Declared couriers. A lane's allowance holds while fewer than two of an account's
+            strangers, and one in a hundred, complain; beyond that the channel's holds.
+        clinic: Declared clinics.
+        code_sender: Declared senders of codes.
+        school: Declared schools.
+        reported_server: Accounts of a server of which a tenth and more were found abusive.
+    """
+
+    personal: Allowance = _default_allowance("personal")
+    business_app: Allowance = _default_allowance("business_app")
+    courier: Allowance = _default_allowance("courier")
+    clinic: Allowance = _default_allowance("clinic")
+    code_sender: Allowance = _default_allowance("code_sender")
+    school: Allowance = _default_allowance("school")
+    reported_server: Allowance = _default_allowance("reported_server")
+
+    def rows(self) -> tuple[tuple[int, int, int], ...]:
+        """Return newcomers, others and earned of each row, in the order of `allowance.ROWS`."""
+        rows = (getattr(self, name) for name in allowance.ROWS)
+        return tuple((row.newcomers, row.others, row.earned) for row in rows)
 
 
 class EvidenceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -228,6 +274,7 @@ class Policy:
     score: Score = field(default_factory=Score)
     feedback: Feedback = field(default_factory=Feedback)
     evidence: EvidenceTerms = field(default_factory=EvidenceTerms)
+    allowances: Allowances = field(default_factory=Allowances)
 
     @cached_property
     def version(self) -> str:
@@ -238,7 +285,7 @@ class Policy:
         conditions are written.
         """
         actions = sorted(self.actions.items())
-        tables = (self.enforcement, self.score, self.feedback, self.evidence)
+        tables = (self.enforcement, self.score, self.feedback, self.evidence, self.allowances)
         content: Any = (self.rules, actions, *tables)
         content = msgspec.to_builtins(content, order="deterministic")
         for rule, fields in zip(self.rules, content[0], strict=True):
