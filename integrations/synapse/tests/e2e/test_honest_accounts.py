@@ -17,9 +17,7 @@ def test_rules_limit_no_honest_account(tmp_path: Path) -> None:
     assert sum(outcomes.values()) == HONEST
 
 
-# Missed goals, by how many arrive at once at least: twenty-six who register at once, of whom one
-# invites all, are a wave to the rules (ADR 51), and a newcomer has fifteen unanswered strangers
-# an hour.
+# Missed goals, by how many arrive at once at least: a newcomer has 25 unanswered strangers an hour.
 SLOWED = {"a new teacher's 25 pupils": 4, "50 contacts of somebody who moved": 32}
 
 
