@@ -14,8 +14,7 @@ from wavebreak.schema.events import EVENTS, TYPES
 
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
 OF_ANSWERS = {
-    "registration_suspicions", "changes_after_answer", "strikes", "refused", "challenges_passed",
-    "attempts_after_notice",
+    "strikes", "refused", "attempts_after_notice",
 }  # fmt: skip
 """Features of our own answers: zero in streams without rules, where people alone set outcomes."""
 OF_LINKING = {
@@ -32,8 +31,8 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_features_are_138_each_with_index_and_oracle_formula() -> None:
-    assert len(FEATURES) == 138
+def test_features_are_107_each_with_index_and_oracle_formula() -> None:
+    assert len(FEATURES) == 107
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(oracle.FORMULAS) == set(NAMES)

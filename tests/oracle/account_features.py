@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from oracle.account_history import (
-    BUCKET_S,
     LARGE,
     NAN,
     PROOF,
@@ -17,13 +16,11 @@ from oracle.account_history import (
     AccountHistory,
     Fact,
     channels_at,
-    is_short,
     share,
 )
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.message_features import Formula
-from wavebreak.features.layout import BUCKETS
 from wavebreak.features.shared_state import UNPROVEN_COUNTED
 from wavebreak.outcomes import SEVERITIES
 from wavebreak.schema.events import UNDETERMINED
@@ -149,16 +146,6 @@ def _where_it_stands(entity: str, formula: Formula) -> Formula:
     return lambda s: formula(s) if entity in s.places[-1] else NAN
 
 
-def _requests_refused(s: AccountHistory) -> float:
-    refused = (fact for fact, known in s.met if fact.kind == "declined_by"
-               and "started" in known and "replied" not in known)  # fmt: skip
-    return s.count(refused, "7d", SMALL)
-
-
-def _origin_answered(s: AccountHistory) -> float:
-    return _answered("origin")(s) if "origin" in s.places[-1] else NAN
-
-
 _CLUSTERS: dict[str, Formula] = {
     f"{entity}_{name}": _where_it_stands(entity, formula(entity))
     for entity in ("network", "block", "device")
@@ -193,20 +180,6 @@ def _first_contacts_on_device(s: AccountHistory) -> float:
 
 def _left(s: AccountHistory) -> int:
     return s.count(s.of("member_left"), "7d")
-
-
-def _lurked(s: AccountHistory) -> float:
-    first = set(map(id, s.first_sends()))
-    joined = wrote = -1
-    found = []
-    for fact in s.facts:
-        if fact.kind == "group_joined":
-            joined = max(joined, fact.now)
-        elif fact.kind == "sent_group":
-            wrote = max(wrote, fact.now)
-        elif id(fact) in first and joined >= 0 and wrote < joined:
-            found += [fact] if HOUR_S <= fact.now - joined <= WEEK_S else []
-    return s.count(found, "7d", SMALL)
 
 
 def _lookups(s: AccountHistory, field: str, default: int) -> int:
@@ -271,26 +244,6 @@ def _label_unconfirmed(s: AccountHistory) -> float:
     return float(called)
 
 
-def _calls_to_strangers(s: AccountHistory, window: str) -> int:
-    strangers = (call.fact for call in Evidence(s).calls if call.fact.kind == "called"
-                 and not call.known & {"replied", "contact"}
-                 and not call.fact.fields.get("in_contacts"))  # fmt: skip
-    return s.count(strangers, window, SMALL)
-
-
-def _short_call_share(s: AccountHistory) -> float:
-    ended = [is_short(call.fact) for call in Evidence(s).calls if call.fact.kind == "call_ended"
-             and call.stranger and not call.known & {"replied", "contact"}][-32:]  # fmt: skip
-    return share(sum(ended), len(ended))
-
-
-def _calls_after_answer(s: AccountHistory) -> float:
-    found = (call.fact for call in Evidence(s).calls if call.fact.kind == "called"
-             and call.stranger and "replied" in call.known and "contact" not in call.known
-             and call.first > call.fact.now // BUCKET_S["1d"] - BUCKETS)  # fmt: skip
-    return s.count(found, "7d", SMALL)
-
-
 def _allowance(s: AccountHistory) -> float:
     """Unanswered strangers within an hour by lane, server or channel, and what a firm earns."""
     channel = FORMULAS["channel"](s)
@@ -325,44 +278,29 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "verification_weak": _verification_weak,
     "country_mismatch": _country_mismatch,
     "channel": _channel,
-    "registration_suspicions": _without_rules,
     "network_bad": _bad("network"),
     "block_bad": _bad("block"),
     "device_bad": _bad("device"),
     "client_bad": _bad("client"),
     "origin_bad": _bad("origin"),
-    "origin_arrivals": _arrivals("origin"),
-    "origin_answered": _origin_answered,
-    "requests_refused_7d": _requests_refused,
     "network_arrivals": _arrivals("network"),
     "block_arrivals": _arrivals("block"),
     "device_arrivals": _arrivals("device"),
     "device_age_s": lambda s: _since(s, s.moves("device")),
-    "device_changes": lambda s: min(len(s.moves("device")), 255),
-    "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", 15),
-    "changes_after_answer": lambda s: min(Enforcement(s).changes, 255),
     "linked_age_s": lambda s: _since(s, _linked(s)),
     "first_contacts_on_device": _first_contacts_on_device,
-    "groups_created_1h": lambda s: s.count(s.of("group_created"), "1h", SMALL),
     "groups_created_1d": lambda s: s.count(s.of("group_created"), "1d", SMALL),
-    "members_added_1h": lambda s: s.count(s.of("member_added"), "1h"),
-    "members_added_1d": lambda s: s.count(s.of("member_added"), "1d"),
     "strangers_added_1d": lambda s: s.count(s.strangers_added, "1d"),
-    "reports_without_inbound_chat": lambda s: min(len(s.unfounded), 255),
     "blind_reports": lambda s: min(len(s.blind), 255),
     "accused_last": _accused_last,
     "left_after_add_7d": _left,
-    "left_share_7d": lambda s: min(share(_left(s), s.count(s.of("member_added"), "7d")), 1.0),
     "mass_mentions_1h": lambda s: s.count(s.mass_mentions, "1h", SMALL),
     "people_mentioned_1d": lambda s: sum(
         s.buckets(((f.now, f.fields["mentions"]) for f in s.mass_mentions), "1d", LARGE)
     ),
     "group_reports_1d": lambda s: s.count(s.group_reports, "1d", SMALL),
-    "group_joins_1d": lambda s: s.count(s.of("group_joined"), "1d", SMALL),
-    "contacts_after_silent_join_7d": _lurked,
     "lookups_1d": lambda s: _lookups(s, "count", 1),
     "lookup_hit_share_1d": lambda s: share(_lookups(s, "hits", 0), _lookups(s, "count", 1)),
-    "lookups_per_first_contact_1d": lambda s: share(_lookups(s, "count", 1), _first(s, "1d")),
     "undeliverable_7d": _undeliverable,
     "undeliverable_share_7d": lambda s: share(
         _undeliverable(s), _undeliverable(s) + _first(s, "7d")
@@ -376,13 +314,6 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "strikes": _without_rules,
     "refused": _without_rules,
     "attempts_after_notice": _without_rules,
-    "calls_to_strangers_1h": lambda s: _calls_to_strangers(s, "1h"),
-    "calls_to_strangers_1d": lambda s: _calls_to_strangers(s, "1d"),
-    "short_call_share_32": _short_call_share,
-    "calls_after_answer_7d": _calls_after_answer,
-    "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
-    "challenges_lapsed": lambda s: min(Enforcement(s).lapsed, 255),
-    "challenges_passed": lambda s: min(Enforcement(s).passed, 255),
     "unanswered_evidence": _evidence(lambda e: e.reply),
     "complaint_evidence": _evidence(lambda e: e.complaint),
     "reaction_evidence": _evidence(lambda e: e.first_reactions),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 
 from oracle.account_history import (
     NAN,
@@ -13,7 +13,6 @@ from oracle.account_history import (
     AccountHistory,
     Fact,
     is_cold,
-    is_media,
     recent_blocks,
     share,
     size_of,
@@ -48,32 +47,6 @@ def _moments(values: list[int]) -> tuple[float, float]:
     return mean / 256, math.sqrt(variance) / 256
 
 
-def _gap_autocorr(s: AccountHistory) -> float:
-    blocks = recent_blocks(s.gaps)
-    recent = [*chain(*blocks)]
-    products = [a * b for block in blocks for a, b in pairwise(block)]
-    if len(recent) < 8 or not products:
-        return NAN
-    mean, variance = _mean_and_variance(recent)
-    # Below one step of the table the gaps do not vary.
-    if variance < 1:
-        return NAN
-    return (sum(products) / len(products) - mean * mean) / variance
-
-
-def _gap_range(s: AccountHistory) -> float:
-    recent = [*chain(*recent_blocks(s.gaps))]
-    return (max(recent) - min(recent)) / 256 if len(recent) >= 8 else NAN
-
-
-def _gap_equal_share(s: AccountHistory) -> float:
-    return last_share([abs(b - a) < 256 // 16 for a, b in pairwise(s.gaps)], 8)
-
-
-def _rates(s: AccountHistory) -> list[int]:
-    return [log2(max(t.lead * 256 // t.size, 1)) for t in s.texts if t.typed and t.size > 0]
-
-
 def _one_way_run(s: AccountHistory) -> float:
     run = 0
     for i, fact in enumerate(s.facts):
@@ -81,13 +54,6 @@ def _one_way_run(s: AccountHistory) -> float:
             run = 0
         elif fact.kind == "sent" and i in s.counted:
             run = min(run + 1, 65_535)
-    return run
-
-
-def _untyped_run(s: AccountHistory) -> float:
-    run = 0
-    for text in s.texts:
-        run = 0 if text.typed else min(run + 1, 65_535)
     return run
 
 
@@ -107,13 +73,6 @@ def _size_repeat_share_32(s: AccountHistory) -> float:
 def _hour_entropy(s: AccountHistory) -> float:
     n = sum(s.hours)
     return (log2(n) - sum(int(COUNT_LOG2[c]) for c in s.hours) / n) / 256 if n >= 32 else NAN
-
-
-def _quiet_hours(s: AccountHistory) -> float:
-    if sum(s.hours) < 32:
-        return NAN
-    quiet = "".join("-" if c else "." for c in s.hours) * 2
-    return min(max(map(len, quiet.split("-"))), 24)
 
 
 def _growth_7d(s: AccountHistory) -> float:
@@ -165,12 +124,6 @@ def _received(s: AccountHistory) -> int:
     return len(s.of("received"))
 
 
-def _courted_last(s: AccountHistory) -> float:
-    approaches = set(map(id, [*s.first_sends(), *s.strangers_added, *s.unfounded]))
-    last = [fact for fact in s.facts if id(fact) in approaches][-1:]
-    return float(sum(min(s.shared.courted(f.peer or "", f.epoch), 255) for f in last))
-
-
 FORMULAS: dict[str, Formula] = {
     "sends_15s": lambda s: s.count(s.sends, "15s", SMALL),
     "sends_5m": lambda s: s.count(s.sends, "5m", SMALL),
@@ -202,19 +155,9 @@ FORMULAS: dict[str, Formula] = {
     "reciprocity": lambda s: share(_received(s), len(s.direct)),
     "gap_mean": lambda s: _moments(s.gaps)[0],
     "gap_sd": lambda s: _moments(s.gaps)[1],
-    "gap_autocorr": _gap_autocorr,
-    "gap_equal_share": _gap_equal_share,
-    "gap_range": _gap_range,
     "typed_share_32": lambda s: last_share([text.typed for text in s.texts]),
-    "untyped_run": _untyped_run,
-    "typing_rate_mean": lambda s: _moments(_rates(s))[0],
-    "typing_rate_sd": lambda s: _moments(_rates(s))[1],
     "size_repeat_share_32": _size_repeat_share_32,
-    "media_share_32": lambda s: last_share(
-        [is_media(fact) for fact in s.sends if "media" in fact.fields]
-    ),
     "hour_entropy": _hour_entropy,
-    "quiet_hours": _quiet_hours,
     "growth_7d": _growth_7d,
     "read_share": lambda s: min(share(len(s.of("read_by")), len(s.direct)), 1.0),
     "delivered_share": lambda s: min(share(len(s.of("delivered")), len(s.direct)), 1.0),
@@ -224,5 +167,4 @@ FORMULAS: dict[str, Formula] = {
     ),
     "young_peer_share_32": _young_peer_share_32,
     "colocated_young_peer_share_32": _kin_share_32,
-    "young_approaches_last_target": _courted_last,
 }

@@ -44,7 +44,7 @@ POLICY = Policy(
         _rule("many_chats", "session", "started_chats >= 2", "restrict", hold="24h"),
         _rule("many_groups", "group_created", "groups_created_1d >= 2", "suspend", hold="24h"),
         _rule("inhuman", "sent", "sends_15s >= 8", "ban", basis="impossible"),
-        _rule("new_device", "session", "device_changes >= 1", "limit", hold="1h",
+        _rule("new_device", "session", "device_age_s >= 0", "limit", hold="1h",
               basis="doubt", new_chats_1d=0),
         _rule("confirmed", "labelled", "label_abusive == 1", "ban", basis="person",
               stage="review"),

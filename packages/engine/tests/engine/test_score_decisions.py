@@ -16,7 +16,6 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
 from wavebreak.errors import PolicyError
-from wavebreak.features.catalog import INDEX
 from wavebreak.rules.conditions import AnyOf
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.rules.model import ScoreThresholds
@@ -189,27 +188,6 @@ def test_score_silent_account_is_capped_by_policy() -> None:
     assert [(d.outcome, d.stage) for d in made] == [
         ("observe", "registration"), ("limit", "messaging")
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("passed", "lapsed"), [(False, 1), (True, 0)])
-def test_challenges_lapsed_counts_expired_not_passed(passed: bool, lapsed: int) -> None:
-    asking = policy(("first", "takeover"))
-    asking = dataclasses.replace(
-        asking,
-        rules=(msgspec.structs.replace(asking.rules[0], outcome="challenge", hold="24h"),),
-    )
-    _, engine = decided(asking, {}, sends=3)
-    more: list[dict[str, Any]] = [
-        {"id": "c", "ts": START + 2 * HOUR, "type": TYPES.index("challenge.passed"), "account": "a"}
-    ] * passed  # fmt: skip
-    more += [
-        {"id": f"s{at}", "ts": START + at * HOUR, "type": TYPES.index("session.started"),
-         "account": "a"}
-        for at in (20, 30)
-    ]  # fmt: skip
-    engine.take(log(more))
-    assert engine.core.values_of(0)[INDEX["challenges_lapsed"]] == lapsed
-    assert engine.core.values_of(0)[INDEX["challenges_passed"]] == int(passed)
 
 
 def test_score_on_spared_channel_asks_for_nothing() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
-
 import pytest
 
 from support.parity_streams import HOUR, MINUTE, START, Both, Row, log
@@ -42,13 +40,12 @@ def test_a_call_to_a_stranger_is_a_first_contact_and_no_send() -> None:
     found = values(call(0))
     counted = ("started_chats", "first_contacts_1h", "unanswered_strangers_1d", "stranger_contacts")
     assert [found[name] for name in counted] == [1, 1, 1, 1]
-    assert (found["sends_1d"], found["calls_to_strangers_1h"]) == (0, 1)
+    assert found["sends_1d"] == 0
 
 
 def test_a_message_after_a_call_takes_no_second_place() -> None:
     found = values(call(0), at("message.sent", MINUTE, "a", "b"), call(2 * MINUTE))
     assert (found["unanswered_strangers_1d"], found["started_chats"]) == (1, 1)
-    assert found["calls_to_strangers_1d"] == 2
 
 
 @pytest.mark.parametrize(
@@ -58,7 +55,6 @@ def test_a_call_is_an_answer_if_it_was_longer_than_short(seconds: int, answers: 
     found = values(call(0), end(MINUTE, seconds))
     assert (found["stranger_answers"], found["mutual_contacts"]) == (answers, answers)
     assert found["unanswered_strangers_1d"] == 1 - answers
-    assert found["short_call_share_32"] == 1 - answers
     assert found["stranger_complaints"] == 0
 
 
@@ -71,7 +67,6 @@ def test_being_called_opens_a_chat_that_is_the_callers() -> None:
     events = (call(0), at("message.sent", MINUTE, "b", "a"), at("call.started", HOUR, "b", "a"))
     found = values(*events, account="b")
     assert (found["inbound_chats"], found["started_chats"]) == (1, 0)
-    assert found["calls_to_strangers_1d"] == 0
 
 
 @pytest.mark.parametrize("tie", ["in_contacts", "contact.added", "message.sent"])
@@ -79,25 +74,14 @@ def test_a_call_to_a_contact_or_in_a_chat_is_no_strangers(tie: str) -> None:
     known = tie == "in_contacts"
     before = [] if known else [at(tie, 0, "b", "a")]
     found = values(*before, call(HOUR, in_contacts=True if known else None), end(2 * HOUR, 0))
-    assert (found["calls_to_strangers_1d"], found["unanswered_strangers_1d"]) == (0, 0)
-    assert isnan(found["short_call_share_32"])
+    assert found["unanswered_strangers_1d"] == 0
 
 
 def test_an_end_without_a_call_says_nothing() -> None:
     found = values(at("message.sent", 0, "a", "c"), end(MINUTE, 500))
     assert found["mutual_contacts"] == 0
-    assert isnan(found["short_call_share_32"])
     attempted = values(call(0), end(MINUTE, 500, attempted=True))
     assert attempted["mutual_contacts"] == 0
-
-
-@pytest.mark.parametrize(("after", "counted"), [(HOUR, 1), (26 * HOUR, 0)])
-def test_calls_soon_after_the_answer_of_a_stranger_are_counted(after: int, counted: int) -> None:
-    chat = (at("message.sent", 0, "a", "b"), at("message.sent", MINUTE, "b", "a"))
-    between = at("message.sent", after // 2, "c", "d")
-    found = values(*chat, between, call(after, media=2), end(after + MINUTE, 0))
-    assert found["calls_after_answer_7d"] == counted
-    assert found["calls_to_strangers_1d"] == 0
 
 
 def test_a_stranger_who_blocks_after_a_call_has_something_to_complain_of() -> None:

@@ -35,7 +35,7 @@ def test_coverage_of_empty_stream_is_what_people_say() -> None:
 def test_coverage_of_messages_alone_is_volume() -> None:
     names = covered_features(profile("message.sent"))
     assert {"sends_1d", "first_contacts_7d", "gap_sd", "known_s"} <= names
-    assert not names & {"typed_share_32", "groups_created_1h", "age_s", "cold_share_32"}
+    assert not names & {"typed_share_32", "groups_created_1d", "age_s", "cold_share_32"}
 
 
 def test_coverage_requires_fields_named_by_sources() -> None:

@@ -69,16 +69,6 @@ def test_kernel_equals_oracle_on_young_crowds(seed: int) -> None:
         assert both.differences() == []
 
 
-def test_approaches_to_one_account_are_counted_by_later_senders() -> None:
-    events = [event("account.registered", i, WEEK_100, f"y{i}") for i in range(10)]
-    events += [
-        event("message.sent", 10 + i, WEEK_100 + (i + 1) * 60_000, f"y{i}", peer="v")
-        for i in range(10)
-    ]
-    counts = [values_after(events, f"y{i}")["young_approaches_last_target"] for i in range(10)]
-    assert counts == list(range(10))
-
-
 def test_blind_reports_of_one_are_counted_by_later_reporters() -> None:
     events = [event("user.reported", i, WEEK_100 + i * 60_000, f"r{i}", peer="v") for i in range(8)]
     seen = [values_after(events, f"r{i}") for i in range(8)]
@@ -241,23 +231,6 @@ def test_undetermined_keeps_the_blame_of_complaints(first: tuple[str, int]) -> N
     assert blamed > _blame()
     assert _blame(first, then, ("label", 2)) == blamed
     assert _blame(first, then, ("label", 1)) == _blame()
-
-
-def test_acts_under_a_persons_challenge_are_counted() -> None:
-    def at(minute: int, kind: str, **fields: object) -> Row:
-        return event(kind, len(events), WEEK_100 + minute * 60_000, "a", **fields)
-
-    events: list[Row] = []
-    events += [at(0, "account.registered", network="n1")]
-    events += [at(1, "label.assigned", label=2, outcome=2, hold_s=600)]
-    events += [at(2, "session.started", network="n2")]
-    under = values_after(events)
-    passed = values_after([*events, at(3, "challenge.passed")])
-    lapsed = values_after([*events, at(11, "challenge.passed")])
-    names = ("enforcement_level", "changes_after_answer", "challenges_passed", "challenges_lapsed")
-    assert [under[name] for name in names] == [2, 1, 0, 0]
-    assert [passed[name] for name in names] == [0, 1, 1, 0]
-    assert [lapsed[name] for name in names] == [0, 1, 0, 1]
 
 
 def test_receiving_raises_no_count_against_the_receiver() -> None:

@@ -15,7 +15,7 @@ from wavebreak.engine.engine import Engine
 from wavebreak.features import layout
 
 _OF_OUR_ACTIONS = (
-    "refused", "answered", "changes_after_answer", "challenges_lapsed", "met", "action_at",
+    "refused", "answered", "met", "action_at",
     "action_position", "action_stage", "reports_before", "reported_before",
 )  # fmt: skip
 """Fields of a rare row that hold what our outcomes did, or what an account did after them."""

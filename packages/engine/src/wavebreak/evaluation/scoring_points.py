@@ -36,10 +36,6 @@ NOT_INPUTS: dict[str, str] = {
     "enforcement_level": "our own decision in force",
     "strikes": "our own answers so far",
     "refused": "what our own answers refused, or would have",
-    "challenges_failed": "follows from a challenge that we chose to send",
-    "challenges_lapsed": "the same",
-    "changes_after_answer": "follows from an answer of ours, which a replay in shadow never sent",
-    "registration_suspicions": "rules that fired: it moves whenever the policy is edited",
     "score": "what a model said before",
     "registration_score": "what a model said before",
 }
@@ -71,7 +67,6 @@ SIGNS: dict[str, tuple[int, str]] = {
     "device_answered": (-1, _REPLIES_TO_YOUNG),
     "attested": (-1, "a device that the platform vouches for"),
     "country_mismatch": (1, "a number of another country than its network"),
-    "left_share_7d": (1, "members who leave what they were added to"),
     "undeliverable_7d": (1, _DEAD_NUMBERS),
     "undeliverable_share_7d": (1, _DEAD_NUMBERS),
     "report_weight_7d": (1, "reports with proof, by reporters with a record"),

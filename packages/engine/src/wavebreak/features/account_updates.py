@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.durations import DAY_S, HOUR_S, WEEK_S
 from wavebreak.features import layout, message_updates, shared_state
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
@@ -19,25 +18,18 @@ from wavebreak.features.sequential_tests import (
     terms_of,
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
-from wavebreak.features.windows import add_to_nibble_ring, push_bit, ring_total
+from wavebreak.features.windows import ring_total
 from wavebreak.schema.events import LABELS, SHORT_CALL_S, UNDETERMINED
 
 ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
-ANSWER_S = DAY_S
 ACCUSES_AT_MOST = 3
-LURK_LEAST_S, LURK_MOST_S = HOUR_S, WEEK_S
 
-_count_member_added = count_event("member_added")
 _count_stranger_added = count_event("stranger_added")
-_count_contact_after_silent_join = count_event("contact_after_silent_join")
 _count_report = count_event("report")
 _count_report_weight = count_event("report_weight")
 _count_unproven_report = count_event("unproven_report")
 _count_block = count_event("block")
 _count_block_weight = count_event("block_weight")
-_count_request_refused = count_event("request_refused")
-_count_stranger_call = count_event("stranger_call")
-_count_call_after_answer = count_event("call_after_answer")
 _count_group_report = count_event("group_report")
 
 
@@ -146,52 +138,40 @@ def _link_companion(row: Any, ev: Any, now: int) -> None:
 
 
 @compiled()
-def _move_network(w: Any, row: Any, ev: Any, now: int) -> bool:
-    """Update the row with the network of a session; whether it is another than before."""
-    moved = row.network > 0
-    if moved:
-        message_updates.advance_windows(row)
-        clock = np.int64(row.clock)
-        row.network_changes = add_to_nibble_ring(row.network_changes, now // 40320, clock // 40320)
+def _move_network(w: Any, row: Any, ev: Any) -> None:
+    """Update the row with the network of a session."""
+    if row.network > 0:
         contribute(w, layout.ARRIVALS, ev.network - 1, 1)
     row.network = ev.network
-    return bool(moved)
 
 
 @compiled()
-def _move_device(w: Any, row: Any, ev: Any, now: int) -> bool:
-    """Update the row with the device of a session; whether it is another than before."""
-    moved = row.device > 0
-    if moved:
-        row.device_changes = min(np.int64(row.device_changes) + 1, 255)
+def _move_device(w: Any, row: Any, ev: Any, now: int) -> None:
+    """Update the row with the device of a session."""
+    if row.device > 0:
         row.device_changed = now + 1
         row.firsts_on_device = 0
         row.recipients_on_device = 0
         contribute(w, layout.ARRIVALS, ev.device - 1, 1)
     row.device = ev.device
-    return bool(moved)
 
 
 @compiled()
-def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
+def update_session(w: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a connection: a new network, device or linked companion."""
-    moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
+    before = (np.int64(row.network) << 32) | np.int64(row.device)
     _record_places(w, ev)
     if ev.network > 0 and ev.network != row.network:
-        moved = _move_network(w, row, ev, now)
+        _move_network(w, row, ev)
     if ev.flags & layout.LINKED:
         _link_companion(row, ev, now)
     elif ev.device > 0 and ev.device != row.device:
-        moved = _move_device(w, row, ev, now) or moved
+        _move_device(w, row, ev, now)
     if ev.client > 0:
         row.client = ev.client
     row.flags = np.int64(row.flags) | layout.PLACED
-    if was != (np.int64(row.network) << 32) | np.int64(row.device):
+    if before != (np.int64(row.network) << 32) | np.int64(row.device):
         shared_state.publish_places(w, row, ev.account)
-    if moved and row.rare > 0:
-        r = rare_row(sh, row)
-        if r.answered > 0 and now - (np.int64(r.answered) - 1) <= ANSWER_S:
-            r.changes_after_answer = min(np.int64(r.changes_after_answer) + 1, 255)
 
 
 @compiled()
@@ -210,7 +190,6 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     row.flags = np.int64(row.flags) | layout.GROUPED
     r = rare_row(sh, row)
     r.added += 1
-    _count_member_added(r, now, 1)
     pairs = pairs_of(sh)
     at = message_updates.touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
@@ -266,21 +245,6 @@ def count_failure(sh: Any, row: Any, r: Any, local: int, peer: int, now: int) ->
 
 
 @compiled()
-def update_called(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
-    """Update an account that calls another; returns what `update_sent` does."""
-    value = message_updates.pair_value(sh, local, ev.peer, now)
-    opens, stranger = message_updates.update_requested(w, sh, row, ev, local, now)
-    of_answered = (flags_of(value) & (layout.STRANGER | layout.REPLIED | layout.CONTACT)) == (
-        layout.STRANGER | layout.REPLIED
-    )
-    if stranger:
-        _count_stranger_call(rare_row(sh, row), now, 1)
-    elif of_answered and int64(first_bucket(value)) > now // 5760 - 16:
-        _count_call_after_answer(rare_row(sh, row), now, 1)
-    return opens, stranger
-
-
-@compiled()
 def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
     """Count the end of a call that the account made: an answer, if it was longer than short."""
     pairs = pairs_of(sh)
@@ -289,10 +253,6 @@ def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) 
         return
     value, short = pairs[at].value, ev.count <= SHORT_CALL_S
     flags = flags_of(value)
-    if (flags & (layout.STRANGER | layout.REPLIED | layout.CONTACT)) == layout.STRANGER:
-        r = rare_row(sh, row)
-        r.short_call_bits = push_bit(r.short_call_bits, short)
-        r.short_call_n = min(np.int64(r.short_call_n) + 1, 32)
     if not short and (flags & (layout.STARTED | layout.REPLIED)) == layout.STARTED:
         message_updates.count_first_answer(
             w, sh, row, int64(ev.account), int64(ev.peer), value, now
@@ -300,15 +260,6 @@ def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) 
         pairs[at].value = with_flags(value, flags | layout.REPLIED)
         if message_updates.becomes_established(row):
             message_updates.credit_entities(w, row)
-
-
-@compiled()
-def update_lurking(r: Any, now: int) -> None:
-    """Count a first contact that follows a silent stay in a group."""
-    joined = np.int64(r.joined)
-    silent = joined > 0 and r.wrote_group < joined
-    if silent and LURK_LEAST_S <= now - (joined - 1) <= LURK_MOST_S:
-        _count_contact_after_silent_join(r, now, 1)
 
 
 @compiled()
@@ -415,7 +366,6 @@ def update_declined(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
     if (flags & (layout.STARTED | layout.REPLIED)) != layout.STARTED:
         return
     r = rare_row(sh, row)
-    _count_request_refused(r, now, 1)
     if (flags & layout.TRIAL) == 0:
         return
     pairs = pairs_of(sh)

@@ -58,12 +58,9 @@ MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES) - len(EVIDENCE_FEATURES)]
 """Features that a model may read: all but the evidence, which must stay independent of doubt, and
 the scores."""
 FORMER_NAMES: dict[str, str] = {
-    "courted_last": "young_approaches_last_target",
     "hunted_share_32": "abuse_target_share_32",
     "kin_share_32": "colocated_young_peer_share_32",
-    "lurked_7d": "contacts_after_silent_join_7d",
     "standing": "enforcement_level",
-    "unfounded_reports": "reports_without_inbound_chat",
 }
 """Names of features in version 0.1, with today's: policies and models may still use them. A renamed
 feature has one version more and the same meaning."""
@@ -83,8 +80,8 @@ def current_name(name: str) -> str:
 def with_current_names(text: str) -> str:
     """Replace former names of features in an expression by today's.
 
-    >>> with_current_names("standing >= 2 and lurked_7d > 1")
-    'enforcement_level >= 2 and contacts_after_silent_join_7d > 1'
+    >>> with_current_names("standing >= 2 and hunted_share_32 > 1")
+    'enforcement_level >= 2 and abuse_target_share_32 > 1'
     """
     return _FORMER.sub(lambda found: FORMER_NAMES[found[0]], text)
 

@@ -50,19 +50,9 @@ DESCRIPTIONS: dict[str, str] = {
     # Rhythm.
     "gap_mean": "How long it waits between messages, on average.",
     "gap_sd": "How much its pauses between messages vary. People's vary a lot.",
-    "gap_autocorr": "Whether a long pause follows a long one. People's pauses come in runs.",
-    "gap_equal_share": (
-        "How many of the last 32 pauses are as long as the one before. Programs repeat."
-    ),
-    "gap_range": "The longest pause against the shortest. A program that draws pauses has bounds.",
     "typed_share": "How many {window} texts were typed before they were sent.",
-    "untyped_run": "Texts sent since the last one that was typed.",
-    "typing_rate_mean": "How long it types for a text of a given length.",
-    "typing_rate_sd": "How much its speed of typing varies. People's varies.",
     "size_repeat_share": "How many {window} messages are as long as one of the four before.",
-    "media_share": "How many {window} messages carry a picture, a film or a file.",
     "hour_entropy": "How evenly it sends over the hours of the day. People sleep.",
-    "quiet_hours": "The longest run of hours of the day in which it does not send.",
     # The people that it writes to.
     "abuse_target_share": (
         "How many {window} people written to first had just been written to by abusive accounts."
@@ -72,10 +62,6 @@ DESCRIPTIONS: dict[str, str] = {
         "How many {window} new chats are with accounts less than a week old on its own network, "
         "number range or device."
     ),
-    "young_approaches_last_target": (
-        "How many new accounts came in two days to the person whom it approached last."
-    ),
-    "reports_without_inbound_chat": "People that it reported who had not written to it first.",
     # The account.
     "age_s": "Time since it registered.",
     "known_s": "Time since it was first seen.",
@@ -84,7 +70,6 @@ DESCRIPTIONS: dict[str, str] = {
     "verification_weak": "Whether it was verified by call, e-mail or not at all.",
     "country_mismatch": "Whether it registered from another country than its number's.",
     "channel": "Whether it is a person's account or one of the two business products.",
-    "registration_suspicions": "Rules that fired when it registered.",
     # Where it is.
     "network_bad": "How many of the accounts known on its network were acted on.",
     "block_bad": "How many of the accounts known in its range of numbers were acted on.",
@@ -103,32 +88,20 @@ DESCRIPTIONS: dict[str, str] = {
     "block_answered": "How many people answer the new accounts in its range of numbers.",
     "device_answered": "How many people answer the new accounts on its device.",
     "origin_bad": "How many of the accounts known on its server were acted on.",
-    "origin_arrivals": "Accounts of its server seen for the first time lately.",
-    "origin_answered": "How many people answer the accounts of its server.",
     "device_age_s": "Time since it moved to another device.",
-    "device_changes": "Moves to another device.",
-    "network_changes": "Moves to another network {window}.",
-    "changes_after_answer": "Moves to another network or device right after a decision on it.",
     "linked_age_s": "Time since a second device was linked to it.",
     "first_contacts_on_device": "People written to first since its device changed or was linked.",
     "recipients_on_device": "People written to since its device changed or was linked.",
     # Groups.
     "groups_created": "Groups created {window}.",
-    "members_added": "People added to groups {window}.",
     "strangers_added": "People added to groups {window} whom it did not know.",
     "left_after_add": "People who left {window} a group to which it had added them.",
-    "left_share": "How many of the people that it added to groups {window} have left.",
-    "group_joins": "Groups joined {window}.",
     "mass_mentions": "Messages {window} to groups just joined that mention ten people or more.",
     "people_mentioned": "People mentioned {window} by messages to many in groups just joined.",
     "group_reports": "Reports received {window} from people whom it has met in groups alone.",
-    "contacts_after_silent_join": (
-        "People written to first {window} after it had joined a group and said nothing there."
-    ),
     # Search and delivery.
     "lookups": "Numbers looked up {window}.",
     "lookup_hit_share": "How many of the numbers looked up {window} belonged to somebody.",
-    "lookups_per_first_contact": "Numbers looked up {window} for each person written to first.",
     "undeliverable": "Messages {window} that could not be delivered.",
     "undeliverable_share": "How many first messages {window} reached nobody.",
     # What others say.
@@ -137,15 +110,7 @@ DESCRIPTIONS: dict[str, str] = {
     "unproven_reports": "Reports {window} by people to whom it never wrote.",
     "blocks": "People who blocked it {window}.",
     "block_weight": "Blocks {window}, each by how far the person who made it can be relied on.",
-    "requests_refused": "People who refused its request for contact {window}.",
     # Calls.
-    "calls_to_strangers": "Calls {window} to people whom it did not know.",
-    "short_call_share": (
-        "How many {window} calls to people whom it did not know nobody took, or were over at once."
-    ),
-    "calls_after_answer": (
-        "Calls {window} to people written to first less than a day before, who had answered."
-    ),
     "blind_reports": "Reports that it made with no chat or group where it could have met anyone.",
     "accused_last": "Such reports, in two days, of the account that it reported last.",
     # What was decided.
@@ -155,9 +120,6 @@ DESCRIPTIONS: dict[str, str] = {
     "attempts_after_notice": (
         "Refused attempts at new chats after it had been told that it is limited."
     ),
-    "challenges_passed": "Challenges passed.",
-    "challenges_failed": "Challenges failed.",
-    "challenges_lapsed": "Challenges that it left unanswered.",
     "label_abusive": "Whether a person judged it abusive.",
     "label_benign": "Whether a person judged it benign.",
     "lane": "Whether an administrator declared that it writes first by trade, and as what.",
@@ -210,15 +172,8 @@ TITLES: dict[str, str] = {
     "growth": "growth of sending",
     "gap_mean": "pauses between messages",
     "gap_sd": "variation of pauses",
-    "gap_autocorr": "runs of pauses",
-    "gap_equal_share": "equal pauses",
-    "gap_range": "range of pauses",
     "typed_share": "typed texts",
-    "untyped_run": "texts since one was typed",
-    "typing_rate_mean": "time to type",
-    "typing_rate_sd": "variation of typing",
     "size_repeat_share": "messages of equal length",
-    "media_share": "messages with media",
     "hour_entropy": "spread over the day",
     "read_share": "messages that were read",
     "delivered_share": "messages that were delivered",
@@ -229,18 +184,13 @@ TITLES: dict[str, str] = {
     "strangers_contacted": "strangers contacted",
     "answers_of_strangers": "strangers who answered",
     "first_contact_allowance": "strangers it may write to first",
-    "short_call_share": "short calls to strangers",
-    "calls_after_answer": "calls soon after an answer",
     "colocated_young_peer_share": "chats with new accounts beside it",
-    "young_approaches_last_target": "new accounts at its last target",
-    "reports_without_inbound_chat": "reports of people who never wrote to it",
     "known_s": "time since first seen",
     "attempts": "attempts at verification",
     "attested": "device vouched for",
     "verification_weak": "weak verification",
     "country_mismatch": "another country than its number's",
     "channel": "kind of account",
-    "registration_suspicions": "rules that fired at registration",
     "network_bad": "acted on in its network",
     "network_arrivals": "arrivals in its network",
     "network_young": "registrations in its network",
@@ -258,20 +208,13 @@ TITLES: dict[str, str] = {
     "device_answered": "answers on its device",
     "client_bad": "acted on with its client",
     "origin_bad": "acted on on its server",
-    "origin_arrivals": "arrivals on its server",
-    "origin_answered": "answers on its server",
     "device_age_s": "time on this device",
-    "changes_after_answer": "moves after a decision",
     "linked_age_s": "time since a device was linked",
     "recipients_on_device": "people written to on this device",
     "first_contacts_on_device": "first contacts on this device",
     "left_after_add": "people who left after being added",
-    "left_share": "added people who left",
-    "group_joins": "groups joined",
-    "contacts_after_silent_join": "first contacts after a silent join",
     "lookups": "numbers looked up",
     "lookup_hit_share": "numbers found",
-    "lookups_per_first_contact": "numbers looked up for each first contact",
     "undeliverable": "messages not delivered",
     "undeliverable_share": "first messages that reached nobody",
     "blind_reports": "reports without having met anyone",
@@ -348,8 +291,8 @@ def describe_feature(name: str, language: Language = ENGLISH) -> str:
 
     >>> describe_feature("first_contacts_1h")
     'People written to, or asked for contact, for the first time in an hour.'
-    >>> describe_feature("media_share_32")
-    'How many of the last 32 messages carry a picture, a film or a file.'
+    >>> describe_feature("size_repeat_share_32")
+    'How many of the last 32 messages are as long as one of the four before.'
     """
     stem, window = _split(name)
     during = language.gettext(_WINDOWS[window][0]) if window else ""

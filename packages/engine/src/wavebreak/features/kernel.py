@@ -24,10 +24,8 @@ from wavebreak.features.account_updates import (
     rare_row,
     set_contact_tie,
     update_call_ended,
-    update_called,
     update_complaint,
     update_declined,
-    update_lurking,
     update_member_added,
     update_registration,
     update_report_made,
@@ -68,7 +66,6 @@ REACHING = tuple(
 
 _count_group_send = count_event("group_send")
 _count_group_created = count_event("group_created")
-_count_group_joined = count_event("group_joined")
 _count_member_left = count_event("member_left")
 _count_lookup = count_event("lookup")
 _count_lookup_hit = count_event("lookup_hit")
@@ -156,8 +153,6 @@ def _apply_contact(
     """Apply a one-to-one send, a request for contact or a call."""
     if kind == event_kinds.SENT:
         opens, stranger = message_updates.update_sent(w, sh, row, ev, local, now)
-    elif kind == event_kinds.CALLED:
-        opens, stranger = update_called(w, sh, row, ev, local, now)
     else:
         opens, stranger = message_updates.update_requested(w, sh, row, ev, local, now)
     if stranger and (ev.flags & layout.ATTEMPTED) == 0:
@@ -167,8 +162,6 @@ def _apply_contact(
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
     if opens:
         w.result |= layout.OPENS
-    if opens and row.rare > 0:
-        update_lurking(rare_row(sh, row), now)
 
 
 @compiled()
@@ -179,7 +172,6 @@ def _apply_group_send(row: Any, r: Any, ev: Any, now: int) -> None:
         if ev.flags & layout.MENTIONS_MANY:
             _count_mass_mention(r, now, 1)
             _count_mentioned(r, now, np.int64(ev.count))
-    r.wrote_group = max(np.int64(r.wrote_group), now + 1)
 
 
 @compiled()
@@ -201,13 +193,9 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
         _count_group_created(r, now, 1)
     elif kind == event_kinds.GROUP_JOINED:
         row.flags = np.int64(row.flags) | layout.GROUPED
-        r.joined = max(np.int64(r.joined), now + 1)
-        _count_group_joined(r, now, 1)
     elif kind == event_kinds.MEMBER_LEFT:
         _count_member_left(r, now, 1)
         count_leaving(sh, r, local, ev.account, now)
-    elif kind == event_kinds.CHALLENGE_FAILED:
-        r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
     elif kind == event_kinds.DECLARED:
         r.lane = ev.lane
 
@@ -294,7 +282,7 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
     if kind == event_kinds.REGISTERED:
         update_registration(w, row, ev, now)
     elif kind == event_kinds.SESSION:
-        update_session(w, sh, row, ev, now)
+        update_session(w, row, ev, now)
     elif kind == event_kinds.MEMBER_ADDED:
         update_member_added(w, sh, row, ev, local, now)
     elif kind == event_kinds.REPORTED:
@@ -330,8 +318,6 @@ def _begin_grace(w: Any, sh: Any, row: Any) -> bool:
     if row.rare == 0:
         return False
     r = memory.rares_of(sh)[np.int64(row.rare) - 1]
-    if row.enforcement == CHALLENGE:
-        r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
     if eased_outcome(r) == 0:
         return False
     ends = min(np.int64(row.until) + w.benign_grace_s, LAST_SECOND)

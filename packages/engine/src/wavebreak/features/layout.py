@@ -77,22 +77,18 @@ ROW = _layout(
     ("enforcement", "u1"), ("firsts_on_device", "u1"), ("strikes", "u1"), ("worst", "u1"),
     # Rhythm: blocks of sixteen log gaps (1/256 log2 ms), the one being filled and the one before.
     ("last_sent", "i8"), ("typing_at", "i8"), ("typing_peer", "u4"), ("hopped", "u4"),
-    ("gap_sum", ("u4", (2,))), ("gap_square", ("u4", (2,))), ("gap_lag", ("u4", (2,))),
-    ("equal_bits", "u4"), ("rate_sum", ("u4", (2,))), ("rate_square", ("u4", (2,))),
-    ("gap_low", ("u2", (2,))), ("gap_high", ("u2", (2,))), ("gap_last", "u2"),
-    ("untyped_run", "u2"), ("sizes", ("u2", (4,))),
-    ("gap_n", "u1"), ("gap_full", "u1"), ("equal_n", "u1"), ("rate_n", "u1"), ("rate_full", "u1"),
-    ("typed_n", "u1"), ("repeat_n", "u1"), ("media_n", "u1"),
+    ("gap_sum", ("u4", (2,))), ("gap_square", ("u4", (2,))), ("sizes", ("u2", (4,))),
+    ("gap_n", "u1"), ("gap_full", "u1"), ("typed_n", "u1"), ("repeat_n", "u1"),
     # Recent events as bits, newest lowest; lifetime totals; the last cold targets.
-    ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
-    ("targeted_bits", "u4"), ("approached", "u1"), ("unfounded", "u1"), ("sends", "u4"),
+    ("typed_bits", "u4"), ("repeat_bits", "u4"), ("cold_bits", "u4"),
+    ("targeted_bits", "u4"), ("unfounded", "u1"), ("sends", "u4"),
     ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"),
     ("targets", ("u4", (4,))), ("to_strangers", "u2"), ("unwanted", "u2"),
     # Registration, and current network, number block, device, client and origin.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
     ("origin", "u4"), ("device_changed", "u4"), ("linked", "u4"), ("score", "i4"),
-    ("registration_score", "i2"), ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
-    ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
+    ("registration_score", "i2"), ("cold_n", "u1"), ("attempts", "u1"),
+    ("verification", "u1"), ("channel", "u1"),
     # Hours of the day; windowed counters (replies by the bucket of the first contact).
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
     # Sequential tests: trials that await their time, matured ones (early, in a day), complaints,
@@ -114,20 +110,18 @@ ROW = _layout(
 RARE = _layout(
     RARE_COUNTERS,
     # What the prefilter of the rules reads at every send, within one cache line.
-    ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"),
-    *_rings("after_silent_join_7d", "undeliverable_7d", "created_1h", "created_1d", "added_1h",
-            "added_1d", "added_7d", "strangers_1d", "left_7d", "joins_1d", "group_sends_1d",
+    ("clock", "u4"), ("refused", "u4"),
+    *_rings("undeliverable_7d", "created_1d", "strangers_1d", "left_7d", "group_sends_1d",
             "lookups_1d", "hits_1d", "reports_7d", "report_weight_7d", "unproven_7d", "blocks_7d",
             "block_weight_7d"),
     ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
     ("blamed", ("u4", (5,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
-    ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
-    ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
+    ("met", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
     ("blind_peer", "u4"), ("add_trials", "u2"), ("add_leaves", "u2"), ("failures", "u2"),
     ("challenges_passed", "u1"), ("limited", "u4"), ("refused_peer", "u4"),
-    ("attempts_after_notice", "u2"), ("short_call_bits", "u4"), ("short_call_n", "u1"),
+    ("attempts_after_notice", "u2"),
     ("lane", "u1"), ("complainers", ("u4", (8,))), ("complainer_n", "u4"),
 )  # fmt: skip
 """State that few accounts need: groups, lookups, feedback, our decisions."""

@@ -79,43 +79,18 @@ MESSAGE_FEATURES: tuple[F | W, ...] = (
     F("gap_sd", "log2 ms", "gap regularity", "16 to 31 last gaps",
       "Standard deviation of log2 of the gaps, same gaps as gap_mean.", _SENT,
       "someone counting down, live commentary", "jitter over decades", 1, 1000),
-    F("gap_autocorr", "correlation", "gap regularity", "16 to 31 last gaps",
-      "Lag-one autocorrelation of log2 gaps, within blocks; missing where the gaps do not vary.",
-      _SENT, "chance: noisy at sixteen gaps", "shuffled schedules", 1, 1000),
-    F("gap_equal_share", "share", "gap regularity", "last 32 gaps",
-      "Share of the last 32 gaps that differ from the gap before by less than 1/16 in log2 "
-      "(about 4 %); missing below eight.",
-      _SENT, "someone counting down", "jitter above 5 %", 1, 1000),
-    F("gap_range", "log2 ms", "gap regularity", "16 to 31 last gaps",
-      "Largest less smallest log2 gap, same gaps as gap_mean: bounded support betrays drawn "
-      "gaps.", _SENT, "short bursts", "idle noise", 1, 1000),
     F("typed_share_32", "share", "typing", "last 32 text sends",
       "Share of the last 32 one-to-one text sends before which the account's last typing event "
       "was to the same peer, within ten minutes; one typing event speaks for one send.",
       _TYPED, "people who paste or dictate", "simulated typing"),
-    F("untyped_run", "messages", "typing", "since the last typed send",
-      "One-to-one text sends since one was preceded by typing (at most 65,535).", _TYPED,
-      "people who paste or dictate", "simulated typing"),
-    F("typing_rate_mean", "log2 ms/256 B", "typing", "16 to 31 last typed texts",
-      "Mean of log2 of typing time for 256 bytes of ciphertext; missing below eight.",
-      (*_TYPED, "message.sent.size"), "fast typists", "typing copied from people"),
-    F("typing_rate_sd", "log2 ms/256 B", "typing", "16 to 31 last typed texts",
-      "Standard deviation of the same: people vary, a words-a-minute constant does not.",
-      (*_TYPED, "message.sent.size"), "short equal answers", "typing copied from people"),
     F("size_repeat_share_32", "share", "size repetition", "last 32 sized sends",
       "Share of the last 32 sends with a size equal to one of the four sizes before it; sizes over "
       "65,535 are equal.", _SIZED,
       "couriers, padded ciphertext", "text variation"),
-    F("media_share_32", "share", "size repetition", "last 32 sends",
-      "Share of the last 32 sends that carry media.", ("message.sent.media",),
-      "families with a baby", "text senders"),
     F("hour_entropy", "bits", "day curve", "hours of the day, halved weekly",
       "Entropy of the hours of the day (UTC) of sends, the counts halved at each new week and "
       "where one would pass 255; missing below 32 sends.", _SENT,
       "shift workers", "cosine day curves"),
-    F("quiet_hours", "hours", "day curve", "hours of the day, halved weekly",
-      "Longest run of hours of the day without sends (circular); missing below 32 sends.", _SENT,
-      "shift workers, insomnia", "senders that sleep"),
     F("growth_7d", "ratio", "growth", "7d",
       "Sends in the newer eight buckets of the 7-day window plus one, over the older eight plus "
       "one; missing when the account is known for less than 3 days.", _SENT,
@@ -143,15 +118,4 @@ MESSAGE_FEATURES: tuple[F | W, ...] = (
       "is on the account's own network, number block or device (as of the last epoch; compared "
       "modulo 65,535).", ("account.registered",),
       "a class, a family or an office that joins together", "rings without anything shared", 2),
-    F("young_approaches_last_target", "approaches", "rings", "the account's last approach",
-      "An approach is a first contact, a stranger added to a group, or a report of an account "
-      "that had not opened a chat with the reporter. Of the account approached last: approaches by "
-      "strangers within 7 days of their registration, that day (UTC) and the day before, as of the "
-      "last epoch (at most 255; of one account's reports the first three): many come to one, or "
-      "share a list.", ("account.registered", "message.sent"),
-      "people who write to a popular account, friends of a flood's victim", "lists used once", 2),
-    F("reports_without_inbound_chat", "reports", "reports", "all",
-      "Reports made of accounts that had not opened a chat with the reporter (at most 255).",
-      ("user.reported",), "people who report what they saw in a group",
-      "reporters who have the victim write first", 2),
 )  # fmt: skip

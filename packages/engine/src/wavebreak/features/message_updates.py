@@ -29,7 +29,7 @@ from wavebreak.features.sequential_tests import (
     terms_of,
 )
 from wavebreak.features.window_counters import advance_row_counters, count_event
-from wavebreak.features.windows import COUNT_LOG2, advance_nibble_ring, log2, push_bit
+from wavebreak.features.windows import COUNT_LOG2, log2, push_bit
 from wavebreak.schema.event_kinds import ACCEPTED_BY, RECEIVED
 from wavebreak.schema.events import CHANNELS
 
@@ -38,7 +38,6 @@ PLATFORM = CHANNELS.index("business_platform")
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
-EQUAL_GAP = 16
 
 _count_send = count_event("send")
 _count_first_contact = count_event("first_contact")
@@ -71,8 +70,6 @@ def advance_windows(row: Any) -> None:
     row.hopped = now
     mature(row, old, now)
     advance_row_counters(row, old, now)
-    if now // 40320 != old // 40320:
-        row.network_changes = advance_nibble_ring(row.network_changes, old // 40320, now // 40320)
 
 
 @compiled()
@@ -119,40 +116,17 @@ def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
 
 @compiled()
 def _update_gaps(row: Any, gap: int) -> None:
-    if row.gap_full > 0 or row.gap_n > 0:
-        row.equal_bits = push_bit(row.equal_bits, abs(gap - np.int64(row.gap_last)) < EQUAL_GAP)
-        row.equal_n = min(np.int64(row.equal_n) + 1, 32)
     if row.gap_n == 0:
         row.gap_sum[0] = 0
         row.gap_square[0] = 0
-        row.gap_lag[0] = 0
-        row.gap_low[0] = gap
-        row.gap_high[0] = gap
-    else:
-        row.gap_lag[0] += gap * np.int64(row.gap_last)
-        row.gap_low[0] = min(np.int64(row.gap_low[0]), gap)
-        row.gap_high[0] = max(np.int64(row.gap_high[0]), gap)
     row.gap_sum[0] += gap
     row.gap_square[0] += gap * gap
-    row.gap_last = gap
     row.gap_n += 1
     if row.gap_n == 16:
         row.gap_n = 0
         row.gap_full = 1
         row.gap_sum[1] = row.gap_sum[0]
         row.gap_square[1] = row.gap_square[0]
-        row.gap_lag[1] = row.gap_lag[0]
-        row.gap_low[1] = row.gap_low[0]
-        row.gap_high[1] = row.gap_high[0]
-
-
-@compiled()
-def _update_quiet_hours(row: Any) -> None:
-    run, longest = np.int64(0), np.int64(0)
-    for j in range(48):
-        run = run + 1 if row.hours[j % 24] == 0 else np.int64(0)
-        longest = max(longest, run)
-    row.quiet = min(longest, 24)
 
 
 @compiled()
@@ -177,8 +151,6 @@ def _update_hours(row: Any, now: int) -> None:
     row.hours[hour] = held + 1
     row.hour_n += 1
     row.hour_s += COUNT_LOG2[held + 1] - COUNT_LOG2[held]
-    if halved or held == 0:
-        _update_quiet_hours(row)
 
 
 @compiled()
@@ -205,9 +177,6 @@ def update_send_statistics(row: Any, ev: Any, now: int) -> bool:
         for j in range(3, 0, -1):
             row.sizes[j] = row.sizes[j - 1]
         row.sizes[0] = size
-    if ev.media != layout.UNKNOWN:
-        row.media_bits = push_bit(row.media_bits, ev.media != 0)
-        row.media_n = min(np.int64(row.media_n) + 1, 32)
     _update_hours(row, now)
     return True
 
@@ -218,25 +187,8 @@ def _update_typing(row: Any, ev: Any) -> None:
     typed = row.typing_at > 0 and row.typing_peer == ev.peer and 0 <= lead <= TYPING_MS
     row.typed_bits = push_bit(row.typed_bits, typed)
     row.typed_n = min(np.int64(row.typed_n) + 1, 32)
-    if not typed:
-        row.untyped_run = min(np.int64(row.untyped_run) + 1, 65535)
-        return
-    row.untyped_run = 0
-    row.typing_at = 0
-    if ev.size == 0:
-        return
-    rate = log2(max(lead * 256 // np.int64(ev.size), 1))
-    if row.rate_n == 0:
-        row.rate_sum[0] = 0
-        row.rate_square[0] = 0
-    row.rate_sum[0] += rate
-    row.rate_square[0] += rate * rate
-    row.rate_n += 1
-    if row.rate_n == 16:
-        row.rate_n = 0
-        row.rate_full = 1
-        row.rate_sum[1] = row.rate_sum[0]
-        row.rate_square[1] = row.rate_square[0]
+    if typed:
+        row.typing_at = 0
 
 
 @compiled()
@@ -272,7 +224,6 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
         for j in range(3, 0, -1):
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
-    shared_state.contribute_to_origin(w, row, layout.OPENED, 1)
     if shared_state.is_young(row):
         shared_state.contribute_to_places(w, row, layout.OPENED, 1)
         if stranger:
@@ -446,7 +397,6 @@ def count_first_answer(
     flags, first = flags_of(value), int64(first_bucket(value))
     if flags & layout.STARTED:
         advance_windows(row)
-        shared_state.contribute_to_origin(w, row, layout.ANSWERED, 1)
         if shared_state.is_young(row):
             shared_state.contribute_to_places(w, row, layout.ANSWERED, 1)
         # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.

@@ -16,7 +16,7 @@ from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
 from wavebreak.features import layout
 from wavebreak.features.sequential_tests import quarter_power
 from wavebreak.features.window_counters import RARE_FEATURES, READERS
-from wavebreak.features.windows import nibble_ring_total, ring_part, ring_total
+from wavebreak.features.windows import ring_part, ring_total
 
 NAN = float("nan")
 KNOWN_FOR_GROWTH_S = 259_200
@@ -50,11 +50,6 @@ def unanswered_7d(row: Any) -> int:
 
 
 @compiled()
-def network_changes_7d(row: Any) -> int:
-    return nibble_ring_total(row.network_changes)
-
-
-@compiled()
 def growth_7d(row: Any) -> float:
     if known_s(row) < KNOWN_FOR_GROWTH_S:
         return NAN
@@ -83,16 +78,6 @@ def colocated_young_peer_share_32(row: Any) -> float:
 
 
 @compiled()
-def young_approaches_last_target(row: Any) -> int:
-    return int64(row.approached)
-
-
-@compiled()
-def reports_without_inbound_chat(row: Any) -> int:
-    return int64(row.unfounded)
-
-
-@compiled()
 def typed_share_32(row: Any) -> float:
     return share_of_bits(row.typed_bits, row.typed_n)
 
@@ -100,16 +85,6 @@ def typed_share_32(row: Any) -> float:
 @compiled()
 def size_repeat_share_32(row: Any) -> float:
     return share_of_bits(row.repeat_bits, row.repeat_n)
-
-
-@compiled()
-def media_share_32(row: Any) -> float:
-    return share_of_bits(row.media_bits, row.media_n)
-
-
-@compiled()
-def gap_equal_share(row: Any) -> float:
-    return share_of_bits(row.equal_bits, row.equal_n) if row.equal_n >= 8 else NAN
 
 
 @compiled()
@@ -125,11 +100,6 @@ def started_share(row: Any) -> float:
 @compiled()
 def one_way_run(row: Any) -> int:
     return int64(row.one_way_run)
-
-
-@compiled()
-def untyped_run(row: Any) -> int:
-    return int64(row.untyped_run)
 
 
 @compiled()
@@ -160,11 +130,6 @@ def delivered_share(row: Any) -> float:
 @compiled()
 def read_back_share(row: Any) -> float:
     return min(share(row.reads, row.received), 1.0)
-
-
-@compiled()
-def quiet_hours(row: Any) -> float:
-    return float(row.quiet) if row.hour_n >= 32 else NAN
 
 
 @compiled()
@@ -199,11 +164,6 @@ def _since(row: Any, then: int) -> int:
 def first_contacts_on_device(row: Any) -> float:
     there = row.device_changed > 0 or row.linked > 0
     return float(row.firsts_on_device) if there else NAN
-
-
-@compiled()
-def device_changes(row: Any) -> int:
-    return int64(row.device_changes)
 
 
 @compiled()
@@ -299,36 +259,16 @@ def operator_complaint_evidence(row: Any) -> float:
 
 
 RARE_ROW_FEATURES: Final = (
-    *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
-    "blind_reports", "accused_last", "challenges_passed", "label_unconfirmed",
+    *RARE_FEATURES, "refused",
+    "blind_reports", "accused_last", "label_unconfirmed",
     "attempts_after_notice", "lane",
 )  # fmt: skip
 """Names of the features that a rare row gives: all are 0 for an account without one."""
 
 
 @compiled()
-def changes_after_answer(r: Any) -> int:
-    return int64(r.changes_after_answer)
-
-
-@compiled()
 def refused(r: Any) -> int:
     return int64(r.refused)
-
-
-@compiled()
-def challenges_failed(r: Any) -> int:
-    return int64(r.challenges_failed)
-
-
-@compiled(inline="always")
-def challenges_lapsed(r: Any) -> int:
-    return int64(r.challenges_lapsed)
-
-
-@compiled()
-def challenges_passed(r: Any) -> int:
-    return int64(r.challenges_passed)
 
 
 @compiled()

@@ -97,7 +97,6 @@ def frees_place(w: Any, peer: int, now: int) -> bool:
 @compiled()
 def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """Record an approach (first contact, added stranger, report) of a peer."""
-    row.approached = recent_approaches(w, peer)
     if stranger and is_young(row):
         contribute(w, COURTED, int64(peer), 1)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features import row_values
 from wavebreak.features.account_updates import advance_rare_windows
 from wavebreak.features.allowance import first_contact_allowance
@@ -60,8 +60,6 @@ def _message_values(row: Any, out: Any) -> None:
     out[At.abuse_target_share_32] = row_values.abuse_target_share_32(row)
     out[At.young_peer_share_32] = row_values.young_peer_share_32(row)
     out[At.colocated_young_peer_share_32] = row_values.colocated_young_peer_share_32(row)
-    out[At.young_approaches_last_target] = row_values.young_approaches_last_target(row)
-    out[At.reports_without_inbound_chat] = row_values.reports_without_inbound_chat(row)
     out[At.growth_7d] = row_values.growth_7d(row)
 
 
@@ -69,50 +67,24 @@ def _message_values(row: Any, out: Any) -> None:
 def _gap_values(row: Any, out: Any) -> None:
     now = int64(row.gap_n)
     n = now + 16 * int64(row.gap_full)
-    for at in (At.gap_mean, At.gap_sd, At.gap_autocorr, At.gap_range):
-        out[at] = NAN
+    out[At.gap_mean] = NAN
+    out[At.gap_sd] = NAN
     if n >= 8:
-        s, q, lag, pairs = 0.0, 0.0, 0.0, 0
-        low, high = np.int64(65535), np.int64(0)
+        s, q = 0.0, 0.0
         for j in range(2):
             if (j == 0 and now > 0) or (j == 1 and row.gap_full > 0):
                 s += row.gap_sum[j]
                 q += row.gap_square[j]
-                lag += row.gap_lag[j]
-                pairs += now - 1 if j == 0 else 15
-                low = min(low, np.int64(row.gap_low[j]))
-                high = max(high, np.int64(row.gap_high[j]))
         mean = s / n
         variance = max(q / n - mean * mean, 0.0)
         out[At.gap_mean] = mean / 256.0
         out[At.gap_sd] = np.sqrt(variance) / 256.0
-        out[At.gap_range] = (high - low) / 256.0
-        if variance >= 1.0 and pairs > 0:
-            out[At.gap_autocorr] = (lag / pairs - mean * mean) / variance
-    out[At.gap_equal_share] = row_values.gap_equal_share(row)
 
 
 @compiled()
 def _typing_values(row: Any, out: Any) -> None:
     out[At.typed_share_32] = row_values.typed_share_32(row)
-    out[At.untyped_run] = row_values.untyped_run(row)
-    now = np.int64(row.rate_n)
-    n = now + 16 * np.int64(row.rate_full)
-    out[At.typing_rate_mean] = NAN
-    out[At.typing_rate_sd] = NAN
-    if n >= 8:
-        s, q = 0.0, 0.0
-        if now > 0:
-            s += row.rate_sum[0]
-            q += row.rate_square[0]
-        if row.rate_full > 0:
-            s += row.rate_sum[1]
-            q += row.rate_square[1]
-        mean = s / n
-        out[At.typing_rate_mean] = mean / 256.0
-        out[At.typing_rate_sd] = np.sqrt(max(q / n - mean * mean, 0.0)) / 256.0
     out[At.size_repeat_share_32] = row_values.size_repeat_share_32(row)
-    out[At.media_share_32] = row_values.media_share_32(row)
     out[At.read_share] = row_values.read_share(row)
     out[At.delivered_share] = row_values.delivered_share(row)
     out[At.read_back_share] = row_values.read_back_share(row)
@@ -121,7 +93,6 @@ def _typing_values(row: Any, out: Any) -> None:
 @compiled()
 def _day_values(row: Any, out: Any) -> None:
     out[At.hour_entropy] = NAN
-    out[At.quiet_hours] = row_values.quiet_hours(row)
     if row.hour_n >= 32:
         out[At.hour_entropy] = (log2(np.int64(row.hour_n)) - row.hour_s / row.hour_n) / 256.0
 
@@ -206,18 +177,13 @@ def _account_values(w: Any, row: Any, out: Any) -> None:
     out[At.country_mismatch] = row_values.country_mismatch(row)
     out[At.verification_weak] = row_values.verification_weak(row)
     out[At.channel] = row_values.channel(row)
-    out[At.registration_suspicions] = count_ones(row.fired & w.registration)
     out[At.network_arrivals] = _arrivals(entities, row.network, epoch)
     out[At.block_arrivals] = _arrivals(entities, row.block, epoch)
     out[At.device_arrivals] = _arrivals(entities, row.device, epoch)
-    out[At.origin_arrivals] = _arrivals(entities, row.origin, epoch)
     _all_cluster_values(entities, row, epoch, out)
-    out[At.origin_answered] = _answered_share(entities, row.origin, epoch)
     out[At.device_age_s] = row_values.device_age_s(row)
     out[At.linked_age_s] = row_values.linked_age_s(row)
     out[At.first_contacts_on_device] = row_values.first_contacts_on_device(row)
-    out[At.device_changes] = row_values.device_changes(row)
-    out[At.network_changes_7d] = row_values.network_changes_7d(row)
     out[At.enforcement_level] = row_values.enforcement_level(row)
     out[At.strikes] = row_values.strikes(row)
     out[At.label_abusive] = row_values.label_abusive(row)
@@ -257,25 +223,16 @@ def _clear_rare_values(out: Any) -> None:
 @compiled()
 def _rare_values(r: Any, out: Any) -> None:
     read_rare_counters(r, out)
-    out[At.changes_after_answer] = row_values.changes_after_answer(r)
-    out[At.left_share_7d] = min(
-        row_values.share(ring_total(r.left_7d), ring_total(r.added_7d)), 1.0
-    )
     lookups = ring_total(r.lookups_1d)
     out[At.lookup_hit_share_1d] = row_values.share(ring_total(r.hits_1d), lookups)
     failed = ring_total(r.undeliverable_7d)
-    first_7d, first_1d = np.int64(out[At.first_contacts_7d]), np.int64(out[At.first_contacts_1d])
+    first_7d = np.int64(out[At.first_contacts_7d])
     out[At.undeliverable_share_7d] = row_values.share(failed, failed + first_7d)
-    out[At.lookups_per_first_contact_1d] = row_values.share(lookups, first_1d)
     out[At.blind_reports] = row_values.blind_reports(r)
     out[At.accused_last] = row_values.accused_last(r)
     out[At.refused] = row_values.refused(r)
-    out[At.challenges_failed] = row_values.challenges_failed(r)
-    out[At.challenges_lapsed] = row_values.challenges_lapsed(r)
-    out[At.challenges_passed] = row_values.challenges_passed(r)
     out[At.label_unconfirmed] = row_values.label_unconfirmed(r)
     out[At.attempts_after_notice] = row_values.attempts_after_notice(r)
-    out[At.short_call_share_32] = row_values.share_of_bits(r.short_call_bits, r.short_call_n)
     out[At.lane] = row_values.lane(r)
 
 
@@ -305,12 +262,7 @@ def compute_features(w: Any, sh: Any, row: Any) -> None:
         _clear_rare_values(out)
         out[At.leave_evidence] = leave_value(terms_of(w), row, 0, 0)
         out[At.undeliverable_evidence] = failure_value(terms_of(w), row, 0)
-        out[At.left_share_7d] = NAN
-        out[At.short_call_share_32] = NAN
         out[At.lookup_hit_share_1d] = NAN
-        out[At.lookups_per_first_contact_1d] = row_values.share(
-            0, np.int64(out[At.first_contacts_1d])
-        )
         out[At.undeliverable_share_7d] = row_values.share(0, np.int64(out[At.first_contacts_7d]))
     covered = covered_of(w, SIZE)
     out[At.first_contact_allowance_1h] = first_contact_allowance(

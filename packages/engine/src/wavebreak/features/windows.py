@@ -76,33 +76,6 @@ def ring_part(ring: Any, newest: int, count: int) -> int:
     return s
 
 
-@compiled(inline="always")
-def advance_nibble_ring(ring: Any, old: int, new: int) -> Any:
-    """Advance a ring of sixteen four-bit buckets, newest lowest, from one bucket to another."""
-    steps = new - old
-    return np.uint64(0) if steps >= 16 else np.uint64(ring) << np.uint64(4 * steps)
-
-
-@compiled(inline="always")
-def add_to_nibble_ring(ring: Any, bucket: int, clock: int) -> Any:
-    """Add one to the bucket of an item in a ring of four-bit buckets, up to 15."""
-    if bucket <= clock - 16:
-        return np.uint64(ring)
-    at = np.uint64(4 * (clock - bucket))
-    full = ((np.uint64(ring) >> at) & np.uint64(15)) == np.uint64(15)
-    return np.uint64(ring) if full else np.uint64(ring) + (np.uint64(1) << at)
-
-
-@compiled(inline="always")
-def nibble_ring_total(ring: Any) -> int:
-    """Sum of a ring's sixteen four-bit buckets."""
-    bits = np.uint64(ring)
-    pairs = (bits & np.uint64(0x0F0F0F0F0F0F0F0F)) + (
-        (bits >> np.uint64(4)) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    )
-    return int64((pairs * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
 @compiled()
 def log2(x: int) -> int:
     """256 · log2(x) for x ≥ 1, rounded down to the table's step.

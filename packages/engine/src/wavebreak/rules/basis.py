@@ -18,8 +18,7 @@ COMPLAINTS = (
 EVIDENCE = (*COMPLAINTS, "leave_evidence", "undeliverable_evidence")
 STRANGER_RATES = ("strangers_written_15s", "strangers_added_1d")
 RATES = (
-    *STRANGER_RATES, "sends_15s", "sends_5m", "groups_created_1h", "groups_created_1d",
-    "members_added_1h", "members_added_1d",
+    *STRANGER_RATES, "sends_15s", "sends_5m", "groups_created_1d",
 )  # fmt: skip
 """Features of which a great number is an act that no person can do; of the first ones a client does
 not do it for a person towards contacts either."""

@@ -71,7 +71,7 @@ AIMED = {
 KEY_FEATURES = (
     "age_s", "stranger_contacts", "stranger_answers", "stranger_complaints",
     "unanswered_strangers_1d", "first_contacts_1h", "first_contacts_1d", "reply_share_7d",
-    "reciprocity", "mutual_contacts", "gap_equal_share", "typed_share_32", "size_repeat_share_32",
+    "reciprocity", "mutual_contacts", "typed_share_32", "size_repeat_share_32",
     "hour_entropy", "operator_accounts", "operator_abusive_accounts", "score",
 )  # fmt: skip
 """Features that a reviewer looks at first, in this order; the others follow by name."""
