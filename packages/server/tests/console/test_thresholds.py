@@ -30,6 +30,7 @@ RULE, CONDITION = (
     "first_contact_allowance",
     "strangers_contacted_1h >= 60 + answers_of_strangers_1h",
 )
+SHIPPED_CONDITION = "strangers_contacted_1h >= 15"
 SIZES = {"ann": 27, "bob": 70, "cat": 150}
 PAGE = f"/console/policy/rules/{RULE}"
 
@@ -189,6 +190,6 @@ async def test_measuring_is_started_once_by_whom_may(console: RunningConsole) ->
     assert [words[:2] for words in started] == [["rules", "thresholds"]]
     assert SHIPPED_CONDITION in started[0]
     entry = await stored(partial(AuditEntry.objects.get, action="measure_thresholds"))
-    assert (entry.object, entry.reason) == (RULE, CONDITION)
+    assert (entry.object, entry.reason) == (RULE, SHIPPED_CONDITION)
     # Its process is gone: the page says so, and offers another.
     assert "The replay failed" in (await owner.get(PAGE)).text
