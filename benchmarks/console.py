@@ -35,10 +35,12 @@ PAGES = (
     "", "queue", "queue?page=40", "queue?outcome=limit", "queue/17", "queue/batches", "accounts",
     "accounts?outcome=ban", "accounts/a13", "accounts/a77", "account-neighbours/a77",
     "account-timelines/a77",
-    "query", "query?outcome=limit", "query?rule=first_contact_allowance&days=366",
+    "query", "query?outcome=limit",
+    "query?rule=first_contact_allowance&days=366",
     "query?outcome=limit&measure=sends_1d&op=>%3D&value=1", "query?outcome=ban&format=csv",
     "operators", "settings/audit", "profile", "appeals", "policy",
-    "policy/rules/first_contact_allowance", "policy/rules/first_contact_allowance/thresholds", "reports",
+    "policy/rules/first_contact_allowance",
+    "policy/rules/first_contact_allowance/thresholds", "reports",
 )  # fmt: skip
 
 
@@ -132,7 +134,8 @@ def _write_decisions(decisions: int, accounts: int) -> None:
         body = {
             "id": f"{k:032x}", "ts": ts, "account": account, "stage": "messaging",
             "outcome": outcome, "action": outcome, "until": None, "score": 0.6,
-            "rules": ["first_contact_allowance"], "trigger": f"e{k}", "policy": "bench", "model": None,
+            "rules": ["first_contact_allowance"], "trigger": f"e{k}", "policy": "bench",
+            "model": None,
             "reasons": [{"feature": "unanswered_strangers_1d", "value": 61.0,
                          "contribution": None}],
             "features": "bench", "basis": "doubt", "new_chats_1d": 60,

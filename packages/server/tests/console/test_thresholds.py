@@ -144,8 +144,8 @@ def measured(live: str) -> bytes:
     steps = [thresholds.Step(40, 372, 60, 200), thresholds.Step(60, 289, 41, 190)]
     return msgspec.json.encode(
         thresholds.Measured(
-            rule=RULE, condition=SHIPPED_CONDITION, live=live, number=60, steps=steps, first=0, end=9_000,
-            accounts=900, seconds=1.0,
+            rule=RULE, condition=SHIPPED_CONDITION, live=live, number=60, steps=steps, first=0,
+            end=9_000, accounts=900, seconds=1.0,
         )
     )  # fmt: skip
 

@@ -70,7 +70,7 @@ def _labelled(benign: int, abusive: int) -> str:
 
 @service_command(
     rules_group,
-    'wavebreak rules thresholds var number_enumeration --condition "lookups_1d >= 200" -o measured',
+    'wavebreak rules thresholds var takeover --condition "recipients_on_device >= 5" -o out',
     name="thresholds",
     reads=READS,
 )
