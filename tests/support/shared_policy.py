@@ -17,7 +17,7 @@ _policies: dict[int, Policy] = {}
 
 @cache
 def _program(policy: int, covered: frozenset[str]) -> Any:
-    return compile_rules(_policies[policy], covered, declared=False)
+    return compile_rules(_policies[policy], covered)
 
 
 @cache
@@ -34,7 +34,7 @@ def make_engine(policy: Policy, *, accounts: int = 256) -> Engine:
     _policies[number] = policy
     with (
         patch.object(
-            engine_module, "compile_rules", lambda _, covered, declared: _program(number, covered)
+            engine_module, "compile_rules", lambda _, covered: _program(number, covered)
         ),
         patch.object(
             engine_module,

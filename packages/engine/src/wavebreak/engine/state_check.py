@@ -27,7 +27,7 @@ _UINT8: Final = np.dtype(np.uint8)
 _CHANNELS: Final = 64
 """A channel is a bit of a mask of 64."""
 _BLOCK_ITEMS: Final = 16
-"""Gaps and typing rates of a block (`ROW.gap_n`, `ROW.rate_n`)."""
+"""Gaps of a block (`ROW.gap_n`)."""
 
 Arrays = dict[str, Any]
 
@@ -122,8 +122,7 @@ def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
     _check_below(rows["rare"], rares + 1, "the rare row of a row")
     for field in ("enforcement", "worst"):
         _check_below(rows[field], len(OUTCOMES), f"{field} of a row")
-    for field in ("gap_n", "rate_n"):
-        _check_below(rows[field], _BLOCK_ITEMS, f"{field} of a row")
+    _check_below(rows["gap_n"], _BLOCK_ITEMS, "gap_n of a row")
     channel = rows["channel"]
     _check_below(channel[channel != layout.UNKNOWN], _CHANNELS, "the channel of a row")
 

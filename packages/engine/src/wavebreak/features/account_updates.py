@@ -24,6 +24,7 @@ from wavebreak.schema.events import LABELS, SHORT_CALL_S, UNDETERMINED
 ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
 ACCUSES_AT_MOST = 3
 
+_count_member_added = count_event("member_added")
 _count_stranger_added = count_event("stranger_added")
 _count_report = count_event("report")
 _count_report_weight = count_event("report_weight")
@@ -190,6 +191,7 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     row.flags = np.int64(row.flags) | layout.GROUPED
     r = rare_row(sh, row)
     r.added += 1
+    _count_member_added(r, now, 1)
     pairs = pairs_of(sh)
     at = message_updates.touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value

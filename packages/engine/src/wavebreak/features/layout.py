@@ -111,9 +111,9 @@ RARE = _layout(
     RARE_COUNTERS,
     # What the prefilter of the rules reads at every send, within one cache line.
     ("clock", "u4"), ("refused", "u4"),
-    *_rings("undeliverable_7d", "created_1d", "strangers_1d", "left_7d", "group_sends_1d",
-            "lookups_1d", "hits_1d", "reports_7d", "report_weight_7d", "unproven_7d", "blocks_7d",
-            "block_weight_7d"),
+    *_rings("undeliverable_7d", "created_1d", "added_1d", "strangers_1d", "left_7d",
+            "group_sends_1d", "lookups_1d", "hits_1d", "reports_7d", "report_weight_7d",
+            "unproven_7d", "blocks_7d", "block_weight_7d"),
     ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
     ("blamed", ("u4", (5,))),

@@ -26,9 +26,9 @@ ROW_EVENTS: Final = (
 )  # fmt: skip
 """Events counted in the row that every account has."""
 RARE_EVENTS: Final = (
-    "group_send", "group_created", "stranger_added", "member_left", "lookup", "lookup_hit",
-    "undeliverable", "report", "report_weight", "unproven_report", "block", "block_weight",
-    "mass_mention", "mentioned", "group_report",
+    "group_send", "group_created", "member_added", "stranger_added", "member_left", "lookup",
+    "lookup_hit", "undeliverable", "report", "report_weight", "unproven_report", "block",
+    "block_weight", "mass_mention", "mentioned", "group_report",
 )  # fmt: skip
 """Events counted in the rare row, which is made at the first of them. `report_weight` and
 `block_weight` count by weight, `lookup` and `lookup_hit` by numbers looked up, `mentioned` by
@@ -62,12 +62,13 @@ class Counter(NamedTuple):
 
 
 _PARTS: Final = (
+    Counter("added_1d", "member_added", "1d", 65_535),
     Counter("hits_1d", "lookup_hit", "1d", 65_535),
     Counter("tried_1d", "trial", "1d", 255),
     Counter("tried_answered_1d", "trial_answer", "1d", 255),
 )
-"""Counters without a feature: parts of `lookup_hit_share_1d` and of the sequential
-tests."""
+"""Counters without a feature: parts of scoring points, of `lookup_hit_share_1d` and of the
+sequential tests."""
 
 COUNTERS: Final = _PARTS + tuple(
     Counter(
