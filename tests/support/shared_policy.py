@@ -33,9 +33,7 @@ def make_engine(policy: Policy, *, accounts: int = 256) -> Engine:
     number = id(policy)
     _policies[number] = policy
     with (
-        patch.object(
-            engine_module, "compile_rules", lambda _, covered: _program(number, covered)
-        ),
+        patch.object(engine_module, "compile_rules", lambda _, covered: _program(number, covered)),
         patch.object(
             engine_module,
             "build_kernel_policy",
