@@ -71,7 +71,7 @@ def test_feature_families_are_complete() -> None:
         families[feature.family].append(feature)
     assert set(families) >= {
         "volume", "first contacts", "replies", "reciprocity", "gap regularity", "typing",
-        "size repetition", "day curve", "growth", "groups", "lurking", "lookups", "reads",
+        "size repetition", "day curve", "growth", "groups", "lookups", "reads",
         "in contacts", "changes", "account age", "registration", "reputation", "reports",
         "successors", "rings", "clusters", "scores",
     }  # fmt: skip

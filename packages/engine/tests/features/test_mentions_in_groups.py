@@ -15,7 +15,7 @@ from wavebreak.features.layout import BARRED
 from wavebreak.schema.events import TYPES
 
 MEMBERS = 68
-RULE = "strangers_in_groups"
+RULE = "mass_mentions"
 PEOPLE = [f"p{n}" for n in range(MEMBERS)]
 
 
