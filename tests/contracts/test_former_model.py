@@ -1,11 +1,15 @@
-"""No model is shipped, and the model that 0.2 shipped loads from the bundles that hold it."""
+"""No model is shipped; the one that 0.2 shipped reads features that are gone."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from support.former_model import VERSION, load_former_model
+import numpy as np
+import pytest
+
+from support.former_model import extract_shipped_files, load_former_model
 from wavebreak import config, model
+from wavebreak.errors import ModelError
 from wavebreak.features.catalog import FEATURES
 from wavebreak.model.storage import TREES
 
@@ -16,9 +20,14 @@ def test_no_model_is_shipped_and_none_is_the_default() -> None:
     assert model.load_selected("none") is None
 
 
-def test_the_model_of_0_2_loads_and_scores() -> None:
+def test_the_model_of_0_2_is_refused_with_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="unknown feature: 'gap_autocorr'") as refused:
+        model.load(extract_shipped_files(tmp_path))
+    assert "train again" in str(refused.value.fix)
+
+
+def test_trees_of_earlier_format_score() -> None:
     former = load_former_model()
-    assert former.version == VERSION
     assert not former.at_home
     unknown = np.full((1, len(FEATURES)), np.nan)
     assert former.calibration.probability(former.scores(unknown))[0] < 0.5

@@ -28,7 +28,7 @@ def event(number: int, minute: int, kind: int, who: str, peer: str | None = None
     return row | ({"peer": peer, "size": 9} if peer else {})
 
 
-BULK = 21
+BULK = 26
 LOWEST = -MARGIN_MAX / ONE
 
 

@@ -47,7 +47,7 @@ def load(directory: Path) -> Model:
     if _digest(text) != document["sums"].get(TREES):
         raise _damaged_error(directory / TREES)
     try:
-        model = _decode_model(text, document["model"])
+        model = decode_model(text, document["model"])
         own, digest = model.version, _digest(model.metadata())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged_error(directory / METADATA) from error
@@ -99,7 +99,8 @@ def _read_metadata(directory: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def _decode_model(text: str, metadata: dict[str, Any]) -> Model:
+def decode_model(text: str, metadata: dict[str, Any]) -> Model:
+    """Return the model of a file of trees and its metadata."""
     calibration = metadata["calibration"]
     cascade = [-np.inf if step is None else float(step) for step in metadata["cascade"]]
     return Model(
