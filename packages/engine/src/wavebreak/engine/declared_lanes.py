@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,13 +16,11 @@ from wavebreak.schema.events import LANES, Lane
 if TYPE_CHECKING:
     from wavebreak.engine.engine import Engine
 
-_FIRST_MESSAGES = re.compile(r"strangers_contacted_1h >= (\d+) \+ answers_of_strangers_1h")
-
 
 class LaneFloor(Struct, frozen=True):
     """What a lane allows: first messages an hour that nobody answered, by which rules.
 
-    `strangers_1h` is None where no enforced rule of the policy bounds the lane.
+    `strangers_1h` is None where no enforced rule of the policy reads allowances.
     """
 
     lane: Lane
@@ -76,17 +73,15 @@ def lane_floors(policy: Policy) -> list[LaneFloor]:
     >>> [(floor.lane, floor.strangers_1h) for floor in lane_floors(load_policy())]
     [('courier', 60), ('clinic', 120), ('code_sender', 300), ('school', 200)]
     """
-    floors = []
-    for code, lane in enumerate(LANES):
-        if lane == "none":
-            continue
-        own = [
-            rule
-            for rule in policy.rules
-            if rule.mode == "enforce" and f"lane == {code}" in rule.when
-        ]
-        bounds = [int(bound) for rule in own for bound in _FIRST_MESSAGES.findall(rule.expression)]
-        floors.append(
-            LaneFloor(cast("Lane", lane), min(bounds, default=None), tuple(r.id for r in own))
+    rules = tuple(
+        rule.id
+        for rule in policy.rules
+        if rule.mode == "enforce" and "first_contact_allowance_1h" in rule.expression
+    )
+    return [
+        LaneFloor(
+            cast("Lane", lane), getattr(policy.allowances, lane).others if rules else None, rules
         )
-    return floors
+        for lane in LANES
+        if lane != "none"
+    ]

@@ -92,7 +92,7 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_rule_texts() -> RuleTexts:
     """Read the shipped sentences.
 
-    >>> load_rule_texts().rule["inhuman_sending_rate"].term
+    >>> load_rule_texts().rule["impossible_acts"].term
     'automated'
     """
     return config.load_config(_PATH, RuleTexts)

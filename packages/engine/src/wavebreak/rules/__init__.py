@@ -4,7 +4,7 @@ Example:
     >>> from wavebreak import rules
     >>> program = rules.compile_rules(rules.load_policy())
     >>> rules.matching_rules(program, "sent", {"strangers_written_15s": 40, "channel": 0})
-    ('inhuman_sending_rate',)
+    ('impossible_acts',)
 
 """
 
