@@ -120,7 +120,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], bool, str]] = {
     "a count edited": (value(f"{E2}/conduct.json",
                              lambda v: v[next(iter(v))]["counts"].update(reports=30)), True,
                        "rerun_counts"),
-    "a rule edited": (edit(f"{E2}/policy/shipped/rules/impossible.toml",
+    "a rule edited": (edit(f"{E2}/policy/shipped/rules/acts.toml",
                            swapped(b'mode = "enforce"', b'mode = "shadow"')), True,
                       "rerun_policy"),
     "another catalog of features": (

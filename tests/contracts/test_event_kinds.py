@@ -61,6 +61,7 @@ BEFORE: tuple[tuple[str, str, str | None, Row], ...] = (
     *(("account.registered", name, None, {}) for name in "abcde"),
     ("message.sent", "a", "b", {"size": 90}),
     ("contact.requested", "a", "c", {}),
+    ("contact.requested", "a", "f", {}),
     ("group.created", "a", None, {"group": "g"}),
     ("group.member_added", "a", "d", {"group": "g"}),
     ("user.blocked", "b", "a", {}),
@@ -71,7 +72,9 @@ CHALLENGED = ("label.assigned", "a", None, ASKED)
 """And so that a passed challenge can."""
 BETWEEN = {
     "contact.accepted": ("c", "a"),
-    "contact.refused": ("c", "a"),
+    "contact.refused": ("f", "a"),
+    "group.joined": ("b", "e"),
+    "challenge.failed": ("e", "e"),
     "group.left": ("d", "a"),
     "user.unblocked": ("b", "a"),
     "call.ended": ("a", "b"),
@@ -90,6 +93,7 @@ def _event(kind: str) -> Row:
     limits = LIMITS[kind]
     fields: Row = {name: 0 for name in ("kind", "label", "source") if name in limits}
     fields |= {"lane": 1} if "lane" in limits else {}
+    fields |= {"seconds": 60} if "seconds" in limits else {}
     fields |= {name: "x" for name in ("device", "business") if name in limits}
     if "group" in limits and kind not in EITHER:
         fields["group"] = "g"

@@ -62,4 +62,4 @@ def test_the_table_shows_differences(
     row = next(
         line for line in capsys.readouterr().out.splitlines() if "first_contact_allowance" in line
     )
-    assert "+62.50" in row
+    assert "+37.50" in row

@@ -161,7 +161,8 @@ def policy(version: str = "") -> rules.Policy:
     if version:
         sooner = structs.replace(chosen[-1], when=("age_s <= 300", "sends_15s >= 50"))
         chosen = (sooner, *chosen[-2:0:-1])
-    return replace(shipped, rules=chosen)
+    allowances = rules.Allowances(personal=rules.Allowance(newcomers=15, others=60))
+    return replace(shipped, rules=chosen, allowances=allowances)
 
 
 def make_engine(version: str = "") -> Engine:

@@ -25,7 +25,15 @@ ARGUMENTS = {
 }  # fmt: skip
 ROLES = ("lead", "counsel", "admin", "policy_owner", "data_scientist")
 DATA = frozenset(
-    {"Rapid Reach", "rapid-reach", "Price page", "confirmed_abusive", "A hundred messages within"}
+    {
+        "Rapid Reach",
+        "rapid-reach",
+        "Price page",
+        "confirmed_abusive",
+        "A hundred messages within",
+        "allowances",
+        "actions.toml",
+    }
 )
 """What the demo's case and the policy name, and a rule that is not shipped, as it is written."""
 

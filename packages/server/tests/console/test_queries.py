@@ -17,7 +17,7 @@ from wavebreak_server.slices.queries.models import SavedView
 from wavebreak_server.slices.queries.service import Criteria, Measure
 from wavebreak_server.storage.models import AuditEntry
 
-SIZES = {"ann": 90, "bob": 120, "cat": 20}
+SIZES = {"ann": 90, "bob": 120, "cat": 30}
 MANY = "measure=stranger_contacts&op=%3E%3D&value=50"
 
 

@@ -83,7 +83,7 @@ def test_states_are_those_of_an_engine(job: JobSettings, tmp_path: Path) -> None
     as_of = states.pop("as_of")
     assert states == expected
     assert published == decisions
-    assert len(decisions) > 3
+    assert len(decisions) >= 3
     assert as_of == {"position": 363, "time_ms": START + 800_000 + 12_900, "age_s": 0.0}
 
 
@@ -133,7 +133,7 @@ def test_a_job_goes_on_where_an_engine_stopped(bound: JobSettings, tmp_path: Pat
 
     before, after = asyncio.run(live())
     assert before == after
-    assert len(before) > 3
+    assert len(before) >= 3
 
 
 def attempts() -> Iterator[dict[str, Any]]:

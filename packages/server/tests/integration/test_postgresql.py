@@ -54,7 +54,7 @@ def test_lost_connections_lose_and_double_nothing(server: Server, database: str)
     server.settled(len(events))
     decided = [bytes(b) for (b,) in server.rows("SELECT body FROM decision ORDER BY number")]
     assert decided == crash_test.uninterrupted(server)
-    assert len(decided) > 10
+    assert len(decided) >= 10
 
 
 def test_service_waits_for_an_unreachable_database(server: Server, database: str) -> None:

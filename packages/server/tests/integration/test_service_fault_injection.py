@@ -84,7 +84,7 @@ def test_killed_service_loses_and_doubles_nothing(tmp_path: Path) -> None:
     counted = crash_test.run(tmp_path / "home", many, seed=1, events=events)
     assert counted["kills"] == many
     assert counted["events"] == len(events)
-    assert counted["decisions"] > 10
+    assert counted["decisions"] >= 10
 
 
 def damage(server: Server, query: str) -> None:

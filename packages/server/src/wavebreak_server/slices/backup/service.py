@@ -340,6 +340,8 @@ def restore(
             manifest = _read_manifest(archive, file, secret, accept_unproven=accept_unproven)
             _check_sizes(archive, manifest, home)
             for name in manifest.sums:
+                if name in REMOVED_TABLES:
+                    continue
                 if name.startswith("tables/"):
                     _fill(archive, name, manifest)
                 else:
@@ -440,11 +442,15 @@ def _read_small(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
+REMOVED_TABLES = frozenset({"tables/console_second_opinion"})
+"""Tables of 0.2 that no longer exist; a restore leaves their rows out."""
+
+
 def _check_name(name: str) -> None:
     """Refuse a part that no backup has."""
     if name.startswith("tables/"):
         known = {table._meta.db_table for table in _tables()}
-        if name.removeprefix("tables/") in known:
+        if name.removeprefix("tables/") in known or name in REMOVED_TABLES:
             return
         raise FileError(
             f"the backup has a table that is unknown here: {name[:100]!r}",
