@@ -444,11 +444,8 @@ def _read_small(archive: zipfile.ZipFile, name: str) -> bytes:
 
 REMOVED_TABLES = frozenset({"tables/console_second_opinion"})
 """Tables of 0.2 that no longer exist; a restore leaves their rows out."""
-REMOVED_COLUMNS = {
-    "console_reviewcase": frozenset({"blind", "golden", "golden_reason", "copy_of_id"}),
-    "console_review": frozenset({"kind"}),
-}
-"""Columns of 0.2 that no longer exist, by table."""
+REMOVED_COLUMNS = frozenset({"blind", "golden", "golden_reason", "copy_of_id", "kind"})
+"""Columns of cases and reviews of 0.2 that no longer exist."""
 
 
 def _check_name(name: str) -> None:
@@ -521,8 +518,11 @@ def _scalar(cell: msgspec.Raw) -> Any:
 
 def _insert(table: Any, names: list[str], rows: list[Any]) -> None:
     fields = {each.column: each for each in table._meta.concrete_fields}
-    removed = REMOVED_COLUMNS.get(table._meta.db_table, frozenset())
-    columns = [None if name in removed else fields[name] for name in names]
+    reviews = table._meta.db_table.startswith("console_review")
+    columns = [
+        None if reviews and name in REMOVED_COLUMNS - fields.keys() else fields[name]
+        for name in names
+    ]
     table._base_manager.bulk_create(
         table(**{c.attname: _value(c, v) for c, v in zip(columns, row, strict=True) if c})
         for row in rows
