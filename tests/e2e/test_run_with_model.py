@@ -126,13 +126,14 @@ def test_decision_without_model_has_no_score(log: pa.RecordBatch) -> None:
 
 def test_model_inputs_not_covered_are_missing(log: pa.RecordBatch, trees: model.Model) -> None:
     seen = coverage.measure([log])
-    carried = {name: share for name, share in seen.types.items() if name != "typing.started"}
+    gone = {"typing.started", "message.delivered", "message.read"}
+    carried = {name: share for name, share in seen.types.items() if name not in gone}
     stream = dataclasses.replace(seen, types=carried)
     engine = Engine(rules.load_policy(), stream, model=trees, record=True)
     engine.take(log)
     silent = [INDEX[name] for name in MODEL_INPUTS if name not in engine.covered]
     points = engine.points()
-    assert silent
+    assert len(silent) > 3
     assert np.isnan(points["values"][:, silent]).all()
     said = np.maximum(trees.scores(points["values"]), -(2**31) + 1)
     assert (points["score"] * model.ONE).tolist() == np.where(said == 0, 1, said).tolist()

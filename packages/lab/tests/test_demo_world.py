@@ -26,7 +26,7 @@ def day() -> tuple[simulation.World, simulation.World, CausalReplay]:
     """Return a small day as it was simulated, as it happened, and its replay."""
     simulated = simulation.simulate(
         people=60, days=0.5, campaigns=[("blast", 4), ("high-volume", 1)],
-        personas=["new-number"], seed=3,
+        personas=["new-number", "courier"], seed=3,
     )  # fmt: skip
     return simulated, *causal_day(simulated, load_policy())
 
@@ -93,4 +93,5 @@ def test_slowed_people_are_told_with_how_long_they_waited(
     day: tuple[simulation.World, simulation.World, CausalReplay],
 ) -> None:
     *_, played = day
-    assert ("came later" in "".join(slowed(played))) == bool(played.wait_ms)
+    assert played.wait_ms
+    assert "came later" in "".join(slowed(played))
