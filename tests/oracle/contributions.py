@@ -31,7 +31,6 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_births(account, story),
             *_arrivals(story),
             *_clusters(account, story),
-            *_origin(story),
             *_places(account, story),
             *_friends(account, story),
             *_established(story),
@@ -61,21 +60,6 @@ def _arrivals(story: AccountHistory) -> Iterator[Contribution]:
     for entity in ("network", "device"):
         for fact in story.moves(entity):
             yield Contribution(fact.epoch, "arrivals", (entity, fact.fields[entity]), 1)
-
-
-def _origin(story: AccountHistory) -> Iterator[Contribution]:
-    """Contributions of an account, whatever its age, to the server that it is on."""
-    first, replies = set(map(id, story.first_sends())), set(map(id, story.replies()))
-    before: str | None = None
-    for place, fact in zip(story.places, story.facts, strict=True):
-        name = place.get("origin")
-        if name is not None:
-            chosen = (("arrivals", name != before), ("opened", id(fact) in first),
-                      ("answered", id(fact) in replies))  # fmt: skip
-            for table, is_one in chosen:
-                if is_one:
-                    yield Contribution(fact.epoch, table, ("origin", name), 1)
-        before = name
 
 
 def _around(story: AccountHistory, number: int, table: str) -> Iterator[Contribution]:

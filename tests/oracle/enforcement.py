@@ -6,21 +6,16 @@ from collections.abc import Iterator
 
 from oracle.account_history import AccountHistory, Fact
 from wavebreak.outcomes import CHALLENGE
-from wavebreak.outcomes import RANKS as RANK
 from wavebreak.schema.events import UNDETERMINED
-
-DAY_S = 86_400
 
 
 class Enforcement:
     """The outcome in force after all events, and what the account did under those before."""
 
     def __init__(self, s: AccountHistory) -> None:
-        self.outcome = self.lapsed = self.passed = self.changes = self.clock = 0
+        self.outcome = self.clock = 0
         self.until: int | None = None
         self.published: list[tuple[int, int, int | None]] = []
-        self._answered: int | None = None
-        moved = {id(fact) for entity in ("network", "device") for fact in s.moves(entity)}
         for now, fact in _turns(s):
             self.clock = max(self.clock, now)
             self._expire()
@@ -30,11 +25,8 @@ class Enforcement:
                 self._label(fact)
                 self._publish(fact)
             elif fact.kind == "challenge_passed" and self.outcome == CHALLENGE:
-                self.passed += 1
                 self.outcome, self.until = 0, None
                 self._publish(fact)
-            elif id(fact) in moved and self._answered is not None:
-                self.changes += fact.now - self._answered <= DAY_S
 
     def _publish(self, fact: Fact) -> None:
         """Note the epoch, the outcome and its end (s), as other accounts read them."""
@@ -42,14 +34,11 @@ class Enforcement:
 
     def _expire(self) -> None:
         if self.until is not None and self.clock >= self.until:
-            self.lapsed += self.outcome == CHALLENGE
             self.outcome, self.until = 0, None
 
     def _label(self, fact: Fact) -> None:
         label, outcome = fact.fields["label"], fact.fields.get("outcome")
         if label == UNDETERMINED and outcome is not None:
-            if RANK[outcome] > RANK[self.outcome] and RANK[outcome] >= RANK[CHALLENGE]:
-                self._answered = self.clock
             hold_s = fact.fields.get("hold_s")
             said = fact.fields["said"]
             self.outcome, self.until = outcome, None if hold_s is None else said + hold_s

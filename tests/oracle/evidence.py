@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from oracle.account_history import (
     BUCKET_S,
@@ -70,18 +70,6 @@ class _Trial:
         return 1, int(in_time)
 
 
-class Call(NamedTuple):
-    """A call, or its end: what was known of the peer, and the bucket of the first contact.
-
-    `stranger`: the account had contacted it first, as a stranger.
-    """
-
-    fact: Fact
-    known: Any
-    stranger: bool
-    first: int
-
-
 class Evidence:
     """The tests of one account after all its events; `blames` are events that blamed its places."""
 
@@ -91,7 +79,6 @@ class Evidence:
         self.places: Counter[int] = Counter()
         self.contacts: list[Fact] = []
         self.answer_times: list[Fact] = []
-        self.calls: list[Call] = []
         self.debts = [0, 0, 0, 0, 0, 0]
         self.restarts = 0
         self.blames: list[int] = []
@@ -142,9 +129,6 @@ class Evidence:
             self.clock = max(self.clock, fact.now)
             peer = fact.peer or ""
             marks = self._fresh_marks(fact, peer)
-            if fact.kind in ("called", "call_ended"):
-                stranger = "stranger" in marks and "started" in known
-                self.calls.append(Call(fact, known, stranger, self._first.get(peer, 0)))
             if fact.kind in ("reported_by", "blocked_by"):
                 counts = "trial" in marks and not known & {"reported", "blocked"}
                 if counts and self._is_new_voice(fact):

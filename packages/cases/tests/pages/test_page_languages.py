@@ -25,15 +25,7 @@ ARGUMENTS = {
 }  # fmt: skip
 ROLES = ("lead", "counsel", "admin", "policy_owner", "data_scientist")
 DATA = frozenset(
-    {
-        "Rapid Reach",
-        "rapid-reach",
-        "Price page",
-        "confirmed_abusive",
-        "A hundred messages within",
-        "allowances",
-        "actions.toml",
-    }
+    {"Rapid Reach", "rapid-reach", "Price page", "confirmed_abusive", "A hundred messages within"}
 )
 """What the demo's case and the policy name, and a rule that is not shipped, as it is written."""
 

@@ -276,10 +276,13 @@ def test_aliases_do_not_change_the_version(directory: Policies) -> None:
     assert aliased.version == plain.version
 
 
-def test_local_rules_of_both_ids_are_refused(directory: Policies) -> None:
-    local = directory("mine", actions=None, own=RULE + RULE.replace("a_rule", "old_rule"))
-    with pytest.raises(PolicyError, match="an earlier id of `a_rule`"):
-        load_policy(local, shipped=directory(bulk=ALIASED))
+@pytest.mark.parametrize("first", ["a_rule", "older_rule"])
+def test_local_rules_of_two_ids_of_one_rule_are_refused(directory: Policies, first: str) -> None:
+    both = RULE.replace("a_rule", first) + RULE.replace("a_rule", "old_rule")
+    local = directory("mine", actions=None, own=both)
+    aliased = ALIASED.replace('"old_rule"', '"old_rule", "older_rule"')
+    with pytest.raises(PolicyError, match="it is `a_rule` twice"):
+        load_policy(local, shipped=directory(bulk=aliased))
 
 
 def test_alias_of_another_rule_is_refused(directory: Policies) -> None:

@@ -230,7 +230,7 @@ def _own_thresholds(score: Score, model: Model) -> dict[str, int]:
         raise PolicyError(
             f"actions.toml, score, thresholds: they are of the model {own.model}, and "
             f"{model.version} scores",
-            fix="calibrate again with this model, or remove [score.thresholds]",
+            fix="set thresholds of this model, or remove [score.thresholds]",
         )
     given = {"challenge": own.challenge, "restrict": own.restrict}
     known = {outcome: margin for outcome, margin in given.items() if margin is not None}

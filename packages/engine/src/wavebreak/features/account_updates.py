@@ -124,7 +124,6 @@ def note_origin(w: Any, row: Any, ev: Any) -> None:
     """Note the remote server that the account acts from."""
     row.origin = ev.origin
     row.flags = np.int64(row.flags) | layout.PLACED
-    contribute(w, layout.ARRIVALS, np.int64(ev.origin) - 1, 1)
 
 
 @compiled()

@@ -30,6 +30,8 @@ ROWS: Final = tuple(DEFAULTS)
 LANE, REPORTED_SERVER = 1, 6
 """Row before the first lane, and the last row."""
 NEWCOMERS, OTHERS, EARNED = range(3)
+MIN_ALLOWANCE: Final = 15
+"""The rule's first condition, which is cheap: below it no allowance is computed, and none acts."""
 NEWCOMER_S: Final = 7 * 86_400
 REPORTED_SHARE: Final = 0.1
 """From this share of abusive accounts on, a server's accounts have the last row."""

@@ -193,9 +193,10 @@ def _overridden(shipped: Found, local: Found) -> Found:
             )
         rule_id = rule.id if rule.id in shipped else current.get(rule.id, rule.id)
         if rule_id in shipped:
-            if rule_id != rule.id and rule_id in local:
+            others = local.keys() & {rule_id, *shipped[rule_id][0].aliases} - {rule.id}
+            if others:
                 raise PolicyError(
-                    f"{_place(path, rule.id)}: an earlier id of `{rule_id}`, which is there too",
+                    f"{_place(path, rule.id)}: with `{min(others)}`, it is `{rule_id}` twice",
                     fix="remove one of the two, or give this one an id of its own",
                 )
             aliases = dict.fromkeys((*shipped[rule_id][0].aliases, *rule.aliases))

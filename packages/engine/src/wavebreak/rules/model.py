@@ -127,8 +127,8 @@ class Allowance(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             for each complaint. Nothing is earned where the stream carries no complaints.
     """
 
-    newcomers: Annotated[int, Meta(ge=1, le=4000)]
-    others: Annotated[int, Meta(ge=1, le=4000)]
+    newcomers: Annotated[int, Meta(ge=allowance.MIN_ALLOWANCE, le=4000)]
+    others: Annotated[int, Meta(ge=allowance.MIN_ALLOWANCE, le=4000)]
     earned: Annotated[int, Meta(ge=0, le=4000)] = 0
 
 
