@@ -40,7 +40,7 @@ PAGES = (
     "query?outcome=limit&measure=sends_1d&op=>%3D&value=1", "query?outcome=ban&format=csv",
     "operators", "settings/audit", "profile", "appeals", "policy",
     "policy/rules/first_contact_allowance",
-    "policy/rules/first_contact_allowance/thresholds", "reports",
+    "reports",
 )  # fmt: skip
 
 

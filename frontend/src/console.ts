@@ -12,7 +12,6 @@ import { setUpScrolling } from "./lib/scrolling";
 import { setUpSelection } from "./lib/selection";
 import { setUpShortcuts } from "./lib/shortcuts";
 import { setUpStreams } from "./lib/stream";
-import { setUpThresholds } from "./lib/thresholds";
 import { setUpTimes } from "./lib/times";
 import { setUpToasts } from "./lib/toasts";
 
@@ -25,7 +24,6 @@ setUpLists();
 setUpKeptFiles();
 setUpScrolling();
 setUpSelection();
-setUpThresholds();
 setUpTimes();
 setUpProofs();
 setUpRegions();

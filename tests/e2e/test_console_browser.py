@@ -772,7 +772,7 @@ _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
     "shared_case": "a link of one case; its own test goes through it",
     "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART,
-    "act_preview": _PART, "operator_graph": _PART, "thresholds": _PART,
+    "act_preview": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
      "case_document": _PART, "portfolio_preview": _PART,

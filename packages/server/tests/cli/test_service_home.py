@@ -46,7 +46,6 @@ WORDS: dict[str, list[str]] = {
     "log trim": [HOME, "--keep", "90d", "--reason", "retention"],
     "restore": ["monday.wavebreak", HOME],
     "rules replay": [HOME, "-o", OUT],
-    "rules thresholds": [HOME, "first_contact_allowance", "-o", OUT],
     "serve": [HOME],
     "sources": [HOME],
     "transparency export": [HOME, "-o", OUT],
@@ -84,7 +83,7 @@ def test_table_names_every_command_of_the_server() -> None:
     root.load()
     commands = [name for name, brings in COMMANDS.items() if brings == SERVER]
     of_server = {path for path in leaves(root.commands) if path.split()[0] in commands}
-    assert of_server | {"rules replay", "rules thresholds"} == WORDS.keys() | OTHERS
+    assert of_server | {"rules replay"} == WORDS.keys() | OTHERS
 
 
 @pytest.mark.parametrize("named", ["", "--config", "WAVEBREAK_CONFIG"])

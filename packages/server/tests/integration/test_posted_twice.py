@@ -78,7 +78,6 @@ ALIKE = {
     "add_webhook": "each has a secret of its own, and is listed: remove the other",
     "policy_new": "each is a draft of its author's",
     "policy_start": "another replay is refused while one runs",
-    "measure_thresholds": "another is refused while one runs",
     "policy_reject": "an open version alone is closed",
     "model_register": "each is a version, and decides nothing",
     "model_compare": "another comparison is refused while one runs",

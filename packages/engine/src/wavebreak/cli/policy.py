@@ -53,7 +53,7 @@ def list_rules(*, policy: PolicyDir = None) -> Output:
     )
 
 
-@command(rules_app, "wavebreak rules show inhuman_sending_rate", name="show")
+@command(rules_app, "wavebreak rules show impossible_acts", name="show")
 def show_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
     """Show one rule: its conditions, outcome and examples."""
     loaded = rules.load_policy(policy)
@@ -62,7 +62,7 @@ def show_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
     console.out.print(Markdown(text))
 
 
-@command(rules_app, "wavebreak rules why inhuman_sending_rate", name="why")
+@command(rules_app, "wavebreak rules why impossible_acts", name="why")
 def explain_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
     """Show why a rule exists, what it reads, its false positives, and its examples."""
     console.out.print(Markdown(rules.explain_rule(rules.load_policy(policy), rule)))

@@ -1,4 +1,4 @@
-"""Commands `rules replay` and `rules thresholds`: a service's log under another policy."""
+"""Command `rules replay`: a service's log under another policy."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Annotated
 import msgspec
 import typer
 
-from wavebreak import model, rules
+from wavebreak import model
 from wavebreak.cli.app import rules as rules_group
 from wavebreak.cli.commands import Output
 from wavebreak.cli.console import echo
 from wavebreak.cli.options import OutDir, PolicyDir
 from wavebreak_server.cli.service_home import (
     Home,
-    engine_of_policy,
     service_command,
     service_engine,
 )
 from wavebreak_server.pipeline import live_policy
-from wavebreak_server.slices.versions import policy_replay, thresholds
+from wavebreak_server.slices.versions import policy_replay
 
 READS = "enforce profile lateness model database"
 
@@ -66,49 +65,6 @@ def replay_rules(
 def _labelled(benign: int, abusive: int) -> str:
     text = f" ({benign:,} labelled benign, {abusive:,} abusive)"
     return text if benign or abusive else ""
-
-
-@service_command(
-    rules_group,
-    'wavebreak rules thresholds var takeover --condition "recipients_on_device >= 5" -o out',
-    name="thresholds",
-    reads=READS,
-)
-def measure_thresholds(
-    home: Home,
-    rule: Annotated[str, typer.Argument(help="The rule.", show_default=False)],
-    *,
-    out: OutDir,
-    condition: Annotated[
-        str | None, "The condition, as it is written (default: the first with a number)."
-    ] = None,
-    policy: PolicyDir = None,
-    events: Annotated[
-        int, typer.Option(min=1, help="Events that are read, from the end of the log.")
-    ] = 2_000_000,
-) -> Output:
-    """Replay a service's log with one number of a rule moved; count whom each threshold meets."""
-    loaded = _beside_the_service(home)
-    measured = thresholds.run(
-        lambda trial: engine_of_policy(home.decisions, trial, loaded),
-        rules.load_policy(policy or home.decisions.policy),
-        rule,
-        condition or "",
-        out,
-        most=events,
-    )
-    lines = [
-        f"{measured.rule}: {measured.condition}, over {measured.end - measured.first:,} events"
-    ]
-    for step in measured.steps:
-        here = " <- now" * (step.number == measured.number)
-        labels = _labelled(step.benign, step.abusive)
-        lines.append(f"  {step.number:g}: {step.accounts:,}{labels}{here}")
-    return Output(
-        msgspec.to_builtins(measured),
-        lambda _: echo("\n".join(lines)),
-        steps=[f"the counts: {out}/{policy_replay.RESULT}"],
-    )
 
 
 def _beside_the_service(home: Home) -> model.Model | None:

@@ -291,15 +291,8 @@ def service_engine(
         loaded: The model; None for none.
         record: Whether it records its scoring points.
     """
-    return engine_of_policy(asked, rules.load_policy(policy), loaded, record=record)
-
-
-def engine_of_policy(
-    asked: Decisions, policy: rules.Policy, loaded: Model | None, *, record: bool = False
-) -> engine.Engine:
-    """Return an engine as `service_engine` does, of a policy that is loaded."""
     return engine.Engine(
-        policy,
+        rules.load_policy(policy),
         coverage.load(asked.profile) if asked.profile else None,
         enforce=asked.enforce,
         lateness_s=asked.lateness,

@@ -63,12 +63,6 @@ CONSOLE: list[Any] = [
     path("account-acts/<path:account>", accounts.act, name="act"),
     path("policy", policy.rules, name="policy"),
     path("policy/rules/<str:rule_id>", policy.rule, name="policy_rule"),
-    path("policy/rules/<str:rule_id>/thresholds", policy.thresholds_part, name="thresholds"),
-    path(
-        "policy/rules/<str:rule_id>/thresholds/measure",
-        policy.measure_thresholds,
-        name="measure_thresholds",
-    ),
     path("policy/versions", policy.policy_versions, name="policy_versions"),
     path("policy/versions/new", policy.new_version, name="policy_new"),
     path("policy/versions/<int:number>", policy.version, name="policy_version"),

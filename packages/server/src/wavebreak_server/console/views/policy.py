@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import DAY_MS
@@ -23,7 +22,6 @@ from wavebreak_server.slices.versions import (
     replay_processes,
     rule_statistics,
     service,
-    thresholds,
 )
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
@@ -153,41 +151,7 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         file=name,
         text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
         drafts=versions.open_drafts(console, pages.PAGE_SIZE),
-        **_thresholds(console, figures.rule),
     )
-
-
-def _thresholds(console: pages.Console, rule: Rule) -> dict[str, Any]:
-    """Return what the part about thresholds shows."""
-    measuring = thresholds.newest(console, rule.id)
-    measured = measuring.measured if measuring else None
-    live = versions.live_policy_of(console).version
-    return {
-        "measuring": measuring,
-        "measured": measured,
-        "measured_events": measured.end - measured.first if measured else 0,
-        "outdated": measured is not None and measured.live != live,
-        "movable": thresholds.conditions_with_numbers(rule),
-    }
-
-
-@pages.page("view_policy")
-def thresholds_part(request: HttpRequest, rule_id: str) -> HttpResponse:
-    """Show how far a measuring of a rule is, or whom each threshold would meet."""
-    console = pages.console_of(request)
-    rule = _rule(console, rule_id)
-    values = {"rule": rule, **_thresholds(console, rule)}
-    return render(request, "console/parts/thresholds.html", values)
-
-
-@pages.page("measure_rules", "POST")
-def measure_thresholds(request: HttpRequest, rule_id: str) -> HttpResponse:
-    """Count whom a rule would meet with other numbers, over the log."""
-    console = pages.console_of(request)
-    rule = _rule(console, rule_id)
-    with transaction.atomic():
-        thresholds.start(console, rule, request.POST.get("condition", "")[:500])
-    return redirect(f"{reverse('policy_rule', args=[rule.id])}#thresholds")
 
 
 def _rule(console: pages.Console, rule_id: str) -> Rule:

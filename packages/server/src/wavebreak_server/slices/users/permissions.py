@@ -57,7 +57,6 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "act_on_accounts": _roles("analyst", "lead"),
     "view_policy": _roles("analyst", "lead", "policy_owner", "data_scientist", "auditor"),
     "edit_policy": _roles("policy_owner"),
-    "measure_rules": _roles("lead", "policy_owner", "data_scientist"),
     "approve_policy": _roles("policy_owner", "lead"),
     "register_models": _roles("data_scientist"),
     "approve_models": _roles("data_scientist", "policy_owner", "lead"),
