@@ -27,7 +27,7 @@ from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.backup import service as backup
 from wavebreak_server.slices.erasure import service as erasure
-from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions.models import PolicyVersion
@@ -314,6 +314,39 @@ def test_backup_of_the_former_format_is_restored_on_request(tmp_path: Path, part
         restored = backup.restore(file, home, SECRET, 0, accept_unproven=True)
         assert "nothing proves who wrote" in restored.unproven
         assert LogBatch.objects.count() == 1
+
+
+def test_second_looks_of_0_2_are_left_out_with_their_reviews(tmp_path: Path, parts: Parts) -> None:
+    cases = rows_of(parts["tables/console_review_case"])
+    user = rows_of(parts["tables/console_user"])
+    columns, case = cases
+    first, reviewer = case[columns.index("id")], user[1][user[0].index("id")]
+    second_look = [*case[:], True, "", "", None]
+    copy_of_golden = [*case[:], True, "benign", "agreed", first]
+    second_look[columns.index("id")], copy_of_golden[columns.index("id")] = first + 1, first + 2
+    copy_of_golden[columns.index("account")] = "ben"
+    review = ["id", "case_id", "reviewer_id", "kind", "verdict", "reason", "at_ms"]
+    skip = ["id", "case_id", "reviewer_id", "until_ms"]
+    numbers = range(first, first + 3)
+    file = write(tmp_path, sealed(parts | {
+        "tables/console_review_case": part_of([
+            [*columns, "blind", "golden", "golden_reason", "copy_of_id"],
+            [*case, False, "", "", None], second_look, copy_of_golden,
+        ]),
+        "tables/console_review": part_of([
+            review, *([n, n, reviewer, "first", "abusive", "seen", 1] for n in numbers)
+        ]),
+        "tables/console_case_skip": part_of([skip, *([n, n, reviewer, 9] for n in numbers)]),
+        "tables/console_second_opinion": part_of([["id", "case_id"], [1, first]]),
+        "calibrated/report.json": b"{}",
+    }))  # fmt: skip
+    home = tmp_path / "target"
+    home.mkdir()
+    with service_harness.migrated("sqlite", home):
+        backup.restore(file, home, SECRET, 0)
+        assert ReviewCase.objects.get().account == "ann"
+        assert Review.objects.get().case_id == CaseSkip.objects.get().case_id == first
+    assert not (home / "calibrated").exists()
 
 
 def test_backup_replaces_links_and_is_private(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
+from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.storage import database
 from wavebreak_server.storage.event_log import log_start, with_bodies
 from wavebreak_server.storage.models import AppliedPosition, LogBatch, Owner
@@ -109,6 +110,7 @@ class _Manifest:
     sizes: dict[str, int]
     sums: dict[str, str]
     unproven: str = ""
+    has_second_looks: bool = False
 
 
 def _tables() -> list[Any]:
@@ -340,12 +342,16 @@ def restore(
             manifest = _read_manifest(archive, file, secret, accept_unproven=accept_unproven)
             _check_sizes(archive, manifest, home)
             for name in manifest.sums:
-                if name in REMOVED_TABLES:
+                if _REMOVED.fullmatch(name):
                     continue
                 if name.startswith("tables/"):
                     _fill(archive, name, manifest)
                 else:
                     _copy(archive, name, manifest, home, made)
+            if manifest.has_second_looks:
+                cases = ReviewCase.objects.values("id")
+                Review.objects.exclude(case_id__in=cases).delete()
+                CaseSkip.objects.exclude(case_id__in=cases).delete()
             _reset_sequences()
             restored = Restored(dict(manifest.about["rows"]), manifest.unproven)
     except (
@@ -442,17 +448,22 @@ def _read_small(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
-REMOVED_TABLES = frozenset({"tables/console_second_opinion"})
-"""Tables of 0.2 that no longer exist; a restore leaves their rows out."""
+_REMOVED = re.compile(rf"tables/console_second_opinion|calibrated(/{_SEGMENT}){{1,9}}")
+"""Parts of 0.2 that nothing reads any more; a restore leaves them out."""
 REMOVED_COLUMNS = frozenset({"blind", "golden", "golden_reason", "copy_of_id", "kind"})
-"""Columns of cases and reviews of 0.2 that no longer exist."""
+"""Columns of cases and reviews of 0.2 that no longer exist.
+
+A case with `blind` was a second look or a copy of a golden case and acted on nobody. A restore
+leaves out those cases with their reviews, as the upgrade does.
+"""
 
 
 def _check_name(name: str) -> None:
     """Refuse a part that no backup has."""
+    if _REMOVED.fullmatch(name):
+        return
     if name.startswith("tables/"):
-        known = {table._meta.db_table for table in _tables()}
-        if name.removeprefix("tables/") in known or name in REMOVED_TABLES:
+        if name.removeprefix("tables/") in {table._meta.db_table for table in _tables()}:
             return
         raise FileError(
             f"the backup has a table that is unknown here: {name[:100]!r}",
@@ -492,6 +503,10 @@ def _fill(archive: zipfile.ZipFile, name: str, manifest: _Manifest) -> None:
         for rows in _chunks(part, digest):
             if not columns:
                 columns, rows = rows[0], rows[1:]
+            if table is ReviewCase and "blind" in columns:
+                blind = columns.index("blind")
+                manifest.has_second_looks |= any(row[blind] for row in rows)
+                rows = [row for row in rows if not row[blind]]
             _insert(table, columns, rows)
     if digest.hexdigest() != manifest.sums[name]:
         raise FileError(f"the backup's part {name} is damaged", fix=_DAMAGED)
