@@ -19,12 +19,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import extras
 from wavebreak.rules import Policy
-from wavebreak_server.http.app_context import (
-    AppContext,
-    load_key_entries,
-    run_background_query,
-    run_in_transaction,
-)
+from wavebreak_server.http import app_context
 from wavebreak_server.http.auth import TOGETHER, KeyRing
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
 from wavebreak_server.pipeline import brokers, decide, holder_notices
@@ -105,12 +100,12 @@ def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
 
 def create_context(
     policy: Policy, local: Path | None, secret: bytes, options: ServeOptions
-) -> AppContext:
+) -> app_context.AppContext:
     """Create the application context, with the stored keys."""
     holder_notices.warm()
     key_ring = KeyRing(time.time, time.monotonic)
-    key_ring.replace(load_key_entries())
-    return AppContext(
+    key_ring.replace(app_context.load_key_entries())
+    return app_context.AppContext(
         key_ring,
         Metrics(),
         decide.load_quota_config(local),
@@ -131,10 +126,10 @@ def create_first_key(now_ms: int) -> str:
         _, text = api_keys.create_key("first", TOGETHER, now_ms, "start", "created at first start")
         return text
 
-    return run_in_transaction(create)
+    return app_context.run_in_transaction(create)
 
 
-def background_tasks(context: AppContext, options: ServeOptions) -> list[Background]:
+def background_tasks(context: app_context.AppContext, options: ServeOptions) -> list[Background]:
     """Return the coroutines that run beside the service; each restarts when it fails.
 
     They end when another server has taken over the log.
@@ -175,12 +170,12 @@ async def _until_lost(service: Service, running: asyncio.Future[None]) -> None:
         running.cancel()
 
 
-def _key_refresher(context: AppContext) -> Background:
+def _key_refresher(context: app_context.AppContext) -> Background:
     async def run(service: Service) -> None:
         while True:
             await context.refresh()
             if service.progress().ready:
-                await run_background_query(service.ledger_store.seal_pending)
+                await app_context.run_background_query(service.ledger_store.seal_pending)
             await asyncio.sleep(REFRESH_S)
 
     return run
@@ -190,13 +185,13 @@ def _log_upkeep() -> Background:
     async def run(service: Service) -> None:
         while True:
             if service.progress().ready:
-                await run_background_query(log_bodies.bound().upkeep)
+                await app_context.run_background_query(log_bodies.bound().upkeep)
             await asyncio.sleep(LOG_UPKEEP_S)
 
     return run
 
 
-def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Background:
+def _broker_consumer(context: app_context.AppContext, source: brokers.BrokerSource) -> Background:
     async def run(service: Service) -> None:
         async def accept(body: bytes, form: str, key: str) -> int:
             sender = Sender(f"stream {source.name}", labels=source.labels)
@@ -209,7 +204,7 @@ def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Backg
 
 
 def request_middleware(
-    service: Service, context: AppContext, options: ServeOptions, operations: Operations
+    service: Service, context: app_context.AppContext, options: ServeOptions, operations: Operations
 ) -> Callable[[Any], RequestMiddleware]:
     """Return what wraps the ASGI app, and register the service's metrics."""
     context.metrics.watch(

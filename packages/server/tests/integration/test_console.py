@@ -11,7 +11,6 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
-from wavebreak_server.console.views import queue
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.queue.models import Review, ReviewCase
@@ -291,7 +290,7 @@ async def test_queue_pages_and_file_keep_the_filter(console: RunningConsole) -> 
     await console.index()
     person = await console.person("analyst")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(queue, "PAGE_SIZE", 2)
+        patched.setattr("wavebreak_server.console.pages.PAGE_SIZE", 2)
         first = (await person.get("/console/queue?outcome=ban&basis=")).text
         assert 'href="?outcome=ban&amp;page=2"' in first
         assert 'href="?outcome=ban&amp;format=csv"' in first

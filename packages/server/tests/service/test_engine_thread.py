@@ -105,7 +105,7 @@ def test_query_of_a_batch_runs_before_the_next_batch(
 ) -> None:
     asked, told = PendingRequest(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]
     engine.let.set()
-    with patch("wavebreak_server.pipeline.engine_thread.resolve_futures", told.extend):
+    with patch("wavebreak_server.pipeline.pending_requests.resolve_futures", told.extend):
         for first in (0, 2, 4, 6):
             decider.put(replace(batch(first), asked=(asked,) if first == 2 else ()))
         decider.stop()

@@ -16,18 +16,12 @@ from wavebreak_business.platform.events import Appeal
 from wavebreak_business.platform.laws import CATEGORIES
 from wavebreak_business.platform.platform import Change, Platform
 from wavebreak_business.platform.portfolios import Portfolio
+from wavebreak_business.service import standing_history
 from wavebreak_business.service import views as service_views
 from wavebreak_business.service.live_platform import LivePlatform, Turn, live_platform, position_at
 from wavebreak_business.service.models import StandingRow
 from wavebreak_business.service.notices import standing_notices
 from wavebreak_business.service.standing import Act, appeal, set_standing
-from wavebreak_business.service.standing_history import (
-    Author,
-    known_rows,
-    row_of,
-    took_step,
-    version,
-)
 from wavebreak_server.console import pages
 from wavebreak_server.errors import ApiError, fix_for
 
@@ -129,9 +123,9 @@ def _show(
             "steps": [
                 (n, each.name, each.bars) for n, each in enumerate(limits.ladder.steps, start=1)
             ],
-            "history": known_rows(name, SHOWN_ROWS),
-            "seen": version(name),
-            "own_step": took_step(name, console.user.actor),
+            "history": standing_history.known_rows(name, SHOWN_ROWS),
+            "seen": standing_history.version(name),
+            "own_step": standing_history.took_step(name, console.user.actor),
             "successors": [each.name for each in platform.registry.linked_to(name)],
         }
 
@@ -191,7 +185,7 @@ def _expected_row(
         names = [each.name for each in platform.settings.limits.ladder.steps]
         step, what = names.index(chosen.step) + 1, "set"
     change = Change(max(now_ms, int(record["clock"])), portfolio.name, what, None, step)
-    return row_of(platform, change, Author(), chosen.ground)
+    return standing_history.row_of(platform, change, standing_history.Author(), chosen.ground)
 
 
 def _act_of(fields: Mapping[str, Any]) -> Act | None:
@@ -209,7 +203,7 @@ def act(request: HttpRequest, portfolio: str) -> HttpResponse:
     """Put a portfolio on a step of the ladder, or lift what its step bars."""
     console = pages.console_of(request)
 
-    def do(author: Author, seen: int) -> StandingRow:
+    def do(author: standing_history.Author, seen: int) -> StandingRow:
         chosen = _act_of(request.POST)
         if chosen is None:
             raise ApiError(
@@ -225,7 +219,7 @@ def decide_appeal(request: HttpRequest, portfolio: str) -> HttpResponse:
     """Answer an appeal; who took the step is refused."""
     console = pages.console_of(request)
 
-    def do(author: Author, seen: int) -> StandingRow:
+    def do(author: standing_history.Author, seen: int) -> StandingRow:
         word = request.POST.get("appeal", "")
         if word not in RESULTS:
             raise ApiError(422, translate("an answer is missing"), fix=translate("choose one"))
@@ -237,7 +231,7 @@ def decide_appeal(request: HttpRequest, portfolio: str) -> HttpResponse:
 
 
 def _done(
-    request: HttpRequest, portfolio: str, do: Callable[[Author, int], StandingRow]
+    request: HttpRequest, portfolio: str, do: Callable[[standing_history.Author, int], StandingRow]
 ) -> HttpResponse:  # fmt: skip
     """Do what a form asks for, and say what changed; show it again where it is refused."""
     console = pages.console_of(request)
@@ -245,7 +239,7 @@ def _done(
     absent = _absent()
     _read(console, lambda platform: _known(platform, portfolio, absent))
     try:
-        row = do(Author(console.user.actor, pages.reason_of(request)), seen)
+        row = do(standing_history.Author(console.user.actor, pages.reason_of(request)), seen)
     except ApiError as error:
         return _show(request, portfolio, error)
     said = translate("{change}. It is on step {step} now: {bars}.")

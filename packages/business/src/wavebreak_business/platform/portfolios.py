@@ -14,13 +14,8 @@ import msgspec
 from wavebreak.errors import EventError
 from wavebreak.ledger.entries import PortfolioEntry, TemplateEntry
 from wavebreak.ledger.recorder import Draft
+from wavebreak_business.platform import events
 from wavebreak_business.platform import kernel as k
-from wavebreak_business.platform.events import (
-    Number,
-    PortfolioUpdated,
-    StandingSet,
-    TemplateUpdated,
-)
 from wavebreak_business.platform.laws import CATEGORIES
 from wavebreak_business.platform.state import State
 from wavebreak_business.settings import Limits
@@ -89,7 +84,7 @@ class Registry:
         """By a number's account id: its portfolio."""
         self.template_names: list[tuple[str, str]] = []
 
-    def update(self, event: PortfolioUpdated, at: int) -> Draft:
+    def update(self, event: events.PortfolioUpdated, at: int) -> Draft:
         """Take a change of a portfolio; return what the ledger keeps of it.
 
         Raises:
@@ -121,7 +116,7 @@ class Registry:
             self._appeal(portfolio, event.appeal, at)
         return self._draft(portfolio, event)
 
-    def update_template(self, event: TemplateUpdated, at: int) -> Draft:
+    def update_template(self, event: events.TemplateUpdated, at: int) -> Draft:
         """Take a change of a template; return what the ledger keeps of it.
 
         Raises:
@@ -148,7 +143,7 @@ class Registry:
         )
         return Draft("template", body, {"id": event.id})
 
-    def set_standing(self, event: StandingSet, at: int) -> int:
+    def set_standing(self, event: events.StandingSet, at: int) -> int:
         """Take a person's act on the ladder; return the step that a portfolio is on then.
 
         Raises:
@@ -196,7 +191,7 @@ class Registry:
         self.slots.append(name)
         return portfolio
 
-    def _check_numbers(self, event: PortfolioUpdated) -> None:
+    def _check_numbers(self, event: events.PortfolioUpdated) -> None:
         for number in event.numbers:
             if self.numbers.get(number.number, event.business) != event.business:
                 raise EventError(
@@ -207,7 +202,7 @@ class Registry:
         if len(known.numbers if known else ()) + len(event.numbers) > MAX_NUMBERS:
             raise EventError(f"a portfolio has at most {MAX_NUMBERS:,} numbers", fix="remove some")
 
-    def _put_number(self, portfolio: Portfolio, number: Number) -> None:
+    def _put_number(self, portfolio: Portfolio, number: events.Number) -> None:
         rates = self.limits.throughput
         rate = {"default": rates.default, "upgraded": rates.upgraded, "shared": rates.shared}
         known = portfolio.numbers.get(number.number)
@@ -245,7 +240,7 @@ class Registry:
         if worst is not None:
             self.state.inherit_step(portfolio.slot, worst.slot)
 
-    def _check_appeal(self, event: PortfolioUpdated) -> None:
+    def _check_appeal(self, event: events.PortfolioUpdated) -> None:
         if event.appeal is None:
             return
         known = self.portfolios.get(event.business)
@@ -264,7 +259,7 @@ class Registry:
             for each in (portfolio, *self.linked_to(portfolio.name)):
                 self.state.reverse_step(each.slot, at, portfolio.raised)
 
-    def _draft(self, portfolio: Portfolio, event: PortfolioUpdated) -> Draft:
+    def _draft(self, portfolio: Portfolio, event: events.PortfolioUpdated) -> Draft:
         p = self.state.ports.records[portfolio.slot]
         body = PortfolioEntry(
             portfolio=portfolio.name,

@@ -35,14 +35,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
-from wavebreak.explain import Timeline
-from wavebreak.explain.collect import (
-    KINDS,
-    read_events,
-    read_timeline,
-    timeline_of_events,
-    was_carried,
-)
+from wavebreak.explain import Timeline, collect
 from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
@@ -530,7 +523,7 @@ def count_conduct(timeline: Timeline) -> Conduct:
     """Count a timeline."""
     ends = [int(timeline[kind][at]) for kind in OWN if len(timeline[kind]) for at in (0, -1)]
     return Conduct(
-        {kind: len(timeline[kind]) for kind in KINDS},
+        {kind: len(timeline[kind]) for kind in collect.KINDS},
         timeline.looked_up,
         busiest_minute(timeline["sends"]),
         min(ends, default=None),
@@ -540,7 +533,7 @@ def count_conduct(timeline: Timeline) -> Conduct:
 
 def exhibit_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline]:
     """Read each account's timeline from the log of an exhibit."""
-    return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
+    return {account: collect.read_timeline(directory / LOG_FILE, account) for account in accounts}
 
 
 class SendCounts(NamedTuple):
@@ -592,14 +585,16 @@ def conduct_of_accounts(directory: Path, about: RerunManifest) -> dict[str, Acco
     found = {}
     for account in about.accounts:
         by_id: dict[str, dict[str, Any]] = {}
-        for event in read_events(directory / LOG_FILE, account):
+        for event in collect.read_events(directory / LOG_FILE, account):
             by_id.setdefault(event["id"], event)  # a later event of the same id counts as none
         events = by_id.values()
-        attempted = timeline_of_events(events, account)
-        let_through = timeline_of_events(filter(was_carried, events), account)
+        attempted = collect.timeline_of_events(events, account)
+        let_through = collect.timeline_of_events(filter(collect.was_carried, events), account)
         receipts = sum(event["type"] == _DELIVERED and event["peer"] == account for event in events)
         again = set((refused or {}).get(account, ()))
-        carried = timeline_of_events((e for e in events if was_carried(e, again)), account)
+        carried = collect.timeline_of_events(
+            (e for e in events if collect.was_carried(e, again)), account
+        )
         found[account] = AccountConduct(
             attempted, let_through, carried if known else None, receipts
         )

@@ -26,14 +26,8 @@ import msgspec
 
 from wavebreak.errors import ClaimError
 from wavebreak.extras import LazyModule
+from wavebreak_cases.claims import exhibits
 from wavebreak_cases.claims.config import OcrLimits, load_limits
-from wavebreak_cases.claims.exhibits import (
-    Actor,
-    append_custody,
-    load_exhibit,
-    open_pdf,
-    write_file,
-)
 from wavebreak_cases.claims.page_text import page_texts
 
 if TYPE_CHECKING:
@@ -113,7 +107,7 @@ class Tesseract(NamedTuple):
 
 def needed_pages(directory: Path) -> list[int]:
     """Return the pages of an exhibit that have no text of their own; of a picture the page 1."""
-    kept = load_exhibit(directory).file("original")
+    kept = exhibits.load_exhibit(directory).file("original")
     if kept is None:
         return []
     if kept.media.startswith("image/"):
@@ -125,7 +119,7 @@ def needed_pages(directory: Path) -> list[int]:
 
 def pages_without_text(raw: bytes) -> list[int]:
     """Return the numbers of a PDF's pages that have no text."""
-    return [n for n, text in enumerate(page_texts(open_pdf(raw)), 1) if not text.strip()]
+    return [n for n, text in enumerate(page_texts(exhibits.open_pdf(raw)), 1) if not text.strip()]
 
 
 def read_recognized(directory: Path) -> RecognizedText | None:
@@ -140,7 +134,7 @@ def read_recognized(directory: Path) -> RecognizedText | None:
 
 
 def recognize_exhibit(
-    directory: Path, actor: Actor, at: str, *, pictures_only: bool = False
+    directory: Path, actor: exhibits.Actor, at: str, *, pictures_only: bool = False
 ) -> str:
     """Recognise the pages of an exhibit that have no text of their own, and store their words.
 
@@ -155,7 +149,7 @@ def recognize_exhibit(
     """
     if (directory / RECOGNIZED).exists() or not (pages := needed_pages(directory)):
         return describe_recognition(directory)
-    kept = load_exhibit(directory).file("original")
+    kept = exhibits.load_exhibit(directory).file("original")
     limits = load_limits().ocr
     engine = find_tesseract(limits)
     if kept is None or (pictures_only and not kept.media.startswith("image/")):
@@ -172,9 +166,9 @@ def recognize_exhibit(
         return f"not read, for a person: {error.what}"
     text = RecognizedText(engine.version, engine.languages, found)
     content = msgspec.json.encode(text) + b"\n"
-    write_file(directory, RECOGNIZED, content, "application/json", "")
+    exhibits.write_file(directory, RECOGNIZED, content, "application/json", "")
     languages = ", ".join(engine.languages)
-    append_custody(
+    exhibits.append_custody(
         directory,
         actor,
         at,

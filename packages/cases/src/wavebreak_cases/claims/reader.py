@@ -10,31 +10,10 @@ from typing import Literal
 import msgspec
 
 from wavebreak.errors import ClaimError
-from wavebreak_cases.claims import exhibits, ocr, quantities
-from wavebreak_cases.claims.classifier import (
-    Classification,
-    Reason,
-    classify,
-    load_settings,
-    subject_score,
-)
+from wavebreak_cases.claims import classifier, exhibits, lexicon, ocr, page_text, quantities
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import Exhibit, Published, load_exhibit
-from wavebreak_cases.claims.lexicon import (
-    OFFERS,
-    UNRECOGNIZED,
-    load_vocabulary,
-    unread_language,
-)
 from wavebreak_cases.claims.normalize import Folded, fold, unread_script
-from wavebreak_cases.claims.page_text import (
-    Document,
-    find_contacts,
-    find_publication,
-    parse_html,
-    parse_pdf,
-    parse_text,
-)
 from wavebreak_cases.claims.party_names import mask_names
 
 PICTURE = "a picture whose text was not recognised"
@@ -90,7 +69,7 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     verdict: Literal["claim", "unsure", "benign"]
     score: float
-    reasons: tuple[Reason, ...]
+    reasons: tuple[classifier.Reason, ...]
     offers: dict[str, float]
     relied_on: tuple[CitedSentence, ...]
     capacities: tuple[ClaimedCapacity, ...]
@@ -105,38 +84,46 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
+def read(document: page_text.Document, at: str, names: Sequence[str] = ()) -> Reading:
     """Read a page that was taken at `at` (RFC 3339).
 
     It is judged without the `names` of parties: what a firm is called is no offer. Where the page
     would not be benign with them, it is for a person.
 
-    >>> made = read(parse_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
-    ...             "2026-01-01T00:00:00Z")
+    >>> page = page_text.parse_text("We send 80,000 WhatsApp messages a day, no opt-in. $40.")
+    >>> made = read(page, "2026-01-01T00:00:00Z")
     >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
     ('claim', 80000, 'day', 'USD')
     """
     shown, masked = mask_names(document.text, names)
     folded = fold(shown)
-    reached = find_contacts(document.text, document.links)
-    judged = classify(shown, folded, bool(reached))
-    other = unread_script(document.text, _UNREAD_SHARE) or unread_language(folded.text)
-    unread = [Reason(f"language not read ({other}): for a person", 1.0, 0.0)] if other else []
+    reached = page_text.find_contacts(document.text, document.links)
+    judged = classifier.classify(shown, folded, bool(reached))
+    other = unread_script(document.text, _UNREAD_SHARE) or lexicon.unread_language(folded.text)
+    unread = (
+        [classifier.Reason(f"language not read ({other}): for a person", 1.0, 0.0)] if other else []
+    )
     if document.unread:
         pages = ", ".join(map(str, document.unread[:20]))
-        unread.append(Reason(f"pages without text, not read: {pages}: for a person", 1.0, 0.0))
+        unread.append(
+            classifier.Reason(f"pages without text, not read: {pages}: for a person", 1.0, 0.0)
+        )
     if document.left_out:
         more = f"{document.left_out:,} further pages of the archive, not read: for a person"
-        unread.append(Reason(more, 1.0, 0.0))
+        unread.append(classifier.Reason(more, 1.0, 0.0))
     if document.recognized:
-        unread.append(Reason("text recognised in a picture, which errs: for a person", 1.0, 0.0))
+        unread.append(
+            classifier.Reason("text recognised in a picture, which errs: for a person", 1.0, 0.0)
+        )
     if masked:
-        unread.append(Reason(f"names of parties, not judged: {', '.join(masked)}", 1.0, 0.0))
+        unread.append(
+            classifier.Reason(f"names of parties, not judged: {', '.join(masked)}", 1.0, 0.0)
+        )
     partly = bool(document.unread or document.left_out) or document.recognized
-    partly = partly or other == UNRECOGNIZED
+    partly = partly or other == lexicon.UNRECOGNIZED
     partly = partly or (bool(masked) and read(document, at).verdict != "benign")
     return Reading(
-        _verdict(judged, unread=other not in ("", UNRECOGNIZED), partly=partly),
+        _verdict(judged, unread=other not in ("", lexicon.UNRECOGNIZED), partly=partly),
         round(judged.score, 4),
         (*unread, *judged.reasons),
         {name: round(v, 3) for name, v in judged.named.items()},
@@ -147,19 +134,19 @@ def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
         _brands(document, reached),
         (not other and judged.language) or document.language.partition("-")[0].lower()[:3],
         document.title,
-        find_publication(document, at),
+        page_text.find_publication(document, at),
         document.text,
     )
 
 
 def _verdict(
-    judged: Classification, *, unread: bool, partly: bool
+    judged: classifier.Classification, *, unread: bool, partly: bool
 ) -> Literal["claim", "unsure", "benign"]:
     """Triage by the score; what names an offer, or is not read whole, is for a person at least.
 
     A claim has a sentence to cite; where the words as a whole speak for one, a person looks for it.
     """
-    by = load_settings().verdict
+    by = classifier.load_settings().verdict
     if unread:
         return "unsure"
     if judged.cites_offer and judged.score >= by.claim:
@@ -167,7 +154,7 @@ def _verdict(
     return "unsure" if judged.score >= by.unsure or judged.named or partly else "benign"
 
 
-def exhibit_documents(directory: Path) -> list[Document]:
+def exhibit_documents(directory: Path) -> list[page_text.Document]:
     """Give what can be read of an exhibit: the page as it was drawn, else as it was sent.
 
     Of an image and a scanned PDF it is what was recognised when they were taken in; raises
@@ -175,9 +162,9 @@ def exhibit_documents(directory: Path) -> list[Document]:
     """
     exhibit = load_exhibit(directory)
     if words := exhibit.file("text"):
-        return [parse_text((directory / words.path).read_text("utf-8"))]
+        return [page_text.parse_text((directory / words.path).read_text("utf-8"))]
     if drawn := exhibit.file("rendered"):
-        return [parse_html((directory / drawn.path).read_bytes())]
+        return [page_text.parse_html((directory / drawn.path).read_bytes())]
     kept = exhibit.file("original") or exhibit.file("warc")
     if kept is None:
         raise ClaimError(f"{directory} holds nothing to read")
@@ -187,16 +174,16 @@ def exhibit_documents(directory: Path) -> list[Document]:
         return parse_file(raw, exhibit)
     pages = {page.page: page.text for page in recognized.pages}
     if kept.media == "application/pdf":
-        document = parse_pdf(raw, pages)
+        document = page_text.parse_pdf(raw, pages)
     else:
-        document = parse_text("\n".join(pages.values()))
+        document = page_text.parse_text("\n".join(pages.values()))
         document.recognized = True
     if not document.text.strip():
         raise ClaimError(NO_TEXT, fix="look at it, then confirm or reject")
     return [document]
 
 
-def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
+def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[page_text.Document]:
     """Give the readable documents of a file; of an archive its pages, a capture's main page first.
 
     Of an archive of very many pages the first ones are given, and they say how many are left out.
@@ -205,14 +192,14 @@ def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     bounds = load_limits().upload
     sort = exhibits.validate_file(raw, bounds)
     if sort.form == "html":
-        return [parse_html(raw)]
+        return [page_text.parse_html(raw)]
     if sort.form == "pdf":
-        document = parse_pdf(raw)
+        document = page_text.parse_pdf(raw)
         if not document.text.strip():
             raise ClaimError(SCAN, fix="look at it, then confirm or reject")
         return [document]
     if sort.form == "text":
-        return [parse_text(raw.decode("utf-8-sig"))]
+        return [page_text.parse_text(raw.decode("utf-8-sig"))]
     if sort.form == "image":
         raise ClaimError(PICTURE, fix="look at it, then confirm or reject")
     main = exhibit.details.get("led_to", "") if exhibit else ""
@@ -226,16 +213,16 @@ def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     return _parse_first([body for _, body in sorted(bodies, key=lambda pair: pair[0])])
 
 
-def _parse_first(bodies: list[bytes]) -> list[Document]:
+def _parse_first(bodies: list[bytes]) -> list[page_text.Document]:
     """Parse the pages of an archive, in order, until they are as much as is read of one."""
     most = load_limits().reading.together
-    documents: list[Document] = []
+    documents: list[page_text.Document] = []
     characters = size = 0
     for body in bodies:
         size += len(body)
         if documents and (characters >= most or size > _MARKUP * most):
             break
-        documents.append(parse_html(body))
+        documents.append(page_text.parse_html(body))
         characters += len(documents[-1].text)
     for document in documents:
         document.left_out = len(bodies) - len(documents)
@@ -254,7 +241,7 @@ def _quantities(
         first, last = folded.origin(start, end)
         return text[first:last].strip()
 
-    words = load_vocabulary()
+    words = lexicon.load_vocabulary()
     capacities = {c[2:]: c for c in reversed(quantities.find_capacities(folded.text, words))}
     prices = {p[2:]: p for p in reversed(quantities.find_prices(folded.text, words))}
     unlimited = dict.fromkeys(said(*span) for span in quantities.find_unlimited(folded.text, words))
@@ -271,7 +258,7 @@ def _quantities(
     )
 
 
-def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _brands(document: page_text.Document, reached: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Names that the page gives itself, and words of it that are also its domain's name."""
     hosts = {
         part
@@ -292,18 +279,19 @@ def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[st
 
 
 def _cited_sentences(
-    text: str, folded: Folded, judged: Classification
+    text: str, folded: Folded, judged: classifier.Classification
 ) -> tuple[CitedSentence, ...]:
     """The sentences with offers; of a page that has none and may be a claim, those of its words."""
     kept = [
-        (s, tuple(n for n in OFFERS if any(o.group == n and o.keeps > 0 for o in s.offers)))
+        (s, tuple(n for n in lexicon.OFFERS if any(o.group == n and o.keeps > 0 for o in s.offers)))
         for s in judged.sentences
     ]
     chosen = [(s, offers) for s, offers in kept if offers]
-    if not chosen and judged.score >= load_settings().verdict.unsure:
+    if not chosen and judged.score >= classifier.load_settings().verdict.unsure:
         meant = {s.start: m for s, m in zip(judged.weighed, judged.meant, strict=False)}
         worth = {
-            s.start: subject_score(folded.text[s.start : s.end]) + meant.get(s.start, 0.0)
+            s.start: classifier.subject_score(folded.text[s.start : s.end])
+            + meant.get(s.start, 0.0)
             for s in judged.sentences
         }
         first = sorted(worth, key=lambda start: (-worth[start], start))[:_MAX_SUBJECTS]

@@ -21,14 +21,7 @@ from wavebreak_cases.bundles.workspace import CASE, is_case, load_case
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.completeness import Gap, closing_commands, find_gaps
 from wavebreak_cases.cases.parties import load_name_weights
-from wavebreak_cases.cli import cases
-from wavebreak_cases.cli.case_options import (
-    ActCommand,
-    Authority,
-    act_command,
-    open_case_at,
-    run_inputs,
-)
+from wavebreak_cases.cli import case_options, cases
 from wavebreak_cases.cli.fixes import command_fix
 
 # The engine takes seconds to import, and `case list` needs nothing of it.
@@ -38,9 +31,9 @@ if TYPE_CHECKING:
 MAX_NEXT_STEPS = 8
 
 
-@act_command("draft", by="")
+@case_options.act_command("draft", by="")
 def draft(
-    call: ActCommand,
+    call: case_options.ActCommand,
     batch: Annotated[
         Path | None,
         typer.Option(help="CSV or TOML: a draft a line, columns named as the options and `case`."),
@@ -52,7 +45,7 @@ def draft(
     model_dir: options.ModelDir = None,
     lateness: options.Lateness = 60,
     key: options.Key = None,
-    authority: Authority = "not stated",
+    authority: case_options.Authority = "not stated",
     as_json: options.Json = False,
     wide: options.Wide = False,
 ) -> None:
@@ -67,7 +60,7 @@ def draft(
         "capture": partial(
             _capture, browser=browser, shot=not no_browser, allow_private=allow_private
         ),
-        "run_inputs": partial(run_inputs, policy, model_dir, lateness, key),
+        "run_inputs": partial(case_options.run_inputs, policy, model_dir, lateness, key),
     }
     if batch:
         _draft_batch(call, batch, more, as_json=as_json)
@@ -98,18 +91,20 @@ def _capture(
 
 
 def _draft_one(
-    call: ActCommand, place: Path, more: Mapping[str, Any]
+    call: case_options.ActCommand, place: Path, more: Mapping[str, Any]
 ) -> tuple[Case, DraftResult, list[PageSummary]]:
     """Draft one case; return it with what came of it and what its pages offer."""
     from wavebreak_cases.bundles.case_draft import summarize_pages
 
     new = "" if is_case(place) else place.resolve().name
-    with open_case_at(place, call.given["seal_key"], new) as at:
+    with case_options.open_case_at(place, call.given["seal_key"], new) as at:
         result = call.do(at, **more)
         return at.case, result, summarize_pages(at, list(result.exhibits.values()))
 
 
-def _draft_batch(call: ActCommand, batch: Path, more: dict[str, Any], *, as_json: bool) -> None:
+def _draft_batch(
+    call: case_options.ActCommand, batch: Path, more: dict[str, Any], *, as_json: bool
+) -> None:
     """Draft every case of a file; what is wrong with one keeps none of the others out."""
     from wavebreak_cases.bundles.case_draft import read_batch
 

@@ -16,17 +16,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import evaluation
+from wavebreak.cli import console
 from wavebreak.cli.app import command_group
 from wavebreak.cli.commands import command
 from wavebreak.cli.console import (
     command as command_line,
-)
-from wavebreak.cli.console import (
-    echo,
-    out,
-    print_next_steps,
-    progress_bar,
-    styled,
 )
 from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
@@ -84,7 +78,7 @@ def capture(
         browser=None if no_browser else claims.find_browser(browser),
     )
     _print_exhibit(exhibit, out_path)
-    print_next_steps([command_line("wavebreak", "claim", "read", out_path)])
+    console.print_next_steps([command_line("wavebreak", "claim", "read", out_path)])
 
 
 @command(
@@ -129,7 +123,7 @@ def add(
     said = claims.recognize_exhibit(out_path, _actor(by, purpose, authority), _now())
     _print_exhibit(exhibit, out_path)
     if said:
-        out.print(f"  {said}")
+        console.out.print(f"  {said}")
 
 
 @command(claim, "wavebreak claim read ex-1 --html ex-1-read.html", name="read")
@@ -145,10 +139,10 @@ def read_claims(
     if html:
         html.write_text(claims.render_html(reading), encoding="utf-8")
     if as_json:
-        echo(msgspec.json.format(msgspec.json.encode(reading), indent=1).decode())
+        console.echo(msgspec.json.format(msgspec.json.encode(reading), indent=1).decode())
         return
     said = "[bold]{}[/], {:.2f} (triage: a person decides)"
-    out.print(styled(said, reading.verdict, reading.score))
+    console.out.print(console.styled(said, reading.verdict, reading.score))
     facts = [(name, Text(value)) for name, value in claims.describe_reading(reading) if value]
     _print_grid("", facts)
     sentences = [
@@ -169,8 +163,8 @@ def _print_grid(title: str, rows: list[tuple[str, Text]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(f"  {name}", value)
-    out.print(styled("\n[bold]{}[/]", title) if title else "")
-    out.print(grid)
+    console.out.print(console.styled("\n[bold]{}[/]", title) if title else "")
+    console.out.print(grid)
 
 
 @command(claim, "wavebreak claim confirm ex-1 --by 'A. Rao' --reason 'offers …'")
@@ -204,11 +198,11 @@ def check(directory: Of) -> None:
     _print_exhibit(claims.load_exhibit(directory), directory)
     if not wrong:
         for line in claims.read_custody(directory):
-            out.print(f"{line.at} {line.who} @ {line.where}: {line.what}")
+            console.out.print(f"{line.at} {line.who} @ {line.where}: {line.what}")
         for label in claims.read_labels(directory):
-            out.print(f"{label.at} {label.label} by {label.by}: {label.reason}")
+            console.out.print(f"{label.at} {label.label} by {label.by}: {label.reason}")
     for error in wrong:
-        out.print(f"error: {error}", style="bold red")
+        console.out.print(f"error: {error}", style="bold red")
     if wrong:
         raise typer.Exit(1)
 
@@ -235,7 +229,7 @@ def evaluate(
     """
     wanted = split or SPLITS.get(half, half)
     results, splits = [], dict[str, None]()
-    with progress_bar("reading") as show:
+    with console.progress_bar("reading") as show:
         for number, result in enumerate(claims.evaluate_pages(pages, labels), 1):
             show(0.0, f"{number:,} pages")
             splits[result.split] = None
@@ -262,14 +256,14 @@ def print_evaluation(results: list[claims.PageResult], *, as_json: bool) -> None
             "fields": claims.sum_field_counts(result.fields for result in results),
             "wrong": errors,
         }
-        echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        console.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
         return
     _print_groups(groups, intervals)
     _print_fields(results)
     for result in results:
         if result.error or not result.correct:
             why = result.error or f"score {result.score:.2f} ({result.why})"
-            out.print(f"wrong: {result.file} is {result.label}, {why}")
+            console.out.print(f"wrong: {result.file} is {result.label}, {why}")
 
 
 def _by_split(results: list[claims.PageResult]) -> dict[str, list[claims.PageResult]]:
@@ -314,7 +308,7 @@ def _print_groups(
         if ends := intervals.get(name):
             precision, recall = map(_interval, ends)
             table.add_row("  by family", "", "", "", precision, "", recall, "", "")
-    out.print(table)
+    console.out.print(table)
 
 
 def _print_fields(results: list[claims.PageResult]) -> None:
@@ -334,17 +328,17 @@ def _print_fields(results: list[claims.PageResult]) -> None:
             _number(count.matched / count.read if count.read else None),
             _number(count.matched / count.labelled if count.labelled else None),
         )
-    out.print(table)
+    console.out.print(table)
 
 
 def _print_exhibit(exhibit: claims.Exhibit, directory: Path) -> None:
-    out.print(f"{exhibit.kind} {exhibit.id[:12]}, {exhibit.captured_at}, {directory}/")
+    console.out.print(f"{exhibit.kind} {exhibit.id[:12]}, {exhibit.captured_at}, {directory}/")
     for kept in exhibit.files:
-        out.print(f"  {kept.path}  {kept.size:,} bytes")
-        out.print(f"    sha256 {kept.sha256}")
+        console.out.print(f"  {kept.path}  {kept.size:,} bytes")
+        console.out.print(f"    sha256 {kept.sha256}")
     for name in ("screenshot", "gaps"):
         if (note := exhibit.details.get(name)) and note not in ("complete", "none"):
-            out.print(f"  {name}: {note}", style="yellow")
+            console.out.print(f"  {name}: {note}", style="yellow")
 
 
 def _read(path: Path) -> claims.Reading:
@@ -363,7 +357,7 @@ def _add_label(
     except ClaimError:  # an image is labelled by who looked at it
         score = None
     entry = claims.add_label(directory, label, actor, _now(), reason, score)
-    out.print(f"{entry.label} by {entry.by}, {entry.at}")
+    console.out.print(f"{entry.label} by {entry.by}, {entry.at}")
 
 
 def _bytes(path: Path) -> bytes:

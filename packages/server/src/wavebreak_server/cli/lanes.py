@@ -16,13 +16,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, number, stamp
 from wavebreak.rules import load_policy
-from wavebreak_server.cli.service_home import (
-    BY,
-    Home,
-    Reason,
-    bind_deployment_key,
-    service_command,
-)
+from wavebreak_server.cli import service_home
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.live_policy import live_directory
 from wavebreak_server.slices.lanes import service as lane_service
@@ -31,8 +25,8 @@ from wavebreak_server.storage import ownership
 lanes = command_group("lane", "Accounts that are declared to write first by trade.")
 
 
-@service_command(lanes, "wavebreak lane list var", reads="policy key database")
-def list_(home: Home) -> Output:
+@service_home.service_command(lanes, "wavebreak lane list var", reads="policy key database")
+def list_(home: service_home.Home) -> Output:
     """Show what each lane allows, and who holds one: since when, by whom and why.
 
     Read from the newest snapshot and the log after it. A lane of a log that the service began with
@@ -71,18 +65,18 @@ def list_(home: Home) -> Output:
     )
 
 
-@service_command(
+@service_home.service_command(
     lanes,
     "wavebreak lane declare var firm-7 clinic --reason 'licence seen'",
     reads="allow_identifiers key database",
     remote=True,
 )
 def declare(
-    home: Home,
+    home: service_home.Home,
     account: Annotated[str, "The account."],
     lane: Annotated[str, "courier, clinic, code_sender, school; none withdraws it."],
     *,
-    reason: Reason,
+    reason: service_home.Reason,
 ) -> Output:
     """Declare an account in the log of a service that is stopped; its next start takes it first.
 
@@ -95,7 +89,7 @@ def declare(
         edge = Pseudonymizer(load_key(home.key))
         home.connect()
         with ownership.owned(home.path):
-            bind_deployment_key(home.options)
+            service_home.bind_deployment_key(home.options)
             try:
                 with transaction.atomic():
                     event = lane_service.declare_stored(
@@ -104,7 +98,7 @@ def declare(
                         account,
                         lane_service.lane_of(lane),
                         now_ms=time.time_ns() // 1_000_000,
-                        by=BY,
+                        by=service_home.BY,
                         reason=reason,
                         identifiers=home.decisions.allow_identifiers,
                     )

@@ -13,14 +13,8 @@ from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.verifier import Checkpoint, Key
 from wavebreak_server.cli.service_home import connect
 from wavebreak_server.config_sources import resolve
-from wavebreak_server.storage import ownership, row_macs
+from wavebreak_server.storage import ledger_store, ownership, row_macs
 from wavebreak_server.storage.database_audit import DatabaseAudit, audit_service
-from wavebreak_server.storage.ledger_store import (
-    LEDGER_KEY,
-    LedgerRows,
-    OpeningRows,
-    rotate_service_key,
-)
 
 
 class ServiceLedger:
@@ -46,9 +40,9 @@ class ServiceLedger:
         keys = options.configuration.keys
         self.signing_key, self.deployment_key = keys.ledger_key, keys.key
         self._home = home
-        self.key_file = home / LEDGER_KEY
-        self.storage = LedgerRows(lambda: 0)
-        self.openings = OpeningRows()
+        self.key_file = home / ledger_store.LEDGER_KEY
+        self.storage = ledger_store.LedgerRows(lambda: 0)
+        self.openings = ledger_store.OpeningRows()
 
     def audit(
         self,
@@ -66,4 +60,4 @@ class ServiceLedger:
     def rotate(self, before: Signer, after: Signer, now_ms: int) -> None:
         """Have another key sign from now on; raises ServiceError while a server runs."""
         with ownership.owned(self._home):
-            rotate_service_key(before, after, now_ms)
+            ledger_store.rotate_service_key(before, after, now_ms)

@@ -17,16 +17,9 @@ from typing import Any
 
 from wavebreak.engine import Engine
 from wavebreak.engine.versions import Terms, terms_of
+from wavebreak_server.pipeline import pending_requests
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
-from wavebreak_server.pipeline.pending_requests import (
-    DecidedBatch,
-    LoggedBatch,
-    Row,
-    decision_row,
-    error_location,
-    resolve_futures,
-)
 from wavebreak_server.pipeline.recovery import SnapshotScheduler
 from wavebreak_server.pipeline.request_decoder import concat_batches
 
@@ -76,7 +69,7 @@ class EngineThread:
         self,
         engine: Engine,
         decisions: int,
-        on_decided: Callable[[DecidedBatch], None],
+        on_decided: Callable[[pending_requests.DecidedBatch], None],
         between_batches: Callable[[Engine, int], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,8 +81,8 @@ class EngineThread:
         self.sealed = 0
         self._on_decided, self._between_batches = on_decided, between_batches
         self._monotonic = monotonic
-        self._queue: SimpleQueue[LoggedBatch | EngineQuery | None] = SimpleQueue()
-        self._batches: deque[LoggedBatch] = deque()
+        self._queue: SimpleQueue[pending_requests.LoggedBatch | EngineQuery | None] = SimpleQueue()
+        self._batches: deque[pending_requests.LoggedBatch] = deque()
         self._queries: deque[EngineQuery] = deque()
         self._stopping = False
         self._last_query_s, self._began = -QUERY_RECENT_S, 0.0
@@ -100,9 +93,9 @@ class EngineThread:
         """Start to decide."""
         self._thread.start()
 
-    def put(self, item: LoggedBatch | EngineQuery) -> None:
+    def put(self, item: pending_requests.LoggedBatch | EngineQuery) -> None:
         """Queue a batch of the log, or a query."""
-        if isinstance(item, LoggedBatch):
+        if isinstance(item, pending_requests.LoggedBatch):
             self._due = item.first + item.events.num_rows
         else:
             self._last_query_s = self._monotonic()
@@ -205,13 +198,13 @@ class EngineThread:
             try:
                 self._decide(self._next_batch())
             except Exception as error:
-                self.broken = f"{error_location(error)}, position {self.position}"
+                self.broken = f"{pending_requests.error_location(error)}, position {self.position}"
         if self.broken:
             self._batches.clear()
         elif not self._batches:
             self._between_batches(self.engine, self.decisions)
 
-    def _next_batch(self) -> LoggedBatch:
+    def _next_batch(self) -> pending_requests.LoggedBatch:
         """Join queued batches, up to BATCH_EVENTS or the first that a request waits for."""
         some = [self._batches.popleft()]
         size = some[0].events.num_rows
@@ -220,7 +213,7 @@ class EngineThread:
             if size > BATCH_EVENTS:
                 break
             some.append(self._batches.popleft())
-        return LoggedBatch(
+        return pending_requests.LoggedBatch(
             some[0].first, concat_batches([one.events for one in some]), some[-1].asked
         )
 
@@ -231,7 +224,7 @@ class EngineThread:
             while True:
                 if item is None:
                     self._stopping = True
-                elif isinstance(item, LoggedBatch):
+                elif isinstance(item, pending_requests.LoggedBatch):
                     self._batches.append(item)
                 else:
                     self._queries.append(item)
@@ -242,7 +235,7 @@ class EngineThread:
     def _answer_queries(self) -> None:
         while self._queries:
             asked = self._queries.popleft()
-            resolve_futures([(asked, self._run_query(asked.ask))])
+            pending_requests.resolve_futures([(asked, self._run_query(asked.ask))])
 
     def _run_query(self, ask: Callable[[Engine], Any]) -> Any:
         try:
@@ -250,22 +243,24 @@ class EngineThread:
         except Exception as error:
             return error
 
-    def _decide(self, logged: LoggedBatch) -> None:
+    def _decide(self, logged: pending_requests.LoggedBatch) -> None:
         began = time.perf_counter()
-        rows: list[Row] = []
+        rows: list[pending_requests.Row] = []
         self.unsealed = {a: n for a, n in self.unsealed.items() if n > self.sealed}
         start, end = 0, logged.events.num_rows
         while start < end:
             size = SHORT_BATCH_EVENTS if self._recently_queried() else BATCH_EVENTS
             for decision in self.engine.take(logged.events.slice(start, size)):
                 self.decisions += 1
-                rows.append(decision_row(self.decisions, decision))
+                rows.append(pending_requests.decision_row(self.decisions, decision))
                 self.unsealed[decision.account] = self.decisions
             start += size
             if start < end:
                 self._collect()
                 self._answer_queries()
         self.position = logged.first + logged.events.num_rows
-        resolve_futures([(w, self._run_query(w.ask)) for w in logged.asked if w.ask])
-        self._on_decided(DecidedBatch(self.position, tuple(rows)))
+        pending_requests.resolve_futures(
+            [(w, self._run_query(w.ask)) for w in logged.asked if w.ask]
+        )
+        self._on_decided(pending_requests.DecidedBatch(self.position, tuple(rows)))
         self.busy_s += time.perf_counter() - began

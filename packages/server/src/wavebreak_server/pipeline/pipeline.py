@@ -19,7 +19,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions, terms_of
 from wavebreak.errors import ServiceError
-from wavebreak_server.pipeline import job_switches
+from wavebreak_server.pipeline import job_switches, recovery
 from wavebreak_server.pipeline.admission import Mask
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -31,12 +31,6 @@ from wavebreak_server.pipeline.log_writer import LogEnd, LogHooks, LogWriter
 from wavebreak_server.pipeline.new_names import NewNames, RecentNames
 from wavebreak_server.pipeline.new_names import new_names as names_without_slots
 from wavebreak_server.pipeline.pending_requests import DecidedBatch, LoggedBatch
-from wavebreak_server.pipeline.recovery import (
-    BackgroundWork,
-    SnapshotScheduler,
-    recover,
-    start_thread,
-)
 from wavebreak_server.pipeline.start_checks import check_database
 from wavebreak_server.settings import Settings
 from wavebreak_server.storage import database, event_log, state_changes
@@ -85,7 +79,7 @@ class Runtime(NamedTuple):
 
     clock: Callable[[], int]
     monotonic: Callable[[], float] = time.monotonic
-    start_work: Callable[[Callable[[], None]], BackgroundWork] = start_thread
+    start_work: Callable[[Callable[[], None]], recovery.BackgroundWork] = recovery.start_thread
     lost: Callable[[], str] = lambda: ""
 
 
@@ -120,7 +114,7 @@ class Stages(NamedTuple):
 
     log_writer: LogWriter
     view: EngineView
-    snapshots: SnapshotScheduler
+    snapshots: recovery.SnapshotScheduler
     new_names: NewNames
 
     @property
@@ -139,7 +133,7 @@ class Pipeline:
     decoder_pool: DecoderPool
     log_writer: LogWriter
     view: EngineView
-    snapshots: SnapshotScheduler
+    snapshots: recovery.SnapshotScheduler
     new_names: NewNames
 
     @property
@@ -321,9 +315,9 @@ def _log_writer(
     )
 
 
-def _snapshots(host: Host, log_writer: LogWriter, position: int) -> SnapshotScheduler:
+def _snapshots(host: Host, log_writer: LogWriter, position: int) -> recovery.SnapshotScheduler:
     """Return what takes snapshots of an engine whose decisions are stored up to a position."""
-    return SnapshotScheduler(
+    return recovery.SnapshotScheduler(
         host.settings,
         applied=lambda: log_writer.applied,
         position=position,
@@ -340,7 +334,7 @@ def _stages_of_engine(host: Host) -> Stages:
 
     # 1. Recovery: newest snapshot, then the rest of the log.
     unstored: list[DecidedBatch] = []
-    engine, recovered = recover(
+    engine, recovered = recovery.recover(
         host.make_engine,
         settings,
         host.lateness_s,

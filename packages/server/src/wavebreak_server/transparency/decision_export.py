@@ -11,12 +11,7 @@ from wavebreak.csv_files import CsvWriter
 from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError
 from wavebreak.ledger.entries import DecisionEntry, Entry, VersionEntry
-from wavebreak_server.transparency.history import (
-    Accounts,
-    Checkpoint,
-    Progress,
-    sealed_entries,
-)
+from wavebreak_server.transparency import history
 
 COLUMNS = (
     "position", "sealed_at", "decided_at", "mode", "stage", "outcome", "action", "until", "basis",
@@ -27,11 +22,11 @@ _KINDS = frozenset(("decision", "policy"))
 
 def export_decisions(
     place: Path,
-    checkpoint: Checkpoint,
+    checkpoint: history.Checkpoint,
     out: Path,
     *,
-    accounts: Accounts | None = None,
-    progress: Progress | None = None,
+    accounts: history.Accounts | None = None,
+    progress: history.Progress | None = None,
 ) -> int:
     """Write the decisions under a checkpoint as CSV (RFC 4180, UTF-8).
 
@@ -49,7 +44,7 @@ def export_decisions(
         EvidenceError: The entries are not those that were sealed.
         FileError: The file cannot be written.
     """
-    entries = sealed_entries(place, checkpoint, progress=progress, kinds=_KINDS)
+    entries = history.sealed_entries(place, checkpoint, progress=progress, kinds=_KINDS)
     count = 0
     try:
         with replacing(out, mode=0o600, synced=False) as file:
@@ -68,7 +63,7 @@ def export_decisions(
 
 
 def _rows(
-    entries: Iterator[tuple[int, Entry]], accounts: Accounts | None
+    entries: Iterator[tuple[int, Entry]], accounts: history.Accounts | None
 ) -> Iterator[tuple[object, ...]]:
     mode = "enforce"
     for position, entry in entries:

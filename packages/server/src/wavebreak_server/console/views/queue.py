@@ -14,23 +14,9 @@ from wavebreak.durations import HOUR_MS
 from wavebreak.engine.account_queries import live_accounts
 from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.languages import msgid
+from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import ActForm, act_form, effect_of
 from wavebreak_server.console.forms import ShareForm
-from wavebreak_server.console.pages import (
-    MAX_REASON,
-    PAGE_SIZE,
-    Console,
-    Rows,
-    console_of,
-    csv_response,
-    number_of,
-    page,
-    reason_of,
-    say,
-    say_of_account,
-    show,
-    warn,
-)
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.accounts.neighbours import operators_of
@@ -55,10 +41,10 @@ PROPOSED = ("verdict", "outcome", "hold", "reason")
 """Fields of a verdict that a link may propose."""
 
 
-@page("view_queue")
+@pages.page("view_queue")
 def queue(request: HttpRequest) -> HttpResponse:
     """Show the open cases in their order."""
-    console = console_of(request)
+    console = pages.console_of(request)
     chosen = {name: request.GET.get(name, "") for name in FILTERS}
     mine = console.user if chosen["mine"] else None
     left_out = review_queue.left_out()
@@ -71,19 +57,21 @@ def queue(request: HttpRequest) -> HttpResponse:
         header = (
             "account", "outcome", "basis", "rule", "abuse", "score", "priority", "opened_ms",
         )  # fmt: skip
-        return csv_response("queue", header, cases.values_list(*header).iterator())
+        return pages.csv_response("queue", header, cases.values_list(*header).iterator())
     # The order changes while people work, so pages are numbered rather than keyed.
-    at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
-    found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
+    at = pages.number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
+    found = list(
+        cases.select_related("claimed_by")[(at - 1) * pages.PAGE_SIZE : at * pages.PAGE_SIZE + 1]
+    )
     filters = {name: value for name, value in chosen.items() if value}
     following = urlencode(filters | {"page": str(at + 1)})
-    shown_cases = found[:PAGE_SIZE]
+    shown_cases = found[: pages.PAGE_SIZE]
     facts = _row_facts(console, shown_cases)
-    rows = Rows(
+    rows = pages.Rows(
         [(case, facts[case.id]) for case in shown_cases],
-        f"?{following}" if len(found) > PAGE_SIZE else "",
+        f"?{following}" if len(found) > pages.PAGE_SIZE else "",
     )
-    return show(
+    return pages.show(
         request,
         "console/queue.html",
         rows=rows,
@@ -103,7 +91,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]:
+def _row_facts(console: pages.Console, cases: list[ReviewCase]) -> dict[int, RowFacts]:
     """Return what each row says: one query of the engine and one of the decisions for all."""
     accounts = sorted({case.account for case in cases})
     terms = console.service.responder.lists
@@ -124,7 +112,7 @@ def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]
     }
 
 
-def _reasons(console: Console, body: bytes | None) -> list[str]:
+def _reasons(console: pages.Console, body: bytes | None) -> list[str]:
     """Return the strongest reasons of a decision; without any, why it is a case."""
     if body is None:
         return []
@@ -133,29 +121,29 @@ def _reasons(console: Console, body: bytes | None) -> list[str]:
     return strongest_reasons(decision) or review_queue.priority_of(queue, decision).why[:1]
 
 
-def _settings(console: Console) -> ConsoleConfig:
+def _settings(console: pages.Console) -> ConsoleConfig:
     return settings_of(console.context.app)
 
 
 def _session(request: HttpRequest) -> review_queue.SessionFigures:
     """Return what the reviewer did in this session."""
-    console = console_of(request)
+    console = pages.console_of(request)
     since = request.session.get("began", 0) * 1000 or console.now_ms - SESSION_MS
     return review_queue.session_figures(console.user, since)
 
 
-@page("review", "POST")
+@pages.page("review", "POST")
 def take_next(request: HttpRequest) -> HttpResponse:
     """Claim the first case that is free for this person, and open it."""
-    console = console_of(request)
+    console = pages.console_of(request)
     claimed = review_queue.claim_next(_settings(console).queue, console.user, console.now_ms)
     if claimed is None:
-        say(request, translate("The queue is empty. Nothing waits for you."))
+        pages.say(request, translate("The queue is empty. Nothing waits for you."))
         return redirect("queue")
     return redirect("queue_case", claimed.id)
 
 
-@page("view_queue")
+@pages.page("view_queue")
 def case(request: HttpRequest, case_id: int) -> HttpResponse:
     """Show a case: why it is here, the account, and what may be done."""
     return show_case(request, case_id)
@@ -168,11 +156,11 @@ def show_case(
     refused_share: ShareForm | None = None,
 ) -> HttpResponse:
     """Show a case, with the forms that were refused."""
-    console, found = console_of(request), review_queue.find_case(case_id)
+    console, found = pages.console_of(request), review_queue.find_case(case_id)
     mine = found.claimed_by_id == console.user.id and found.lease_until_ms > console.now_ms
     body = Decision.objects.filter(number=found.decision).values_list("body", flat=True).first()
     decision = msgspec.json.decode(bytes(body)) if body is not None else {}
-    response = show(
+    response = pages.show(
         request,
         "console/case.html",
         case=found,
@@ -206,69 +194,69 @@ def _proposed(request: HttpRequest) -> dict[str, str]:
     given = {name: request.GET.get(name, "") for name in PROPOSED}
     if given["verdict"] not in acts.CHOICES:
         return {}
-    return given | {"reason": " ".join(given["reason"].split())[:MAX_REASON]}
+    return given | {"reason": " ".join(given["reason"].split())[: pages.MAX_REASON]}
 
 
-@page("review", "POST")
+@pages.page("review", "POST")
 def claim(request: HttpRequest, case_id: int) -> HttpResponse:
     """Claim a case."""
-    console = console_of(request)
+    console = pages.console_of(request)
     with transaction.atomic():
         review_queue.claim(_settings(console).queue, case_id, console.user, console.now_ms)
     path, asked = reverse("queue_case", args=[case_id]), request.POST
-    proposed = {name: asked[name][:MAX_REASON] for name in PROPOSED if asked.get(name)}
+    proposed = {name: asked[name][: pages.MAX_REASON] for name in PROPOSED if asked.get(name)}
     return redirect(f"{path}?{urlencode(proposed)}" if proposed else path)
 
 
-@page("review", "POST")
+@pages.page("review", "POST")
 def release(request: HttpRequest, case_id: int) -> HttpResponse:
     """Give a case back, with a note for the next person."""
     note = " ".join(request.POST.get("note", "").split())
-    review_queue.release(case_id, console_of(request).user, note)
-    say(request, translate("The case is back in the queue."))
+    review_queue.release(case_id, pages.console_of(request).user, note)
+    pages.say(request, translate("The case is back in the queue."))
     return redirect("queue")
 
 
-@page("review", "POST")
+@pages.page("review", "POST")
 def skip(request: HttpRequest, case_id: int) -> HttpResponse:
     """Skip a case; it is not offered again for a while, and nobody counts it."""
-    console = console_of(request)
+    console = pages.console_of(request)
     review_queue.skip(_settings(console).queue, case_id, console.user, console.now_ms)
     return take_next(request)
 
 
-@page("review", "POST")
+@pages.page("review", "POST")
 def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     """Decide a case: act on the account, and close the case."""
-    console, settings = console_of(request), _settings(console_of(request)).queue
+    console, settings = pages.console_of(request), _settings(pages.console_of(request)).queue
     form = ActForm(request.POST)
     if not form.is_valid():
         return show_case(request, case_id, form)
     act, reason = form.act, form.cleaned_data["reason"]
-    version = number_of(request.POST.get("version"), 0, 1 << 31, -1)
+    version = pages.number_of(request.POST.get("version"), 0, 1 << 31, -1)
     try:
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
             applied = acts.decide_case(console, found, act, reason)
     except review_queue.ChangedError:
-        warn(
+        pages.warn(
             request, translate("The case changed while you read it. Read what is new, then decide.")
         )
         return redirect("queue_case", case_id)
     if applied.fault:
-        warn(request, applied.fault)
+        pages.warn(request, applied.fault)
     else:
         undo = translate("To undo it, follow the link.")
-        say_of_account(request, found.account, f"{effect_of(console, applied)} {undo}")
+        pages.say_of_account(request, found.account, f"{effect_of(console, applied)} {undo}")
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
-@page("act_on_many", "POST")
+@pages.page("act_on_many", "POST")
 def preview(request: HttpRequest) -> HttpResponse:
     """Show what an act on many accounts would do: the count, a sample, what is in force now."""
-    console, newest = console_of(request), acts.newest_act()
+    console, newest = pages.console_of(request), acts.newest_act()
     config, accounts = _settings(console).bulk, _accounts(request)
-    act, reason = acts.act_of(request.POST.dict()), reason_of(request)
-    return show(
+    act, reason = acts.act_of(request.POST.dict()), pages.reason_of(request)
+    return pages.show(
         request,
         "console/bulk_preview.html",
         accounts=accounts,
@@ -287,7 +275,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 def _accounts(request: HttpRequest) -> list[str]:
     """Return the accounts of a form: selected cases, named accounts, or the queue's query."""
-    most = _settings(console_of(request)).bulk.most
+    most = _settings(pages.console_of(request)).bulk.most
     given = request.POST
     if given.get("query") == "queue":
         outcome, basis, abuse = (
@@ -296,7 +284,7 @@ def _accounts(request: HttpRequest) -> list[str]:
         found = review_queue.accounts_of_open_cases(outcome, basis, abuse, most + 1)
     elif given.get("query") == "accounts":
         criteria = queries.criteria_of(QueryDict(given.get("criteria", "")[:2_000]))
-        found = [row.account for row in queries.find(console_of(request), criteria).rows]
+        found = [row.account for row in queries.find(pages.console_of(request), criteria).rows]
     else:
         ids = [int(i) for i in given.getlist("case") if i.isdigit()]
         found = [*review_queue.accounts_of_cases(ids), *given.getlist("account")]
@@ -314,12 +302,16 @@ def _accounts(request: HttpRequest) -> list[str]:
     return unique
 
 
-@page("act_on_many", "POST")
+@pages.page("act_on_many", "POST")
 def bulk(request: HttpRequest) -> HttpResponse:
     """Act on many accounts under one batch: one decision an account."""
-    console = console_of(request)
+    console = pages.console_of(request)
     config = _settings(console).bulk
-    accounts, act, reason = _accounts(request), acts.act_of(request.POST.dict()), reason_of(request)
+    accounts, act, reason = (
+        _accounts(request),
+        acts.act_of(request.POST.dict()),
+        pages.reason_of(request),
+    )
     typed = f"{act.words.upper()} {len(accounts)}"
     if len(accounts) >= config.typed_from and request.POST.get("typed") != typed:
         raise ApiError(
@@ -327,10 +319,10 @@ def bulk(request: HttpRequest) -> HttpResponse:
         )
     source = request.POST.get("source", "selection")
     batch = acts.start_batch(console, act, reason, source, len(accounts))
-    newest = number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
+    newest = pages.number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
     left = acts.run_batch(console, batch, accounts, act, newest)
     if left.faults:
-        warn(
+        pages.warn(
             request,
             translate(
                 "{words}: {faults} of {done} are not as asked. {first}",
@@ -348,7 +340,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
             words=act.shown,
         )
         undo = translate("All can be undone in one act, below.")
-        say(request, f"{said} {undo}")
+        pages.say(request, f"{said} {undo}")
     for names, why in (
         (
             left.decided,
@@ -359,21 +351,21 @@ def bulk(request: HttpRequest) -> HttpResponse:
         (left.failed, msgid("{count} could not be reached now: {names}")),
     ):
         if names:
-            warn(request, translate(why, count=len(names), names=", ".join(names[:5])))
+            pages.warn(request, translate(why, count=len(names), names=", ".join(names[:5])))
     return redirect("batch", batch.id)
 
 
-@page("view_queue")
+@pages.page("view_queue")
 def batches(request: HttpRequest) -> HttpResponse:
     """Show the batches, newest first."""
-    return show(request, "console/batches.html", batches=acts.newest_batches(SHOWN_BATCHES))
+    return pages.show(request, "console/batches.html", batches=acts.newest_batches(SHOWN_BATCHES))
 
 
-@page("view_queue")
+@pages.page("view_queue")
 def batch(request: HttpRequest, batch_id: str) -> HttpResponse:
     """Show a batch: its acts, and whether it was undone."""
     found = acts.find_batch(batch_id)
-    return show(
+    return pages.show(
         request,
         "console/batch.html",
         batch=found,
@@ -382,10 +374,10 @@ def batch(request: HttpRequest, batch_id: str) -> HttpResponse:
     )
 
 
-@page("act_on_many", "POST")
+@pages.page("act_on_many", "POST")
 def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
     """Undo a batch in one act."""
-    console = console_of(request)
+    console = pages.console_of(request)
     found = acts.find_batch(batch_id)
     if found.undone_ms is not None:
         raise ApiError(
@@ -393,15 +385,15 @@ def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
             translate("there is no such batch to undo"),
             fix=translate("see the list of batches"),
         )
-    undone, left = acts.undo_batch(console, found, reason_of(request))
+    undone, left = acts.undo_batch(console, found, pages.reason_of(request))
     said = translate_count(
         "Undone: {n} account has what was in force before.",
         "Undone: {n} accounts have what was in force before.",
         undone,
     )
-    say(request, f"{said} {translate('The acts stay on record.')}")
+    pages.say(request, f"{said} {translate('The acts stay on record.')}")
     if left:
-        warn(
+        pages.warn(
             request,
             translate(
                 "{left} were left alone, since something else was decided on them later.", left=left

@@ -10,13 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from wavebreak_server.console import pages
 from wavebreak_server.console.forms import ShareForm
-from wavebreak_server.console.pages import (
-    console_of,
-    page,
-    say,
-    show,
-)
 from wavebreak_server.console.public_access import public
 from wavebreak_server.console.site import Site
 from wavebreak_server.console.views.queue import show_case
@@ -31,7 +26,7 @@ from wavebreak_server.storage.models import Decision
 from wavebreak_server.texts import translate
 
 
-@page("share_cases", "POST")
+@pages.page("share_cases", "POST")
 def share(request: HttpRequest, case_id: int) -> HttpResponse:
     """Make a link to a case, and show it once."""
     form = ShareForm(request.POST)
@@ -39,9 +34,9 @@ def share(request: HttpRequest, case_id: int) -> HttpResponse:
         return show_case(request, case_id, refused_share=form)
     case, days = review_queue.find_case(case_id), form.cleaned_data["days"]
     with transaction.atomic():
-        secret = shares.share(console_of(request), case, days, form.cleaned_data["reason"])
+        secret = shares.share(pages.console_of(request), case, days, form.cleaned_data["reason"])
     path = reverse("shared_case", args=[secret])
-    return show(
+    return pages.show(
         request,
         "console/shown_link.html",
         link=f"{Site.of(request).url}{path}",
@@ -50,12 +45,12 @@ def share(request: HttpRequest, case_id: int) -> HttpResponse:
     )
 
 
-@page("share_cases", "POST")
+@pages.page("share_cases", "POST")
 def revoke(request: HttpRequest, number: int) -> HttpResponse:
     """Revoke a link to a case."""
     with transaction.atomic():
-        link = shares.revoke(console_of(request), number)
-    say(request, translate("The link leads nowhere from now on."))
+        link = shares.revoke(pages.console_of(request), number)
+    pages.say(request, translate("The link leads nowhere from now on."))
     return redirect("queue_case", link.case_id)
 
 
@@ -87,7 +82,7 @@ def shared_case(request: HttpRequest, secret: str) -> HttpResponse:
     body = Decision.objects.filter(number=link.case.decision).values_list("body", flat=True).first()
     entries = list(ledger_entries(account))
     sealed = shares.sealed_entries(service, [entry["position"] for entry in entries])
-    return show(
+    return pages.show(
         request,
         "console/shared_case.html",
         case=link.case,

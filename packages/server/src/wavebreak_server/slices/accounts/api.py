@@ -16,21 +16,8 @@ from wavebreak.outcomes import LIMIT, OUTCOMES, Outcome, row_of
 from wavebreak.schema.events import Label, Lane
 from wavebreak.schema.events import Source as LabelSource
 from wavebreak_server.errors import ApiError
-from wavebreak_server.http.app_context import (
-    CYCLE_MS,
-    closing_connection,
-    run_query,
-    run_write,
-    write_audit_entry,
-)
+from wavebreak_server.http import app_context, schemas
 from wavebreak_server.http.operations import MAX_BODY, RequestContext, Router
-from wavebreak_server.http.schemas import (
-    AccountId,
-    Justification,
-    Request,
-    Response,
-    check_account_ids,
-)
 from wavebreak_server.pipeline.decide import Quota, quota_status
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.slices.acts import actions
@@ -42,7 +29,7 @@ from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.texts import translate
 
 
-class Restriction(Response):
+class Restriction(schemas.Response):
     """An outcome in force: what it refuses, its start, its end (null: none)."""
 
     outcome: Outcome
@@ -52,7 +39,7 @@ class Restriction(Response):
     ends: str
 
 
-class Account(Response):
+class Account(schemas.Response):
     """An account's enforcement state, quota, restrictions, and newest decisions."""
 
     account: str
@@ -77,37 +64,37 @@ class Account(Response):
     ]
 
 
-class AccountLabel(Request):
+class AccountLabel(schemas.Request):
     """A label of one account. It takes effect now; a label never changes past decisions."""
 
-    account: AccountId
+    account: schemas.AccountId
     label: Label
     source: LabelSource
 
     def __post_init__(self) -> None:
         """Raise ValueError for an id that is too long."""
-        check_account_ids([self.account])
+        schemas.check_account_ids([self.account])
 
 
-class Labels(Justification):
+class Labels(schemas.Justification):
     """Labels to add to the log."""
 
     labels: Annotated[list[AccountLabel], Meta(min_length=1, max_length=1000)]
 
 
-class LabeledEvents(Response):
+class LabeledEvents(schemas.Response):
     """The ids of label events that are durably in the log."""
 
     events: list[str]
 
 
-class Declaration(Justification):
+class Declaration(schemas.Justification):
     """What an account is declared to be, which writes first by trade; `none` withdraws it."""
 
     lane: Lane
 
 
-class DeclaredLane(Response):
+class DeclaredLane(schemas.Response):
     """The lane of an account from its next event on; `event` is in the log."""
 
     account: str
@@ -115,7 +102,7 @@ class DeclaredLane(Response):
     event: str
 
 
-class ErasureResult(Response):
+class ErasureResult(schemas.Response):
     """What was erased: events that held a pseudonym, rewritten batches, ledger openings.
 
     The ledger still verifies; its erased entries can no longer be opened.
@@ -136,7 +123,7 @@ ENGINE_S = 2.0
 
 def _is_extended(account: str, now_ms: int) -> bool:
     """Whether the account was granted an extension in the cycle that ends now."""
-    since = now_ms - CYCLE_MS
+    since = now_ms - app_context.CYCLE_MS
     return bool(models.QuotaExtension.objects.filter(account=account, at_ms__gt=since).exists())
 
 
@@ -152,7 +139,9 @@ def _quota(context: RequestContext, state: AccountState, extended: bool) -> Quot
     503,
     scopes=("override",),
 )
-async def override(context: RequestContext, account: AccountId, body: Override) -> OverrideResult:
+async def override(
+    context: RequestContext, account: schemas.AccountId, body: Override
+) -> OverrideResult:
     """Add a reviewer's verdict to the log, and return the resulting enforcement state."""
     return await actions.override_account(context, account, body)
 
@@ -166,7 +155,9 @@ async def override(context: RequestContext, account: AccountId, body: Override) 
     503,
     scopes=("override",),
 )
-async def extend_quota(context: RequestContext, account: AccountId, body: Justification) -> Quota:
+async def extend_quota(
+    context: RequestContext, account: schemas.AccountId, body: schemas.Justification
+) -> Quota:
     """Grant a quota extension, and return the quota."""
     state = await actions.sealed_state(context, account)
     if state.outcome != LIMIT:
@@ -176,9 +167,11 @@ async def extend_quota(context: RequestContext, account: AccountId, body: Justif
         if _is_extended(account, state.now_ms):
             raise ApiError(409, translate("the account already has an extension in this cycle"))
         models.QuotaExtension.objects.create(account=account, at_ms=state.now_ms)
-        write_audit_entry(context.now_ms, context.key, "extend_quota", account, body.reason)
+        app_context.write_audit_entry(
+            context.now_ms, context.key, "extend_quota", account, body.reason
+        )
 
-    await run_write(grant)
+    await app_context.run_write(grant)
     context.app.quota_extensions[account] = state.now_ms
     return _quota(context, state, True)
 
@@ -193,7 +186,7 @@ async def extend_quota(context: RequestContext, account: AccountId, body: Justif
     scopes=("admin",),
 )
 async def declare_lane(
-    context: RequestContext, account: AccountId, body: Declaration
+    context: RequestContext, account: schemas.AccountId, body: Declaration
 ) -> DeclaredLane:
     """Add a declaration to the log; returns when it is durable."""
     event = await actions.declare_lane(context, account, body.lane, body.reason)
@@ -210,13 +203,13 @@ async def declare_lane(
     scopes=("admin",),
 )
 async def erase_personal(
-    context: RequestContext, account: AccountId, query: Justification
+    context: RequestContext, account: schemas.AccountId, query: schemas.Justification
 ) -> ErasureResult:
     """Erase an account's pseudonyms from the log, and the openings of its ledger entries."""
     entry = await actions.begin_audit(context, "erase_personal", account, query.reason)
 
     home, now_ms = context.service.settings.home, context.now_ms
-    number = await run_query(lambda: erasure.begin(home, account, now_ms))
+    number = await app_context.run_query(lambda: erasure.begin(home, account, now_ms))
     done = await context.app.executors.erasures.run((number, now_ms), _erase_together)
 
     def seal() -> None:
@@ -225,14 +218,14 @@ async def erase_personal(
             actions.mark_done(entry)
         erasure.finish()
 
-    await run_query(seal)
+    await app_context.run_query(seal)
     return ErasureResult(
         account=account, events=done.events, batches=done.batches, openings=done.openings
     )
 
 
 def _erase_together(asked: list[tuple[int, int]]) -> list[erasure.Erased]:
-    return closing_connection(lambda: erasure.erase_together(asked))()
+    return app_context.closing_connection(lambda: erasure.erase_together(asked))()
 
 
 @router.operation(
@@ -266,7 +259,7 @@ async def label(context: RequestContext, body: Labels) -> LabeledEvents:
     503,
     scopes=("read",),
 )
-async def account(context: RequestContext, account: AccountId) -> Account:
+async def account(context: RequestContext, account: schemas.AccountId) -> Account:
     """Return an account's enforcement state and its newest decisions."""
     return await _read_account(context, account)
 
@@ -276,7 +269,7 @@ def _read_also(act: str) -> None:
     path, summary = f"/v1/accounts/{{path:account}}/{act}", f"An account whose id ends in {act}."
 
     @router.operation("GET", path, summary, scopes=("read",), name=f"account_{act}", listed=False)
-    async def read(context: RequestContext, account: AccountId) -> Account:
+    async def read(context: RequestContext, account: schemas.AccountId) -> Account:
         return await _read_account(context, f"{account}/{act}")
 
 
@@ -315,7 +308,7 @@ async def _read_account(context: RequestContext, account: str) -> Account:
         rows = [(row.number, row.outcome, row.ts, row.body) for row in checked_decisions(newest)]
         return rows, _is_extended(account, state.now_ms)
 
-    rows, extended = await run_query(load)
+    rows, extended = await app_context.run_query(load)
     outcome = OUTCOMES[state.outcome]
     shown = (outcome, "challenge") if outcome == "limit" else (outcome,)
     since = next((ts for _, made, ts, _ in rows if made in shown), None)

@@ -15,12 +15,7 @@ import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
 from django.db.models import Count, QuerySet
 
-from wavebreak.engine.account_queries import (
-    AccountFacts,
-    AccountState,
-    account_facts,
-    account_states,
-)
+from wavebreak.engine import account_queries
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
@@ -35,14 +30,8 @@ from wavebreak_server.slices.lanes.service import LANE_WORDS
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.storage import models
 from wavebreak_server.storage.event_log import read_log
-from wavebreak_server.storage.models import (
-    Decision,
-    EnforcementState,
-    LedgerEntry,
-    LedgerOpening,
-    LogBatch,
-)
 from wavebreak_server.texts import page_language, translate
 
 SHOWN_DECISIONS = 100
@@ -130,9 +119,11 @@ def rule_abouts() -> dict[str, str]:
 
 def account_page(acting: ActingUser, account: str) -> dict[str, Any]:
     """Return what the account's page shows at once; raises ApiError (404) if it is unknown."""
-    state: AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
-    facts = acting.query(account_facts, [account])[account]
-    rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
+    state: account_queries.AccountState = async_to_sync(actions.sealed_state)(
+        acting.context, account
+    )
+    facts = acting.query(account_queries.account_facts, [account])[account]
+    rows = models.Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     decisions = [
         decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
         for number_, body in rows.values_list("number", "body")
@@ -161,7 +152,7 @@ def account_page(acting: ActingUser, account: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _strips(facts: AccountFacts, language: Language) -> list[Strip]:
+def _strips(facts: account_queries.AccountFacts, language: Language) -> list[Strip]:
     strips = [
         Strip(
             feature.name,
@@ -183,24 +174,24 @@ def _strips(facts: AccountFacts, language: Language) -> list[Strip]:
 
 def known_account(acting: ActingUser, account: str) -> bool:
     """Return whether the log contains an account."""
-    return account in acting.query(account_states, [account])
+    return account in acting.query(account_queries.account_states, [account])
 
 
 def accounts_with(outcome: str) -> QuerySet:
     """Return the accounts that have an outcome, or any where there is no such one, by name."""
-    rows = EnforcementState.objects.exclude(outcome="allow").order_by("account")
+    rows = models.EnforcementState.objects.exclude(outcome="allow").order_by("account")
     return rows.filter(outcome=outcome) if outcome in OUTCOMES else rows
 
 
 def accounts_by_outcome() -> dict[str, int]:
     """Return how many accounts have each outcome in force."""
-    rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
+    rows = models.EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
     return dict(rows)
 
 
 def accounts_beginning_with(text: str, most: int) -> list[str]:
     """Return accounts that were decided on whose names begin with a text."""
-    rows = EnforcementState.objects.filter(account__startswith=text).order_by("account")
+    rows = models.EnforcementState.objects.filter(account__startswith=text).order_by("account")
     return list(rows.values_list("account", flat=True)[:most])
 
 
@@ -221,7 +212,7 @@ def accounts_by_number(number_pseudonym: str) -> list[str]:
 def events_from_the_end() -> Iterator[pa.RecordBatch | None]:
     """Read the log's rows from its end; one None at the end if not all was read."""
     read = 0
-    firsts = LogBatch.objects.order_by("-first").values_list("first", "count")
+    firsts = models.LogBatch.objects.order_by("-first").values_list("first", "count")
     for first, count in firsts[:TIMELINE_BATCHES].iterator():
         if read >= TIMELINE_EVENTS:
             yield None
@@ -297,11 +288,13 @@ _SAID = ("outcome", "label", "state", "effect", "source")
 def ledger_entries(account: str) -> Iterator[dict[str, Any]]:
     """Return the sealed entries about an account whose openings are kept, newest first."""
     positions = list(
-        LedgerOpening.objects.filter(account=account)
+        models.LedgerOpening.objects.filter(account=account)
         .order_by("-position")
         .values_list("position", flat=True)[:50]
     )
-    lines = dict(LedgerEntry.objects.filter(position__in=positions).values_list("position", "line"))
+    lines = dict(
+        models.LedgerEntry.objects.filter(position__in=positions).values_list("position", "line")
+    )
     for position in positions:
         entry = msgspec.json.decode(bytes(lines[position]))
         said = (entry["body"].get(name) for name in _SAID)
@@ -315,5 +308,5 @@ def ledger_entries(account: str) -> Iterator[dict[str, Any]]:
 
 def newest_decisions(account: str) -> list[dict[str, Any]]:
     """Return the newest decisions on an account as they are stored, oldest first."""
-    rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
+    rows = models.Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     return [msgspec.json.decode(bytes(body)) for body in rows.values_list("body", flat=True)][::-1]
