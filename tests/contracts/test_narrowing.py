@@ -123,7 +123,7 @@ CONSOLE: dict[str, Form] = {
     **dict.fromkeys(
         ("policy_rollback", "model_rollback", "approve_source",
          "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
-         "model_register", "model_compare", "model_follow", "model_unfollow",
+         "model_register", "model_compare",
          "act", "decide", "share_case", "revoke_share",
          "bulk", "undo_batch", "undo_act", "decide_appeal",
          "add_user", "change_user", "reset_user", "add_key", "revoke_key",

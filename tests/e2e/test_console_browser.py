@@ -771,7 +771,7 @@ _FACTOR = "needs a second factor; the walks of signing in go through it"
 _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
     "shared_case": "a link of one case; its own test goes through it",
-    "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART,
+    "live": _PART, "timeline": _PART, "shared": _PART,
     "act_preview": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,

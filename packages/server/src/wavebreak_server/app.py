@@ -397,8 +397,7 @@ def _open_pages(
     names, password = console_server.create_demo_people() if demo else ((), "")
     people = "served" if console_server.people() else "empty"
     options = console_server.options(url, shown.second_factor, shown.oidc, proxies)
-    wrap, console_tasks = console_server.start(options, secret, settings.home, parts.context)
-    tasks = [*console_tasks, *tasks]
+    wrap = console_server.start(options, secret, settings.home, parts.context)
     # Whoever has the link reads the code: not where others can reach the service.
     parts.context.shows_codes = demo and is_loopback(settings.host)
     plugins.open_plugins(

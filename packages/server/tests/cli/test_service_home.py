@@ -31,7 +31,6 @@ FIXTURES = Path(__file__).resolve().parents[4] / "tests" / "fixtures"
 HOME, OUT, DAY = "{home}", "{home}/out", "2026-01-01"
 WORDS: dict[str, list[str]] = {
     "backup": [HOME, "-o", OUT],
-    "challenger follow": [HOME, "model", "-o", OUT],
     "challenger register": [HOME, "model", "--by", "noa", "--reason", "new"],
     "challenger replay": [HOME, "model", "-o", OUT],
     "key create": [HOME, "gateway", "--scope", "ingest"],

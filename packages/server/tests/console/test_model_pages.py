@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
@@ -20,7 +14,6 @@ from wavebreak.reports.html import write_html
 from wavebreak.reports.report import Report
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.pipeline.live_policy import live_model, models_directory
-from wavebreak_server.slices.versions import live_challengers, replay_processes
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 from wavebreak_server.storage.models import AuditEntry
 
@@ -74,12 +67,6 @@ async def compared(scientist: Visitor, base: str) -> ModelReplay:
     done: ModelReplay = await stored(lambda: ModelReplay.objects.latest("id"))
     assert done.state == "done", done.problem
     return done
-
-
-def following(console: RunningConsole) -> asyncio.Task[None]:
-    """Begin the task that lets a challenger follow the live stream."""
-    context, service = console.running.context, console.service
-    return asyncio.create_task(live_challengers.keep_following(context, service))
 
 
 @visits
@@ -170,83 +157,3 @@ async def test_model_card_is_sandboxed_with_its_styles_alone(
     assert "unsafe-inline" not in policy
     assert re.search(r"<h1[^>]*>Its card", card.text)
     assert (await scientist.get(f"{PAGES}/..%2f..%2fetc/card")).status_code == 404
-
-
-async def shown_live(person: Visitor, base: str, wanted: str) -> str:
-    """Wait until the part of a model's page about the live stream shows a text; return it."""
-    part, end = "", time.monotonic() + 240
-    while wanted not in part:
-        assert time.monotonic() < end, part
-        await asyncio.sleep(0.5)
-        part = (await person.get(f"{base}/live")).text
-    return part
-
-
-@visits
-async def test_challenger_follows_the_live_stream(console: RunningConsole, tmp_path: Path) -> None:
-    # Of models, the shipped policy lets those alone act that a platform has learned by itself.
-    trained(tmp_path, learned="home")
-    trained(tmp_path, "winter")
-    scientist, lead = await console.person("data_scientist"), await console.person("lead")
-    made, other = await register(scientist), await register(scientist, "winter")
-    base = f"{PAGES}/{made.id}"
-    assert "Follow live traffic" in (await scientist.get(base)).text
-    assert (await lead.post(f"{base}/follow", reason="no data scientist")).status_code == 403
-    assert (await scientist.post(f"{base}/follow", reason="before it scores")).status_code == 302
-    second = await scientist.post(f"{PAGES}/{other.id}/follow", reason="both")
-    assert second.status_code == 409
-    assert "followed by m1" in second.text
-    task = following(console)
-    try:
-        await shown_live(lead, base, "nobody was scored yet")
-        await console.running.send(abuser(8, account="carl", age_ms=600_000))
-        part = await shown_live(lead, base, "carl")
-        assert "fare alike (1 scored)" in part
-        csv = (await lead.get(f"{base}/live?format=csv")).text
-        assert csv.startswith("account,kind,champion,challenger,label")
-        assert "carl,harsher,allow,limit," in csv
-        ended = await scientist.post(f"{base}/unfollow", reason="seen enough")
-        assert ended.status_code == 302
-        assert ", ended" in await shown_live(lead, base, "ended")
-    finally:
-        task.cancel()
-    acts = await stored(lambda: list(AuditEntry.objects.values_list("action", flat=True)))
-    assert [a for a in acts if a.endswith(("follow_model", "following"))] == [
-        "follow_model", "end_following",
-    ]  # fmt: skip
-    # Nothing of it was enforced or decided.
-    assert await console.service.ask(lambda engine: engine.model) is None
-
-
-@visits
-async def test_why_the_live_stream_cannot_be_followed_stays_until_it_can(
-    console: RunningConsole, tmp_path: Path
-) -> None:
-    trained(tmp_path)
-    scientist = await console.person("data_scientist")
-    made = await register(scientist)
-    base, launched = f"{PAGES}/{made.id}", list[subprocess.Popen[bytes]]()
-
-    def fails(out: Path, _command: Sequence[str]) -> subprocess.Popen[bytes]:
-        out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replay_processes.error_file(out).write_text("no memory is left\n")
-        process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
-        # Its end is seen here: nobody looks any more once the task is cancelled.
-        assert process.wait() == 1
-        launched.append(process)
-        return process
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(replay_processes, "launch", fails)
-        patched.setattr(live_challengers, "LOOK_S", 0.05)
-        patched.setattr(live_challengers, "RETRY_S", 0.1)
-        asked = await scientist.post(f"{base}/follow", reason="before it scores")
-        assert asked.status_code == 302
-        task = following(console)
-        try:
-            await shown_live(scientist, base, "no memory is left")
-            while len(launched) < 3:
-                await asyncio.sleep(0.05)
-            assert "no memory is left" in (await scientist.get(f"{base}/live")).text
-        finally:
-            task.cancel()

@@ -81,8 +81,6 @@ ALIKE = {
     "policy_reject": "an open version alone is closed",
     "model_register": "each is a version, and decides nothing",
     "model_compare": "another comparison is refused while one runs",
-    "model_follow": "one is followed at a time",
-    "model_unfollow": "nothing is followed then",
     "model_reject": "an open version alone is closed",
     "make_report": "the same month gives the same bytes",
     "recount": "it changes no number",

@@ -18,7 +18,6 @@ from wavebreak.cli.options import OutDir
 from wavebreak.reports.tables import Table
 from wavebreak_server.cli.service_home import Home, Reason, service_command, service_engine
 from wavebreak_server.slices.versions import (
-    live_comparison,
     model_replay,
     model_versions,
     policy_replay,
@@ -78,35 +77,6 @@ def _engines(home: Home, challenger: Path) -> tuple[engine.Engine, engine.Engine
         for loaded in (model.load_selected(decisions.model), model.load(challenger))
     )
     return champion, other
-
-
-@service_command(
-    challengers, "wavebreak challenger follow var my-model -o followed", reads=DECIDING
-)
-def follow(
-    home: Home,
-    challenger: Challenger,
-    *,
-    out: OutDir,
-    days: Annotated[
-        int, typer.Option(min=0, help="Days of the log that give both models their state.")
-    ] = 1,
-    with_parent: Annotated[bool, "End when the process that started it ends."] = False,
-) -> None:
-    """Let another model decide the live stream beside the service's, acting on nobody; Ctrl-C ends.
-
-    It writes `live.json` and the accounts that differ, `changes.jsonl`, once a second.
-    """
-    parent = os.getppid()
-    champion_engine, challenger_engine = _engines(home, challenger)
-    comparison = live_comparison.LiveComparison(
-        champion_engine,
-        challenger_engine,
-        out,
-        days=days,
-        clock=lambda: time.time_ns() // 1_000_000,
-    )
-    comparison.run(lambda: not with_parent or os.getppid() == parent)
 
 
 def _reached(reached: model_replay.Reached | None) -> str:

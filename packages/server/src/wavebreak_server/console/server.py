@@ -31,11 +31,9 @@ from wavebreak_server.http.app_context import (
     run_in_transaction,
 )
 from wavebreak_server.http.responses import App, Receive, Scope, Send
-from wavebreak_server.pipeline.service import Background
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
 from wavebreak_server.slices.users.service import create_user
-from wavebreak_server.slices.versions import live_challengers
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.slices.versions.service import settle_interrupted
@@ -179,15 +177,15 @@ def _provider(path: Path) -> dict[str, Any]:
 
 def start(
     chosen: ConsoleOptions, secret: bytes, home: Path, context: AppContext
-) -> tuple[Callable[[App], App], list[Background]]:
-    """Configure the console; return what wraps the API's app, and the background tasks.
+) -> Callable[[App], App]:
+    """Configure the console; return what wraps the API's app.
 
     What people did when the service ended is settled first.
     """
     context.states[Site] = configure(chosen, secret)
     run_in_transaction(partial(settle_interrupted, (POLICY, MODEL), home))
     clear_url_caches()
-    return ConsoleRouter, [partial(live_challengers.keep_following, context)]
+    return ConsoleRouter
 
 
 def start_without_console(

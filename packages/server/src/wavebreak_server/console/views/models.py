@@ -1,4 +1,4 @@
-"""Models: the one that scores, challengers beside it, approval, promotion and rollback."""
+"""Models: the one that scores, challengers, approval, promotion and rollback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import describe
@@ -18,7 +18,6 @@ from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console import pages
 from wavebreak_server.console.views.versions import (
-    MOST_CHANGES,
     StepViews,
     moves_of,
     replay_page,
@@ -27,19 +26,18 @@ from wavebreak_server.console.views.versions import (
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.learning import service as home_learning
+from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions import (
-    live_challengers,
     policy_versions,
     replay_processes,
     service,
 )
-from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 from wavebreak_server.texts import page_language, translate
 
-SHOWN_FEATURES, SHOWN_LIVE = 12, 20
+SHOWN_FEATURES = 12
 TRAINING_NAMES = {
     "events": msgid("Trained on events"),
     "features": msgid("Feature catalog"),
@@ -197,55 +195,7 @@ def model_version(request: HttpRequest, number: int) -> HttpResponse:
         approvers=service.people_who_may_approve(MODEL, version),
         days=versions.DAYS,
         running=newest is not None and newest.state == ModelReplay.RUNNING,
-        beside=live_challengers.followed(),
-        live=live_challengers.shown(console, version, SHOWN_LIVE),
     )
-
-
-@pages.page("view_policy")
-def live(request: HttpRequest, number: int) -> HttpResponse:
-    """Show what was found on the live stream, as a part of a model's page; or all as CSV."""
-    console, version = pages.console_of(request), service.find_version(MODEL, number)
-    if request.GET.get("format") == "csv":
-        every = live_challengers.shown(console, version, MOST_CHANGES)
-        header = ("account", "kind", "champion", "challenger", "label")
-        changes = every.changes if every else []
-        rows = ((c.account, c.kind, c.before, c.after, c.label) for c in changes)
-        return pages.csv_response(f"live-{version.name}", header, rows)
-    return render(
-        request,
-        "console/parts/model_live.html",
-        {"version": version, "live": live_challengers.shown(console, version, SHOWN_LIVE)},
-    )
-
-
-@pages.page("register_models", "POST")
-def follow(request: HttpRequest, number: int) -> HttpResponse:
-    """Let a model decide the live stream beside the one that scores, acting on nobody."""
-    console, version = pages.console_of(request), service.find_version(MODEL, number)
-    live_challengers.start(console, version, pages.reason_of(request))
-    pages.say(
-        request,
-        translate(
-            "{name} follows the live stream. Its first figures take a minute or two.",
-            name=version.name,
-        ),
-    )
-    return redirect("model_version", number)
-
-
-@pages.page("register_models", "POST")
-def unfollow(request: HttpRequest, number: int) -> HttpResponse:
-    """Let a model follow the live stream no longer."""
-    console, version = pages.console_of(request), service.find_version(MODEL, number)
-    live_challengers.stop(console, version, pages.reason_of(request))
-    pages.say(
-        request,
-        translate(
-            "{name} follows the live stream no longer. What was found stays.", name=version.name
-        ),
-    )
-    return redirect("model_version", number)
 
 
 def _progress(console: pages.Console, replay: ModelReplay | None) -> dict[str, int]:

@@ -450,8 +450,12 @@ def _read_small(archive: zipfile.ZipFile, name: str) -> bytes:
 
 _REMOVED = re.compile(rf"tables/console_second_opinion|calibrated(/{_SEGMENT}){{1,9}}")
 """Parts of 0.2 that nothing reads any more; a restore leaves them out."""
-REMOVED_COLUMNS = frozenset({"blind", "golden", "golden_reason", "copy_of_id", "kind"})
-"""Columns of cases and reviews of 0.2 that no longer exist.
+_REMOVED_COLUMNS = {
+    "console_review_case": {"blind", "golden", "golden_reason", "copy_of_id"},
+    "console_review": {"kind"},
+    "console_model_version": {"beside_ms", "beside_by_id"},
+}
+"""Columns of 0.2 that no longer exist, by table.
 
 A case with `blind` was a second look or a copy of a golden case and acted on nobody. A restore
 leaves out those cases with their reviews, as the upgrade does.
@@ -533,11 +537,8 @@ def _scalar(cell: msgspec.Raw) -> Any:
 
 def _insert(table: Any, names: list[str], rows: list[Any]) -> None:
     fields = {each.column: each for each in table._meta.concrete_fields}
-    reviews = table._meta.db_table.startswith("console_review")
-    columns = [
-        None if reviews and name in REMOVED_COLUMNS - fields.keys() else fields[name]
-        for name in names
-    ]
+    removed = _REMOVED_COLUMNS.get(table._meta.db_table, ())
+    columns = [None if name in removed else fields[name] for name in names]
     table._base_manager.bulk_create(
         table(**{c.attname: _value(c, v) for c, v in zip(columns, row, strict=True) if c})
         for row in rows

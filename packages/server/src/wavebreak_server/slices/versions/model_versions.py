@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
-from wavebreak.engine.versions import Terms
 from wavebreak.errors import ModelError
 from wavebreak.languages import msgid
 from wavebreak.model import Model, load
@@ -140,11 +139,7 @@ class Scoring(NamedTuple):
 
 def scoring(acting: ActingUser) -> Scoring:
     """Return the versions that decide now."""
-    return scoring_of(acting.deciding)
-
-
-def scoring_of(deciding: Terms) -> Scoring:
-    """Return the versions among what decides."""
+    deciding = acting.deciding
     return Scoring(deciding.model, deciding.policy.version)
 
 

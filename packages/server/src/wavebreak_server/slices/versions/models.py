@@ -118,8 +118,6 @@ class ModelVersion(Version):
     state = models.CharField(max_length=10, default=REGISTERED)
     model = models.CharField(max_length=128)
     features = models.JSONField(default=list)
-    beside_ms = models.BigIntegerField(null=True)
-    beside_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         app_label = "console"

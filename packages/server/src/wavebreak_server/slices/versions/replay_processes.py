@@ -39,7 +39,13 @@ class ReplayProcesses:
     def start(self, out: Path, command: Sequence[str]) -> None:
         """Start a command of `wavebreak` that writes a replay to `out`, which is new."""
         out.mkdir(mode=0o700, parents=True)
-        self._running[out] = launch(out, command)
+        with (out / _ERRORS).open("wb") as errors:
+            self._running[out] = subprocess.Popen(  # noqa: S603 - this program itself
+                [sys.executable, "-m", "wavebreak", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
 
     def start_alone(self, out: Path, command: Sequence[str], within: Path) -> bool:
         """Start a command as `start` does, unless another one writes below a directory.
@@ -61,29 +67,11 @@ class ReplayProcesses:
             self._running.pop(out, None)
         if (out / RESULT).is_file():
             return Ended(msgspec.json.decode((out / RESULT).read_bytes()))
-        return Ended(None, last_error(out)) if is_over else None
+        return Ended(None, _last_error(out)) if is_over else None
 
 
-def launch(out: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Return the process of a command of `wavebreak` that writes to `out`, and complains there."""
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with error_file(out).open("wb") as errors:
-        return subprocess.Popen(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "wavebreak", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
-
-
-def error_file(out: Path) -> Path:
-    """Return the file of what a process that writes to a directory complained about."""
-    return out / _ERRORS
-
-
-def last_error(out: Path) -> str:
-    """Return the last line of what a process complained about."""
-    path = error_file(out)
+def _last_error(out: Path) -> str:
+    path = out / _ERRORS
     lines = path.read_text("utf-8", errors="replace").strip().splitlines() if path.exists() else []
     return lines[-1][:500] if lines else "it was ended: start it again"
 
