@@ -78,7 +78,7 @@ async def test_each_row_says_why_in_facts_of_its_own(console: RunningConsole) ->
     assert list(live) == ["ann"]
     assert f"{live['ann'].delivered} delivered" in facts["ann"]
     assert sum(live["ann"].recent) == live["ann"].delivered
-    assert "strangers contacted in 1 h" in rows["ann"]
+    assert "strangers contacted in 1 h: 25 accounts" in rows["ann"]
 
 
 @visits
