@@ -182,12 +182,7 @@ class RecordTable:
         return len(self._columns[0])
 
     def status_kind(self, statuses: Mapping[str, Kind], status: str) -> Kind | None:
-        """Return what a provider's status says; an unknown one is counted.
-
-        Args:
-            statuses: The provider's statuses.
-            status: The status of a record.
-        """
+        """Return what a provider's status says; an unknown one is counted."""
         kind = statuses.get(status)
         if kind is None:
             self.unusable["status_unknown"] += 1

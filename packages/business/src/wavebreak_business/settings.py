@@ -267,7 +267,7 @@ def load_settings(directory: Path | None = None) -> Settings:
     >>> load_settings().code("whatsapp", "131050").stop
     'person'
     """
-    codes = _read("codes.toml", directory)
+    codes = read_toml(_path("codes.toml", directory))
     as_of = codes.pop("as_of", None)
     return Settings(
         load_limits(directory),
@@ -302,10 +302,6 @@ def load_limits(directory: Path | None = None) -> Limits:
 def _path(name: str, directory: Path | None) -> Path:
     own = directory / name if directory else None
     return own if own and own.exists() else SHIPPED / name
-
-
-def _read(name: str, directory: Path | None) -> dict[str, Any]:
-    return read_toml(_path(name, directory))
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:

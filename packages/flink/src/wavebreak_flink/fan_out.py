@@ -81,9 +81,6 @@ class FanOut:
         """Take a block; also the blocks before it where the job goes on from a mark.
 
         Nothing comes of a block without events, which lets a checkpoint pass.
-
-        Args:
-            number: The block's.
         """
         resume = -1
         if not self._begun:

@@ -67,11 +67,7 @@ class FanOutFunction(ProcessFunction):  # type: ignore[misc]
 
 
 class ShardFunction(KeyedProcessFunction):  # type: ignore[misc]
-    """Messages of the fan-out to rows; each subtask has one group.
-
-    Args:
-        keys: The key of each group.
-    """
+    """Messages of the fan-out to rows; each subtask has one group."""
 
     def __init__(self, settings: JobSettings, keys: list[int]) -> None:
         self._settings, self._keys = settings, keys

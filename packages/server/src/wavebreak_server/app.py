@@ -111,11 +111,6 @@ class Application:
 def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     """Build the service of a configuration.
 
-    Args:
-        home: Directory of the service.
-        asked: The options.
-        reports: Where the start reports.
-
     Raises:
         WavebreakError: An option has no meaning here, or what it names cannot be used.
     """

@@ -23,13 +23,7 @@ class StandingNotice(NamedTuple):
 
 
 def standing_notices(portfolio: Portfolio, row: StandingRow, now_ms: int) -> list[StandingNotice]:
-    """Return what a business is told of a change of its standing.
-
-    Args:
-        portfolio: Whose standing it is.
-        row: The change.
-        now_ms: When it is told.
-    """
+    """Return what a business is told of a change of its standing."""
     notices = []
     for code in offered_languages():
         words = Words(code)

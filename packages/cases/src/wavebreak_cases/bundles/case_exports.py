@@ -127,13 +127,7 @@ def export_case(directory: Path, case: Case, out: Path, language: Language) -> l
 
 
 def export_files(directory: Path, case: Case, language: Language) -> dict[str, bytes]:
-    """Return a case's exhibit list, chronology and deadlines as files by name: `EXPORTS`.
-
-    Args:
-        directory: The case's directory.
-        case: The case.
-        language: Their language.
-    """
+    """Return a case's exhibit list, chronology and deadlines as files by name: `EXPORTS`."""
     words = ReportText(language)
     facts = list_facts(directory, case, words)
     tables: dict[str, tuple[list[str], list[list[str]]]] = {

@@ -281,7 +281,7 @@ def load_engine(directory: Path, about: RerunManifest) -> Engine:
     """
     try:
         policy = rules.load_policy(
-            directory / POLICY / about.policy_name, shipped=_shipped(directory)
+            directory / POLICY / about.policy_name, shipped=directory / POLICY / "shipped"
         )
         asked = model.load(directory / MODEL) if about.model else None
         stream = coverage.load(directory / PROFILE)
@@ -383,10 +383,6 @@ def _values(engine: Engine, account: str) -> dict[str, float | None] | None:
         return None
     values = engine.core.values_of(names.index(account)).tolist()
     return {n: None if v != v else v for n, v in zip(NAMES, values, strict=True)}
-
-
-def _shipped(directory: Path) -> Path:
-    return directory / POLICY / "shipped"
 
 
 def _write_inputs(out: Path, stream: Profile, inputs: RunInputs) -> None:

@@ -254,7 +254,7 @@ def encode_warc(exchanges: Sequence[Exchange], about: dict[str, str], at: str) -
         response = _record_id("response", name, exchange.response)
         uri = {"WARC-Target-URI": exchange.url, "WARC-Warcinfo-ID": named}
         there = uri | {"WARC-IP-Address": exchange.address}
-        came = there | {"WARC-Payload-Digest": _digest(_payload(exchange.response))}
+        came = there | {"WARC-Payload-Digest": _digest(exchange.response.partition(b"\r\n\r\n")[2])}
         if exchange.cut:
             came["WARC-Truncated"] = exchange.cut
         beside = there | {"WARC-Concurrent-To": response}
@@ -345,10 +345,6 @@ def _record(
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"WARC/1.1\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
-
-
-def _payload(block: bytes) -> bytes:
-    return block.partition(b"\r\n\r\n")[2]
 
 
 def _digest(block: bytes) -> str:

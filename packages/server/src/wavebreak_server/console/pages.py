@@ -24,7 +24,7 @@ from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import get_resolver, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak import __version__
@@ -280,15 +280,10 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "page_language": page_language(),
         "offered_languages": [get_language(code) for code in console_languages()],
         "script_texts": script_texts(),
-        "english": _of_english(),
+        "english": _PLAIN if page_language().code == SOURCE_LANGUAGE else _ENGLISH,
         "version": __version__,
         "session_began": _began(request) if signed_in else "",
     }
-
-
-def _of_english() -> SafeString:
-    """Return the attributes of an element whose text is always English: of the policy, of logs."""
-    return _PLAIN if page_language().code == SOURCE_LANGUAGE else _ENGLISH
 
 
 def _began(request: HttpRequest) -> str:

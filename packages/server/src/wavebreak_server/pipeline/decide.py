@@ -99,10 +99,6 @@ def load_quota_config(local: Path | None = None) -> QuotaConfig:
     return config.load_config(config.resolve_path("quota.toml", local), _QuotaFile).quota
 
 
-def _log_time_s(engine: Engine) -> int:
-    return int(engine.fanout.clock[0]["newest"]) // 1000
-
-
 class Judge(Protocol):
     """What has judged events of an account: an engine, or the group of a job that holds it."""
 
@@ -140,7 +136,7 @@ class EngineJudge:
     def __init__(self, engine: Engine, account: str) -> None:
         self._engine, self._account = engine, account
         self.program, self.enforce = engine.program, engine.enforce
-        self.log_time_s = _log_time_s(engine)
+        self.log_time_s = int(engine.fanout.clock[0]["newest"]) // 1000
         self._slot = engine.slots_of([account]).get(account)
 
     def challenges(self, number: int, tried: DryRunResult) -> bool:
@@ -165,11 +161,7 @@ class EngineJudge:
 
 
 class OwnerJudge:
-    """The group of a job that holds an account; it reads no outside lists.
-
-    Args:
-        answer: What the group found.
-    """
+    """The group of a job that holds an account; it reads no outside lists."""
 
     def __init__(self, deciding: Terms, answer: OwnerAnswer) -> None:
         self.program, self.enforce, self._answer = deciding.program, deciding.enforce, answer

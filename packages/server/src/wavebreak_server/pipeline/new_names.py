@@ -132,9 +132,6 @@ class RecentNames:
     """The names of the newest events of a log, of which no state is here.
 
     Two generations: where the newer one is full, the older one is forgotten.
-
-    Args:
-        most: Names of a generation.
     """
 
     def __init__(self, most: int = RECENT_NAMES) -> None:

@@ -220,7 +220,8 @@ class RequestDecoder:
         if (
             scanned
             and scanned[1] == sum(counts)
-            and not (arrays and _may_be_cut_wrongly(scanned[0]))
+            # Lines of an array that do not parse may be two halves of one event.
+            and not (arrays and any(one.cause == "bad_json" for one in scanned[0].refused))
         ):
             taken = self._dated(scanned[0], piece, list(texts), counts)
             yield self._shared(taken, list(texts), counts, reads)
@@ -363,11 +364,6 @@ def _in_body_order(parts: list[_Part], reads: Sequence[BodyResult]) -> list[pa.R
             own[at] = log[begin : begin + (read.taken if isinstance(read, DecodeResult) else 0)]
             begin += own[at].num_rows
     return [own[at] for at in sorted(own)]
-
-
-def _may_be_cut_wrongly(taken: ValidatedBatch) -> bool:
-    """Whether some lines may be two halves of one event."""
-    return any(one.cause == "bad_json" for one in taken.refused)
 
 
 def _renumbered(one: Refusal, by: int, unit: str) -> Refusal:
