@@ -7,6 +7,7 @@ one's own takes the place of the shipped one.
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,8 +18,13 @@ from msgspec import Meta
 from wavebreak.config import read_toml
 from wavebreak.durations import DURATION_PATTERN, Duration, duration_ms
 from wavebreak.errors import PolicyError
-from wavebreak_business.toml_lines import Path as TomlPath
-from wavebreak_business.toml_lines import line_of, path_of
+
+TomlPath = tuple[str | int, ...]
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([A-Za-z0-9_.\-\"' ]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"^\s*[\"']?([A-Za-z0-9_-]+)[\"']?\s*(?:=|\.)")
+_PLACE = re.compile(r"`\$((?:\.[A-Za-z0-9_-]+|\[(?:[0-9]+|\.\.\.)\])*)`")
+_FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
+_PART = re.compile(r"\.([A-Za-z0-9_-]+)|\[([0-9]+)\]")
 
 SHIPPED = Path(__file__).resolve().parent / "policy"
 
@@ -365,3 +371,59 @@ def revocation_delay_ms(limits: Limits) -> int:
     """
     delay = limits.revocation.delay
     return 0 if delay == "0s" else duration_ms(delay)
+
+
+# Where in a file a value stands, so that an error names the line to correct
+
+
+def path_of(message: str) -> TomlPath:
+    """Return the place that a message of msgspec names, with the field that is unknown or missing.
+
+    >>> path_of("Expected `int`, got `str` - at `$.limit.steps[2]`")
+    ('limit', 'steps', 2)
+    >>> path_of("Object contains unknown field `stps` - at `$.limit`")
+    ('limit', 'stps')
+    """
+    place = _PLACE.search(message)
+    path: TomlPath = tuple(
+        name or int(number) for name, number in _PART.findall(place[1] if place else "")
+    )
+    field = _FIELD.search(message)
+    return (*path, field[1]) if field else path
+
+
+def line_of(text: str, path: TomlPath) -> int:
+    """Return the line, from 1, where a value stands, or where the table that lacks it begins.
+
+    >>> lines = ["a = 1", "[limit]", "steps = [1]", "[[ladder.steps]]", "[[ladder.steps]]", "n = 1"]
+    >>> line_of(chr(10).join(lines), ("ladder", "steps", 1, "n"))
+    6
+    """
+    best, length = 1, 0
+    table: TomlPath = ()
+    counts: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            names = tuple(part.strip(" \"'") for part in header[2].split("."))
+            table = names
+            if header[1] == "[[":
+                name = ".".join(names)
+                counts[name] = counts.get(name, -1) + 1
+                table = (*names, counts[name])
+            here = table
+        elif key := _KEY.match(line):
+            here = (*table, key[1])
+        else:
+            continue
+        shared = _shared(here, path)
+        if shared == len(here) and shared > length:
+            best, length = number, shared
+    return best
+
+
+def _shared(one: TomlPath, other: TomlPath) -> int:
+    """Return how many parts two paths begin with alike."""
+    for place, (part, same) in enumerate(zip(one, other, strict=False)):
+        if part != same:
+            return place
+    return min(len(one), len(other))

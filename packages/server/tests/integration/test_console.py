@@ -343,6 +343,11 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
     }  # fmt: skip
     refused = await person.post("/console/queue/bulk", **fields)
     assert refused.status_code == 422
+    assert "Type BENIGN 13" in refused.text
+    assert await stored(Batch.objects.count) == 0
+    faulty = await person.post("/console/queue/preview", case=wanted["case"])
+    assert faulty.status_code == 422
+    assert "A reason is missing; no verdict was chosen" in faulty.text
     done = await person.post("/console/queue/bulk", **fields, typed="BENIGN 13")
     batch = await stored(lambda: Batch.objects.get())
     assert done.headers["location"] == f"/console/queue/batches/{batch.id}"

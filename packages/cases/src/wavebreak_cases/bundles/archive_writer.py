@@ -29,11 +29,11 @@ import msgspec
 from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.ledger import Ledger, proof_bundle
+from wavebreak.ledger import Ledger, make_entry, proof_bundle
+from wavebreak.ledger.entries import PackEntry
 from wavebreak.ledger.storage import LEDGER
 from wavebreak_cases.bundles import archive_reader, report
-from wavebreak_cases.bundles.bag import seal_payload
-from wavebreak_cases.bundles.bundle_checks import tag_files
+from wavebreak_cases.bundles.bundle_checks import payload_digest, tag_files
 from wavebreak_cases.bundles.exhibit_redaction import kept_marks, names_in_payload, shown_case
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
@@ -46,6 +46,7 @@ from wavebreak_cases.bundles.workspace import (
     check_exhibit_files,
     encode_case,
     load_case,
+    salted_digest,
 )
 
 _README = """\
@@ -151,13 +152,32 @@ def _write_payload(
             fix="redact these exhibits too; words of sealed steps cannot be taken back",
             code="names-left",
         )
-    seal_payload(workspace, data)
+    _seal_payload(workspace, data)
 
 
 def _write_ledger(workspace: CaseWorkspace, data: Path) -> None:
     (data / LEDGER).mkdir()
     for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
         (data / LEDGER / name).write_bytes(content)
+
+
+def _seal_payload(workspace: CaseWorkspace, data: Path) -> None:
+    """Seal a payload as the case's last entry, unless the last one is of the same payload.
+
+    The entry, of kind `pack`, has the number of steps of the case, the last one's digest, and the
+    digest of every file beside the ledger. Nothing can then be cut from the end of the case, nor
+    changed in report, forms, instructions or verifier, without the maker's key. It says what was so
+    at its time, and nothing of what the maker did later. `bundle_checks` checks it.
+    """
+    written = workspace.written
+    last = salted_digest(written.salt, written.steps[-1])
+    body = PackEntry(written.id, len(written.steps), last, payload_digest(data))
+    ledger = workspace.ledger
+    if ledger.size and ledger.entry(ledger.size - 1).body == body:
+        return
+    entry, openings = make_entry("pack", body, {}, at=workspace.clock(), salts=workspace.salts)
+    workspace.openings.keep(ledger.size, [openings])
+    ledger.seal([entry])
 
 
 def _write_zip(bag: Path, out: Path) -> int:

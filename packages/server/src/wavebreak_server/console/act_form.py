@@ -66,6 +66,21 @@ class ActForm(PageForm):
         return {name: self.data.get(name, "") for name in self.fields}
 
 
+class BulkForm(ActForm):
+    """An act on many accounts: those that are selected, or that a query lists."""
+
+    id_prefix = "bulk"
+    reason = ReasonField()
+    query = forms.CharField(required=False)
+    criteria = forms.CharField(required=False, max_length=2_000)
+    outcome_is = forms.CharField(required=False)
+    basis_is = forms.CharField(required=False)
+    abuse_is = forms.CharField(required=False)
+    source = forms.CharField(required=False, empty_value="selection")
+    newest = forms.IntegerField(required=False)
+    typed = forms.CharField(required=False)
+
+
 def _milder_outcomes() -> list[tuple[str, str]]:
     names = [name for name in NEEDING_HOLD if name in SETTABLE]
     return [("", "–"), *((name, translate(name)) for name in names)]

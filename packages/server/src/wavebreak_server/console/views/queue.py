@@ -15,7 +15,7 @@ from wavebreak.engine.account_queries import live_accounts
 from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.languages import msgid
 from wavebreak_server.console import pages
-from wavebreak_server.console.act_form import ActForm, act_form, effect_of
+from wavebreak_server.console.act_form import ActForm, BulkForm, act_form, effect_of
 from wavebreak_server.console.forms import ShareForm
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import story as stories
@@ -253,41 +253,54 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
 @pages.page("act_on_many", "POST")
 def preview(request: HttpRequest) -> HttpResponse:
     """Show what an act on many accounts would do: the count, a sample, what is in force now."""
-    console, newest = pages.console_of(request), acts.newest_act()
-    config, accounts = _settings(console).bulk, _accounts(request)
-    act, reason = acts.act_of(request.POST.dict()), pages.reason_of(request)
-    return pages.show(
+    return _preview(request, *_bulk(request))
+
+
+def _preview(request: HttpRequest, form: BulkForm, accounts: list[str]) -> HttpResponse:
+    console, act = pages.console_of(request), form.act
+    response = pages.show(
         request,
         "console/bulk_preview.html",
+        form=form,
         accounts=accounts,
         count=len(accounts),
         act=act,
-        newest=newest,
+        newest=acts.newest_act(),
         words=act.shown,
-        reason=reason,
+        reason=form.cleaned_data["reason"],
         before=acts.outcomes_in_force(console, accounts),
         first=preview_act(console, accounts[0], act),
-        sample=acts.preview_rows(console, accounts, config.sample),
-        typed=f"{act.words.upper()} {len(accounts)}" if len(accounts) >= config.typed_from else "",
-        source=request.POST.get("source", "selection")[:128],
+        sample=acts.preview_rows(console, accounts, _settings(console).bulk.sample),
+        typed=_to_type(console, act, accounts),
+        source=form.cleaned_data["source"][:128],
     )
+    response.status_code = 422 if form.errors else 200
+    return response
 
 
-def _accounts(request: HttpRequest) -> list[str]:
-    """Return the accounts of a form: selected cases, named accounts, or the queue's query."""
-    most = _settings(pages.console_of(request)).bulk.most
-    given = request.POST
-    if given.get("query") == "queue":
-        outcome, basis, abuse = (
-            given.get(f"{name}_is", "") for name in ("outcome", "basis", "abuse")
+def _to_type(console: pages.Console, act: acts.Act, accounts: list[str]) -> str:
+    """Return what a person types to confirm an act; empty where it is on few accounts."""
+    many = len(accounts) >= _settings(console).bulk.typed_from
+    return f"{act.words.upper()} {len(accounts)}" if many else ""
+
+
+def _bulk(request: HttpRequest) -> tuple[BulkForm, list[str]]:
+    """Return a valid form and the accounts that it names; raises ApiError (422) with all faults."""
+    form = BulkForm(request.POST)
+    if not form.is_valid():
+        raise ApiError(422, "; ".join(fault for faults in form.errors.values() for fault in faults))
+    console, asked = pages.console_of(request), form.cleaned_data
+    most = _settings(console).bulk.most
+    if asked["query"] == "queue":
+        found = review_queue.accounts_of_open_cases(
+            asked["outcome_is"], asked["basis_is"], asked["abuse_is"], most + 1
         )
-        found = review_queue.accounts_of_open_cases(outcome, basis, abuse, most + 1)
-    elif given.get("query") == "accounts":
-        criteria = queries.criteria_of(QueryDict(given.get("criteria", "")[:2_000]))
-        found = [row.account for row in queries.find(pages.console_of(request), criteria).rows]
+    elif asked["query"] == "accounts":
+        criteria = queries.criteria_of(QueryDict(asked["criteria"]))
+        found = [row.account for row in queries.find(console, criteria).rows]
     else:
-        ids = [int(i) for i in given.getlist("case") if i.isdigit()]
-        found = [*review_queue.accounts_of_cases(ids), *given.getlist("account")]
+        ids = [int(i) for i in request.POST.getlist("case") if i.isdigit()]
+        found = [*review_queue.accounts_of_cases(ids), *request.POST.getlist("account")]
     unique = list(dict.fromkeys(found))
     if not unique:
         raise ApiError(
@@ -299,27 +312,19 @@ def _accounts(request: HttpRequest) -> list[str]:
             translate("more than {most} accounts were selected", most=format(most, ",")),
             fix=translate("select fewer"),
         )
-    return unique
+    return form, unique
 
 
 @pages.page("act_on_many", "POST")
 def bulk(request: HttpRequest) -> HttpResponse:
     """Act on many accounts under one batch: one decision an account."""
-    console = pages.console_of(request)
-    config = _settings(console).bulk
-    accounts, act, reason = (
-        _accounts(request),
-        acts.act_of(request.POST.dict()),
-        pages.reason_of(request),
-    )
-    typed = f"{act.words.upper()} {len(accounts)}"
-    if len(accounts) >= config.typed_from and request.POST.get("typed") != typed:
-        raise ApiError(
-            422, translate("the act was not confirmed"), fix=translate("type {typed}", typed=typed)
-        )
-    source = request.POST.get("source", "selection")
-    batch = acts.start_batch(console, act, reason, source, len(accounts))
-    newest = pages.number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
+    console, (form, accounts) = pages.console_of(request), _bulk(request)
+    act, asked = form.act, form.cleaned_data
+    if (wanted := _to_type(console, act, accounts)) and asked["typed"] != wanted:
+        form.add_error("typed", translate("type {typed}", typed=wanted))
+        return _preview(request, form, accounts)
+    batch = acts.start_batch(console, act, asked["reason"], asked["source"], len(accounts))
+    newest = acts.newest_act() if asked["newest"] is None else asked["newest"]
     left = acts.run_batch(console, batch, accounts, act, newest)
     if left.faults:
         pages.warn(
