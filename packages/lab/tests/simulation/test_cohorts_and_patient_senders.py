@@ -13,7 +13,7 @@ from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab.simulation import CAMPAIGNS, EVERY_CAMPAIGN, World, simulate
 from wavebreak_lab.simulation.personas import COHORTS
 
-PATIENT = [name for name in EVERY_CAMPAIGN if name not in CAMPAIGNS]
+PATIENT = [name for name in EVERY_CAMPAIGN if name not in CAMPAIGNS and name != "evasion-tool"]
 PEOPLE = 400
 
 

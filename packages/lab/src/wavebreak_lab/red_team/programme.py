@@ -38,6 +38,7 @@ from wavebreak_lab.red_team.learner import Learner
 from wavebreak_lab.red_team.round import OperatorEntry, Round, new_engine, simulate_environment
 from wavebreak_lab.red_team.search import FamilySearch, describe_changes
 from wavebreak_lab.simulation.attackers import (
+    EVASION_PRESETS,
     PRESETS,
     REACTION_PRESETS,
     TOOL_PRESETS,
@@ -46,7 +47,7 @@ from wavebreak_lab.simulation.attackers import (
 )
 from wavebreak_lab.simulation.world import BATCH
 
-FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS | REACTION_PRESETS
+FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS | REACTION_PRESETS | EVASION_PRESETS
 
 
 @dataclass(frozen=True)

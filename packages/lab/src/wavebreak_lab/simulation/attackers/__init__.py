@@ -25,6 +25,7 @@ from wavebreak_lab.simulation.attackers.operator import Operator
 from wavebreak_lab.simulation.attackers.presets import (
     BUSINESS_APP_PRESETS,
     CALL_PRESETS,
+    EVASION_PRESETS,
     PATIENT_PRESETS,
     PRESETS,
     REACTION_PRESETS,
@@ -40,6 +41,7 @@ __all__ = [
     "CALL_CAMPAIGNS",
     "CAMPAIGNS",
     "CHAT",
+    "EVASION_PRESETS",
     "EVERY_CAMPAIGN",
     "MESSAGE",
     "PAID",
@@ -89,8 +91,8 @@ CAMPAIGNS = _campaigns(PRESETS | TOOL_PRESETS)
 """Campaigns of a simulated day by name: tactics in their order, the combination, presets of a
 public tool."""
 
-EVERY_CAMPAIGN = CAMPAIGNS | _campaigns(PATIENT_PRESETS)
-"""Campaigns of a simulated day, and of patient senders."""
+EVERY_CAMPAIGN = CAMPAIGNS | _campaigns(PATIENT_PRESETS | EVASION_PRESETS)
+"""Campaigns of a simulated day, of patient senders, and of the evasion tool."""
 
 CALL_CAMPAIGNS = _campaigns(CALL_PRESETS)
 """Campaigns of platforms that have calls."""

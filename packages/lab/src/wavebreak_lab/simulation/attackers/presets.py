@@ -205,6 +205,17 @@ REACTION_PRESETS: dict[str, Preset] = {
 }
 """Senders who know that reactions convict, and what is learned from them, by name."""
 
+EVASION_PRESETS: dict[str, Preset] = {
+    "evasion-tool": Preset(-1, "warms up, 10 to 60 strangers a day, rotates accounts", Sender(
+        gap=(120.0, 1_500.0), per_hour=8.0, per_day=60.0, first_day=10.0, growth=1.4,
+        curve=0.85, idle=0.1, ring_h=72.0, ring_chats=5.0, register=(0.0, 0.05),
+        quiet=(10.0, 240.0), typing=0.9, reads=0.95, look=(4.0, 240.0), solve=0.9, watches=True,
+        hand=300, replace=True, again=0.0, enrolment=Enrolment(
+            attested=0.9, residential=True, devices=1_000, blocks=6, spread=200_000))),
+}  # fmt: skip
+"""A tool that hides: few chats with own accounts for three days, then strangers at human hours and
+speed, each account on its own phone and line, until it is limited and the next takes its place."""
+
 CALL_PRESETS: dict[str, Preset] = {
     "voice-calls": Preset(-1, "a dialler that calls strangers and plays a recording", Sender(
         gap=(8.0, 40.0), per_hour=90.0, per_day=400.0, total=(60, 400), register=(0.0, 0.6),
