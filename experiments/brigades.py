@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         played = Round(environment, engine, edge, settings, "delayed", (3, size))
         span = environment.sim.start, environment.sim.end
         played.enter(entries, *span, (3, size))
-        played.go_on(*span)
+        played.play(*span)
         results = played.results()
         worst = worst_outcomes(engine)
         met = Counter(worst.get(name, "none") for result in results for name in result.accused)

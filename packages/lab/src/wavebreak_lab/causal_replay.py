@@ -215,7 +215,6 @@ class CausalReplay:
         self.played = list[tuple[Ints, Ints, dict[int, str]]]()
 
     def _index_pairs(self) -> None:
-        """Number accounts and pairs; note of each pair who opens it, and with which row."""
         size = len(self.log)
         both = [self.log.column(name).cast(pa.string()) for name in ("account", "peer")]
         codes = pa.chunked_array([c for column in both for c in column.chunks], pa.string())
@@ -301,7 +300,6 @@ class CausalReplay:
         self._settle(pending, end)
 
     def _happening(self, rows: Ints, low: int) -> tuple[Bools, Ints]:
-        """Return which rows happen as they are, and those that wait until this slice is decided."""
         pair, of = self.pair[rows], self.of[rows]
         state = np.where(pair >= 0, self.state[pair], MET)
         own = (self.account[rows] == self.opener[pair]) & self.opens[rows]
@@ -321,7 +319,6 @@ class CausalReplay:
         return keep, rows[pending]
 
     def _happens(self, row: int) -> bool:
-        """Whether an event of a chat that was not let through happens."""
         pair = self.pair[row]
         if self.state[pair] == DELAYED:
             # It waits as well: what the chat's first message has not reached is not there yet.
@@ -334,7 +331,6 @@ class CausalReplay:
         return False
 
     def _settle(self, pending: Ints, end: int) -> None:
-        """Settle what waited in this slice for its chat's first message."""
         pending = pending[~self._lost(pending)]
         state = np.where(self.pair[pending] >= 0, self.state[self.pair[pending]], MET)
         self.next = pending[state <= MET]
@@ -342,7 +338,6 @@ class CausalReplay:
             self._happens(row)
 
     def _lost(self, rows: Ints) -> Bools:
-        """Return which events are of a message that did not arrive."""
         of = self.of[rows]
         # What waits with the message that it is of comes after it.
         waits = self.state[self.pair[rows]] == DELAYED
@@ -350,7 +345,6 @@ class CausalReplay:
         return lost
 
     def _note_arrivals(self, rows: Ints, times: Ints, end: int) -> None:
-        """Note what may open a chat and arrived; what waited for it in that chat follows."""
         pair = self.pair[rows]
         news = self.opening[rows] & (pair >= 0) & (self.state[pair] != MET)
         asks = np.isin(self.account[rows], [*self.requests_until])
@@ -373,7 +367,6 @@ class CausalReplay:
             self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
 
     def _arrive(self, row: int) -> int:
-        """Return the state of a chat whose first contact arrived: a request may stay unseen."""
         account, peer = int(self.account[row]), int(self.peer[row])
         sent = self.release.get(int(self.pair[row]), int(self.ts[row]))
         if self.requests_until.get(account, 0) <= sent:
@@ -448,7 +441,6 @@ class CausalReplay:
         heapq.heappush(self.again, (max(when, int(self.ts[row])), len(self.again), row))
 
     def _late(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Return what is sent again before `end`: when, and its row."""
         late = []
         while self.again and self.again[0][0] < end:
             when, _, row = heapq.heappop(self.again)
@@ -457,7 +449,6 @@ class CausalReplay:
         return late
 
     def _again(self, row: int) -> str:
-        """Return the name of an event that is sent again."""
         self.tries[row] += 1
         return f"{self._id(row)}-late{self.tries[row]}"
 
@@ -469,7 +460,6 @@ class CausalReplay:
         return first, second
 
     def _refuse(self, rows: Ints) -> None:
-        """Note what was refused: it waits, or nothing follows from it."""
         self.refused[rows] = True
         pair, account = self.pair[rows], self.account[rows]
         state = np.where(pair >= 0, self.state[pair], MET)
@@ -483,7 +473,6 @@ class CausalReplay:
             self.challenges.note_refusal(self.names[sender], first)
 
     def _hold(self, row: int) -> None:
-        """Hold a chat's first message that was refused, until its sender's limit ends."""
         pair, sent = int(self.pair[row]), int(self.ts[row])
         until = self.waits.get(self.names[self.account[row]], 0)
         if self.held.get(pair, row) != row and self.state[pair] == DELAYED:
@@ -575,7 +564,6 @@ class CausalReplay:
 
 
 def _wire_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of the log, made of codes, with words."""
     kind = TYPES[row["type"]]
     return (
         row
@@ -586,7 +574,6 @@ def _wire_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_rows(pair: Ints, chosen: Bools, pairs: int, size: int) -> Ints:
-    """Return of each pair its first row of those chosen (`size`: none)."""
     first = np.full(pairs, size, np.int64)
     rows = np.flatnonzero(chosen & (pair >= 0))
     np.minimum.at(first, pair[rows], rows)
@@ -594,7 +581,6 @@ def _first_rows(pair: Ints, chosen: Bools, pairs: int, size: int) -> Ints:
 
 
 def _renamed(table: pa.Table, times: Ints, names: Mapping[int, str]) -> pa.Table:
-    """Return events at other times, and those of some rows under other names."""
     columns = {"ts": pa.array(times)}
     if names:
         again = np.zeros(len(table), np.bool_)

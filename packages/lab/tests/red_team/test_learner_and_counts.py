@@ -50,13 +50,13 @@ def later(**kinds: int) -> list[pa.RecordBatch]:
 
 def test_learned_score_acts_once_it_has_held_in_shadow() -> None:
     one = learner()
-    assert [(s.state, s.why) for s in one.scores] == [("shadow", "")]
+    assert [(s.state, s.reason) for s in one.scores] == [("shadow", "")]
     assert one.acting is None
     end = home_stream.START + 15 * home_stream.DAY
     assert not one.is_due(one.scores[0].lesson.end_ms + home_stream.DAY), "a day is too short"
     assert one.is_due(end)
     one.check(later())
-    assert [s.state for s in one.scores] == ["on"], one.scores[0].why
+    assert [s.state for s in one.scores] == ["on"], one.scores[0].reason
     assert one.acting is one.scores[0].model
 
 
@@ -77,7 +77,7 @@ def test_platform_without_convictions_learns_no_line() -> None:
     one = Learner(SHIPPED, None, TERMS, seed=0)
     one.learn(log_of(home_stream.events(senders=3)))
     assert one.scores[0].state == "none"
-    assert "Too few labels" in one.scores[0].why
+    assert "Too few labels" in one.scores[0].reason
     assert one.acting is None
 
 

@@ -14,9 +14,9 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Feedback
 from wavebreak_lab.red_team.config import load_config
 from wavebreak_lab.red_team.counts import operator_cost, worst_outcomes
-from wavebreak_lab.red_team.feedback import FeedbackQueue
 from wavebreak_lab.red_team.round import (
     Environment,
+    FeedbackQueue,
     OperatorEntry,
     OperatorResult,
     Round,
@@ -43,7 +43,7 @@ def played(
     played = Round(environment, engine, EDGE, SETTINGS, "delayed", (3,))
     span = environment.sim.start, environment.sim.end
     played.enter([entry], *span, (3,))
-    played.go_on(*span)
+    played.play(*span)
     return played.results()[0], worst_outcomes(engine)
 
 

@@ -47,7 +47,7 @@ def played(environment: Environment, **people: Any) -> tuple[OperatorResult, int
     played = Round(environment, Engine(POLICY, enforce=True), EDGE, settings, "never", (3,))
     span = environment.sim.start, environment.sim.end
     played.enter([entry], *span, (3,))
-    played.go_on(*span)
+    played.play(*span)
     result = played.results()[0]
     events = played.replay.events(pa.Table.from_batches(environment.world.batches()))
     declined = pc.and_(

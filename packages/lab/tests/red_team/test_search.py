@@ -10,8 +10,8 @@ import pytest
 from wavebreak.errors import PolicyError, UsageError
 from wavebreak.rules import Feedback
 from wavebreak_lab.red_team.config import MissingReceipts, load_config
-from wavebreak_lab.red_team.feedback import FeedbackQueue
 from wavebreak_lab.red_team.programme import resolve_families
+from wavebreak_lab.red_team.round import FeedbackQueue
 from wavebreak_lab.red_team.search import (
     decode,
     describe_changes,

@@ -75,7 +75,6 @@ class _Day(NamedTuple):
 
 
 def _decide_day(people: int, seed: int, directory: Path) -> _Day:
-    """Simulate a day, leave out what refused messages would have caused, decide, and measure."""
     began = time.monotonic()
     from wavebreak import engine, evaluation, rules
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -120,7 +119,6 @@ def _first_decision(made: Decision, seconds: float) -> str:
 
 
 def _print_day(day: _Day, directory: Path) -> None:
-    """Print the decisions, how they compare with the labels, three stories and one account."""
     from wavebreak import evaluation, explain
     from wavebreak.linking import storage
     from wavebreak.reports.html import write_html

@@ -17,7 +17,6 @@ from wavebreak_lab import simulation
 
 
 def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
-    """Parse NAME or NAME:ACCOUNTS; `all` means every campaign."""
     campaigns: list[tuple[str, int | None]] = []
     for text in options:
         name, colon, count = text.partition(":")

@@ -1,4 +1,4 @@
-"""Learn at home while senders attack: the learned scores of a platform, and the acting one.
+"""Learning at home while senders attack: the learned scores of a platform, and the acting one.
 
 Labels, line, checks and states are those of the service (`wavebreak.evaluation.home_learning`). A
 score acts as soon as it is ready; a failed score is replaced by the first model.
@@ -7,6 +7,7 @@ score acts as soon as it is ready; a failed score is replaced by the first model
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,20 +27,28 @@ class LearnedScore:
 
     number: int
     lesson: home_learning.Lesson
-    state: home_learning.State
-    why: str
+    state: home_learning.State = "none"
+    reason: str = ""
     model: Model | None = None
     spread: Distribution | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain values for a report."""
+        lesson = self.lesson
+        return {
+            "number": self.number, "state": self.state, "why": self.reason, "line": lesson.line,
+            "labels": lesson.labels, "operators": lesson.operators,
+        }  # fmt: skip
 
 
 class Learner:
     """The scores that a platform learned from its own log, week by week.
 
     Args:
-        policy: Of the platform.
+        policy: The platform's policy.
         model: The model before the first score is learned, or None.
-        terms: Of learning.
-        seed: Of the fits.
+        terms: Terms of learning.
+        seed: Seed of the fits.
     """
 
     def __init__(
@@ -51,8 +60,7 @@ class Learner:
     @property
     def acting(self) -> Model | None:
         """The model that acts."""
-        on = [score.model for score in self.scores if score.state == "on"]
-        return on[-1] if on else self._first
+        return next((s.model for s in reversed(self.scores) if s.state == "on"), self._first)
 
     def learn(self, log: list[pa.RecordBatch]) -> None:
         """Check the scores, and learn another from the log."""
@@ -62,23 +70,21 @@ class Learner:
         lesson, model, _ = home_learning.learn(
             days, self.terms, fit_home, name=f"home-{number}", seed=self._seed
         )
-        for earlier in self.scores:
-            if earlier.state in ("shadow", "ready"):
-                earlier.state, earlier.why = "ended", "Learned anew before it acted."
-        score = LearnedScore(number, lesson, "none", lesson.no_line)
+        for score in self.scores:
+            if score.state in ("shadow", "ready"):
+                score.state, score.reason = "ended", "Learned anew before it acted."
+        score = LearnedScore(number, lesson, reason=lesson.no_line)
         if model is not None:
-            score.state, score.why, score.model = "shadow", "", model
-            score.spread = home_learning.own_scores(model, days)["score"]
+            spread = home_learning.own_scores(model, days)["score"]
+            score = LearnedScore(number, lesson, "shadow", "", model, spread)
         self.scores.append(score)
 
     def is_due(self, now_ms: int) -> bool:
         """Whether a score acts, or has been in shadow for long enough to be checked."""
+        shadow_ms = self.terms.shadow_days * DAY_MS
         return any(
             score.state == "on"
-            or (
-                score.state in home_learning.WATCHED
-                and now_ms - score.lesson.end_ms >= self.terms.shadow_days * DAY_MS
-            )
+            or (score.state in home_learning.WATCHED and now_ms - score.lesson.end_ms >= shadow_ms)
             for score in self.scores
         )
 
@@ -93,21 +99,17 @@ class Learner:
 
     def _check(self, days: home_learning.HomeDays) -> None:
         for score in self.scores:
-            if (
-                score.state not in home_learning.WATCHED
-                or score.model is None
-                or score.spread is None
-            ):
+            model, spread, since = score.model, score.spread, score.lesson.end_ms
+            if score.state not in home_learning.WATCHED or model is None or spread is None:
                 continue
-            since = score.lesson.end_ms
-            moved = home_learning.moved_since(score.model, score.spread, days, self.terms, since)
-            found = home_learning.check_score(score.model, days, self.terms, since, moved)
-            score.state, why = home_learning.state_after(score.state, found, self.terms)
-            score.why = why or score.why
+            drift = home_learning.moved_since(model, spread, days, self.terms, since)
+            check = home_learning.check_score(model, days, self.terms, since, drift)
+            score.state, reason = home_learning.state_after(score.state, check, self.terms)
+            score.reason = reason or score.reason
             if score.state == "failing":
                 score.state = "ended"
             if score.state == "ready" and self.terms.promote == "automatic":
                 for other in self.scores:
                     if other.state == "on":
-                        other.state, other.why = "ended", "Another model took its place."
+                        other.state, other.reason = "ended", "Another model took its place."
                 score.state = "on"

@@ -1,19 +1,18 @@
-"""Play a red-team run: rounds of adaptation, then weeks of one world in which the platform learns.
+"""Red-team runs: rounds of adaptation, then weeks of one world in which the platform learns.
 
-Rounds: the presets play the world's first week, then each family searches for parameters that
-deliver more for a dollar, a generation a round. Each round has a fresh engine.
-
-Weeks: one world goes on under one engine. The adapted senders play the first week (the presets, if
-there was no round); each later week the operators start with new accounts and the next candidates
-of their family's search. Between weeks the platform learns from its own log, as a service does, and
-checks each day the scores that it has learned. One week is a tournament: nothing is learned.
+Both are stages of one runner. Rounds: the presets play the first week, then each family searches
+for parameters that deliver more for a dollar, one generation a round. Each round has a fresh
+engine. Weeks: one world goes on under one engine. The adapted senders play the first week (the
+presets without rounds). In each later week, the operators start with new accounts and the next
+candidates of their search. Between weeks the platform learns from its own log, as a service does,
+and checks its learned scores daily.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,14 @@ from wavebreak.rules import Policy
 from wavebreak_lab import simulation
 from wavebreak_lab.red_team import counts
 from wavebreak_lab.red_team.config import RedTeamConfig
-from wavebreak_lab.red_team.feedback import FeedbackMode
 from wavebreak_lab.red_team.learner import Learner
-from wavebreak_lab.red_team.round import OperatorEntry, Round, new_engine, simulate_environment
+from wavebreak_lab.red_team.round import (
+    FeedbackMode,
+    OperatorEntry,
+    Round,
+    new_engine,
+    simulate_environment,
+)
 from wavebreak_lab.red_team.search import FamilySearch, describe_changes
 from wavebreak_lab.simulation.attackers import (
     EVASION_PRESETS,
@@ -70,7 +74,7 @@ class Stage:
 
     Attributes:
         per_thousand: Dollars per thousand acts delivered, of all families that deliver.
-        interval: Its 95 % interval, by a bootstrap over operators.
+        interval: The 95 % interval, by a bootstrap over operators.
         days_acting: Days on which a learned score acted.
         learned: The learned scores at the end: number, state, reason, line, labels, operators.
     """
@@ -103,64 +107,61 @@ class RedTeamResult:
 
 
 def resolve_families(names: Sequence[str]) -> tuple[str, ...]:
-    """Return families without duplicates; no name means all but the presets of a public tool.
+    """Return families without duplicates; without a name, all but the presets of public tools.
 
     Raises:
         UsageError: A name is unknown.
     """
     if unknown := [name for name in names if name not in FAMILIES]:
         raise UsageError(
-            f"{len(unknown)} unknown families",
-            fix=f"choose from {', '.join(FAMILIES)}",
+            f"{len(unknown)} unknown families", fix=f"choose from {', '.join(FAMILIES)}"
         )
     return tuple(dict.fromkeys(names)) or tuple(PRESETS | REACTION_PRESETS)
 
 
+@dataclass
 class _Run:
-    """A run in progress: the state that its stages share. See `run_red_team`."""
+    """The state of a run in progress; see `run_red_team` for the fields."""
 
-    def __init__(
-        self,
-        options: RunOptions,
-        policy: Policy,
-        pseudonymizer: Pseudonymizer,
-        settings: RedTeamConfig,
-        terms: Terms,
-        out: Path,
-        model: Model | None,
-        progress: Callable[[float, str], None],
-    ) -> None:
-        self.options, self.settings, self.policy, self.out = options, settings, policy, out
-        self.pseudonymizer, self.model, self.progress = pseudonymizer, model, progress
-        self.learner = Learner(policy, model, terms, options.seed)
+    options: RunOptions
+    policy: Policy
+    pseudonymizer: Pseudonymizer
+    settings: RedTeamConfig
+    terms: Terms
+    out: Path
+    model: Model | None
+    progress: Callable[[float, str], None]
+    accused: Counter[str] = field(default_factory=Counter)
+    earlier: set[str] = field(default_factory=set)
+    stages: int = 0
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.learner = Learner(self.policy, self.model, self.terms, options.seed)
         self.searches = {
             name: FamilySearch(
-                name, FAMILIES[name].sender, options.accounts, options.seed, settings
+                name, FAMILIES[name].sender, options.accounts, options.seed, self.settings
             )
             for name in options.families
         }
         self.span = int(options.days * DAY_MS)
-        self.stages = 0
-        self.stage_count = options.weeks + (options.rounds + 1 if options.rounds else 0)
         self.report_progress("simulating people")
-        days = options.days * options.weeks
         self.environment = simulate_environment(
-            pseudonymizer, people=options.people, days=days, seed=options.seed
+            self.pseudonymizer,
+            people=options.people,
+            days=options.days * options.weeks,
+            seed=options.seed,
         )
-        self.accused, self.earlier = Counter[str](), set[str]()
 
     def report_progress(self, text: str, share: float = 0.0) -> None:
-        """Report the share of the run that is done."""
-        self.progress(min(1.0, (self.stages + share) / self.stage_count), text)
+        stage_count = self.options.weeks + (self.options.rounds + 1 if self.options.rounds else 0)
+        self.progress(min(1.0, (self.stages + share) / stage_count), text)
 
-    def new_round(self, seed: int, *, until_ms: int) -> Round:
+    def new_round(self, number: int, *, until_ms: int) -> Round:
         """Return a round with a fresh engine on the environment before a time."""
-        environment = self.environment.until(until_ms)
-        engine = new_engine(self.policy, self.model)
-        return Round(
-            environment, engine, self.pseudonymizer, self.settings, self.options.feedback,
-            (self.options.seed, seed),
-        )  # fmt: skip
+        environment, seed = self.environment.until(until_ms), (self.options.seed, number)
+        engine, mode = new_engine(self.policy, self.model), self.options.feedback
+        return Round(environment, engine, self.pseudonymizer, self.settings, mode, seed)
 
     def entries(self, method: Callable[[FamilySearch], list[Sender]]) -> list[OperatorEntry]:
         """Split each family's accounts over its operators, one operator a candidate."""
@@ -174,61 +175,74 @@ class _Run:
             ]
         return entries
 
-    def adapt(self) -> list[Stage]:
+    def play_rounds(self) -> list[Stage]:
         """Play the presets, then the rounds of adaptation, each with a fresh engine."""
         start, stages = self.environment.sim.start, list[Stage]()
         for number in range(self.options.rounds + 1):
             name = f"adaptation {number}" if number else "before adaptation"
-            method = FamilySearch.ask if number else FamilySearch.presets
+            candidates = FamilySearch.ask if number else FamilySearch.presets
             played = self.new_round(number, until_ms=start + self.span)
-            self.report_progress(name)
-            seed = (self.options.seed, number)
-            played.enter(self.entries(method), start, start + self.span, seed)
-            played.go_on(start, start + self.span)
-            stages.append(self.count(name, played, self.out / "rounds" / str(number), start))
+            played.enter(
+                self.entries(candidates), start, start + self.span, (self.options.seed, number)
+            )
+            stages.append(self.play_stage(name, played, start, f"rounds/{number}"))
             if number:
-                self.tell(played)
+                self.tell_searches(played)
         return stages
 
     def play_weeks(self) -> list[Stage]:
         """Play the weeks under one engine, learn between them, and write the world."""
-        options, weeks = self.options, list[Stage]()
-        sim = self.environment.sim
+        sim, options, stages = self.environment.sim, self.options, list[Stage]()
         played = self.new_round(1000, until_ms=sim.end)
+        first = FamilySearch.best if options.rounds else FamilySearch.presets
         for number in range(options.weeks):
-            low, name = sim.start + number * self.span, f"week {number + 1}"
+            low = sim.start + number * self.span
             high = sim.end if number + 1 == options.weeks else low + self.span
-            self.report_progress(name)
-            first = FamilySearch.best if options.rounds else FamilySearch.presets
             entries = self.entries(FamilySearch.ask if number else first)
             played.enter(entries, low, high, (options.seed, 1000 + number))
-            days_acting = 0
-            for day in range(low, high, DAY_MS):
-                until = min(day + DAY_MS, high)
-                played.go_on(day, until)
-                days_acting += self.learner.acting is not self.model
-                if until < sim.end:
-                    self.learn(played, until, anew=until == high)
-                self.report_progress(name, (until - low) / (high - low))
-            stage = self.count(name, played, self.out / "weeks" / str(number + 1), low, days_acting)
+            name, directory = f"week {number + 1}", f"weeks/{number + 1}"
+            stages.append(self.play_stage(name, played, low, directory, is_week=True))
             if number:
-                self.tell(played)
-            weeks.append(stage)
+                self.tell_searches(played)
         self.write_world(played)
-        return weeks
+        return stages
 
-    def learn(self, played: Round, now_ms: int, *, anew: bool) -> None:
-        """Learn or check, and let the engine go on under the model that acts."""
-        before = self.learner.acting
-        if anew:
+    def play_stage(
+        self, name: str, played: Round, start: int, directory: str, *, is_week: bool = False
+    ) -> Stage:
+        """Play the operators that entered, day by day; in a week, learn from the log."""
+        end, days_acting = max(state.sim.end for state in played.operators), 0
+        self.report_progress(name)
+        for day in range(start, end, DAY_MS):
+            until = min(day + DAY_MS, end)
+            played.play(day, until)
+            days_acting += self.learner.acting is not self.model
+            if is_week and until < self.environment.sim.end:
+                self.learn(played, until, is_week_over=until == end)
+            self.report_progress(name, (until - start) / (end - start))
+        stage = self.count(name, played, self.out / directory, start, days_acting, is_week=is_week)
+        self.stages += 1
+        return stage
+
+    def learn(self, played: Round, now_ms: int, *, is_week_over: bool) -> None:
+        """Learn or check, and let the engine go on under the acting model."""
+        previous = self.learner.acting
+        if is_week_over:
             self.learner.learn(played.replay.log_events().to_batches())
         elif self.learner.is_due(now_ms):
             self.learner.check(played.replay.log_events().to_batches())
-        if self.learner.acting is not before:
-            played.replay.engine = _continued(played.replay.engine, self.learner.acting)
+        if self.learner.acting is not previous:
+            played.replay.engine = _continue_engine(played.replay.engine, self.learner.acting)
 
     def count(
-        self, name: str, played: Round, directory: Path, start: int, days_acting: int = 0
+        self,
+        name: str,
+        played: Round,
+        directory: Path,
+        start: int,
+        days_acting: int,
+        *,
+        is_week: bool,
     ) -> Stage:
         """Count a stage that began at a time; accounts of earlier weeks are left out."""
         results, engine = played.results(), played.replay.engine
@@ -240,40 +254,37 @@ class _Run:
         families = {
             family: counts.count_family(
                 [result for result in results if result.entry.family == family],
-                evaluation, within_a_week, prices, seed,
+                evaluation,
+                within_a_week,
+                prices,
+                seed,
             )
             for family in self.options.families
-        }  # fmt: skip
-        is_week = name.startswith("week")
+        }
+        accused = sum((Counter(result.accused) for result in results), Counter[str]())
         if is_week:
             self.earlier |= {row[0] for row in labels if row[1] == "abusive"}
-            for result in results:
-                self.accused.update(result.accused)
-        accused = self.accused if is_week else sum(
-            (Counter(result.accused) for result in results), Counter[str]()
-        )  # fmt: skip
-        people = _count_people(played, evaluation, accused, start)
-        learned = tuple(
-            {
-                "number": s.number, "state": s.state, "why": s.why, "line": s.lesson.line,
-                "labels": s.lesson.labels, "operators": s.lesson.operators,
-            }
-            for s in self.learner.scores
-        )  # fmt: skip
-        total = counts.cost_of_all(results, prices, seed)
-        self.stages += 1
-        return Stage(name, families, people, *total, evaluation.personas, days_acting, learned)
+            self.accused.update(accused)
+            accused = self.accused
+        return Stage(
+            name,
+            families,
+            _count_people(played, evaluation, accused, start),
+            *counts.cost_of_all(results, prices, seed),
+            evaluation.personas,
+            days_acting,
+            tuple(score.summary() for score in self.learner.scores),
+        )
 
-    def tell(self, played: Round) -> None:
+    def tell_searches(self, played: Round) -> None:
         """Tell each family's search the gains of its operators."""
         worst = counts.worst_outcomes(played.replay.engine)
         harmed = {account for account, outcome in worst.items() if outcome in REFUSING}
-        results, prices = played.results(), self.settings.prices
+        gains: dict[str, list[float]] = {name: [] for name in self.searches}
+        for result in played.results():
+            gains[result.entry.family].append(counts.gain(result, harmed, self.settings.prices))
         for name, search in self.searches.items():
-            search.tell([
-                counts.gain(result, harmed, prices)
-                for result in results if result.entry.family == name
-            ])  # fmt: skip
+            search.tell(gains[name])
 
     def write_world(self, played: Round) -> None:
         """Write the weeks as a simulated world."""
@@ -292,8 +303,8 @@ def _count_people(
     abusive = {account for account, label, *_ in played.registry.labels() if label == "abusive"}
     end = max(state.sim.end for state in played.operators)
     contacts = [
-        (tuple(sorted((sender, recipient))), stopped)
-        for sender, recipient, stopped in replay.first_contacts(start, end)
+        (tuple(sorted((sender, recipient))), is_stopped)
+        for sender, recipient, is_stopped in replay.first_contacts(start, end)
         if sender not in abusive
     ]
     worst = counts.worst_outcomes(replay.engine)
@@ -302,14 +313,13 @@ def _count_people(
         restricted=sum(p.actioned for p in personas),
         banned=sum(p.banned for p in personas),
         first_contacts=len(contacts),
-        refused=sum(stopped for _, stopped in contacts),
-        delayed=sum(pair in replay.delayed and not stopped for pair, stopped in contacts),
+        refused=sum(is_stopped for _, is_stopped in contacts),
+        delayed=sum(pair in replay.delayed and not is_stopped for pair, is_stopped in contacts),
         accused=tuple(sorted((n, worst.get(a, "none")) for a, n in accused.items())),
     )
 
 
-def _continued(old: Engine, model: Model | None) -> Engine:
-    """Return an engine that goes on from another's state under another model."""
+def _continue_engine(old: Engine, model: Model | None) -> Engine:
     engine = new_engine(old.policy, model)
     snapshot.load(engine, carried_state(old, engine))
     engine.first_messages = old.first_messages
@@ -337,10 +347,10 @@ def run_red_team(
         terms: Terms of learning at home.
         out: Directory for the weeks' events and labels, and the accounts of each stage.
         model: A model that scores until one is learned, or None for rules alone.
-        progress: Called with the share that is done and the name of the stage.
+        progress: Called with the completed share and the name of the stage.
     """
     run = _Run(options, policy, pseudonymizer, settings, terms, out, model, progress)
-    rounds = run.adapt() if options.rounds else []
+    rounds = run.play_rounds() if options.rounds else []
     senders = {
         name: search.best()[0] if options.rounds else search.sender
         for name, search in run.searches.items()

@@ -7,27 +7,31 @@ operators are the actors of the replay (`wavebreak_lab.causal_replay`).
 from __future__ import annotations
 
 import copy
+import heapq
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.durations import SECOND_MS
+from wavebreak.durations import HOUR_MS, SECOND_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
+from wavebreak.engine.enforcement import notification_time
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.model import Model
+from wavebreak.outcomes import PERCEPTIBLE
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy
+from wavebreak.rules import Feedback, Policy
 from wavebreak.schema import coverage
 from wavebreak_lab import simulation
 from wavebreak_lab.causal_replay import Behaviour, CausalReplay
-from wavebreak_lab.red_team.config import RedTeamConfig
-from wavebreak_lab.red_team.feedback import NEVER, FeedbackMode, FeedbackQueue
+from wavebreak_lab.red_team.config import MissingReceipts, RedTeamConfig
 from wavebreak_lab.simulation import attackers
+from wavebreak_lab.simulation.attackers import OperatorFeedback
 from wavebreak_lab.simulation.background_trace import FIRST_ID
 from wavebreak_lab.simulation.context import AccountRegistry, SimulationContext
 from wavebreak_lab.simulation.log import Bools, EventBlock, EventLog, merge_blocks, to_batches
@@ -38,6 +42,83 @@ GROUPS_PER_OPERATOR = 1 << 20
 
 MAX_BLOCKS = 48
 """Blocks of planned events above which they are merged."""
+
+NEVER = 1 << 62
+
+FeedbackMode = Literal["delayed", "instant", "never"]
+"""When operators learn of decisions: with the policy's delay, at once, or not at all."""
+
+
+@dataclass(slots=True)
+class _AccountFeedback:
+    """One account: when its operator knows the outcome, refusals, and its last notification."""
+
+    known_at: int = NEVER
+    refused: int = 0
+    refused_since: int = NEVER
+    notified_at: int = -NEVER
+
+
+class FeedbackQueue:
+    """Decisions and refusals, queued until the operator of the account gets them."""
+
+    def __init__(
+        self, mode: FeedbackMode, policy: Feedback, missing_receipts: MissingReceipts
+    ) -> None:
+        self._mode, self._policy, self._missing_receipts = mode, policy, missing_receipts
+        self._accounts: dict[int, _AccountFeedback] = {}
+        self._queue: list[tuple[int, int, str, int]] = []
+
+    def add_decision(self, account: int, decision: Decision) -> None:
+        """Queue a decision on an operator's account."""
+        if decision.outcome not in PERCEPTIBLE or self._mode == "never":
+            return
+        state = self._accounts.setdefault(account, _AccountFeedback())
+        state.known_at = decision.ts
+        if self._mode == "delayed":
+            state.known_at = notification_time(
+                self._policy, decision.id, decision.ts, decision.outcome, decision.until
+            )
+        until = decision.until or 0
+        heapq.heappush(self._queue, (state.known_at, account, decision.outcome, until))
+
+    def add_refusals(self, account: int, count: int, now: int) -> None:
+        """Queue refused acts: an error once the outcome is known, before that a missing receipt.
+
+        An operator learns of an account's refusals once an hour at most, so that it does not
+        change its plan at each of them.
+        """
+        state = self._accounts.setdefault(account, _AccountFeedback())
+        state.refused += count
+        state.refused_since = min(state.refused_since, now)
+        if now < state.notified_at + HOUR_MS:
+            return
+        limit = self._missing_receipts
+        if state.known_at <= now:
+            heapq.heappush(self._queue, (now, account, "refused", 0))
+        elif now - state.refused_since >= limit.seconds * SECOND_MS and state.refused >= limit.acts:
+            heapq.heappush(self._queue, (now, account, "silence", 0))
+        else:
+            return
+        state.notified_at = now
+
+    def add_delivery(self, account: int) -> None:
+        """Record a delivered act: receipts are no longer missing."""
+        state = self._accounts.get(account)
+        if state:
+            state.refused, state.refused_since = 0, NEVER
+
+    def next_at(self) -> int:
+        """Return when the next feedback is due (milliseconds)."""
+        return self._queue[0][0] if self._queue else NEVER
+
+    def pop_due(self, now: int) -> list[OperatorFeedback]:
+        """Remove and return the feedback that is due by now."""
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            ts, account, kind, until = heapq.heappop(self._queue)
+            due.append(OperatorFeedback(account, kind, max(ts, 0), until))
+        return due
 
 
 @dataclass(frozen=True)
@@ -185,7 +266,7 @@ class Round:
             )
             self.operators.append(_OperatorState(entry, sim, operator))
 
-    def go_on(self, start: int, end: int) -> None:
+    def play(self, start: int, end: int) -> None:
         """Play the operators that entered, from `start` to `end` (ms)."""
         last = end >= self.environment.sim.end
         self.replay.run(begin_ms=start, end_ms=None if last else end)
@@ -196,7 +277,7 @@ class Round:
 
     def act(self, start: int, end: int) -> tuple[pa.Table, pa.Table] | None:
         """Give operators the feedback that is due, and return the events of their accounts."""
-        feedback = defaultdict[int, list[attackers.OperatorFeedback]](list)
+        feedback = defaultdict[int, list[OperatorFeedback]](list)
         for item in self._feedback.pop_due(start):
             if item.account in self._owners:
                 feedback[id(self._owners[item.account])].append(item)
@@ -218,7 +299,6 @@ class Round:
         return pa.Table.from_batches(log), wire
 
     def _take_planned(self, start: int, end: int) -> EventBlock:
-        """Take the planned events before `end`; those before `start` are late and move there."""
         blocks = [*self._planned, *self._log.flush()]
         if len(blocks) > MAX_BLOCKS:
             blocks = [merge_blocks(blocks)]
@@ -250,7 +330,6 @@ class Round:
         return True
 
     def _recover(self, account: int, state: _OperatorState, ts: int) -> None:
-        """Plan the recovery of a hijacked account: its owner passes the challenge."""
         median = np.log(self.settings.challenges.recover_median_s)
         passed_at_ms = ts + SECOND_MS + int(self._rng.lognormal(median, 1.0) * SECOND_MS)
         if passed_at_ms < self.environment.sim.end:
@@ -307,7 +386,6 @@ class Round:
         return seen, accepted
 
     def _count(self, acts: attackers.Acts, delivered: Bools, seen: Bools, end: int) -> None:
-        """Count attempted and seen acts by account; queue refusals."""
         accounts, places = np.unique(acts.account, return_inverse=True)
         counted = ~np.isin(acts.kind, (attackers.CHAT, attackers.PAID)) & ~(
             acts.dead & (acts.kind == attackers.MESSAGE)

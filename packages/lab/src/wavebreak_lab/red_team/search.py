@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,10 @@ class FamilySearch:
     """One family's CMA-ES search over its parameters; each operator plays one candidate.
 
     Args:
-        family: Its name.
-        sender: Its preset.
+        family: Name of the family.
+        sender: Preset of the family.
         accounts: Accounts of the family, split over the operators.
-        seed: Of the search.
+        seed: Seed of the search.
         settings: The parameters that senders may change.
     """
 
@@ -51,7 +52,7 @@ class FamilySearch:
         self._candidates: list[Floats] = []
 
     def presets(self) -> list[Sender]:
-        """Return the preset, once an operator."""
+        """Return the preset for each operator."""
         return [self.sender] * self.count
 
     def ask(self) -> list[Sender]:
@@ -64,15 +65,12 @@ class FamilySearch:
         self._cma.tell([(x, -gain) for x, gain in zip(self._candidates, gains, strict=True)])
 
     def best(self) -> list[Sender]:
-        """Return the sender at the mean of the search distribution, once an operator."""
+        """Return the sender at the mean of the search distribution, for each operator."""
         return [decode(self.sender, self.parameters, np.clip(self._cma.mean, 0, 1))] * self.count
 
 
 def search_parameters(sender: Sender, settings: RedTeamConfig) -> dict[str, Parameter]:
-    """Return the parameters that a sender may change: of its kind of work and of its tactic.
-
-    Parameters without an effect on the sender are left out.
-    """
+    """Return the parameters that a sender may change, without those that have no effect."""
     parameters: dict[str, Parameter] = dict(getattr(settings.parameters, sender.work))
     if sender.hijack:
         parameters = {name: spec for name, spec in parameters.items() if "." not in name}
@@ -89,24 +87,17 @@ def search_parameters(sender: Sender, settings: RedTeamConfig) -> dict[str, Para
     return {name: spec for name, spec in parameters.items() if not unused.get(name)}
 
 
-def _attribute(sender: Sender, name: str) -> Any:
-    value: Any = sender
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
-
-
 def parameter_value(sender: Sender, name: str) -> float:
-    """Return a parameter as one number: the middle where it is a pair of bounds.
+    """Return a parameter as one number: the middle of bounds.
 
     >>> parameter_value(Sender(gap=(20.0, 60.0)), "gap")
     40.0
     """
-    value = _attribute(sender, name)
+    value = attrgetter(name)(sender)
     return float(sum(value) / 2) if isinstance(value, tuple) else float(value)
 
 
-def _scaled_value(old: Any, value: float) -> Any:
+def _scale_value(old: Any, value: float) -> Any:
     if isinstance(old, tuple):
         middle = sum(old) / 2
         ends = [e * value / middle for e in old] if middle > 0 else [0.5 * value, 1.5 * value]
@@ -123,14 +114,14 @@ def with_parameters(sender: Sender, values: dict[str, float]) -> Sender:
     >>> with_parameters(Sender(gap=(20.0, 60.0)), {"gap": 80.0, "enrolment.devices": 5}).gap
     (40.0, 120.0)
     """
-    scaled = {name: _scaled_value(_attribute(sender, name), v) for name, v in values.items()}
-    own = {name: value for name, value in scaled.items() if "." not in name}
+    scaled = {name: _scale_value(attrgetter(name)(sender), v) for name, v in values.items()}
+    direct = {name: value for name, value in scaled.items() if "." not in name}
     inner = {n.partition(".")[2]: value for n, value in scaled.items() if "." in n}
-    return replace(sender, **own, enrolment=replace(sender.enrolment, **inner))
+    return replace(sender, **direct, enrolment=replace(sender.enrolment, **inner))
 
 
 def encode_value(parameter: Parameter, value: float) -> float:
-    """Encode a value as a number from 0 to 1 on its parameter's scale.
+    """Encode a value as a number from 0 to 1 on the scale of the parameter.
 
     >>> encode_value(Parameter(1, 100, "factor", ""), 10)
     0.5
@@ -158,9 +149,9 @@ def decode_value(parameter: Parameter, share: float) -> float:
 
 
 def _start_value(sender: Sender, name: str) -> float:
-    """Return a parameter's value; a first day without a limit has the limit of every day."""
-    is_every_day = name == "first_day" and not sender.first_day
-    return parameter_value(sender, "per_day" if is_every_day else name)
+    # A first day without a limit has the limit of every day.
+    has_no_limit = name == "first_day" and not sender.first_day
+    return parameter_value(sender, "per_day" if has_no_limit else name)
 
 
 def encode(sender: Sender, parameters: dict[str, Parameter]) -> Floats:
@@ -178,17 +169,14 @@ def decode(sender: Sender, parameters: dict[str, Parameter], vector: Floats) -> 
 
 
 def describe_changes(
-    before: Sender, after: Sender, parameters: dict[str, Parameter], count: int = 4
+    old: Sender, new: Sender, parameters: dict[str, Parameter], count: int = 4
 ) -> str:
     """Describe the largest changes between two senders, from old to new value."""
     changes = []
     for name, spec in parameters.items():
-        old, new = _start_value(before, name), _start_value(after, name)
-        size = abs(encode_value(spec, new) - encode_value(spec, old))
-        changes.append((size, f"{_format_value(old)} → {_format_value(new)} {spec.unit}"))
+        values = _start_value(old, name), _start_value(new, name)
+        size = abs(encode_value(spec, values[1]) - encode_value(spec, values[0]))
+        texts = [f"{value:,.0f}" if value >= 20 else f"{value:.2g}" for value in values]
+        changes.append((size, f"{' → '.join(texts)} {spec.unit}"))
     changes.sort(key=lambda change: -change[0])
     return "; ".join(text for size, text in changes[:count] if size >= 0.05) or "unchanged"
-
-
-def _format_value(value: float) -> str:
-    return f"{value:,.0f}" if value >= 20 else f"{value:.2g}"

@@ -79,7 +79,6 @@ def load_trace(path: Path, lead_in: float = LEAD_IN) -> Background:
 
 
 def _to_wire(log: pa.RecordBatch) -> pa.RecordBatch:
-    """Turn a log batch back into wire columns, as far as it has them."""
     types = log.column("type").to_numpy()
     arrays = []
     for field in WIRE_SCHEMA:

@@ -92,7 +92,6 @@ class Calls:
         return EventBuffer(self._plan(talk, next_id)).among(blocks(), self.sim.end)
 
     def _plan(self, talk: _Talk, next_id: int) -> list[EventBlock]:
-        """Plan calls after talk, and of those who call whom they wrote to first."""
         habits, registry = self.habits, self.sim.registry
         rng = np.random.default_rng([self.seed, len("calls")])
         log = EventLog(next_id)
@@ -112,7 +111,6 @@ class Calls:
         self, rng: np.random.Generator, log: EventLog, talk: _Talk, rows: Ints, delay: float,
         taken: tuple[float, float], *, cold: bool = False,
     ) -> None:  # fmt: skip
-        """Plan calls after some messages; cold ones only to people who have not answered yet."""
         spread, talk = self.habits.spread, talk.select(rows)
         ts = talk.ts + rng.lognormal(np.log(delay), spread, len(rows)).astype(np.int64)
         back = rng.random(len(rows)) < (0.0 if cold else 0.5)
@@ -146,7 +144,6 @@ def add_call_ends(
 
 
 def _read(blocks: Iterator[EventBlock]) -> tuple[_Talk, int]:
-    """Return the messages of all chats in a log, and the first free id."""
     (ts, account, peer), next_id = read_chats(blocks, (_MESSAGE,), ("ts", "account", "peer"))
     low, high = np.minimum(account, peer), np.maximum(account, peer)
     order = np.lexsort((ts, high, low))

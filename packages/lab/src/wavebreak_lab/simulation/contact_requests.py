@@ -126,7 +126,6 @@ class ContactRequests:
     def _plan(
         self, chats: _Chats, registered_at: Ints, next_id: int
     ) -> tuple[list[EventBlock], Ints]:
-        """Plan requests and what becomes of them; return the pairs who may not write as well."""
         sim, habits = self.sim, self.habits
         rng = np.random.default_rng([self.seed, len("requests")])
         chats = chats.select(self._asks(chats, registered_at))
@@ -159,7 +158,6 @@ class ContactRequests:
         return log.flush(), np.concatenate([_pair_keys(one, other) for one, other in pairs])
 
     def _asks(self, chats: _Chats, registered_at: Ints) -> Bools:
-        """Return which chats open by a request: who knew each other before has one already."""
         born = np.maximum(registered_at[chats.opener], registered_at[chats.other])
         ties = self.sim.people.ties
         tied = np.isin(_pair_keys(chats.opener, chats.other), _pair_keys(ties.opener, ties.other))
@@ -167,7 +165,6 @@ class ContactRequests:
 
 
 def _opened_chats(ts: Ints, account: Ints, peer: Ints, known: Ints, kind: Ints) -> _Chats:
-    """Return the chats of messages and typing, which come in order of time."""
     pair = _pair_keys(np.minimum(account, peer), np.maximum(account, peer))
     order = np.argsort(pair, kind="stable")
     ts, account, peer, known, kind, pair = (
@@ -190,7 +187,6 @@ def _pair_keys(account: Ints, peer: Ints) -> Ints:
 
 
 def _without(block: EventBlock, dropped: Ints) -> EventBlock:
-    """Leave out what pairs could not write to each other; reports of them name no message."""
     if not len(dropped):
         return block
     kind, peer = column_of(block, "type"), column_of(block, "peer")

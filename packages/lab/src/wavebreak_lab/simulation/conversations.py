@@ -133,7 +133,6 @@ def add_first_messages(
 def _draw_contents(
     rng: np.random.Generator, count: int, style: ConversationStyle
 ) -> tuple[Ints, Ints, Floats]:
-    """Draw kind of medium (index into MEDIA), bytes of ciphertext and characters of text."""
     edges = np.cumsum(style.media)
     medium = np.searchsorted(edges / edges[-1], rng.random(count), side="right")
     text = rng.lognormal(np.log(style.characters), style.characters_spread, count)
@@ -151,7 +150,6 @@ def _draw_typing(
     share: Floats,
     style: ConversationStyle,
 ) -> tuple[Ints, Floats]:
-    """Draw the typed texts, and milliseconds of typing: longer for longer texts."""
     typed = np.flatnonzero((medium == 0) & (sim.rng.random(len(medium)) < share))
     seconds = characters[typed] / style.speed
     seconds *= sim.rng.lognormal(0.0, style.speed_spread, len(typed))
@@ -159,7 +157,6 @@ def _draw_typing(
 
 
 def _add_messages(sim: SimulationContext, messages: Messages, style: ConversationStyle) -> None:
-    """Plan messages with typing and receipts."""
     rng, log, ts = sim.rng, sim.log, messages.ts
     medium, size, characters = _draw_contents(rng, len(ts), style)
     typed, lead = _draw_typing(sim, medium, characters, messages.typing, style)
@@ -185,7 +182,6 @@ def add_undeliverable(sim: SimulationContext, ts: Ints, sender: Ints, peer: Ints
 def _add_receipts(
     sim: SimulationContext, ids: Ints, messages: Messages, style: ConversationStyle
 ) -> tuple[Ints, Ints]:
-    """Plan delivery and read receipts; return the times of reading, and the messages read."""
     rng, count, after = sim.rng, len(ids), messages.after
     wait = rng.lognormal(np.log(style.deliver), style.deliver_spread, count)
     away = np.flatnonzero(rng.random(count) < style.offline)
@@ -278,7 +274,6 @@ def add_responses(
 def _add_replies(
     sim: SimulationContext, ts: Ints, account: Ints, sender: Ints, reading: ReplyReading | None
 ) -> None:
-    """Plan short answers of people to a stranger, who reads them."""
     if not len(ts):
         return
     style = adjust_style(STYLE, characters=14.0)

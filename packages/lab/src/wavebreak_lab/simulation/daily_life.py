@@ -199,7 +199,6 @@ class DailyLife:
     def _draw_actors(
         self, sim: SimulationContext, window: _Window, rate: float
     ) -> tuple[Ints, Ints]:
-        """Draw (people, times) of an activity with a rate a day and a person."""
         first, last = self._people[window.country : window.country + 2].tolist()
         count = sim.rng.poisson(rate * window.share * (last - first))
         person, ts = sim.rng.integers(first, last, count), window.times(sim.rng, count)
@@ -224,7 +223,6 @@ class DailyLife:
         )  # fmt: skip
 
     def _add_new_contacts(self, sim: SimulationContext, window: _Window) -> None:
-        """Plan new acquaintances: look the number up, add it, write, be added back."""
         rng, log = sim.rng, sim.log
         person, ts = self._draw_actors(sim, window, HABITS.meets)
         first, last = self._people[window.country : window.country + 2].tolist()
@@ -243,7 +241,6 @@ class DailyLife:
         converse(sim, STYLE, ts, person, other, known=known, back=saved, silent=0.06)
 
     def _add_sessions(self, sim: SimulationContext, window: _Window) -> None:
-        """Plan connections: at home, at work or on the carrier, by the hour; some companions."""
         people, rng = sim.people, sim.rng
         person, ts = self._draw_actors(sim, window, HABITS.connects)
         hour = local_hour(ts, people.zone[person])
@@ -286,7 +283,6 @@ class DailyLife:
             add_group(sim, maker, name, sim.people.draw_acquaintances(rng, maker, size), ts, 3.0)
 
     def _add_blocks_and_reports(self, sim: SimulationContext, window: _Window) -> None:
-        """Plan rare quarrels, mistaken reports and tidied address books."""
         rng, log = sim.rng, sim.log
 
         def draw_pairs(rate: float) -> tuple[Ints, Ints, Ints]:

@@ -223,7 +223,6 @@ class AppFirm:
     def _answer(
         self, sim: SimulationContext, firm: int, zone: int, customers: Ints, spans: list[Span]
     ) -> None:
-        """Plan the chats that customers begin."""
         rng = sim.rng
         count = max(1, int(rng.integers(*self.asked) * sim.span / DAY_MS))
         ts = np.sort(Clock(zone).times(rng, opened_at_ms(sim), sim.end, count))
@@ -261,7 +260,6 @@ class AppFirm:
         converse(sim, later, begun, firm, peer[opens_again], known=0.3, back=0.2)
 
     def _write(self, sim: SimulationContext, firm: int, customers: Ints, spans: list[Span]) -> None:
-        """Plan the chats that the firm begins, and the complaints about them."""
         rng, none = sim.rng, np.zeros(0, np.int64)
         days = [self._draw_day(sim, customers, span) for span in spans]
         ts = np.concatenate([none, *(start for start, _ in days)])
@@ -280,7 +278,6 @@ class AppFirm:
             sim.log.add(kind, ts[rows] + wait.astype(np.int64), peer[rows], peer=firm, **more)
 
     def _draw_day(self, sim: SimulationContext, customers: Ints, span: Span) -> tuple[Ints, Ints]:
-        """Draw (time, person) of the customers whom the firm writes to first on a day."""
         rng = sim.rng
         count = min(int(rng.integers(*self.writes)), len(customers))
         peer = rng.choice(customers, count, replace=False)
@@ -292,7 +289,6 @@ class AppFirm:
     def _broadcast(
         self, sim: SimulationContext, firm: int, customers: Ints, spans: list[Span]
     ) -> None:
-        """Plan broadcasts to people who saved the number before."""
         rng = sim.rng
         count = rng.poisson(self.broadcasts * len(spans)) if self.broadcasts else 0
         if not count:

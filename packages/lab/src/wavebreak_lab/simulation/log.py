@@ -185,7 +185,6 @@ def merge_blocks(blocks: list[EventBlock]) -> EventBlock:
 
 
 def _broadcast(value: Column, count: int) -> Any:
-    """Return one number an event; cheaper than asking numpy where that is given already."""
     if isinstance(value, np.ndarray) and value.shape == (count,):
         return value
     return np.broadcast_to(value, count)

@@ -62,7 +62,6 @@ def _cohort(
     arrival: NewcomerBehaviour = _COHORT,
     acquaintance: Acquaintance | None = None,
 ) -> Persona:
-    """Return a persona of people who register together, and may get to know each other."""
     source = People((0.05, 0.7), party=size, share=share, within_h=within_h)
     meets = () if acquaintance is None else (acquaintance,)
     return Persona(name, about, (Arrival(arrival), *meets), source)

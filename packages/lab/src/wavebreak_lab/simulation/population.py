@@ -124,14 +124,12 @@ class People:
 
 
 def _wrap_into_country(positions: Ints, low: Ints | int, high: Ints | int) -> Ints:
-    """Fold positions that fall outside a country back into it."""
     return np.asarray(low + np.mod(positions - low, np.maximum(high - low, 1)))
 
 
 def _draw_circle_ties(
     rng: np.random.Generator, people: int, layer: tuple[float, int, int, float, float]
 ) -> tuple[Ints, Ints, Floats]:
-    """Draw the ties of one layer: cut people, shuffled near by, into circles; tie some pairs."""
     reach, smallest, largest, share, weight = layer
     order = np.argsort(np.arange(people) + rng.normal(0.0, reach, people), kind="stable")
     sizes = rng.integers(smallest, largest + 1, people // smallest + 1)
@@ -176,7 +174,6 @@ def _draw_distant_ties(
 
 
 def _balance_rates(one: Ints, other: Ints, weight: Floats, wanted: Floats) -> Floats:
-    """Scale ties so that each person's add up to about what the person wants a day."""
     scale = np.ones(len(wanted))
     for _ in range(_BALANCING_ROUNDS):
         flow = weight * scale[one] * scale[other]
@@ -226,7 +223,6 @@ def draw_devices(rng: np.random.Generator, pool: StringPool, count: int) -> Ints
 def _draw_networks(
     rng: np.random.Generator, pool: StringPool, country: Ints, family: Ints, society: Society
 ) -> tuple[Ints, Ints, Ints]:
-    """Draw home, carrier and work addresses; families share a home, circles a work address."""
     people = len(country)
     homes, carriers, works = (np.zeros(people, np.int64) for _ in range(3))
     for index, place in enumerate(COUNTRIES):

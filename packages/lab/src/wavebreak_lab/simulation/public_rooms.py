@@ -161,7 +161,6 @@ class RoomLife:
     def _tell(
         self, sim: SimulationContext, account: int, rooms: list[PublicRoom], joined_at: Ints
     ) -> None:
-        """Plan messages that mention everybody, one in each of some rooms."""
         count = min(int(sim.rng.integers(*self.tells)), len(rooms))
         steps = sim.rng.lognormal(np.log(25 * MINUTE_MS), 0.8, count)
         times = int(joined_at.max()) + np.cumsum(steps).astype(np.int64)
@@ -174,7 +173,6 @@ class RoomLife:
 
 
 def _host(sim: SimulationContext, account: int, created_at: int) -> None:
-    """Plan a public room, its guests within eight hours, and messages that mention all of them."""
     rng, log = sim.rng, sim.log
     guests = sim.draw_strangers(int(rng.integers(15, 80)))
     guests = guests[guests != account]

@@ -194,7 +194,6 @@ def _profile_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _sum_profiles(parts: list[coverage.Profile]) -> coverage.Profile:
-    """Add profiles up, each weighted by its events."""
     types, fields = Counter[str](), Counter[str]()
     for part in parts:
         counts = {kind: round(share * part.events) for kind, share in part.types.items()}
@@ -317,7 +316,6 @@ Recipe = TypeVar("Recipe")
 
 
 def _find(names: Sequence[str], recipes: dict[str, Recipe], what: str, also: str) -> list[Recipe]:
-    """Return recipes by name. Raises UsageError for an unknown name."""
     if unknown := [name for name in names if name not in recipes]:
         raise UsageError(
             f"{len(unknown)} unknown {what}s", fix=f"{also}choose from {', '.join(recipes)}"
@@ -347,7 +345,6 @@ def _simulate_on_trace(
     seed: int,
     about: dict[str, Any],
 ) -> World:
-    """Plant campaigns among the accounts of a trace, for `days` from a tenth of its span on."""
     rng, pool = np.random.default_rng(seed), log.StringPool()
     registry, count = AccountRegistry(seed + NAME_SEED_OFFSET), len(trace.accounts)
     registry.name(registry.add(count, "benign", "background"), trace.accounts)

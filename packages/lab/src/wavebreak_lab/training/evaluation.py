@@ -163,7 +163,6 @@ def _thin_curve(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
 
 
 def _group_metrics(learned: TrainingResult, test: Bools, names: list[str]) -> list[GroupMetrics]:
-    """Return metrics of families or personas; `names` are by account, "" for none."""
     scores, account = to_fixed_point(learned.margins), learned.points.account
     groups, code = np.unique(np.array(names), return_inverse=True)
     metrics = []
@@ -193,7 +192,6 @@ def _count_actions(learned: TrainingResult, test: Bools) -> dict[str, dict[str, 
 
 
 def _count_splits(learned: TrainingResult) -> dict[str, dict[str, int]]:
-    """Return accounts, operators and points of each side."""
     points, accounts, splits = learned.points, learned.accounts, learned.splits
     is_present = np.zeros(len(points.accounts), bool)
     is_present[points.account] = True

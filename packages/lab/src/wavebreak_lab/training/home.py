@@ -50,6 +50,5 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
 
 
 def _folds(days: HomeDays, seed: int) -> Any:
-    """Return the part of each account: whole operators at a time."""
     of = {n: int(hash_to_unit(seed, "home", str(n)) * FOLDS) for n in set(days.operator.tolist())}
     return np.array([of[n] for n in days.operator.tolist()], np.int64)

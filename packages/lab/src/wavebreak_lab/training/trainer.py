@@ -227,7 +227,6 @@ def fit_model(
 
 
 def _after_label(points: Points, first_labels: Mapping[Key, int]) -> Bools:
-    """Return which points are at or after the first label of their account in the log."""
     never = np.iinfo(np.int64).max
     first = np.array([first_labels.get(key, never) for key in points.accounts], np.int64)
     return np.asarray(points.ts >= first[points.account])
@@ -287,7 +286,6 @@ def _calibrate(
     splits: Splits,
     settings: Settings,
 ) -> tuple[Model, dict[str, Threshold]]:
-    """Return the model with steps and thresholds of the side that calibrates."""
     rows = splits.calibrate(points)
     part, margins = points.select(rows), margins[rows]
     abusive = accounts.abusive[part.account]

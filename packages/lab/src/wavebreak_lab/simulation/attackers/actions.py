@@ -149,7 +149,6 @@ def _add_message_responses(
 
 
 def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None:
-    """Plan responses of people who were added to a stranger's group."""
     rng, log = sim.rng, sim.log
     start = np.maximum(done.ts, after)
 
@@ -167,7 +166,6 @@ def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None
 
 
 def _add_call_responses(sim: SimulationContext, done: Acts, after: int) -> None:
-    """Plan responses to a stranger's calls: most people do not answer, or hang up."""
     rng, log, behaviour = sim.rng, sim.log, sim.behaviour
     start = np.maximum(done.ts, after)
     seconds, over = add_call_ends(
@@ -227,7 +225,6 @@ def _steps(
 
 
 def _merge_steps(*parts: Script) -> Script:
-    """Return all steps in order of time."""
     script = NO_SCRIPT.append(*parts)
     return script.select(np.argsort(script.ts, kind="stable"))
 
@@ -308,7 +305,6 @@ def _add_texts(
     *,
     known: bool = False,
 ) -> Ints:
-    """Plan texts without typing; return their ids."""
     none = sim.pool.code("none")
     return sim.log.add(
         "message.sent", ts, account, peer=peer, size=size, media=none, in_contacts=known
@@ -370,7 +366,6 @@ class OutgoingMessages(Columns):
 
 
 def _add_lookups(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> None:
-    """Plan look-ups before messages: one by one, or in batches for every second account."""
     rng = sim.rng
     share = rng.uniform(*sender.lookups)
     alone = draft.place % 2 == 1
@@ -387,7 +382,6 @@ def _add_lookups(sim: SimulationContext, sender: Sender, draft: OutgoingMessages
 
 
 def _add_corrections(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Acts:
-    """Plan second messages that correct the first."""
     rng, content = sim.rng, sender.content or sim.content
     wrong = draft.select(np.flatnonzero(rng.random(len(draft)) < sender.errors))
     ts = wrong.ts + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND_MS).astype(np.int64)
@@ -397,7 +391,6 @@ def _add_corrections(sim: SimulationContext, sender: Sender, draft: OutgoingMess
 
 
 def _add_approaches(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Bools:
-    """Plan messages of targets who write first; return the drafts that they precede."""
     rng = sim.rng
     first = rng.random(len(draft)) < sender.approached
     lag = rng.lognormal(np.log(10 * MINUTE_MS), 1.2, int(first.sum())).astype(np.int64)
@@ -574,7 +567,6 @@ def min_mean_gap(sender: Sender, sharing: float) -> float:
 def _draw_gaps(
     rng: np.random.Generator, sender: Sender, count: int, lead: Ints, pick: int
 ) -> Floats:
-    """Draw gaps in milliseconds."""
     low, high = sender.gap
     if sender.law == "fixed":
         return np.full(count, sender.gap[pick % 2] * SECOND_MS)
@@ -588,7 +580,6 @@ def _draw_gaps(
 
 
 def _apply_day_curve(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
-    """Move times so that they are as dense as a cosine day, from `start` on."""
     hours = 2 * np.pi * (_GRID - PEAK_HOUR) / 24
     shape = np.sin(hours) - np.sin(hours[0])
     steps = _GRID + amplitude * 24 / (2 * np.pi) * shape

@@ -197,7 +197,6 @@ class Operator:
         return sim.rng.permutation(honest)[:count]
 
     def _find_helpers(self, sim: SimulationContext) -> Ints:
-        """Buy the accounts that only answer and complain; they connect once, and are old."""
         sender = self.sender
         if not sender.helpers:
             return _NONE
@@ -211,7 +210,6 @@ class Operator:
         return bought.account
 
     def _accuse(self, sim: SimulationContext, accounts: Ints, start: int) -> None:
-        """Plan complaints of accounts from a time on."""
         if not len(self.rivals):
             return
         more = actions.plan_accusations(sim, self.sender, accounts, start, self.rivals)
@@ -219,7 +217,6 @@ class Operator:
         self._accusations = planned.select(np.argsort(planned.ts, kind="stable"))
 
     def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
-        """Return when the first accounts start, before any successor."""
         sender, slots = self.sender, self.accounts
         if sender.life_h:
             lives = int(0.9 * sim.span / (sender.life_h * HOUR_MS))
@@ -296,7 +293,6 @@ class Operator:
         return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR_MS}
 
     def _learn(self, now: int) -> None:
-        """Count the answers that have come by now, by list and account."""
         later = []
         for acts, when in self._pending_replies:
             come = when < now
@@ -311,7 +307,6 @@ class Operator:
         self._pending_replies = later
 
     def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:
-        """React to feedback."""
         line, sender, rng = self._by_account.get(answer.account), self.sender, sim.rng
         if line is None or line.ended < NEVER:
             return
@@ -337,7 +332,6 @@ class Operator:
                 line.slow(rng, max(0.01 / line.pace, rng.uniform(*sender.resume)))
 
     def _attempt(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
-        """Go about a challenge: alone, or together with others, all at once."""
         if not self.sender.appeals:
             line.attempt = ts + int(sim.rng.exponential(self.sender.solve_s) * SECOND_MS)
             return
@@ -359,7 +353,6 @@ class Operator:
         wait: tuple[float, float],
         replaced: bool,
     ) -> None:
-        """Give an account up; a successor takes its place if there are numbers left."""
         line.ended = ts
         self.spent["hours"] += (ts - line.registered) / HOUR_MS
         if replaced and self._left > 0:
@@ -367,7 +360,6 @@ class Operator:
             self._scheduled.append((ts + int(sim.rng.uniform(*wait) * HOUR_MS), line))
 
     def _arrive(self, sim: SimulationContext, low: int, high: int) -> None:
-        """Register, or take over, the accounts that are due."""
         due = sorted((c for c in self._scheduled if c[0] < high), key=lambda c: c[0])
         if not due:
             return
@@ -385,7 +377,6 @@ class Operator:
             self._open(sim, values, before)
 
     def _take_over(self, sim: SimulationContext, ts: Ints) -> list[Ints]:
-        """Link companions to real people's accounts."""
         owners = sim.assign_people(len(ts), self.family, "abusive", self.name)
         sim.registry.mark_compromised(owners, ts)
         ip = rent_hosted_addresses(sim, len(owners), 2)
@@ -398,7 +389,6 @@ class Operator:
     def _open(
         self, sim: SimulationContext, values: list[int], before: SenderAccount | None
     ) -> None:
-        """Set an account up: when it starts, what it was given to do."""
         sender, rng = self.sender, sim.rng
         account, registered, ip, device, client = values
         start = registered + int(rng.uniform(*sender.quiet) * MINUTE_MS)
@@ -443,7 +433,6 @@ class Operator:
             line.left = 0
 
     def _move(self, sim: SimulationContext, line: SenderAccount, low: int, high: int) -> None:
-        """Change address and fingerprint, attempt challenges, retire: what is due by now."""
         sender, rng = self.sender, sim.rng
         if line.until < high:
             self._end(sim, line, line.until, wait=(0.02, 0.2), replaced=True)
@@ -477,7 +466,6 @@ class Operator:
     def _perform(
         self, sim: SimulationContext, line: SenderAccount, high: int
     ) -> list[actions.Acts]:
-        """Do the steps of the script that are due."""
         first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
         if first == line.read or line.ended < NEVER:
             return []
@@ -489,7 +477,6 @@ class Operator:
     def _drafts(
         self, sim: SimulationContext, line: SenderAccount, high: int
     ) -> list[actions.OutgoingMessages]:
-        """Return the messages that are due, each with a target."""
         drafts = []
         while line.ended == NEVER:
             plan = line.take(high)
@@ -538,7 +525,6 @@ class Operator:
         return done
 
     def _willing(self, sim: SimulationContext, line: SenderAccount, kind: int, count: int) -> Ints:
-        """Return accounts to write to for an answer: own accounts once each, or paid people."""
         if kind == actions.PAID:
             return sim.draw_strangers(count)
         living = [other.account for other in self.lines if other.ended == NEVER]
@@ -549,7 +535,6 @@ class Operator:
         return chosen
 
     def _plan(self, sim: SimulationContext, line: SenderAccount) -> None:
-        """Plan the next day."""
         sender, start, day = self.sender, line.opens(), line.day
         line.day += 1
         if day:
@@ -568,7 +553,6 @@ class Operator:
     def _targets(
         self, sim: SimulationContext, line: SenderAccount, count: int
     ) -> tuple[Ints, Ints]:
-        """Take so many targets from the account's queue; it is filled with strangers."""
         while len(line.queue) < count:
             more = sim.draw_strangers(max(_AHEAD, count))
             if self.sender.shape and self.tried.sum() > 2 * _TRIED:
