@@ -83,7 +83,12 @@ def make_check(
 def check_report(check: Check, words: Words) -> Report:
     """Return the check as a report in a language."""
     sections = [Section(words.say("todo.title"), [_actions_table(check, words)])]
-    by_day = _days_chart(check, words)
+    x = _day_numbers(check)
+    lines = [
+        Line(words.say("days.sent"), x, [day.sent for day in check.findings.days]),
+        Line(words.say("days.failed"), x, [day.failed for day in check.findings.days]),
+    ]
+    by_day = _chart_by_day("days", lines, check, words)
     sections.append(Section(words.say("days.title"), by_day, page_only=True))
     for name, table in (
         ("failures", _failures_table(check, words)),
@@ -338,15 +343,6 @@ def _unread_table(check: Check, words: Words) -> Table:
     if places := check.reading.places[:MAX_PLACES]:
         note = words.say("unread.note", places="; ".join(_place(place, words) for place in places))
     return Table(words.say("unread.title"), words.columns("unread"), rows, note)
-
-
-def _days_chart(check: Check, words: Words) -> list[Curves]:
-    x = _day_numbers(check)
-    lines = [
-        Line(words.say("days.sent"), x, [day.sent for day in check.findings.days]),
-        Line(words.say("days.failed"), x, [day.failed for day in check.findings.days]),
-    ]
-    return _chart_by_day("days", lines, check, words)
 
 
 def _limit_chart(check: Check, words: Words) -> list[Curves]:

@@ -95,7 +95,7 @@ class Marks:
         own, positions, ids = shards_of(group, groups), [], list[str]()
         fired = np.zeros(len(deciding.engine.policy.rules), np.int64)
         for name in self._groups(number):
-            arrays = self._checked(number, name, deciding)
+            arrays = _arrays_of(number, snapshot.read(self._path(number, name)), deciding)
             positions.append(arrays.pop("positions"))
             ids += unpacked(arrays.pop("ids"))
             # What all groups have counted goes on in the first one.
@@ -130,9 +130,6 @@ class Marks:
             if len(groups) == many <= SHARDS:
                 return [group_name(group, many) for group in range(many)]
         raise SnapshotError(f"mark {number} is incomplete")
-
-    def _checked(self, number: int, name: str, deciding: Deciding) -> dict[str, Any]:
-        return _arrays_of(number, snapshot.read(self._path(number, name)), deciding)
 
     def _path(self, number: int, name: str) -> Path:
         return self._root / f"{number:012d}" / name

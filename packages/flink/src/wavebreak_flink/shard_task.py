@@ -91,7 +91,12 @@ class ShardTask:
         elif not self._begun:
             raise RuntimeError("a group began in the middle of a log: the job has to restart")
         while self._deciding.switches < message.switches:
-            self._switch()
+            # Let what the next switch says decide from here on.
+            fresh = self._switches.deciding(self._deciding.switches + 1, self._exchange)
+            carry_group(self._engine, fresh.engine)
+            self._deciding = fresh
+            if self._publication is not None:
+                self._publication.decided_by(fresh.engine)
         if message.mark:
             self._mark(message.number)
         self._names += message.names.array().to_pylist()
@@ -102,14 +107,6 @@ class ShardTask:
         self._answer(message)
         if message.finish:
             yield from self._finish(message)
-
-    def _switch(self) -> None:
-        """Let what the next switch says decide from here on."""
-        fresh = self._switches.deciding(self._deciding.switches + 1, self._exchange)
-        carry_group(self._engine, fresh.engine)
-        self._deciding = fresh
-        if self._publication is not None:
-            self._publication.decided_by(fresh.engine)
 
     def _answer(self, message: Message) -> None:
         """Answer questions: those about accounts of this group, or of every group."""

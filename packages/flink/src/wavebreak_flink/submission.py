@@ -141,7 +141,10 @@ def rescale(
             # Its checkpoints stay; it can begin nothing elsewhere while it runs here.
             known.api.cancel(known.job)
             known.api.wait_for(known.job)
-        checkpoints = _checkpoints(home, known.job)
+        # Where the complete checkpoints of a job lie, the newest first.
+        found = (home / "checkpoints" / known.job).glob("chk-*/_metadata")
+        numbered = {int(path.parent.name.removeprefix("chk-")): path.parent for path in found}
+        checkpoints = [numbered[number].as_uri() for number in sorted(numbered, reverse=True)]
     elif not known.stopped:
         known = savepoint(home, stop=True)
     to, options = flink or known.flink, known.options
@@ -150,13 +153,6 @@ def rescale(
         with suppress(UsageError):
             return submit(job, environment, to, savepoint=place, options=options)
     return submit(job, environment, to, savepoint=known.savepoint, options=options)
-
-
-def _checkpoints(home: Path, job: str) -> list[str]:
-    """Return where the complete checkpoints of a job lie, the newest first."""
-    found = (home / "checkpoints" / job).glob("chk-*/_metadata")
-    numbered = {int(path.parent.name.removeprefix("chk-")): path.parent for path in found}
-    return [numbered[number].as_uri() for number in sorted(numbered, reverse=True)]
 
 
 def rows_of(home: Path, kind: Kind) -> list[bytes]:

@@ -470,7 +470,9 @@ class Platform:
     def person(self, account: str) -> int:
         """Return the person whose id this is."""
         (slot,) = self.names.slots(pa.array([account])).tolist()
-        self._fit_people(slot)
+        if slot >= self.people.size:
+            more = np.full(max(slot + 1, 2 * self.people.size) - self.people.size, -1, np.int64)
+            self.people = np.concatenate([self.people, more])
         if self.people[slot] < 0:
             if not self.free:
                 self.free.append(self.count)
@@ -513,16 +515,6 @@ class Platform:
         """Return what reactions of a person weigh, in hundredths."""
         return self.weights.get(self.known_person(account), FULL_WEIGHT)
 
-    def _weigh(self, event: PersonWeighed) -> None:
-        self.weights.pop(self.known_person(event.account), None)
-        if event.weight != FULL_WEIGHT:
-            self.weights[self.person(event.account)] = event.weight
-
-    def _fit_people(self, slot: int) -> None:
-        if slot >= self.people.size:
-            more = np.full(max(slot + 1, 2 * self.people.size) - self.people.size, -1, np.int64)
-            self.people = np.concatenate([self.people, more])
-
     def _rename(self, previous: str, account: str) -> None:
         """Let an id be of the person who had another; what came under it before is theirs too."""
         kept, gone = self.person(previous), self.person(account)
@@ -539,7 +531,9 @@ class Platform:
     def _take_of_person(self, event: AccountDeleted | AccountRegistered | PersonWeighed) -> None:
         """Take what is said of a person, and concerns no number."""
         if isinstance(event, PersonWeighed):
-            self._weigh(event)
+            self.weights.pop(self.known_person(event.account), None)
+            if event.weight != FULL_WEIGHT:
+                self.weights[self.person(event.account)] = event.weight
         else:
             self._release(event)
 

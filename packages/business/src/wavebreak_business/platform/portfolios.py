@@ -106,7 +106,11 @@ class Registry:
         if event.paced is not None:
             state.set_paced(slot, event.paced)
         for gone in event.removed:
-            self._remove_number(portfolio, gone)
+            # Let a number leave. One that comes again has a new slot: no word on it goes on.
+            record = portfolio.numbers.pop(gone, None)
+            if record is not None:
+                self.state.move_number(record.slot, k.NONE)
+                del self.numbers[gone]
         for number in event.numbers:
             self._put_number(portfolio, number)
         if event.owners is not None:
@@ -213,13 +217,6 @@ class Registry:
             self.numbers[number.number] = portfolio.name
         known.display_name, known.throughput = number.display_name, number.throughput
         self.state.set_rate(known.slot, rate[number.throughput])
-
-    def _remove_number(self, portfolio: Portfolio, number: str) -> None:
-        """Let a number leave. One that comes again has a new slot: no word on it goes on."""
-        record = portfolio.numbers.pop(number, None)
-        if record is not None:
-            self.state.move_number(record.slot, k.NONE)
-            del self.numbers[number]
 
     def _link(self, portfolio: Portfolio, at: int) -> None:
         """Put a portfolio that never stood on the ladder where its owners' barred one stands."""

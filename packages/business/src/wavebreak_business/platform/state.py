@@ -207,7 +207,11 @@ class State:
             kernel.NEVER,
             kernel.NONE,
         )
-        self._find_portfolios(acts)
+        named = acts["number"] < self.counts["numbers"]
+        numbers = np.where(named, acts["number"], 0)
+        held = self.numbers.records["portfolio"][numbers]
+        sends = acts["kind"] == kernel.SEND
+        acts["portfolio"] = np.where(named, held, np.where(sends, kernel.NONE, acts["portfolio"]))
         order, offsets = np.zeros(acts.size, np.uint32), np.zeros(kernel.SHARDS + 1, np.int64)
         kernel.group_by_shard(acts, self.counts["ports"], order, offsets, answers)
         busy = np.flatnonzero(np.diff(offsets))
@@ -233,13 +237,6 @@ class State:
         work(0)
         list(others)
         return answers
-
-    def _find_portfolios(self, acts: Any) -> None:
-        named = acts["number"] < self.counts["numbers"]
-        numbers = np.where(named, acts["number"], 0)
-        held = self.numbers.records["portfolio"][numbers]
-        sends = acts["kind"] == kernel.SEND
-        acts["portfolio"] = np.where(named, held, np.where(sends, kernel.NONE, acts["portfolio"]))
 
     def merge_people(self, kept: int, gone: int) -> None:
         """Let two people be one; what portfolios know of either holds for `kept`."""

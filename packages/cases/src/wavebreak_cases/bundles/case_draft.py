@@ -177,8 +177,14 @@ class _Drafting:
             self.means.actor.who,
             draft.date_basis,
         )
-        self._open()
-        party = self._name_party(named)
+        if not self.workspace.case.steps:
+            opened = CaseOpened(self.draft.title or self.draft.party, self.draft.about)
+            self.workspace.take(opened, **self.signed)
+        # Take the step that names the party where it says something new.
+        case = self.workspace.case
+        if case.parties.get(named.party.id) != named.party:
+            case = self.workspace.take(named, **self.signed)
+        party = case.root(named.party.id)
         work: list[tuple[str, Callable[[str, str], None]]] = []
         work += [(source, self._take_file) for source in draft.file]
         work += [(source, self._capture) for source in draft.url]
@@ -205,13 +211,7 @@ class _Drafting:
                 Failure(source, CaseError(what, fix="give one that exists and is readable"))
             )
 
-    def _open(self) -> None:
-        if not self.workspace.case.steps:
-            opened = CaseOpened(self.draft.title or self.draft.party, self.draft.about)
-            self.workspace.take(opened, **self.signed)
-
     def _party_step(self) -> PartyNamed:
-        """Return the step that names the party, or adds what is new to the one of this name."""
         case, draft = self.workspace.case, self.draft
         old = find_party(tuple(case.parties.values()), draft.party)
         if old is None:
@@ -229,13 +229,6 @@ class _Drafting:
             "numbers": tuple(dict.fromkeys((*old.numbers, *draft.number))),
         }
         return PartyNamed(msgspec.structs.replace(old, **more))
-
-    def _name_party(self, named: PartyNamed) -> str:
-        """Take the step that names the party where it says something new; return its number."""
-        case = self.workspace.case
-        if case.parties.get(named.party.id) != named.party:
-            case = self.workspace.take(named, **self.signed)
-        return case.root(named.party.id)
 
     def _capture(self, url: str, party: str) -> None:
         known = self._find(lambda about: about.kind == "capture" and _same_url(about, url))

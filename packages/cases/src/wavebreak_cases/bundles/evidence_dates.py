@@ -72,7 +72,8 @@ def exhibit_dates(place: Path, kind: str) -> ConductDates:
         return _stated(said, about.actor.who)
     if about.published is not None:
         return _published(about.published, DateSource("person", about.actor.who, "as it was added"))
-    found = _own_publication(place)
+    reading = read_exhibit(place)
+    found = reading.published if reading else None
     if found is None:
         return ConductDates()
     return _published(found, DateSource("exhibit", "the page", found.basis or "the page itself"))
@@ -131,11 +132,6 @@ def _stated(said: str, who: str) -> ConductDates:
 def _published(known: Published, source: DateSource) -> ConductDates:
     ends = [None if end is None else parse_instant(end) for end in (known.earliest, known.latest)]
     return ConductDates() if ends == [None, None] else _shown(ends[0], ends[1], source)
-
-
-def _own_publication(place: Path) -> Published | None:
-    reading = read_exhibit(place)
-    return reading.published if reading else None
 
 
 def party_names(case: Case) -> tuple[str, ...]:

@@ -571,7 +571,6 @@ _INVERSE = {
 
 
 def _of_related(case: Case, e: Evidence, relation: Relation, root: str, method: int) -> Evidence:
-    """Evidence of a related party, as it bears on the party `root`."""
     item = msgspec.structs.replace(
         _with_facts(case, e, method) if method > 1 else e,
         id=f"{e.id}/{relation.exhibit}",

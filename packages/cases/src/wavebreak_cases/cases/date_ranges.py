@@ -267,7 +267,6 @@ def _matching_days(year: int, rest: list[str]) -> list[date]:
 
 
 def _parse_year_month_day(said: str) -> tuple[int, int, int]:
-    """Year, month and day, 0 where not given."""
     if match := re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", said):
         year, month, day = match.groups()
         return int(year), int(month or 0), int(day or 0)

@@ -427,7 +427,6 @@ def _manner(sentences: list[Sentence], keep: OfferWeights) -> dict[str, float]:
 
 
 def _find_brands(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
-    """The names of what is named, in the order of the text."""
     called = {fold(word).text: name for name, words in names.items() for word in words}
     mentions = _brand_pattern(tuple(called)).findall(text)
     return list(dict.fromkeys(called[word] for word in mentions))

@@ -70,7 +70,11 @@ def compare_fields(
 
 def _count_field(name: str, labelled: set[str], reading: Reading) -> FieldCounts:
     if name == "published":
-        return _count_published(labelled, reading)
+        dates = reading.published
+        if dates is None:
+            return FieldCounts(len(labelled), 0, 0)
+        first, last = (dates.earliest or "")[:10], (dates.latest or "9")[:10]
+        return FieldCounts(len(labelled), 1, sum(first <= day <= last for day in labelled))
     if name == "prices":
         return _count_prices(labelled, reading)
     if name == "contacts":
@@ -85,14 +89,6 @@ def _count_field(name: str, labelled: set[str], reading: Reading) -> FieldCounts
         | ({"unlimited"} if reading.unlimited else set()),
     }[name]
     return FieldCounts(len(labelled), len(read), len(labelled & read))
-
-
-def _count_published(labelled: set[str], reading: Reading) -> FieldCounts:
-    dates = reading.published
-    if dates is None:
-        return FieldCounts(len(labelled), 0, 0)
-    first, last = (dates.earliest or "")[:10], (dates.latest or "9")[:10]
-    return FieldCounts(len(labelled), 1, sum(first <= day <= last for day in labelled))
 
 
 def _count_prices(labelled: set[str], reading: Reading) -> FieldCounts:

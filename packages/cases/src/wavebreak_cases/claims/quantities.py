@@ -184,7 +184,10 @@ class _Counts:
         """Whether a number may count at all: it is no money, name, address or limit."""
         if not 1 <= figure.value < 1e12 or self.money.touch(figure.start, figure.end):
             return False
-        named = _counts_nothing(self.text, figure.start)
+        # Whether a number is part of a name or an address, or a port.
+        before = self.text[max(0, figure.start - _MAX_ADDRESS) : figure.start]
+        token = "" if not before or before[-1].isspace() else before.split()[-1]
+        named = bool(_ADDRESS.search(token) or _PORT.search(before[-12:]))
         return not named and not _is_limit(self.text, figure.start, self.limits)
 
     def _is_small(self, figure: Number) -> bool:
@@ -218,13 +221,6 @@ def _unlimited(named: str, endless: str) -> re.Pattern[str]:
         rf"(?<![{LETTERS}])(?:(?:{endless}){between}(?:{named})|(?:{named}){between}(?:{endless}))"
         rf"(?![{LETTERS}])"
     )
-
-
-def _counts_nothing(text: str, start: int) -> bool:
-    """Whether a number is part of a name or an address, or a port."""
-    before = text[max(0, start - _MAX_ADDRESS) : start]
-    token = "" if not before or before[-1].isspace() else before.split()[-1]
-    return bool(_ADDRESS.search(token) or _PORT.search(before[-12:]))
 
 
 class _Spans:

@@ -93,7 +93,6 @@ def _capture(
 def _draft_one(
     call: case_options.ActCommand, place: Path, more: Mapping[str, Any]
 ) -> tuple[Case, DraftResult, list[PageSummary]]:
-    """Draft one case; return it with what came of it and what its pages offer."""
     from wavebreak_cases.bundles.case_draft import summarize_pages
 
     new = "" if is_case(place) else place.resolve().name

@@ -178,7 +178,6 @@ class ActForm(forms.Form):
 
 
 def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.Field:
-    """Return the field of a form that a declared one is."""
     common: dict[str, Any] = {
         "label": translate(declared.label),
         "required": declared.required,

@@ -321,7 +321,6 @@ def _show_redaction(
 
 
 def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
-    """Say what the newest steps of a case are."""
     people = files.shown_people(case)
     for step in case.steps[len(case.steps) - number :]:
         say(

@@ -42,7 +42,10 @@ def replay_rules(
     ] = 2_000_000,
 ) -> Output:
     """Replay a service's log under the live policy and a draft; list the accounts that differ."""
-    loaded = _beside_the_service(home)
+    # Read a service's database while the service runs, at low priority.
+    os.nice(10)
+    home.connect(reading=True)
+    loaded = model.load_selected(home.decisions.model)
     live_engine, draft_engine = (
         service_engine(home.decisions, directory, loaded)
         for directory in (live or home.decisions.policy, policy)
@@ -65,10 +68,3 @@ def replay_rules(
 def _labelled(benign: int, abusive: int) -> str:
     text = f" ({benign:,} labelled benign, {abusive:,} abusive)"
     return text if benign or abusive else ""
-
-
-def _beside_the_service(home: Home) -> model.Model | None:
-    """Read a service's database while the service runs, at low priority; return its model."""
-    os.nice(10)
-    home.connect(reading=True)
-    return model.load_selected(home.decisions.model)

@@ -136,7 +136,6 @@ def _parameters(operation: Operation, schemas: _Schemas) -> list[Any]:
 
 
 def _parameter(place: str, name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    """Return a parameter, which has the description of its schema."""
     schema = dict(schema)
     about = schema.pop("description", "")
     described = {"in": place, "name": name, "required": required, "schema": schema}

@@ -73,8 +73,6 @@ class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _QuotaFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file `quota.toml`."""
-
     quota: QuotaConfig
 
 

@@ -168,13 +168,6 @@ def decode_and_pack(
     return bytes(stream), bytes(log_rows.compress_stream(stream)), decoded.reads
 
 
-def _limit_memory(memory: int) -> None:
-    """Limit this process's memory, unless a lower limit is set already."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if soft == resource.RLIM_INFINITY or soft > memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
-
-
 def _run(pipe: Connection) -> None:
     """Decode what arrives through the pipe until it closes."""
     for ends in (signal.SIGINT, signal.SIGTERM):
@@ -184,7 +177,10 @@ def _run(pipe: Connection) -> None:
         os.dup2(silence, standard)
     with suppress(EOFError, OSError):
         pseudonymizer, limits = pipe.recv()
-        _limit_memory(limits.reader)
+        # Limit this process's memory, unless a lower limit is set already.
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if soft == resource.RLIM_INFINITY or soft > limits.reader:
+            resource.setrlimit(resource.RLIMIT_DATA, (limits.reader, hard))
         decoder = RequestDecoder(pseudonymizer, limits)
         jsonl.warm()
         pipe.send(True)
@@ -402,7 +398,9 @@ class DecoderPool:
         for one, read in zip(fresh, decoded.reads, strict=True):
             if isinstance(read, Postponed):
                 if read.large:
-                    self._put_apart(one)
+                    with self._turns:
+                        self._large_of[one.sender] += 1
+                    self._large.queue.put(one)
                 else:
                     later.append(one)
             elif isinstance(read, EventError):
@@ -413,11 +411,6 @@ class DecoderPool:
                 on.append(one)
                 kept.append(read)
         return on, replace(decoded, reads=tuple(kept)), answers, later
-
-    def _put_apart(self, one: PendingRequest) -> None:
-        with self._turns:
-            self._large_of[one.sender] += 1
-        self._large.queue.put(one)
 
 
 class _Lane:

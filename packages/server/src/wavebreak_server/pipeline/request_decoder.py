@@ -375,7 +375,6 @@ def _renumbered(one: Refusal, by: int, unit: str) -> Refusal:
 
 
 def _moved(one: Refusal, line: int) -> Refusal:
-    """Return a refusal of another line."""
     message = one.message.replace(f"line {one.line}: ", f"line {line}: ", 1)
     return Refusal(line, one.cause, one.field, message)
 
@@ -385,7 +384,6 @@ def _lacks_time(one: Refusal) -> bool:
 
 
 def _line_of(block: LineBlock, row: int) -> bytes:
-    """Return a line of a block, with its newline."""
     begin = int(block.ends[row - 1]) + 1 if row else 0
     return bytes(block.text[begin : int(block.ends[row]) + 1])
 

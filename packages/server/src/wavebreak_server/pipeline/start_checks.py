@@ -158,7 +158,11 @@ def _adopt(ledger_store: LedgerStore, report: Callable[[str], None]) -> None:
     """Authenticate the rows of an earlier version, and seal how far the log is."""
     if models.LogProof.objects.exists() or models.Decision.objects.exclude(_WITHOUT_MAC).exists():
         raise _changed("its ledger was cut, or replaced by an older one")
-    _check_key_of_earlier_rows()
+    # Check that commands which ran before the first start used the key that it uses.
+    tables = (models.ApiKey, models.Webhook, models.AuditEntry)
+    for row in chain.from_iterable(table.objects.exclude(_WITHOUT_MAC) for table in tables):
+        if not row.is_authentic:
+            raise DomainError("other-deployment-key", row=row_name(row))
     with transaction.atomic():
         rows = _adopt_log()
         decisions = _adopt_rows(models.Decision.objects.filter(_WITHOUT_MAC))
@@ -176,14 +180,6 @@ def _adopt(ledger_store: LedgerStore, report: Callable[[str], None]) -> None:
             f"{rows:,} rows of the log and {decisions:,} decisions of an earlier version are "
             "authenticated from now on, as they were found"
         )
-
-
-def _check_key_of_earlier_rows() -> None:
-    """Check that commands which ran before the first start used the key that it uses."""
-    tables = (models.ApiKey, models.Webhook, models.AuditEntry)
-    for row in chain.from_iterable(table.objects.exclude(_WITHOUT_MAC) for table in tables):
-        if not row.is_authentic:
-            raise DomainError("other-deployment-key", row=row_name(row))
 
 
 def _adopt_log() -> int:

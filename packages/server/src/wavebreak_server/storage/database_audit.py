@@ -325,7 +325,6 @@ class DatabaseAudit:
         self._holds(before, f"{len(sealed):,} changes of states without a decision, as sealed")
 
     def _compare_sealed_changes(self, entry: StatesEntry) -> None:
-        """Compare the changes that an entry names with the table."""
         before, end = self.count, entry.first + entry.rows
         held = models.StateChange.objects.filter(number__gte=entry.first, number__lt=end)
         rows = list(held.order_by("number"))
@@ -429,7 +428,11 @@ class DatabaseAudit:
             waits = row.is_authentic and not row.sealed and not as_sealed
             pending += waits
             if not (row.is_authentic and (as_sealed or waits)):
-                self._find_audit(row, sealed)
+                where = f"audit entry {row.number} ({row.action} of {row.object!r})"
+                if sealed is None:
+                    self._find("audit_unsealed", f"{where} is not in the ledger: it was added")
+                else:
+                    self._find("audit_changed", f"{where} is not as it was sealed")
             if (model := CHANGED_MODELS.get(row.action)) is not None:
                 left[model, row.object] = None if waits else sealed
         for number, sealed in sorted(self._changes.items()):
@@ -448,13 +451,6 @@ class DatabaseAudit:
                 f"{pending:,} audit entries: the service seals them within seconds, or at its start"
             )
         self._holds(before, "the audit log, and each API key and webhook as its changes left it")
-
-    def _find_audit(self, row: models.AuditEntry, sealed: ChangeEntry | None) -> None:
-        where = f"audit entry {row.number} ({row.action} of {row.object!r})"
-        if sealed is None:
-            self._find("audit_unsealed", f"{where} is not in the ledger: it was added")
-        else:
-            self._find("audit_changed", f"{where} is not as it was sealed")
 
     def _compare_object(
         self,

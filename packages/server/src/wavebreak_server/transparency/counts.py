@@ -109,7 +109,6 @@ _SLOWING = tuple(name for name in REFUSING if name not in SILENCING)
 
 
 def _names(section: str, outcomes: Iterable[str]) -> list[str]:
-    """Return the names of counts by outcome."""
     return [f"{section}.{outcome}" for outcome in outcomes]
 
 

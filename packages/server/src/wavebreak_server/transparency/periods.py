@@ -97,7 +97,8 @@ def split_period(period: Period, months: int) -> list[tuple[str, Period]]:
             )
     parts, start = list[tuple[str, Period]](), period.start
     while start < period.end:
-        end = _next(start, months)
+        total = start.year * 12 + start.month - 1 + months
+        end = date(total // 12, total % 12 + 1, 1)
         parts.append((str(start)[: 7 if months == 1 else 4], Period(start, end)))
         start = end
     return parts
@@ -105,8 +106,3 @@ def split_period(period: Period, months: int) -> list[tuple[str, Period]]:
 
 def _first_day(day: date, months: int) -> date:
     return day.replace(day=1) if months == 1 else day.replace(month=1, day=1)
-
-
-def _next(first: date, months: int) -> date:
-    total = first.year * 12 + first.month - 1 + months
-    return date(total // 12, total % 12 + 1, 1)

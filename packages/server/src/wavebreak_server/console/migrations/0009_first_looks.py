@@ -1,4 +1,4 @@
-"""Columns and the table of second looks, golden cases and second opinions, which 0.3 drops."""
+"""Second looks, golden cases, second opinions and live challengers, which 0.3 drops."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """One open case an account; a review is of its case, without a kind."""
+    """One open case an account, a review of its case, and models that are compared on the log."""
 
     dependencies = (("console", "0008_version_0_3"),)
     operations = (
@@ -23,4 +23,6 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RemoveField("review", "kind"),
+        migrations.RemoveField("modelversion", "beside_ms"),
+        migrations.RemoveField("modelversion", "beside_by"),
     )

@@ -195,7 +195,6 @@ def appeal(request: HttpRequest, token: str) -> HttpResponse:
 def _take(
     page: Public, token: str, decision: Mapping[str, Any], found: Appeal | None
 ) -> HttpResponse:
-    """Take a step of an appeal."""
     form = page.request.POST
     purpose = f"appeal {decision['id']}"
     known = public_access.read_form_token(purpose, form.get("form", "")) is not None

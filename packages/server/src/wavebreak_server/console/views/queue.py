@@ -126,7 +126,6 @@ def _settings(console: pages.Console) -> ConsoleConfig:
 
 
 def _session(request: HttpRequest) -> review_queue.SessionFigures:
-    """Return what the reviewer did in this session."""
     console = pages.console_of(request)
     since = request.session.get("began", 0) * 1000 or console.now_ms - SESSION_MS
     return review_queue.session_figures(console.user, since)

@@ -352,7 +352,10 @@ def restore(
                 cases = ReviewCase.objects.values("id")
                 Review.objects.exclude(case_id__in=cases).delete()
                 CaseSkip.objects.exclude(case_id__in=cases).delete()
-            _reset_sequences()
+            # Continue the database's own sequences after the restored rows.
+            with connection.cursor() as cursor:
+                for statement in connection.ops.sequence_reset_sql(no_style(), _tables()):
+                    cursor.execute(statement)
             restored = Restored(dict(manifest.about["rows"]), manifest.unproven)
     except (
         OSError,
@@ -568,10 +571,3 @@ def _copy(
             file.write(block)
     if left or digest.hexdigest() != manifest.sums[name]:
         raise FileError(f"the backup's part {name} is damaged", fix=_DAMAGED)
-
-
-def _reset_sequences() -> None:
-    """Continue the database's own sequences after the restored rows."""
-    with connection.cursor() as cursor:
-        for statement in connection.ops.sequence_reset_sql(no_style(), _tables()):
-            cursor.execute(statement)

@@ -248,7 +248,12 @@ def _append(home: Path, listed: list[ListedErasure]) -> None:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise ServiceError(f"{path} is no file", fix="remove it")
             lines = b"".join(msgspec.json.encode(one) + b"\n" for one in listed)
-            _cut_torn_line(handle)
+            # Cut what a crash left of a line without its end.
+            size = os.fstat(handle).st_size
+            tail = os.pread(handle, 4096, max(0, size - 4096))
+            kept = tail.rfind(b"\n") + 1
+            if kept < len(tail):
+                os.ftruncate(handle, size - len(tail) + kept)
             file.write(lines)
             sync_file(file)
         sync_directory(home)
@@ -256,12 +261,3 @@ def _append(home: Path, listed: list[ListedErasure]) -> None:
         raise ServiceError(
             f"{path} cannot be written: {error.strerror}", fix="make room, and make it writable"
         ) from None
-
-
-def _cut_torn_line(handle: int) -> None:
-    """Cut what a crash left of a line without its end."""
-    size = os.fstat(handle).st_size
-    tail = os.pread(handle, 4096, max(0, size - 4096))
-    kept = tail.rfind(b"\n") + 1
-    if kept < len(tail):
-        os.ftruncate(handle, size - len(tail) + kept)

@@ -583,7 +583,10 @@ class WebhookDispatcher:
     def _poll(self, service: Service, running: Sequence[DueDelivery]) -> list[DueDelivery]:
         """Count new decisions, enqueue their deliveries, and return those that are due."""
         now_ms = service.clock()
-        self._count_decisions()
+        newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")
+        for number, outcome, stage in newer.iterator():
+            self.context.metrics.decisions.labels(outcome, stage).inc()
+            self._counted = number
         terms = StateTerms(self.context.holder_notices.feedback, service.responder.challenges)
         while enqueue_deliveries(now_ms, terms) >= BATCH_SIZE:
             pass
@@ -600,12 +603,6 @@ class WebhookDispatcher:
         metrics = self.context.metrics
         metrics.pending.set(Delivery.objects.filter(dead_lettered=False).count())
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
-
-    def _count_decisions(self) -> None:
-        newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")
-        for number, outcome, stage in newer.iterator():
-            self.context.metrics.decisions.labels(outcome, stage).inc()
-            self._counted = number
 
     async def _deliver(self, service: Service, due: DueDelivery) -> None:
         context, now_s = self.context, service.clock() // 1000
