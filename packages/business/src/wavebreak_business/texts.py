@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.config import read_toml
-from wavebreak.languages import (
-    LANGUAGES,
-    SOURCE_LANGUAGE,
-    Language,
-    get_language,
-    is_right_to_left,
-)
+from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, Language, get_language, is_right_to_left
 from wavebreak.notices.catalog import catalog_of, texts_of, untranslated, update_translation
 from wavebreak_business.settings import SHIPPED, Code
 

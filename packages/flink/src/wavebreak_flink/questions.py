@@ -13,13 +13,7 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.engine.owner_answers import (
-    MOST_ACCOUNTS,
-    QUESTIONS,
-    Asked,
-    Asking,
-    question_mac,
-)
+from wavebreak.engine.owner_answers import MOST_ACCOUNTS, QUESTIONS, Asked, Asking, question_mac
 from wavebreak.engine.queries import QUERIES
 from wavebreak.errors import WavebreakError
 from wavebreak.extras import LazyModule

@@ -12,13 +12,7 @@ from wavebreak.durable_files import replace_file
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import Exchange
 from wavebreak.engine.snapshot import manifest_of
-from wavebreak.engine.switch_records import (
-    SELECT,
-    TABLE,
-    SwitchRecord,
-    decode_switch,
-    write_files,
-)
+from wavebreak.engine.switch_records import SELECT, TABLE, SwitchRecord, decode_switch, write_files
 from wavebreak.engine.versions import engine_versions
 from wavebreak.errors import FileError, WavebreakError
 from wavebreak.extras import LazyModule

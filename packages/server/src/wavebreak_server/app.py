@@ -215,9 +215,7 @@ def service_settings(
 
 
 def _delivery_options(
-    home: Path,
-    asked: Configuration,
-    consumed: Sequence[brokers.BrokerSource],
+    home: Path, asked: Configuration, consumed: Sequence[brokers.BrokerSource]
 ) -> bootstrap.ServeOptions:
     """Return the options of webhooks, traces and background tasks."""
     return bootstrap.ServeOptions(

@@ -24,11 +24,7 @@ from wavebreak_server.http.auth import TOGETHER, KeyRing
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
 from wavebreak_server.pipeline import brokers, decide, holder_notices
 from wavebreak_server.pipeline.holder_notices import HolderNotices
-from wavebreak_server.pipeline.observability import (
-    Metrics,
-    rejected_by_cause,
-    service_gauges,
-)
+from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.pipeline.pending_requests import Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Background, Service

@@ -344,8 +344,7 @@ class Webhooks(Group, frozen=True, kw_only=True):
     """Where webhooks may go, beside public addresses by https."""
 
     private_webhooks: Annotated[
-        bool,
-        Option("Allow webhooks to private addresses, any port, and http.", unset="refused"),
+        bool, Option("Allow webhooks to private addresses, any port, and http.", unset="refused")
     ] = False
     insecure_webhooks: Annotated[
         bool, Option("Allow new webhooks that go to http.", unset="refused")
@@ -356,8 +355,7 @@ class Console(Group, frozen=True, kw_only=True):
     """The console, and the pages for account holders."""
 
     console: Annotated[
-        bool | None,
-        Option("Serve the pages of the console.", off="--no-console", unset="served"),
+        bool | None, Option("Serve the pages of the console.", off="--no-console", unset="served")
     ] = None
     console_url: Annotated[
         str,
@@ -446,9 +444,7 @@ class LimitOptions(Group, frozen=True, kw_only=True):
         ),
     ] = settings.Limits.peer_connections
     key_events: Annotated[
-        float,
-        Meta(ge=1),
-        Option("Events per second of one API key, over ten seconds (else 429)."),
+        float, Meta(ge=1), Option("Events per second of one API key, over ten seconds (else 429).")
     ] = settings.Limits.key_events
     key_megabytes: Annotated[
         float,

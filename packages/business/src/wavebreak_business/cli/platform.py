@@ -175,8 +175,7 @@ def erase(
         tables.count_of(len(counts), "account"),
     )
     return Output(
-        {"events": event_count, "accounts": len(counts)},
-        f"{events} of {people} erased from {path}",
+        {"events": event_count, "accounts": len(counts)}, f"{events} of {people} erased from {path}"
     )
 
 

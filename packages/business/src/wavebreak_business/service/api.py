@@ -345,9 +345,7 @@ async def decide_sends(context: RequestContext, body: SendsQuestion) -> sends.Se
     ]
     answers = await live.turn(lambda turn: sends.decide(turn, body.portfolio, asked, live))
     return sends.SendAnswers(
-        portfolio=body.portfolio,
-        answers=answers,
-        outcomes=sends.meanings(answers, live.settings),
+        portfolio=body.portfolio, answers=answers, outcomes=sends.meanings(answers, live.settings)
     )
 
 

@@ -10,15 +10,7 @@ from msgspec import UNSET
 
 from wavebreak.errors import UsageError
 from wavebreak_cases.acts import fields
-from wavebreak_cases.acts.declaration import (
-    Act,
-    Fault,
-    Field,
-    Option,
-    Values,
-    Work,
-    exhibits,
-)
+from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work, exhibits
 from wavebreak_cases.bundles import evidence_intake, evidence_items, exhibit_redaction
 from wavebreak_cases.cases import case as steps
 from wavebreak_cases.cases.case import Case, Redaction
@@ -81,12 +73,7 @@ def _translation_faults(_case: Case, values: Values, _now: int | None) -> Iterat
 
 def _watch_run(work: Work) -> list[str]:
     return evidence_intake.add_post_notice_evidence(
-        work.workspace,
-        work.values["run"],
-        work.run_inputs(),
-        work.secret(),
-        work.actor,
-        work.role,
+        work.workspace, work.values["run"], work.run_inputs(), work.secret(), work.actor, work.role
     )
 
 

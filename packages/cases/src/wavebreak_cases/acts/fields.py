@@ -297,10 +297,7 @@ WHY_NEEDED = replace(WHY, default=REQUIRED)
 
 
 def date_faults(
-    _case: Case,
-    values: Values,
-    now: int | None,
-    ends: tuple[tuple[str, str], ...] = CONDUCT_ENDS,
+    _case: Case, values: Values, now: int | None, ends: tuple[tuple[str, str], ...] = CONDUCT_ENDS
 ) -> Iterator[Fault]:
     """Dates that are not understood, have not come yet, or rest on nothing.
 

@@ -11,13 +11,7 @@ from wavebreak.reports.tables import Table
 from wavebreak_cases.cases.case import Case, PreparedDetermination, weaker_ties
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.determination import Determination
-from wavebreak_cases.cases.parties import (
-    DateSource,
-    Evidence,
-    Link,
-    MergeProposal,
-    TieDates,
-)
+from wavebreak_cases.cases.parties import DateSource, Evidence, Link, MergeProposal, TieDates
 from wavebreak_cases.cases.post_notice_monitoring import overdue_items
 from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import is_current, stale_determinations

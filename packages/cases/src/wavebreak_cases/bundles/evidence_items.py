@@ -48,12 +48,7 @@ class Statement(NamedTuple):
 
 
 def draw_evidence(
-    workspace: CaseWorkspace,
-    exhibit: Exhibit,
-    party: str,
-    seen: str,
-    stated: Statement,
-    by: str,
+    workspace: CaseWorkspace, exhibit: Exhibit, party: str, seen: str, stated: Statement, by: str
 ) -> Evidence:
     """Return a new item of evidence; nothing that is not stated is assumed.
 

@@ -101,11 +101,7 @@ def make_marks(
 def require_marks(marks: Marks) -> None:
     """Raise CaseError where nothing is marked."""
     if not marks.texts and not marks.regions:
-        raise CaseError(
-            "nothing is marked",
-            fix="mark words or regions",
-            code="nothing-marked",
-        )
+        raise CaseError("nothing is marked", fix="mark words or regions", code="nothing-marked")
 
 
 def redact_exhibit(

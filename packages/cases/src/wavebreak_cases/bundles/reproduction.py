@@ -40,12 +40,7 @@ from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
-from wavebreak.ledger.verifier import (
-    LOG,
-    Key,
-    VerifierError,
-    canonical,
-)
+from wavebreak.ledger.verifier import LOG, Key, VerifierError, canonical
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage

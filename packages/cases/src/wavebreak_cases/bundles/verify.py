@@ -24,13 +24,7 @@ from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoke
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import Key, VerifierError
 from wavebreak_cases.bundles import bundle_checks, report, reproduction
-from wavebreak_cases.bundles.archive_reader import (
-    CERTIFICATE,
-    MADE,
-    REPORT,
-    VERIFIER,
-    Bounds,
-)
+from wavebreak_cases.bundles.archive_reader import CERTIFICATE, MADE, REPORT, VERIFIER, Bounds
 from wavebreak_cases.bundles.bundle_checks import Finding as Finding
 from wavebreak_cases.bundles.bundle_checks import (
     NotChecked,
@@ -46,11 +40,7 @@ from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings
 from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.verifier_program import verifier_program
-from wavebreak_cases.bundles.workspace import (
-    CASE,
-    GROUNDS,
-    load_case,
-)
+from wavebreak_cases.bundles.workspace import CASE, GROUNDS, load_case
 from wavebreak_cases.cases import determination
 from wavebreak_cases.cases.case import (
     Case,

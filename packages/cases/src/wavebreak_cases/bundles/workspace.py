@@ -35,22 +35,13 @@ from wavebreak.ledger import (
     make_entry,
 )
 from wavebreak.ledger.checkpoints import encode_verifier_key
-from wavebreak.ledger.entries import (
-    Body,
-    StepEntry,
-)
+from wavebreak.ledger.entries import Body, StepEntry
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import canonical
 from wavebreak_cases.bundles.bundle_checks import CASE as CASE
 from wavebreak_cases.bundles.bundle_checks import EXHIBITS as EXHIBITS
 from wavebreak_cases.bundles.bundle_checks import GROUNDS as GROUNDS
-from wavebreak_cases.cases.case import (
-    Action,
-    Case,
-    CaseFile,
-    Exhibit,
-    Step,
-)
+from wavebreak_cases.cases.case import Action, Case, CaseFile, Exhibit, Step
 from wavebreak_cases.cases.eligibility import Grounds
 from wavebreak_cases.cases.workflow import append_action, kind_of, replay
 from wavebreak_cases.cases.workflow import salted_digest as salted_digest

@@ -217,9 +217,7 @@ def determine(
         exhibits=tuple(dict.fromkeys(i.exhibit for i in evidence if i.id in relied)),
         disregarded=tuple(
             Disregarded(
-                w.item.id,
-                w.item.exhibit,
-                english.render(_explain_disregarded(w, as_of, phrases)),
+                w.item.id, w.item.exhibit, english.render(_explain_disregarded(w, as_of, phrases))
             )
             for w in weighed
             if w.item.id not in relied
@@ -288,11 +286,7 @@ def _conjunctions(grounds: eligibility.Grounds, as_of: int) -> Iterator[_Conjunc
         for name, text, parts in (
             ("R2 with R3 continued", "continued", (names.continued,)),
             ("R2 with R3 linked", "linked", (names.outside, names.linked)),
-            (
-                "R2 with R3 continued by a successor",
-                "succeeded",
-                (names.outside, names.succeeded),
-            ),
+            ("R2 with R3 continued by a successor", "succeeded", (names.outside, names.succeeded)),
         ):
             yield _Conjunction(name, text, notice, parts)
 

@@ -215,11 +215,7 @@ def is_own_conduct(item: Evidence, as_of: int) -> bool:
     facts = item.case_facts
     if facts.conduct_of or not isinstance(facts.jointly_with, UnsetType) or facts.rejected_by:
         return False
-    checks = (
-        _check_appeals(item),
-        _check_held(item, as_of),
-        _check_settlement(item, as_of),
-    )
+    checks = (_check_appeals(item), _check_held(item, as_of), _check_settlement(item, as_of))
     shown = item.confirmed == "yes" and item.conduct != "neither"
     return shown and all(check.answer is Ternary.YES for check in checks)
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from wavebreak_cases.cases.case import (
-    Action,
-    Case,
-    StateChanged,
-    Task,
-    TaskAdded,
-    notice_arrival,
-)
+from wavebreak_cases.cases.case import Action, Case, StateChanged, Task, TaskAdded, notice_arrival
 from wavebreak_cases.cases.date_ranges import Ternary, format_instant
 from wavebreak_cases.cases.parties import Evidence, Relation, Strength
 from wavebreak_cases.cases.workflow import TRANSITIONS

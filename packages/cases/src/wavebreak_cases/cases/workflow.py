@@ -251,9 +251,7 @@ def _guard_named(case: Case, _step: Step, did: PartyNamed) -> None:
     known = case.parties.get(party.id)
     if party.same_as != (known.same_as if known else ""):
         raise CaseError(
-            f"party {party.id}: same_as is set by a merge",
-            fix="merge them",
-            code="merge-by-hand",
+            f"party {party.id}: same_as is set by a merge", fix="merge them", code="merge-by-hand"
         )
 
 
@@ -351,9 +349,7 @@ def _validate_item(case: Case, e: Evidence) -> None:
         raise CaseError("what the case holds on evidence is not stored with it", fix="leave it out")
     if e.confirmed != "unknown" or e.by:
         raise CaseError(
-            "evidence is confirmed by a step of its own",
-            fix="confirm it",
-            code="confirmed-apart",
+            "evidence is confirmed by a step of its own", fix="confirm it", code="confirmed-apart"
         )
 
 
@@ -455,9 +451,7 @@ def _guard_signed(case: Case, step: Step, did: DeterminationSigned) -> None:
         )
     if prepared.signed_by:
         raise CaseError(
-            f"{prepared.id} is signed already",
-            fix="determine again",
-            code="signed-already",
+            f"{prepared.id} is signed already", fix="determine again", code="signed-already"
         )
     if same_person(step.by, prepared.by):
         raise CaseError(
@@ -510,15 +504,11 @@ def _guard_advanced(case: Case, _step: Step, did: StateChanged) -> None:
     ]
     if to == "investigating" and not case.parties:
         raise CaseError(
-            "a case without a party cannot be investigated",
-            fix="name one",
-            code="party-missing",
+            "a case without a party cannot be investigated", fix="name one", code="party-missing"
         )
     if to == "noticed" and not {d.notice for d in case.deliveries}:
         raise CaseError(
-            "no notice is shown to have arrived",
-            fix="record one",
-            code="delivery-missing",
+            "no notice is shown to have arrived", fix="record one", code="delivery-missing"
         )
     if to in ("determined", "referred") and (not latest or stale):
         raise CaseError(
@@ -553,10 +543,7 @@ def _review_item(case: Case, step: Step, did: EvidenceReviewed) -> Case:
     if not isinstance(did.translation, UnsetType):
         translations[new.id] = did.translation
     return replace(
-        case,
-        evidence=case.evidence | {new.id: new},
-        reviews=reviews,
-        translations=translations,
+        case, evidence=case.evidence | {new.id: new}, reviews=reviews, translations=translations
     )
 
 

@@ -133,10 +133,7 @@ def _draft_batch(
         )
     else:
         columns = ("line", "case", "party", "steps now", "missing")
-        print_table(
-            Table(str(batch), columns, rows, words=frozenset({0, 1, 2})),
-            out,
-        )
+        print_table(Table(str(batch), columns, rows, words=frozenset({0, 1, 2})), out)
         for where, problem in failed:
             _print_failure(where, problem)
         out.print(f"{count_of(len(rows), 'line')} drafted, {count_of(len(failed), 'error')}")
@@ -176,7 +173,7 @@ def _print_draft(
     taken = ", ".join(f"{item} of {case.evidence[item].exhibit}" for item in result.evidence)
     out.print(
         f"{case.id}: {result.party} {name}; evidence {taken or 'none'}; "
-        f"{count_of(result.steps, 'step')} sealed now, {len(case.steps)} in all",
+        f"{count_of(result.steps, 'step')} sealed now, {len(case.steps)} in all"
     )
     for failure in result.failures:
         _print_failure(failure.source, failure.error)

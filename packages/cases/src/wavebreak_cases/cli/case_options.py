@@ -212,11 +212,7 @@ def _value(field: Field, option: Option, raw: Any) -> Any:
 
 
 def act_command(
-    name: str,
-    *,
-    by: Any = inspect.Parameter.empty,
-    role: bool = True,
-    group: typer.Typer = cases,
+    name: str, *, by: Any = inspect.Parameter.empty, role: bool = True, group: typer.Typer = cases
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the command of some acts to `case`; the function is given the call and its own options.
 

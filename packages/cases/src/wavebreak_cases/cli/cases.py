@@ -20,16 +20,8 @@ from rich.table import Table
 
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import command
-from wavebreak.cli.console import (
-    command as command_line,
-)
-from wavebreak.cli.console import (
-    echo,
-    out,
-    print_json,
-    print_next_steps,
-    styled,
-)
+from wavebreak.cli.console import command as command_line
+from wavebreak.cli.console import echo, out, print_json, print_next_steps, styled
 from wavebreak.cli.ledger import read_authorities, stamp_ledger, witness_ledger
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError, WavebreakError
@@ -383,10 +375,7 @@ def erase(call: ActCommand, key: Key = None) -> None:
 
 @act_command("redact", by="")
 def redact(
-    call: ActCommand,
-    authority: Authority = "not stated",
-    as_json: Json = False,
-    wide: Wide = False,
+    call: ActCommand, authority: Authority = "not stated", as_json: Json = False, wide: Wide = False
 ) -> None:
     """Show what may be personal data; with a reason redact, and say what remains."""
     from wavebreak_cases.bundles import exhibit_redaction

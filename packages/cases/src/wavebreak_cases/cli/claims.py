@@ -19,9 +19,7 @@ from wavebreak import evaluation
 from wavebreak.cli import console
 from wavebreak.cli.app import command_group
 from wavebreak.cli.commands import command
-from wavebreak.cli.console import (
-    command as command_line,
-)
+from wavebreak.cli.console import command as command_line
 from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 from wavebreak_cases import claims

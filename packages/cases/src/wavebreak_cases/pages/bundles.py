@@ -119,10 +119,7 @@ def newest_job(store: CaseStore, case_id: str) -> BundleJob | None:
 def report_settings(act: ActRequest, language: Language) -> ReportSettings:
     """Return what a report says beside its case: who is signed in prepared it."""
     return load_settings(
-        language,
-        policy=act.store.policy,
-        prepared_by=act.user.shown_name,
-        authenticated="console",
+        language, policy=act.store.policy, prepared_by=act.user.shown_name, authenticated="console"
     )
 
 

@@ -15,15 +15,7 @@ from wavebreak_cases.acts.declaration import violation_choices
 from wavebreak_cases.cases.case import Exhibit, State
 from wavebreak_cases.cases.completeness import MISSING
 from wavebreak_cases.cases.eligibility import Result
-from wavebreak_cases.cases.parties import (
-    Bar,
-    Basis,
-    Evidence,
-    Party,
-    Relation,
-    Strength,
-    Violation,
-)
+from wavebreak_cases.cases.parties import Bar, Basis, Evidence, Party, Relation, Strength, Violation
 from wavebreak_cases.cases.workflow import STEPS
 from wavebreak_cases.pages import demo_case, files, views
 from wavebreak_cases.pages.apps import CaseStore, current_store, is_open, open_store

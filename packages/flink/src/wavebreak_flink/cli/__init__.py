@@ -5,6 +5,5 @@ from __future__ import annotations
 from wavebreak.cli.app import command_group
 
 flink = command_group(
-    "flink",
-    "Run the same decisions on Apache Flink, when one machine is not enough.",
+    "flink", "Run the same decisions on Apache Flink, when one machine is not enough."
 )

@@ -187,9 +187,7 @@ def status(home: Home) -> Output:
 
 @command(flink, "wavebreak flink savepoint job --stop")
 def savepoint(
-    home: Home,
-    *,
-    stop: Annotated[bool, "Stop the job there, such as before an upgrade."] = False,
+    home: Home, *, stop: Annotated[bool, "Stop the job there, such as before an upgrade."] = False
 ) -> None:
     """Make a savepoint, from which a job goes on."""
     job = submission.savepoint(home.absolute(), stop=stop)
@@ -236,9 +234,7 @@ def replay(home: Home) -> Output:
 
 
 @command(
-    flink,
-    "wavebreak flink dead-letters job",
-    "wavebreak flink dead-letters job --accept 120400",
+    flink, "wavebreak flink dead-letters job", "wavebreak flink dead-letters job --accept 120400"
 )
 def dead_letters(
     home: Home,

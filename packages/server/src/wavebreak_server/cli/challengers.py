@@ -17,11 +17,7 @@ from wavebreak.cli.commands import Output
 from wavebreak.cli.options import OutDir
 from wavebreak.reports.tables import Table
 from wavebreak_server.cli.service_home import Home, Reason, service_command, service_engine
-from wavebreak_server.slices.versions import (
-    model_replay,
-    model_versions,
-    policy_replay,
-)
+from wavebreak_server.slices.versions import model_replay, model_versions, policy_replay
 
 challengers = command_group(
     "challenger", "Register another model for a running service, and compare the two."

@@ -15,13 +15,7 @@ from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
 from wavebreak.ledger import checkpoints
 from wavebreak.reports.tables import Table, count_of, span, stamp
-from wavebreak_server.cli.service_home import (
-    BY,
-    Home,
-    Reason,
-    bind_deployment_key,
-    service_command,
-)
+from wavebreak_server.cli.service_home import BY, Home, Reason, bind_deployment_key, service_command
 from wavebreak_server.pipeline import log_clock, log_repair
 from wavebreak_server.slices.log import trim as log_trim
 from wavebreak_server.storage import ledger_store, ownership
@@ -149,8 +143,7 @@ def trim(
     }
     if not plan.rows and not plan.evicted:
         return Output(
-            value,
-            f"nothing to remove: no event is both old enough and behind {', '.join(names)}",
+            value, f"nothing to remove: no event is both old enough and behind {', '.join(names)}"
         )
     would_be = "would be " if dry_run else ""
     parts = [

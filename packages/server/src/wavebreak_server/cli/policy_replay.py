@@ -14,11 +14,7 @@ from wavebreak.cli.app import rules as rules_group
 from wavebreak.cli.commands import Output
 from wavebreak.cli.console import echo
 from wavebreak.cli.options import OutDir, PolicyDir
-from wavebreak_server.cli.service_home import (
-    Home,
-    service_command,
-    service_engine,
-)
+from wavebreak_server.cli.service_home import Home, service_command, service_engine
 from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.versions import policy_replay
 

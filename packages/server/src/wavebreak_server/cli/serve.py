@@ -330,8 +330,7 @@ def create(
         ),
     ] = "",
     allow_identifiers: Annotated[
-        bool,
-        "Ids that this key sends may look like personal data, such as JIDs (ann@example.org).",
+        bool, "Ids that this key sends may look like personal data, such as JIDs (ann@example.org)."
     ] = False,
     reason: Reason = "created by command",
 ) -> None:

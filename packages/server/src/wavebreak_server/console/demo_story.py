@@ -21,11 +21,7 @@ from wavebreak.engine import account_queries
 from wavebreak.linking import Operator
 from wavebreak.outcomes import MEETING, WITHOUT_STATEMENT
 from wavebreak_server.console.plugins import installed_plugins
-from wavebreak_server.http.app_context import (
-    AppContext,
-    run_background_query,
-    run_in_transaction,
-)
+from wavebreak_server.http.app_context import AppContext, run_background_query, run_in_transaction
 from wavebreak_server.pipeline.holder_notices import HolderNotices, notice_of, token_of
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.slices.appeals import service as appeals

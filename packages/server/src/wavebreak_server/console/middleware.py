@@ -20,12 +20,7 @@ from wavebreak.durations import DAY_S, HOUR_S
 from wavebreak_server.console.assets import asset_version
 from wavebreak_server.console.openid_connect import signed_in_by_provider
 from wavebreak_server.console.site import Site
-from wavebreak_server.console.translations import (
-    COOKIE,
-    PARAMETER,
-    language_for,
-    load_translations,
-)
+from wavebreak_server.console.translations import COOKIE, PARAMETER, language_for, load_translations
 
 Handler = Callable[[HttpRequest], HttpResponse]
 

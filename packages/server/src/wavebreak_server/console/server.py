@@ -25,11 +25,7 @@ from wavebreak_server.django_settings import (
     PUBLIC_MIDDLEWARE,
     PUBLIC_URLS,
 )
-from wavebreak_server.http.app_context import (
-    AppContext,
-    closing_connection,
-    run_in_transaction,
-)
+from wavebreak_server.http.app_context import AppContext, closing_connection, run_in_transaction
 from wavebreak_server.http.responses import App, Receive, Scope, Send
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES

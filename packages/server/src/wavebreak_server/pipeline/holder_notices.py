@@ -37,11 +37,7 @@ from wavebreak.notices import (
 from wavebreak.outcomes import WITHOUT_NOTICE, WITHOUT_STATEMENT
 from wavebreak.rules import Feedback, Policy, load_policy
 from wavebreak.schema.events import Challenge
-from wavebreak_server.pipeline.decide import (
-    DecideResponse,
-    load_decide_policy,
-    load_quota_config,
-)
+from wavebreak_server.pipeline.decide import DecideResponse, load_decide_policy, load_quota_config
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
 

@@ -55,10 +55,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "wavebreak_requests",
-            "HTTP requests.",
-            ["route", "method", "status"],
-            registry=registry,
+            "wavebreak_requests", "HTTP requests.", ["route", "method", "status"], registry=registry
         )
         self.seconds = Histogram(
             "wavebreak_request_seconds",

@@ -217,12 +217,7 @@ def _stages_of_job(host: Host) -> Stages:
     settings, engine = host.settings, host.make_engine()
     versions = engine_versions(engine, host.lateness_s)
     job_switches.reconcile(event_log.log_end(), versions)
-    terms = JobTerms(
-        settings.flink_job,
-        versions,
-        settings.limits.max_age_s,
-        terms_of(engine),
-    )
+    terms = JobTerms(settings.flink_job, versions, settings.limits.max_age_s, terms_of(engine))
     if host.switch_terms is not None:
         _switch_at_start(host, terms, engine, host.switch_terms)
     host.ledger_store.versions(engine, versions, 0, 0)

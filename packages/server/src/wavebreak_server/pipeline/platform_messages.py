@@ -51,10 +51,7 @@ def enqueue_message(
     if not webhooks:
         return ""
     message = PlatformMessage.objects.create(
-        id=new_message_id(),
-        type=kind,
-        data=msgspec.json.encode(data),
-        created_ms=now_ms,
+        id=new_message_id(), type=kind, data=msgspec.json.encode(data), created_ms=now_ms
     )
     next_ms = now_ms if due_ms is None else max(now_ms, due_ms)
     Delivery.objects.bulk_create(

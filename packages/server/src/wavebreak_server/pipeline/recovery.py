@@ -67,11 +67,7 @@ class RecoveryReport:
 
 
 def _maker_before(
-    make: Callable[[], Engine],
-    fresh: Engine,
-    lateness_s: int,
-    applied: Any,
-    report: RecoveryReport,
+    make: Callable[[], Engine], fresh: Engine, lateness_s: int, applied: Any, report: RecoveryReport
 ) -> Callable[[], Engine]:
     """Return what makes engines in the mode that decided up to the applied position.
 

@@ -291,11 +291,7 @@ class RequestDecoder:
         yield self._shared(taken, list(tables), counts, reads)
 
     def _shared(
-        self,
-        taken: ValidatedBatch,
-        ats: list[int],
-        counts: list[int],
-        reads: list[BodyResult],
+        self, taken: ValidatedBatch, ats: list[int], counts: list[int], reads: list[BodyResult]
     ) -> _Part:
         """Pseudonymize what is admitted, and set the result of each body."""
         ends = np.cumsum(counts)
@@ -437,8 +433,7 @@ def decompress(body: Body, at_most: int, *, small: bool = False) -> bytes | None
                 )
     except (OSError, EOFError, pa.ArrowException):
         raise EventError(
-            f"the body is not valid {body.encoding}",
-            fix="compress it again, or not at all",
+            f"the body is not valid {body.encoding}", fix="compress it again, or not at all"
         ) from None
     return b"".join(parts)
 

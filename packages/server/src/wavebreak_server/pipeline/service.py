@@ -732,12 +732,7 @@ class Service:
         return await self.query(query, accounts)
 
     async def decide(
-        self,
-        content: bytes,
-        mode: str,
-        sender: pending_requests.Sender,
-        *,
-        key: str = "",
+        self, content: bytes, mode: str, sender: pending_requests.Sender, *, key: str = ""
     ) -> DecideResponse:
         """Decide events of one account in JSON, by a dry run.
 

@@ -453,9 +453,7 @@ class DatabaseAudit:
         self._holds(before, "the audit log, and each API key and webhook as its changes left it")
 
     def _compare_object(
-        self,
-        row: _Changed,
-        left: dict[tuple[type[_Changed], str], ChangeEntry | None],
+        self, row: _Changed, left: dict[tuple[type[_Changed], str], ChangeEntry | None]
     ) -> None:
         """Compare an API key, a webhook or a source with what its last change left."""
         key = (type(row), row.pk)

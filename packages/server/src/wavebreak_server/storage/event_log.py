@@ -266,10 +266,7 @@ def read_rows(since: int, *, rows: int = 16) -> Iterator[LogRow]:
     at = since
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(
-                _ROWS,
-                (at, _row_of(cursor, at), rows),
-            )
+            cursor.execute(_ROWS, (at, _row_of(cursor, at), rows))
             fetched = cursor.fetchall()
         if not fetched:
             return

@@ -194,8 +194,7 @@ class KafkaTopic:
         )
         if partition is None or partition.error or partition.partitions[0].leader < 0:
             raise LogBodiesError(
-                f"the log's topic {self._url.topic} has no leader",
-                fix="check the Kafka cluster",
+                f"the log's topic {self._url.topic} has no leader", fix="check the Kafka cluster"
             )
 
     def close(self) -> None:

@@ -322,10 +322,7 @@ def _first(met: list[DecisionRow], least: str) -> dict[str, DecisionRow]:
 
 
 def _count_scope(
-    builder: ReportBuilder,
-    scope: _Scope,
-    outer: _Scope | None,
-    sources: Sources,
+    builder: ReportBuilder, scope: _Scope, outer: _Scope | None, sources: Sources
 ) -> None:
     """Count when the accounts of a scope were acted on first: at registration, before a report."""
     whole, reports = f"accounts.{scope.name}", sources.reports

@@ -199,13 +199,7 @@ class ReportBuilder:
         self._sections[-1][2].append(number)
 
     def ratio(
-        self,
-        name: str,
-        label: str,
-        value: float | None,
-        unit: str,
-        definition: str,
-        basis: Basis,
+        self, name: str, label: str, value: float | None, unit: str, definition: str, basis: Basis
     ) -> None:
         """Add a number computed from counts."""
         rounded = None if value is None else round(value, 4 if unit == "share" else 2)

@@ -327,11 +327,7 @@ def _count_error(builder: ReportBuilder, name: str, label: str, results: list[bo
         )
 
 
-CLASSIFIERS = {
-    "all": "Rules and model together",
-    "rules": "Rules",
-    "model": "Model",
-}
+CLASSIFIERS = {"all": "Rules and model together", "rules": "Rules", "model": "Model"}
 """Names of the classifiers that are measured, by the ids of their numbers."""
 
 

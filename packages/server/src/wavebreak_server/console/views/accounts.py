@@ -200,10 +200,7 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     if applied.fault:
         pages.warn(request, applied.fault)
     else:
-        pages.say(
-            request,
-            f"{wanted.shown}: {effect_of(console, applied)}",
-        )
+        pages.say(request, f"{wanted.shown}: {effect_of(console, applied)}")
     return redirect("account", account)
 
 

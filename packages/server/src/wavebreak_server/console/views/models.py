@@ -17,21 +17,12 @@ from wavebreak.languages import msgid
 from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console import pages
-from wavebreak_server.console.views.versions import (
-    StepViews,
-    moves_of,
-    replay_page,
-    version_rows,
-)
+from wavebreak_server.console.views.versions import StepViews, moves_of, replay_page, version_rows
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.learning import service as home_learning
 from wavebreak_server.slices.versions import model_versions as versions
-from wavebreak_server.slices.versions import (
-    policy_versions,
-    replay_processes,
-    service,
-)
+from wavebreak_server.slices.versions import policy_versions, replay_processes, service
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
@@ -68,10 +59,7 @@ def models(request: HttpRequest) -> HttpResponse:
     """Show the model that scores, and the registered ones, newest first."""
     console = pages.console_of(request)
     home, used = console.service.settings.home, versions.scoring(console).model
-    target, champion = (
-        MODEL.previous_name(console.service),
-        versions.champion_directory(console),
-    )
+    target, champion = (MODEL.previous_name(console.service), versions.champion_directory(console))
     return pages.show(
         request,
         "console/policy_models.html",

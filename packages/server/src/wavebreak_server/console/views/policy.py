@@ -18,11 +18,7 @@ from wavebreak_server.console.views.versions import StepViews, replay_page, vers
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.versions import policy_versions as versions
-from wavebreak_server.slices.versions import (
-    replay_processes,
-    rule_statistics,
-    service,
-)
+from wavebreak_server.slices.versions import replay_processes, rule_statistics, service
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.texts import translate

@@ -11,13 +11,7 @@ from django.urls import reverse
 
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console import pages
-from wavebreak_server.console.forms import (
-    KeyForm,
-    PageForm,
-    PersonForm,
-    ProfileForm,
-    WebhookForm,
-)
+from wavebreak_server.console.forms import KeyForm, PageForm, PersonForm, ProfileForm, WebhookForm
 from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Justification, padded_reason

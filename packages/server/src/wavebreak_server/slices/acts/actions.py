@@ -81,11 +81,7 @@ async def wait_until_sealed(context: RequestContext, account: str) -> None:
 
 
 async def override_account(
-    context: RequestContext,
-    account: str,
-    change: Override,
-    *,
-    appealed: AppealEntry | None = None,
+    context: RequestContext, account: str, change: Override, *, appealed: AppealEntry | None = None
 ) -> OverrideResult:
     """Add a person's verdict on an account to the log; return the resulting enforcement state.
 

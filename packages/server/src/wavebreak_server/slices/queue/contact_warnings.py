@@ -105,12 +105,7 @@ def _message(
         for code in platform.languages
     )
     warnings = {w.language: msgspec.to_builtins(w) for w in written if w is not None}
-    data = {
-        "account": account,
-        "decision": decision["id"],
-        "people": people,
-        "warnings": warnings,
-    }
+    data = {"account": account, "decision": decision["id"], "people": people, "warnings": warnings}
     return data, notices.notify_at_ms(decision)
 
 

@@ -86,9 +86,7 @@ class ReviewCase(models.Model):
         db_table = "console_review_case"
         constraints = (
             models.UniqueConstraint(
-                fields=["account"],
-                condition=models.Q(state="open"),
-                name="console_one_open_case",
+                fields=["account"], condition=models.Q(state="open"), name="console_one_open_case"
             ),
         )
         indexes = (

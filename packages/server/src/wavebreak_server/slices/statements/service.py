@@ -13,14 +13,7 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from wavebreak.notices import (
-    Correction,
-    Language,
-    Links,
-    Platform,
-    Statement,
-    with_corrections,
-)
+from wavebreak.notices import Correction, Language, Links, Platform, Statement, with_corrections
 from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.holder_notices import (

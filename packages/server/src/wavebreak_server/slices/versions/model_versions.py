@@ -54,10 +54,7 @@ class ModelKind(Kind):
     replayed = (ModelVersion.REGISTERED, ModelVersion.COMPARED)
     acts = Acts("approve_model", "reject_model", "promote_model", "model_rollback")
     refusals = Refusals(
-        unknown=Refusal(
-            msgid("there is no such model"),
-            msgid("see the list of models"),
-        ),
+        unknown=Refusal(msgid("there is no such model"), msgid("see the list of models")),
         unknown_replay=Refusal(
             msgid("there is no such comparison"), msgid("see the list of models")
         ),
@@ -81,10 +78,7 @@ class ModelKind(Kind):
         nothing_earlier=Refusal(
             msgid("there is no earlier model"), msgid("register and promote another one")
         ),
-        other_live=Refusal(
-            msgid("{name} scores by now"),
-            msgid("look at the models again"),
-        ),
+        other_live=Refusal(msgid("{name} scores by now"), msgid("look at the models again")),
     )
 
     def live_name(self, service: Service) -> str:

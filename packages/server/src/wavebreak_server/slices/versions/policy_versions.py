@@ -81,14 +81,8 @@ class PolicyKind(Kind):
     replayed = (PolicyVersion.CHECKED, PolicyVersion.REPLAYED)
     acts = Acts("approve_policy", "reject_policy", "policy_live", "policy_rollback")
     refusals = Refusals(
-        unknown=Refusal(
-            msgid("there is no such version"),
-            msgid("see the list of versions"),
-        ),
-        unknown_replay=Refusal(
-            msgid("there is no such replay"),
-            msgid("see the list of versions"),
-        ),
+        unknown=Refusal(msgid("there is no such version"), msgid("see the list of versions")),
+        unknown_replay=Refusal(msgid("there is no such replay"), msgid("see the list of versions")),
         author=Refusal(
             msgid("you wrote this version"),
             msgid("ask a lead or another policy owner to approve it"),
@@ -110,10 +104,7 @@ class PolicyKind(Kind):
         nothing_earlier=Refusal(
             msgid("there is no earlier version"), msgid("start a draft instead")
         ),
-        other_live=Refusal(
-            msgid("{name} decides by now"),
-            msgid("look at the versions again"),
-        ),
+        other_live=Refusal(msgid("{name} decides by now"), msgid("look at the versions again")),
     )
 
     def live_name(self, service: Service) -> str:
