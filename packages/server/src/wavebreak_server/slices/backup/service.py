@@ -66,6 +66,12 @@ _FILE = re.compile(
     rf"ledger\.pub|state-\d+-\d+\.snapshot|({'|'.join(_DIRECTORIES)})(/{_SEGMENT}){{1,9}}"
 )
 _DAMAGED = "use another backup: this one is truncated or was changed"
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
+    LookupError, ArithmeticError, AttributeError, ValueError, ValidationError,
+    msgspec.MsgspecError, TypeError, Error,
+)  # fmt: skip
+"""Errors of a file that is no backup, or a damaged one."""
 _CONSOLE_TABLES = (
     ("account", "EmailAddress"), ("mfa", "Authenticator"), ("socialaccount", "SocialAccount"),
 )  # fmt: skip
@@ -357,30 +363,13 @@ def restore(
                 for statement in connection.ops.sequence_reset_sql(no_style(), _tables()):
                     cursor.execute(statement)
             restored = Restored(dict(manifest.about["rows"]), manifest.unproven)
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        ValueError,
-        ValidationError,
-        msgspec.MsgspecError,
-        TypeError,
-        Error,
-    ) as error:
-        _remove(home, made)
-        if isinstance(error, WavebreakError):
-            raise
-        what = f"{file} cannot be read as a backup ({type(error).__name__})"
-        raise FileError(what, fix=_DAMAGED) from None
     except WavebreakError:
         _remove(home, made)
         raise
+    except _UNREADABLE as error:
+        _remove(home, made)
+        what = f"{file} cannot be read as a backup ({type(error).__name__})"
+        raise FileError(what, fix=_DAMAGED) from None
     restored.listed = len(listed)
     restored.erasures = apply_again(home, listed, now_ms)
     database.truncate_wal()
