@@ -56,8 +56,6 @@ const english = {
   live: "Live",
   reconnecting: "Reconnecting",
   paused: "Paused",
-  threshold: "Threshold",
-  threshold_meets: "Meets {before} → {after} accounts; {benign} of them were judged benign, {abusive} abusive.",
   proofs_hold: "Checked by your browser: every entry leads to the root of the checkpoint.",
   proofs_fail: "An entry does not lead to the root of the checkpoint: it is not what was sealed.",
   proofs_cannot: "This browser checks nothing here: open the page over HTTPS, or run the command below.",

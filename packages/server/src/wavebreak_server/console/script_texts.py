@@ -30,10 +30,6 @@ TEXTS = {
     "live": msgid("Live"),
     "reconnecting": msgid("Reconnecting"),
     "paused": msgid("Paused"),
-    "threshold": msgid("Threshold"),
-    "threshold_meets": msgid(
-        "Meets {before} → {after} accounts; {benign} of them were judged benign, {abusive} abusive."
-    ),
     "proofs_hold": msgid(
         "Checked by your browser: every entry leads to the root of the checkpoint."
     ),

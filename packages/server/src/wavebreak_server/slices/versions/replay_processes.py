@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +28,6 @@ class ReplayProcesses:
 
     def __init__(self) -> None:
         self._running: dict[Path, subprocess.Popen[bytes]] = {}
-        self._starting = threading.Lock()
         atexit.register(self._end)
 
     def _end(self) -> None:
@@ -46,18 +44,6 @@ class ReplayProcesses:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
-
-    def start_alone(self, out: Path, command: Sequence[str], within: Path) -> bool:
-        """Start a command as `start` does, unless another one writes below a directory.
-
-        Return whether it was started.
-        """
-        with self._starting:
-            for other, process in list(self._running.items()):
-                if other.is_relative_to(within) and process.poll() is None:
-                    return False
-            self.start(out, command)
-            return True
 
     def ended(self, out: Path) -> Ended | None:
         """Return how a replay has ended; None while it runs."""
