@@ -29,6 +29,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.translation import override
 
 from wavebreak.durations import DAY_S
 from wavebreak_server.console import sign_in_audit
@@ -130,7 +131,8 @@ class Guess:
             sign_in_audit.audit_unnamed(self._request, what)
             return
         wait = self._limits.wait_s(self._counted)
-        slowed = f"; slowed for {_duration(wait)}" if wait else ""
+        with override("en"):  # an audit entry does not depend on the language of the page
+            slowed = f"; slowed for {_duration(wait)}" if wait else ""
         where = "a known device" if self._device else "a new device"
         reason = f"{what}, from {where}{slowed}"
         sign_in_audit.audit(self._request, action, self._user, reason, done=False)
@@ -150,29 +152,21 @@ def slowed_words(wait_s: float, *, known: bool) -> str:
         )
     )
     wait = translate(
-        "Too many wrong attempts. Try again in {duration}.", duration=_shown_duration(wait_s)
+        "Too many wrong attempts. Try again in {duration}.", duration=_duration(wait_s)
     )
     return f"{wait} {others}"
 
 
-def _shown_duration(wait_s: float) -> str:
-    """Return a wait in words, in the language of the page."""
-    if wait_s > 60:
-        minutes = math.ceil(wait_s / 60)
-        return translate_count("{n} minute", "{n} minutes", minutes)
-    return translate_count("{n} second", "{n} seconds", math.ceil(wait_s))
-
-
 def _duration(wait_s: float) -> str:
-    """Return a wait in words.
+    """Return a wait in words, in the language of the page.
 
     >>> _duration(0.2), _duration(60), _duration(61)
     ('1 second', '60 seconds', '2 minutes')
     """
     if wait_s > 60:
-        return f"{math.ceil(wait_s / 60)} minutes"
-    seconds = math.ceil(wait_s)
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+        minutes = math.ceil(wait_s / 60)
+        return translate_count("{n} minute", "{n} minutes", minutes)
+    return translate_count("{n} second", "{n} seconds", math.ceil(wait_s))
 
 
 # Forms
