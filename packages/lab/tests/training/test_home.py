@@ -16,7 +16,6 @@ from wavebreak.evaluation.home_learning import (
     AFTER_ENFORCEMENT,
     Check,
     HomeDays,
-    HomeLabels,
     Lesson,
     find_line,
     label_days,
@@ -163,9 +162,7 @@ def test_bought_answers_only_make_the_line_stricter() -> None:
     margins = np.where(labels.positive[days.points.account], 2.0, -2.0)
     before = find_line(margins, days, labels, TERMS)
     liked = labels.answered | (np.cumsum(labels.positive) <= 3) & labels.positive
-    bought = HomeLabels(
-        labels.positive, liked, labels.weight, labels.operators, labels.sources, labels.left_out
-    )
+    bought = replace(labels, answered=liked)
     after = find_line(margins, days, bought, TERMS)
     assert before == 0.0
     assert after is None or after > before

@@ -4,9 +4,10 @@ A platform learns from its own days. Positive are accounts that the tests on rea
 a reviewer upheld, negative are answered accounts and those that a reviewer or an appeal cleared; of
 all others nothing is taken. How trees are fitted is none of this module's.
 
-A score acts only beside a complaint of the account's own: alone it would be silence and novelty
-again, which say nothing of honest people whom nobody answers. So the line is drawn on what a score
-beside a complaint meets of answered accounts' first messages.
+Without enough answers of reviewers a score acts only beside a complaint of the account's own: alone
+it would be silence and novelty again, which say nothing of honest people whom nobody answers. So
+the line is drawn on what a score beside a complaint meets of answered accounts' first messages.
+With enough answers (`asked_labels`) it is drawn for all senders, and the score limits by itself.
 
 Who poisons the labels: reports of one operator convict few accounts, and all accounts of one weigh
 little. Answers that operators give each other can only draw the line stricter, since answered
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,8 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.durations import DAY_MS, Duration
 from wavebreak.engine import Engine
+from wavebreak.evaluation import asked_labels
+from wavebreak.evaluation.asked_labels import Answers, Curve, Question
 from wavebreak.evaluation.complaint_ceilings import CeilingTerms
 from wavebreak.evaluation.label_votes import LabelSource, LabelVote, resolve_votes
 from wavebreak.evaluation.scoring_points import (
@@ -64,6 +67,8 @@ AT_LINE = 0.5
 """The score at the line, as rules read it."""
 TIED = 40
 """Accounts on a network up to which they count as one operator's."""
+HOLD_MS = 2 * DAY_MS
+"""How long a score's limit holds as shipped (`[score.hold]`)."""
 SENDING = kinds_that_update(Update.CHAT)
 _COMPLAINTS = tuple(TYPES.index(kind) for kind in ("user.reported", "user.blocked"))
 _REGISTERED = TYPES.index("account.registered")
@@ -128,6 +133,7 @@ class HomeDays:
         operator: Which operator each account seems to be of (accounts,).
         reporters: Operators that complained of an account, by its index.
         votes: What persons said of accounts, from the log.
+        chance: The chance with which reviewers were asked about each account; 0: they were not.
         end_ms: When the last event was.
     """
 
@@ -139,6 +145,7 @@ class HomeDays:
     operator: Ints
     reporters: dict[int, tuple[int, ...]]
     votes: tuple[LabelVote, ...]
+    chance: Floats
     end_ms: int
     events: int
 
@@ -164,8 +171,15 @@ class HomeDays:
         return most
 
 
-def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
+def record_days(
+    engine: Engine, logs: Iterable[Any], questions: Sequence[Question] = ()
+) -> HomeDays:
     """Let an engine, which records its points, decide batches of the log; return its days.
+
+    Args:
+        engine: The engine.
+        logs: The batches.
+        questions: What reviewers were asked.
 
     Raises:
         TrainingError: The log has no scoring point.
@@ -185,6 +199,7 @@ def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
     points = points.without(RESULTS)
     index = {name: number for number, (_, name) in enumerate(points.accounts)}
     operators = _operators(engine, networks)
+    chances = {q.account: q.chance for q in questions if q.chance > 0}
     reporters = defaultdict[int, set[int]](set)
     for reporter, accused in complaints:
         if accused in index:
@@ -198,6 +213,7 @@ def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
         np.array([operators.number(name) for _, name in points.accounts], np.int64),
         {account: tuple(sorted(of)) for account, of in reporters.items()},
         replay.votes,
+        np.array([chances.get(name, 0.0) for _, name in points.accounts], np.float64),
         replay.end,
         replay.events,
     )
@@ -205,6 +221,8 @@ def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
 
 def _columns(log: Any, types: tuple[int, ...], name: str) -> list[tuple[str, Any]]:
     """Return account and another column of the events of some types, where both are given."""
+    if name not in log.schema.names:
+        return []
     mine = log.filter(
         pc.is_in(log.column("type"), value_set=pc.cast(list(types), log.column("type").type))
     )
@@ -257,6 +275,8 @@ class HomeLabels:
         positive: Convicted by the tests, or upheld by a reviewer.
         answered: Answered, and cleared by nobody's complaint; or cleared by a person.
         weight: What the account weighs in the fit.
+        reviewed: Accounts that reviewers were asked about, and answered.
+        answers: What the answers say of everybody.
         operators: Operators among the positive ones.
         sources: Accounts by where their label is from.
         left_out: Accounts by why they are no label.
@@ -265,18 +285,23 @@ class HomeLabels:
     positive: Bools
     answered: Bools
     weight: Floats
+    reviewed: Bools
+    answers: Answers
     operators: int
     sources: dict[str, int]
     left_out: dict[str, int]
 
     def too_few(self, terms: Terms) -> str:
         """Say why there can be no line; "" where there are labels enough."""
+        if not self.answers.too_few:
+            return ""
         accounts = int(self.positive.sum())
         if accounts >= terms.fewest_accounts and self.operators >= terms.fewest_operators:
             return "" if self.answered.any() else "No account was answered by strangers."
         return (
             f"Too few labels: {accounts} accounts of {self.operators} operators were convicted; "
-            f"{terms.fewest_accounts} accounts of {terms.fewest_operators} operators are needed."
+            f"{terms.fewest_accounts} accounts of {terms.fewest_operators} operators are needed. "
+            + self.answers.too_few
         )
 
 
@@ -305,10 +330,13 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
         weight[side] = np.minimum(1.0, terms.most_of_an_operator / np.maximum(of_operator, 1.0))
     seen = np.zeros(len(answered), bool)
     seen[days.points.account[rows]] = True
+    reviewed = (upheld | cleared) & (days.chance > 0) & seen
     return HomeLabels(
         positive,
         answered,
         weight,
+        reviewed,
+        asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests),
         len(set(days.operator[positive].tolist())),
         {
             "convicted by the tests": int((by_tests & ~bought).sum()),
@@ -394,31 +422,48 @@ def find_line(margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms)
 
 
 def measure_met(
-    margins: Floats, line: float, days: HomeDays, answered: Bools, since_ms: int
+    margins: Floats,
+    line: float,
+    days: HomeDays,
+    answered: Bools,
+    since_ms: int,
+    curve: Curve | None = None,
 ) -> Met:
-    """Return what a score meets after a time (ms), of first messages of the accounts `answered`."""
+    """Return what a score meets after a time (ms), of first messages of the accounts `answered`.
+
+    With a curve it needs no complaint, and the messages count by the chance that they are honest.
+    """
     later = (days.points.ts > since_ms) & (days.opened > 0)
-    met = later & (margins >= line) & (days.complaints >= 1)
+    met = later & (margins >= line)
+    if curve is None:
+        met &= days.complaints >= 1
     mine = answered[days.points.account]
+    messages = days.opened if curve is None else days.opened * curve.honest(margins)
     return Met(
-        int(days.opened[later & mine].sum()),
-        int(days.opened[met & mine].sum()),
+        round(messages[later & mine].sum()),
+        round(messages[met & mine].sum()),
         np.unique(days.points.account[met]),
         len(np.unique(days.points.ts[later & mine] // DAY_MS)),
     )
 
 
-def at_line(model: Model, line: float, learned: dict[str, Any]) -> Model:
-    """Return a model whose score is `AT_LINE` at its line, and whose thresholds ask for nothing.
+def at_line(
+    model: Model, line: float, learned: dict[str, Any], curve: Curve | None = None
+) -> Model:
+    """Return a model whose score is `AT_LINE` at its line; `learned` is noted in its metadata.
 
-    `learned` is noted in its metadata.
+    It asks for a limit by itself where the line rests on answers of reviewers (`curve`), and for
+    nothing otherwise.
     """
+    if curve is not None:
+        learned = learned | {"curve": [curve.slope, curve.offset]}
     edges = [line + k / 4 for k in range(-40, 41)]
     levels = [round(1 / (1 + math.exp(-k / 4)), 6) for k in range(-40, 41)]
     return replace(
         model,
         calibration=Steps.of(edges, [0.0, *levels]),
-        thresholds={},
+        thresholds={} if curve is None else {"limit": round(line * ONE)},
+        silent=None if curve is None else "observe",
         training=dict(model.training) | {"learned": "home", "line": round(line * ONE)} | learned,
     )
 
@@ -426,6 +471,12 @@ def at_line(model: Model, line: float, learned: dict[str, Any]) -> Model:
 def line_of(model: Model) -> float:
     """Return the line of a model that was learned at home, as its margin."""
     return int(model.training["line"]) / ONE
+
+
+def curve_of(model: Model) -> Curve | None:
+    """Return the curve of a model whose line rests on answers of reviewers; None of others."""
+    curve = model.training.get("curve")
+    return None if curve is None else Curve(*map(float, curve))
 
 
 # What a week taught
@@ -450,6 +501,7 @@ class Lesson(Struct, frozen=True, kw_only=True):
         labels: Accounts by where their label is from.
         operators: Operators among the convicted accounts.
         left_out: Accounts by why they are no label.
+        answers: What the answers of reviewers say (None: nobody was asked).
         no_line: Why there is no line; "" where there is one.
         line: The line, as log-odds (None: there is none).
         first_messages: First messages of answered accounts that the line was drawn on.
@@ -465,6 +517,7 @@ class Lesson(Struct, frozen=True, kw_only=True):
     labels: dict[str, int]
     operators: int
     left_out: dict[str, int]
+    answers: Answers | None = None
     no_line: str = ""
     line: float | None = None
     first_messages: int = 0
@@ -478,7 +531,9 @@ AGES = (("in its first day", 1), ("in its first week", 7), ("older", math.inf))
 ANSWERED = (("a quarter answered or less", 0.25), ("up to half answered", 0.5), ("more", math.inf))
 
 
-def count_groups(margins: Floats, line: float, days: HomeDays) -> tuple[Group, ...]:
+def count_groups(
+    margins: Floats, line: float, days: HomeDays, curve: Curve | None = None
+) -> tuple[Group, ...]:
     """Count who sent first messages to strangers, by age and by the share that answered."""
     rows = days.opened > 0
     account = days.points.account
@@ -487,7 +542,8 @@ def count_groups(margins: Floats, line: float, days: HomeDays) -> tuple[Group, .
     np.maximum.at(age, account[rows], np.nan_to_num(column[rows], nan=1e6))
     sent = np.bincount(account[rows], days.opened[rows], len(age))
     share = days.of_accounts(days.answers, rows) / np.maximum(sent, 1.0)
-    met = days.of_accounts((margins >= line) * (days.complaints >= 1.0), rows) > 0
+    is_met = (margins >= line) & ((days.complaints >= 1.0) | (curve is not None))
+    met = days.of_accounts(is_met, rows) > 0
     tests = days.of_accounts((days.evidence >= PROBE) * (days.complaints >= 2.0), rows) > 0
     groups = []
     low_age = -0.5
@@ -525,28 +581,42 @@ def learn(
         labels=labels.sources,
         operators=labels.operators,
         left_out=labels.left_out,
+        answers=labels.answers if labels.reviewed.any() else None,
         no_line=labels.too_few(terms),
     )
     if lesson.no_line:
         return lesson, None, None
     model, margins = fit(days, labels, name, seed)
-    line = find_line(margins, days, labels, terms)
+    answers, curve = lesson.answers, None
+    line: float | None
+    if answers is not None and not answers.too_few:
+        margins = asked_labels.hold_margins(margins, days, HOLD_MS)
+        masks = (labels.positive & labels.reviewed, labels.reviewed)
+        curve, height = asked_labels.fit_curve(margins, days, *masks, answers.first_messages)
+        line = asked_labels.find_line(margins, days, curve, terms.drawn)
+        benign = labels.reviewed & ~labels.positive
+        refused = asked_labels.estimate_refused(margins, line, days, benign)
+        answers = msgspec.structs.replace(answers, height=height, refused=refused)
+    else:
+        line = find_line(margins, days, labels, terms)
     if line is None:
         why = "No line meets a convicted account and spares answered ones."
         return msgspec.structs.replace(lesson, no_line=why), None, None
-    messages = measure_met(margins, line, days, labels.answered, -1)
+    everybody = labels.answered if curve is None else np.ones(len(labels.answered), bool)
+    messages = measure_met(margins, line, days, everybody, -1, curve)
     gains = model.forest.gains()
     whole = sum(gains.values()) or 1.0
     taught = msgspec.structs.replace(
         lesson,
+        answers=answers,
         line=round(line, 3),
         first_messages=messages.first_messages,
         met=messages.met,
         caught=int(labels.positive[messages.accounts].sum()),
         features=tuple((n, round(gains[n] / whole, 3)) for n in list(gains)[:8]),
-        groups=count_groups(margins, line, days),
+        groups=count_groups(margins, line, days, curve),
     )
-    return taught, at_line(model, line, {"until": days.end_ms}), margins
+    return taught, at_line(model, line, {"until": days.end_ms}, curve), margins
 
 
 def model_margins(model: Model, days: HomeDays) -> Floats:
@@ -600,7 +670,12 @@ def check_score(
     """
     before, now = label_days(days, terms, since_ms), label_days(days, terms)
     margins = model_margins(model, days)
-    messages = measure_met(margins, line_of(model), days, now.answered & ~before.answered, since_ms)
+    if curve_of(model) is not None:
+        margins = asked_labels.hold_margins(margins, days, HOLD_MS)
+    unknown = now.answered & ~before.answered
+    messages = measure_met(
+        margins, line_of(model), days, unknown, since_ms, curve_of(model)
+    )
     appeals = [v for v in days.votes if v.source == "appeal" and v.ts > since_ms]
     granted = {v.account for v in appeals if v.label == "benign"}
     names = {days.points.accounts[a][1] for a in messages.accounts.tolist()}

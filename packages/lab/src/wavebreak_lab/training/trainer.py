@@ -27,7 +27,7 @@ from wavebreak_lab.training.thresholds import Threshold
 UNLABELLED, ASSUMED = "unlabelled", "assumed"
 Progress = Callable[[float, str], None]
 
-_DETERMINISTIC: dict[str, Any] = {
+DETERMINISTIC: dict[str, Any] = {
     "objective": "binary",
     "boost_from_average": True,
     "monotone_constraints_method": "intermediate",
@@ -67,7 +67,7 @@ def fit_booster(
     """
     if values.shape != (len(labels), len(names)) or not set(monotone) <= set(names):
         raise ValueError("values, labels, names and monotone do not go together")
-    parameters = _DETERMINISTIC | {
+    parameters = DETERMINISTIC | {
         "seed": seed,
         "num_leaves": settings.leaves,
         "learning_rate": settings.rate,

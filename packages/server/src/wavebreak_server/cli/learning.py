@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from django.db import transaction
 
 from wavebreak import model
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output
 from wavebreak.cli.console import styled
+from wavebreak.durable_files import replace_file
 from wavebreak.errors import UsageError
-from wavebreak.evaluation import home_learning
+from wavebreak.evaluation import asked_labels, home_learning
 from wavebreak.extras import load_home_fit
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table
-from wavebreak_server.cli.service_home import Home, service_command, service_engine
+from wavebreak_server.cli.service_home import (
+    BY,
+    Home,
+    bind_deployment_key,
+    service_command,
+    service_engine,
+)
 from wavebreak_server.slices.learning import service as learning
 from wavebreak_server.slices.versions import policy_replay
-from wavebreak_server.storage import event_log
+from wavebreak_server.storage import event_log, ownership
 
 
 @service_command(
@@ -28,19 +40,35 @@ from wavebreak_server.storage import event_log
     "wavebreak learn var",
     "wavebreak learn var --report",
     "wavebreak learn var --check",
-    reads="policy model enforce profile lateness database",
+    "wavebreak learn var --ask 60 --questions asked.csv",
+    "wavebreak learn var --labels asked.csv --service https://wb.example --service-key key",
+    reads="policy model enforce profile lateness key database",
 )
 def learn(
     home: Home,
     *,
     report: Annotated[bool, "Only print what the last week taught."] = False,
     check: Annotated[bool, "Only check the scores that are in shadow or act."] = False,
+    ask: Annotated[int | None, "Only draw so many accounts for reviewers (60 a week)."] = None,
+    questions: Annotated[Path, "Where --ask writes them."] = Path("questions.csv"),
+    labels: Annotated[Path | None, "Only take answers: the file of --ask, labels filled in."] = None,
+    service: Annotated[str, "With --labels: URL of the running service."] = "",
+    service_key: Annotated[Path | None, "File of its API key (scope override)."] = None,
 ) -> Output:
     """Learn a score and ceilings of complaints from a service's own log, as it does every week.
 
     The score acts on nobody until it has held in shadow; the service promotes it, and rolls it
     back. Ceilings become a version of the policy, which a person replays and approves.
+
+    Where strangers hardly complain, let reviewers answer: --ask draws accounts with known chances,
+    reviewers write abusive or benign beside each, without a score, and --labels puts the answers
+    in the log as their labels, which bind like any other: abusive bans. The next week that is
+    learned draws its line from them, and says its interval.
     """
+    if ask is not None:
+        return _ask(home, ask, questions)
+    if labels is not None:
+        return _take_answers(home, labels, service, service_key)
     if not report:
         # The service goes on beside it.
         os.nice(10)
@@ -84,20 +112,70 @@ def _ceilings_table(proposal: learning.CeilingProposal) -> Table:
     return Table("Ceilings of complaints", headings, rows, note)
 
 
-def _learn(home: Home, *, check: bool) -> None:
-    """Learn or check, and write the state, which the service carries out."""
-    decisions, now_ms = home.decisions, time.time_ns() // 1_000_000
-    work = learning.check if check else partial(learning.learn, fit=load_home_fit())
+def _ask(home: Home, number: int, path: Path) -> Output:
+    """Draw accounts for reviewers, and write them to a file."""
+    if not 1 <= number <= asked_labels.MAX_QUESTIONS:
+        raise UsageError(
+            f"--ask {number} is out of range", fix=f"give 1 to {asked_labels.MAX_QUESTIONS:,}"
+        )
+    os.nice(10)
+    drawn = learning.ask(**_own_log(home), number=number)
+    if not drawn:
+        raise UsageError("there is nobody new to ask about", fix="wait for more first messages")
+    replace_file(path, asked_labels.questions_csv(drawn).encode(), mode=0o600)
+    return Output(
+        {"questions": msgspec.to_builtins(drawn), "file": str(path)},
+        f"{path} has {len(drawn):,} accounts: write abusive or benign beside each",
+        steps=[f"wavebreak learn {home.path} --labels {path}"],
+    )
+
+
+def _take_answers(home: Home, path: Path, url: str, key: Path | None) -> Output:
+    """Put answers of reviewers into the log as their labels."""
+    answers = asked_labels.read_answers(path, learning.read_state(home.path).questions)
+    said = {account: label for account, (label, _) in answers.items()}
+    reviewers = sorted({by for _, by in answers.values() if by})
+    reason = ", ".join(["answers of reviewers", *reviewers])[:400]
+    if url:
+        rows = [{"account": a, "label": v, "source": "analyst"} for a, v in said.items()]
+        body = {"labels": rows, "reason": reason}
+        replace(home, url=url, key_file=key).call("label", body=body)
+    else:
+        edge = Pseudonymizer(load_key(home.key))
+        home.connect()
+        with ownership.owned(home.path):
+            bind_deployment_key(home.options)
+            now_ms = time.time_ns() // 1_000_000
+            with transaction.atomic():
+                learning.store_answers(home.path, edge, said, now_ms=now_ms, by=BY, reason=reason)
+    counts = {word: list(said.values()).count(word) for word in ("abusive", "benign")}
+    return Output(
+        {"labels": len(said), **counts},
+        f"{len(said):,} answers are labels in the log: {counts['abusive']:,} abusive, "
+        f"{counts['benign']:,} benign",
+        steps=[f"wavebreak learn {home.path}"],
+    )
+
+
+def _own_log(home: Home) -> dict[str, Any]:
+    """Return what a look at the service's own log needs."""
+    decisions = home.decisions
     home.connect(reading=True)
     end = event_log.log_end()
     first = max(event_log.log_start().position, end - policy_replay.MOST_EVENTS)
-    state = work(
-        home=home.path,
-        engine=service_engine(
-            decisions, decisions.policy, model.load_selected(decisions.model), record=True
-        ),
-        log=policy_replay.service_log(first, end),
-        terms=home_learning.load_terms(decisions.policy),
-        now_ms=now_ms,
+    engine = service_engine(
+        decisions, decisions.policy, model.load_selected(decisions.model), record=True
     )
-    learning.write_state(home.path, state)
+    return {
+        "home": home.path,
+        "engine": engine,
+        "log": policy_replay.service_log(first, end),
+        "terms": home_learning.load_terms(decisions.policy),
+    }
+
+
+def _learn(home: Home, *, check: bool) -> None:
+    """Learn or check, and write the state, which the service carries out."""
+    now_ms = time.time_ns() // 1_000_000
+    work = learning.check if check else partial(learning.learn, fit=load_home_fit())
+    learning.write_state(home.path, work(**_own_log(home), now_ms=now_ms))

@@ -183,6 +183,11 @@ def declare_stored(
     return name
 
 
+def newest_ms(home: Path) -> int:
+    """Return the newest time in a stopped service's log; -1 for an empty log."""
+    return _stored_state(home)[1]
+
+
 def _stored_state(home: Path) -> tuple[dict[str, Lane], int]:
     """Return who holds a lane, and the newest time (-1: none), by snapshot and log after it."""
     held, position, newest_ms = _snapshot_state(home)

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
-from django.db import transaction
+from django.db import connection, transaction
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -30,7 +31,8 @@ from wavebreak.durable_files import replace_file
 from wavebreak.durations import duration_ms
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
-from wavebreak.evaluation import home_learning
+from wavebreak.evaluation import asked_labels, home_learning
+from wavebreak.evaluation.asked_labels import Answers, Question
 from wavebreak.evaluation.complaint_ceilings import Ceiling, propose_ceilings
 from wavebreak.evaluation.home_learning import (
     WATCHED,
@@ -42,12 +44,22 @@ from wavebreak.evaluation.home_learning import (
     state_after,
 )
 from wavebreak.features.descriptions import feature_title
+from wavebreak.io import log_rows
 from wavebreak.languages import msgid, msgids
 from wavebreak.model import baseline
-from wavebreak_server.http.app_context import AppContext, closing_connection, run_background_query
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.events import PERSONS, Label, LabelAssigned
+from wavebreak_server.http.app_context import (
+    AppContext,
+    closing_connection,
+    run_background_query,
+    write_audit_entry,
+)
 from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.pipeline.live_policy import live_policy
 from wavebreak_server.pipeline.service import Service
+from wavebreak_server.slices.lanes import service as lanes
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions import model_versions, policy_versions
@@ -60,6 +72,7 @@ from wavebreak_server.slices.versions.service import (
     roll_back,
     version_of,
 )
+from wavebreak_server.storage import event_log
 from wavebreak_server.storage.models import LogBatch
 from wavebreak_server.texts import page_language, translate, translate_count
 
@@ -67,6 +80,8 @@ CHECK_S, RETRY_S = 60.0, 3600
 """Seconds between two looks at what is due, and until a command that failed is tried again."""
 USER = "learning"
 """The user who writes and releases learned models; nobody can sign in as it."""
+MAX_KEPT = 5000
+"""Questions that are kept, the newest."""
 _STATE = "state.json"
 _EVIDENCE = "evidence.toml"
 
@@ -74,7 +89,7 @@ WORDS: dict[State, str] = {
     "none": msgid("no line"),
     "shadow": msgid("in shadow: it acts on nobody"),
     "ready": msgid("held in shadow: it waits to act"),
-    "on": msgid("on: it acts beside a complaint"),
+    "on": msgid("on: it acts beside a complaint, or by itself where reviewers answered"),
     "failing": msgid("failed: it is being rolled back"),
     "ended": msgid("ended"),
 }
@@ -125,11 +140,16 @@ class CeilingProposal(Struct, frozen=True, kw_only=True):
 
 
 class LearnedState(Struct, frozen=True):
-    """A service's learned scores, oldest first, their last check, and the proposed ceilings."""
+    """A service's learned scores, oldest first, their last check, and the proposed ceilings.
+
+    `questions` were put to reviewers; of the accounts `again` a second look is to be asked for.
+    """
 
     scores: tuple[LearnedScore, ...] = ()
     checked_ms: int = 0
     ceilings: CeilingProposal | None = None
+    questions: tuple[Question, ...] = ()
+    again: tuple[str, ...] = ()
 
     def with_score(self, score: LearnedScore) -> LearnedState:
         """Return the state with a score in its place."""
@@ -178,10 +198,12 @@ def learn(
         fit: Fits trees (`home_learning.learn`).
         now_ms: The time.
     """
-    days = home_learning.record_days(engine, log).newest(terms.days)
+    days = _days(home, engine, log, terms)
     state = _checked(home, days, terms, now_ms)
     number = state.scores[-1].number + 1 if state.scores else 1
-    lesson, learned, _ = home_learning.learn(days, terms, fit, name=f"home-{number}")
+    lesson, learned, margins = home_learning.learn(days, terms, fit, name=f"home-{number}")
+    if margins is not None:
+        state = replace(state, again=_second_looks(margins, days, terms, state.questions))
     for earlier in state.scores:
         if earlier.state in ("shadow", "ready"):
             state = state.with_score(
@@ -207,6 +229,68 @@ def learn(
     )
 
 
+def _days(home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms) -> HomeDays:
+    questions = read_state(home).questions
+    return home_learning.record_days(engine, log, questions).newest(terms.days)
+
+
+def _second_looks(
+    margins: Any, days: HomeDays, terms: Terms, questions: Sequence[Question]
+) -> tuple[str, ...]:
+    """Return whom to ask about again: the most contradicted, each once."""
+    labels = home_learning.label_days(days, terms)
+    seen = {question.account for question in questions if question.stratum == "again"}
+    contradicted = asked_labels.most_contradicted(margins, days, labels.positive, labels.reviewed)
+    return tuple(account for account in contradicted if account not in seen)
+
+
+def ask(
+    home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms, number: int
+) -> tuple[Question, ...]:
+    """Draw accounts to ask reviewers about, and note them; arguments as for `learn`.
+
+    Second looks come beside them. Nobody is drawn of whose operator somebody was asked about.
+    """
+    state = read_state(home)
+    days = home_learning.record_days(engine, log).newest(terms.days)
+    judged = {vote.account for vote in days.votes if vote.source in PERSONS}
+    known = judged | {question.account for question in state.questions}
+    again = (Question(account=account, chance=0.0, stratum="again") for account in state.again)
+    questions = (*again, *asked_labels.choose_questions(days, number, known=known))
+    kept = (*state.questions, *questions)[-MAX_KEPT:]
+    write_state(home, replace(state, questions=kept, again=()))
+    return questions
+
+
+def store_answers(
+    home: Path, edge: Pseudonymizer, answers: Mapping[str, str], *, now_ms: int, by: str, reason: str
+) -> None:
+    """Put labels at the end of a stopped service's log, in the open transaction.
+
+    The next start takes them; a running service takes them by POST /v1/labels. The caller owns the
+    log.
+
+    Args:
+        home: Directory of the service.
+        edge: Pseudonymizes the events as the service would.
+        answers: Labels by account.
+        now_ms: The clock.
+        by: Who labels, for the audit log.
+        reason: Why.
+    """
+    newest = lanes.newest_ms(home)
+    ts = min(now_ms, newest) if newest >= 0 else now_ms
+    with connection.cursor() as cursor:
+        for account, label in answers.items():
+            event = LabelAssigned(
+                ts=ts, id=f"label-{secrets.token_hex(12)}", account=account,
+                label=cast("Label", label), source="analyst",
+            )  # fmt: skip
+            row = log_rows.encode_row(pseudonymize_event(event, edge))
+            event_log.append(cursor, event_log.log_end(), 1, now_ms, row)
+    write_audit_entry(now_ms, by, "label", f"{len(answers)} labels", reason)
+
+
 def _ceilings(
     engine: Engine, terms: Terms, earlier: CeilingProposal | None, now_ms: int
 ) -> CeilingProposal:
@@ -225,8 +309,7 @@ def check(
     home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms, now_ms: int
 ) -> LearnedState:
     """Check the scores that are in shadow or on; the arguments are those of `learn`."""
-    days = home_learning.record_days(engine, log).newest(terms.days)
-    return _checked(home, days, terms, now_ms)
+    return _checked(home, _days(home, engine, log, terms), terms, now_ms)
 
 
 def _checked(home: Path, days: HomeDays, terms: Terms, now_ms: int) -> LearnedState:
@@ -498,6 +581,7 @@ def sentences(score: LearnedScore) -> list[tuple[str, list[str]]]:
     return [
         (translate("State"), [f"{translate(WORDS[score.state])}. {score.why}".strip()]),
         (translate("What it was learned from"), learned_from),
+        *([(translate("What reviewers answered"), _answers(lesson.answers))] if lesson.answers else []),
         (translate("What was left out"), _counted(lesson.left_out) or [translate("Nothing.")]),
         (translate("Where the line stands"), [*_line(lesson), *map(_check, score.checks[-1:])]),
         (
@@ -518,10 +602,40 @@ def _counted(labels: Mapping[str, int]) -> list[str]:
     ]
 
 
+def _answers(answers: Answers) -> list[str]:
+    """Say what the answers of reviewers say of everybody, with 95 % intervals."""
+    return [
+        translate(
+            "{abusive} accounts abusive, {benign} not.",
+            abusive=f"{answers.abusive:,}", benign=f"{answers.benign:,}",
+        ),
+        translate("Of active senders {share} are abusive.", share=answers.senders),
+        translate(
+            "Of the accounts that count as honest since strangers answer, {share} are abusive.",
+            share=answers.answered,
+        ),
+        translate("Of first messages, abusers send {share}.", share=answers.first_messages),
+        *([answers.too_few] if answers.too_few else []),
+    ]  # fmt: skip
+
+
 def _line(lesson: Lesson) -> list[str]:
     if lesson.line is None:
         return [lesson.no_line]
-    met, caught = f"{lesson.met:,}", f"{lesson.caught:,}"
+    met, caught, answers = f"{lesson.met:,}", f"{lesson.caught:,}", lesson.answers
+    if answers is not None and answers.height is not None and answers.refused is not None:
+        return [
+            translate(
+                "From {line} on the score limits by itself: it rests on answers of reviewers.",
+                line=f"{lesson.line:.2f}",
+            ),
+            translate(
+                "It takes {height} of first messages for abusive; above it lie about {met} of "
+                "{messages} honest ones, of the honest reviewed accounts' own {refused}.",
+                height=f"{answers.height:.1%}", met=met, messages=f"{lesson.first_messages:,}",
+                refused=answers.refused,
+            ),
+        ]  # fmt: skip
     return [
         translate(
             "From {line} log-odds on the score counts, beside a complaint by a stranger.",
