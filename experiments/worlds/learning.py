@@ -11,9 +11,9 @@ following days is left out: the score acts at once.
 
 With `--ask` reviewers, who know the truth, answer for N accounts at the end of the week; of their
 answers a share is wrong, and a second reviewer, who is never wrong, looks at those that the scores
-contradict most (`--again`). The answers are labels in the log: whom a person calls abusive is banned,
-so that is also measured without a score. With `--puppets` an account of its own writes to every
-second abusive account each day, and is answered.
+contradict most (`--again`). The answers are labels in the log: whom a person calls abusive is
+banned, so that is also measured without a score. With `--puppets` an account of its own writes to
+every second abusive account each day, and is answered.
 """
 
 from __future__ import annotations
@@ -115,8 +115,10 @@ def with_puppets(world: World) -> World:
                 )  # fmt: skip
     names = world.log.column_names
     tables = [world.log, pa.Table.from_batches([log_of(rows)]).select(names)]
-    log = pa.concat_tables(tables, promote_options="permissive").sort_by("ts").cast(
-        pa.schema([LOG_SCHEMA.field(name) for name in names])
+    log = (
+        pa.concat_tables(tables, promote_options="permissive")
+        .sort_by("ts")
+        .cast(pa.schema([LOG_SCHEMA.field(name) for name in names]))
     )
     puppets = {row["account"]: ("benign", "puppet", "") for row in rows[::4]}
     return World(f"{world.name}, puppets", log, world.labels | puppets)
@@ -168,7 +170,7 @@ def compare(
             for k, vote in enumerate(votes)
         ]  # fmt: skip
         for decision in other.engine.take(log_of(rows)) if rows else ():
-            other._note(decision)  # noqa: SLF001
+            other._note(decision)
         other.run(begin_ms=cut)
         result = measure(other, world, cut)
         result.policy = title

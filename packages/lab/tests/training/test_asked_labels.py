@@ -29,6 +29,7 @@ from wavebreak.evaluation.asked_labels import (
 )
 from wavebreak.evaluation.home_learning import (
     HomeDays,
+    HomeLabels,
     Lesson,
     check_score,
     curve_of,
@@ -38,6 +39,7 @@ from wavebreak.evaluation.home_learning import (
     model_margins,
 )
 from wavebreak.evaluation.label_votes import LabelVote
+from wavebreak.evaluation.scoring_points import Floats
 from wavebreak.model import Model
 from wavebreak_lab.training.home import fit_home
 
@@ -212,12 +214,19 @@ def test_questions_come_back_as_answers(tmp_path: Path) -> None:
         ([f"a{n},benign" for n in range(1001)], "line 1002: more than 1,000", "several files"),
     ],
 )
-def test_answers_that_are_refused(
-    lines: list[str], words: str, fix: str, tmp_path: Path
-) -> None:
+def test_answers_that_are_refused(lines: list[str], words: str, fix: str, tmp_path: Path) -> None:
     path = tmp_path / "answers.csv"
     path.write_text("\n".join(["account,label", *lines, ""]))
     with pytest.raises(FileError) as error:
         read_answers(path, QUESTIONS)
     assert words in error.value.what
     assert fix in (error.value.fix or "")
+
+
+def test_scores_that_tell_nobody_apart_give_no_line() -> None:
+    def guess(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[Model, Floats]:
+        return learned()[1], np.random.default_rng(seed).normal(size=len(days.points))
+
+    lesson, model, _ = learn(answered_days(), TERMS, guess, name="home-1")
+    assert model is None
+    assert "tell too few apart" in lesson.no_line

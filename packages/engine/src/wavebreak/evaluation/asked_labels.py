@@ -8,8 +8,9 @@ by Hájek 1971), with Wilson's interval on Kish's effective number of accounts.
 
 The line needs the share of honest senders above it. A logistic curve through the reviewed accounts,
 by scores that saw nothing of their operator, says how abusive an account of a score is. Its height
-is shifted from the reviewed accounts to everybody (Saerens, Latinne and Decaestecker 2002, "Adjusting
-the outputs of a classifier to new a priori probabilities"), within the interval of the answers.
+is shifted from the reviewed accounts to everybody (Saerens, Latinne and Decaestecker 2002,
+"Adjusting the outputs of a classifier to new a priori probabilities"), within the interval of the
+answers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ CHOSEN = 2 / 3
 """The share of questions that are drawn by volume and prior score."""
 MIN_ABUSIVE, MIN_BENIGN = 8, 20
 """Below so many reviewed accounts of a label there is no line."""
+MIN_ABOVE = 0.4
+"""Where less of the reviewed abusive accounts lies above a line, it rests on the tail of the curve:
+no line."""
 SECOND_LOOKS = 8
 """Answers that the scores contradict most: a second reviewer is asked."""
 Z_95 = 1.959964
@@ -74,7 +77,7 @@ class Share(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the share and its interval in per cent."""
-        return f"{self.share:.1%} ({self.low:.1%} to {self.high:.1%})"
+        return f"{self.share:.1%} ({self.low:.1%}–{self.high:.1%})"
 
 
 class Answers(Struct, frozen=True, kw_only=True):
@@ -248,23 +251,6 @@ def estimate_refused(margins: Floats, line: float, days: HomeDays, benign: Bools
 # The line
 
 
-def hold_margins(margins: Floats, days: HomeDays, hold_ms: int) -> Floats:
-    """Return each point's greatest margin of its account in the time that a limit holds."""
-    order = np.lexsort((np.arange(len(margins)), days.points.account))
-    account, ts = days.points.account[order], days.points.ts[order]
-    held, highest = margins.copy(), deque[int]()
-    for place, row in enumerate(order.tolist()):
-        while highest and (
-            account[highest[0]] != account[place] or ts[highest[0]] < ts[place] - hold_ms
-        ):
-            highest.popleft()
-        while highest and margins[order[highest[-1]]] <= margins[row]:
-            highest.pop()
-        highest.append(place)
-        held[row] = margins[order[highest[0]]]
-    return held
-
-
 @dataclass(frozen=True)
 class Curve:
     """The chance that an account is abusive, by its margin: a logistic curve."""
@@ -335,6 +321,24 @@ def find_line(margins: Floats, days: HomeDays, curve: Curve, allowed: float) -> 
     honest = (days.opened[sent] * curve.honest(margins[sent]))[order]
     over = np.flatnonzero(np.cumsum(honest) > allowed * honest.sum())
     return float(np.nextafter(above[over[0]], math.inf)) if over.size else float(above[-1])
+
+
+def too_weak(margins: Floats, line: float, days: HomeDays, abusive: Bools) -> str:
+    """Say why a line must not act: too few of the reviewed abusive accounts lie above it; else "".
+
+    Args:
+        margins: Of each point, by a fit that saw nothing of its account's operator.
+        line: The line.
+        days: The days.
+        abusive: Reviewed accounts that are abusive.
+    """
+    above = days.of_accounts(margins >= line, days.opened > 0)[abusive].sum()
+    if above >= MIN_ABOVE * abusive.sum():
+        return ""
+    return (
+        f"The scores tell too few apart: the line would meet {above:.0f} of {abusive.sum()} "
+        f"reviewed abusive accounts; {MIN_ABOVE:.0%} are needed. More answers may help."
+    )
 
 
 def most_contradicted(

@@ -67,8 +67,6 @@ AT_LINE = 0.5
 """The score at the line, as rules read it."""
 TIED = 40
 """Accounts on a network up to which they count as one operator's."""
-HOLD_MS = 2 * DAY_MS
-"""How long a score's limit holds as shipped (`[score.hold]`)."""
 SENDING = kinds_that_update(Update.CHAT)
 _COMPLAINTS = tuple(TYPES.index(kind) for kind in ("user.reported", "user.blocked"))
 _REGISTERED = TYPES.index("account.registered")
@@ -587,21 +585,24 @@ def learn(
     if lesson.no_line:
         return lesson, None, None
     model, margins = fit(days, labels, name, seed)
-    answers, curve = lesson.answers, None
+    answers = lesson.answers
+    curve: Curve | None = None
     line: float | None
+    why = "No line meets a convicted account and spares answered ones."
     if answers is not None and not answers.too_few:
-        margins = asked_labels.hold_margins(margins, days, HOLD_MS)
-        masks = (labels.positive & labels.reviewed, labels.reviewed)
-        curve, height = asked_labels.fit_curve(margins, days, *masks, answers.first_messages)
+        abusive, benign = labels.reviewed & labels.positive, labels.reviewed & ~labels.positive
+        curve, height = asked_labels.fit_curve(
+            margins, days, abusive, labels.reviewed, answers.first_messages
+        )
         line = asked_labels.find_line(margins, days, curve, terms.drawn)
-        benign = labels.reviewed & ~labels.positive
         refused = asked_labels.estimate_refused(margins, line, days, benign)
         answers = msgspec.structs.replace(answers, height=height, refused=refused)
+        why = asked_labels.too_weak(margins, line, days, abusive)
+        line = None if why else line
     else:
         line = find_line(margins, days, labels, terms)
     if line is None:
-        why = "No line meets a convicted account and spares answered ones."
-        return msgspec.structs.replace(lesson, no_line=why), None, None
+        return msgspec.structs.replace(lesson, answers=answers, no_line=why), None, margins
     everybody = labels.answered if curve is None else np.ones(len(labels.answered), bool)
     messages = measure_met(margins, line, days, everybody, -1, curve)
     gains = model.forest.gains()
@@ -670,12 +671,8 @@ def check_score(
     """
     before, now = label_days(days, terms, since_ms), label_days(days, terms)
     margins = model_margins(model, days)
-    if curve_of(model) is not None:
-        margins = asked_labels.hold_margins(margins, days, HOLD_MS)
     unknown = now.answered & ~before.answered
-    messages = measure_met(
-        margins, line_of(model), days, unknown, since_ms, curve_of(model)
-    )
+    messages = measure_met(margins, line_of(model), days, unknown, since_ms, curve_of(model))
     appeals = [v for v in days.votes if v.source == "appeal" and v.ts > since_ms]
     granted = {v.account for v in appeals if v.label == "benign"}
     names = {days.points.accounts[a][1] for a in messages.accounts.tolist()}

@@ -128,7 +128,10 @@ class _Average:
         scores = (self._regression(rows & self._known), self._trees(rows))
         middles = [np.quantile(score, (0.5, 0.9)) for score in scores]
         return np.asarray(
-            sum((s - low) / max(high - low, 1e-6) for s, (low, high) in zip(scores, middles, strict=True))
+            sum(
+                (s - low) / max(high - low, 1e-6)
+                for s, (low, high) in zip(scores, middles, strict=True)
+            )
             / len(scores)
         )
 

@@ -51,7 +51,9 @@ def learn(
     check: Annotated[bool, "Only check the scores that are in shadow or act."] = False,
     ask: Annotated[int | None, "Only draw so many accounts for reviewers (60 a week)."] = None,
     questions: Annotated[Path, "Where --ask writes them."] = Path("questions.csv"),
-    labels: Annotated[Path | None, "Only take answers: the file of --ask, labels filled in."] = None,
+    labels: Annotated[
+        Path | None, "Only take answers: the file of --ask, labels filled in."
+    ] = None,
     service: Annotated[str, "With --labels: URL of the running service."] = "",
     service_key: Annotated[Path | None, "File of its API key (scope override)."] = None,
 ) -> Output:
@@ -141,6 +143,11 @@ def _take_answers(home: Home, path: Path, url: str, key: Path | None) -> Output:
         body = {"labels": rows, "reason": reason}
         replace(home, url=url, key_file=key).call("label", body=body)
     else:
+        if owner := ownership.running_owner(home.path):
+            raise UsageError(
+                f"the service runs ({owner})",
+                fix="give --service URL and --service-key FILE, or stop it",
+            )
         edge = Pseudonymizer(load_key(home.key))
         home.connect()
         with ownership.owned(home.path):

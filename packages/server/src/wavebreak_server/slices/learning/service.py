@@ -263,7 +263,13 @@ def ask(
 
 
 def store_answers(
-    home: Path, edge: Pseudonymizer, answers: Mapping[str, str], *, now_ms: int, by: str, reason: str
+    home: Path,
+    edge: Pseudonymizer,
+    answers: Mapping[str, str],
+    *,
+    now_ms: int,
+    by: str,
+    reason: str,
 ) -> None:
     """Put labels at the end of a stopped service's log, in the open transaction.
 
@@ -581,7 +587,11 @@ def sentences(score: LearnedScore) -> list[tuple[str, list[str]]]:
     return [
         (translate("State"), [f"{translate(WORDS[score.state])}. {score.why}".strip()]),
         (translate("What it was learned from"), learned_from),
-        *([(translate("What reviewers answered"), _answers(lesson.answers))] if lesson.answers else []),
+        *(
+            [(translate("What reviewers answered"), _answers(lesson.answers))]
+            if lesson.answers
+            else []
+        ),
         (translate("What was left out"), _counted(lesson.left_out) or [translate("Nothing.")]),
         (translate("Where the line stands"), [*_line(lesson), *map(_check, score.checks[-1:])]),
         (
