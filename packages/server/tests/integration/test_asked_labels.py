@@ -20,6 +20,7 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation.home_learning import HomeDays, HomeLabels
 from wavebreak.model import Model, smallest_model
 from wavebreak_server.cli import learning as command
+from wavebreak_server.cli.service_home import Home
 from wavebreak_server.slices.learning import service as learning
 from wavebreak_server.storage import ownership
 
@@ -143,7 +144,7 @@ def test_running_service_takes_answers_by_its_address(home: Path, tmp_path: Path
         bodies.append((name, values["body"]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command.Home, "call", call)
+        patch.setattr(Home, "call", call)
         done = learn(home, "--labels", path, "--service", "https://wb.example")
     assert done.exit_code == 0, done.output
     ((name, body),) = bodies

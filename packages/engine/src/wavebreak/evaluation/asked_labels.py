@@ -91,6 +91,7 @@ class Answers(Struct, frozen=True, kw_only=True):
         first_messages: Share of first messages that abusers send.
         height: The same, as the line is drawn with it: shifted from the answers to everybody.
         refused: Share of honest first messages above the line, by the reviewed accounts alone.
+        too_weak: Why no line rests on them, though they are enough; "" otherwise.
     """
 
     abusive: int
@@ -100,6 +101,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     first_messages: Share
     height: float | None = None
     refused: Share | None = None
+    too_weak: str = ""
 
     @property
     def too_few(self) -> str:

@@ -275,6 +275,7 @@ class HomeLabels:
         weight: What the account weighs in the fit.
         reviewed: Accounts that reviewers were asked about, and answered.
         answers: What the answers say of everybody.
+        by_answers: Whether the line is drawn from these.
         operators: Operators among the positive ones.
         sources: Accounts by where their label is from.
         left_out: Accounts by why they are no label.
@@ -285,13 +286,14 @@ class HomeLabels:
     weight: Floats
     reviewed: Bools
     answers: Answers
+    by_answers: bool
     operators: int
     sources: dict[str, int]
     left_out: dict[str, int]
 
     def too_few(self, terms: Terms) -> str:
         """Say why there can be no line; "" where there are labels enough."""
-        if not self.answers.too_few:
+        if self.by_answers:
             return ""
         accounts = int(self.positive.sum())
         if accounts >= terms.fewest_accounts and self.operators >= terms.fewest_operators:
@@ -329,12 +331,14 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
     seen = np.zeros(len(answered), bool)
     seen[days.points.account[rows]] = True
     reviewed = (upheld | cleared) & (days.chance > 0) & seen
+    answers_of_reviewers = asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests)
     return HomeLabels(
         positive,
         answered,
         weight,
         reviewed,
-        asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests),
+        answers_of_reviewers,
+        not answers_of_reviewers.too_few,
         len(set(days.operator[positive].tolist())),
         {
             "convicted by the tests": int((by_tests & ~bought).sum()),
@@ -585,31 +589,29 @@ def learn(
     if lesson.no_line:
         return lesson, None, None
     model, margins = fit(days, labels, name, seed)
-    answers = lesson.answers
-    curve: Curve | None = None
-    line: float | None
-    why = "No line meets a convicted account and spares answered ones."
-    if answers is not None and not answers.too_few:
-        abusive, benign = labels.reviewed & labels.positive, labels.reviewed & ~labels.positive
-        curve, height = asked_labels.fit_curve(
-            margins, days, abusive, labels.reviewed, answers.first_messages
-        )
-        line = asked_labels.find_line(margins, days, curve, terms.drawn)
-        refused = asked_labels.estimate_refused(margins, line, days, benign)
-        answers = msgspec.structs.replace(answers, height=height, refused=refused)
-        why = asked_labels.too_weak(margins, line, days, abusive)
-        line = None if why else line
-    else:
-        line = find_line(margins, days, labels, terms)
+    curve, line = None, None
+    if labels.by_answers:
+        answers, curve, line = _line_by_answers(margins, days, labels, terms)
+        lesson = msgspec.structs.replace(lesson, answers=answers)
+        if line is None:
+            # Convictions may still give one, beside a complaint.
+            labels = replace(labels, by_answers=False)
+            convicted = labels.sources["convicted by the tests"]
+            if labels.too_few(terms) or convicted < terms.fewest_accounts:
+                why = answers.too_weak
+                return msgspec.structs.replace(lesson, no_line=why), None, margins
+            model, margins = fit(days, labels, name, seed)
     if line is None:
-        return msgspec.structs.replace(lesson, answers=answers, no_line=why), None, margins
+        curve, line = None, find_line(margins, days, labels, terms)
+    if line is None:
+        why = "No line meets a convicted account and spares answered ones."
+        return msgspec.structs.replace(lesson, no_line=why), None, margins
     everybody = labels.answered if curve is None else np.ones(len(labels.answered), bool)
     messages = measure_met(margins, line, days, everybody, -1, curve)
     gains = model.forest.gains()
     whole = sum(gains.values()) or 1.0
     taught = msgspec.structs.replace(
         lesson,
-        answers=answers,
         line=round(line, 3),
         first_messages=messages.first_messages,
         met=messages.met,
@@ -618,6 +620,21 @@ def learn(
         groups=count_groups(margins, line, days, curve),
     )
     return taught, at_line(model, line, {"until": days.end_ms}, curve), margins
+
+
+def _line_by_answers(
+    margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms
+) -> tuple[Answers, Curve, float | None]:
+    """Draw the line from answers of reviewers; None where the scores tell too few apart."""
+    abusive, benign = labels.reviewed & labels.positive, labels.reviewed & ~labels.positive
+    curve, height = asked_labels.fit_curve(
+        margins, days, abusive, labels.reviewed, labels.answers.first_messages
+    )
+    line = asked_labels.find_line(margins, days, curve, terms.drawn)
+    why = asked_labels.too_weak(margins, line, days, abusive)
+    refused = None if why else asked_labels.estimate_refused(margins, line, days, benign)
+    answers = msgspec.structs.replace(labels.answers, height=height, refused=refused, too_weak=why)
+    return answers, curve, None if why else line
 
 
 def model_margins(model: Model, days: HomeDays) -> Floats:

@@ -56,7 +56,7 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
         The model of all labelled accounts, and the margin of every point by trees that saw nothing
         of its account's operator.
     """
-    if not labels.answers.too_few:
+    if labels.by_answers:
         return _fit_answers(days, labels, name, seed)
     settings = load_settings()
     points, known = days.points, labels.positive | labels.answered

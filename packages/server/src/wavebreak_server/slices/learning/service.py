@@ -625,7 +625,7 @@ def _answers(answers: Answers) -> list[str]:
             share=answers.answered,
         ),
         translate("Of first messages, abusers send {share}.", share=answers.first_messages),
-        *([answers.too_few] if answers.too_few else []),
+        *filter(None, [answers.too_few, answers.too_weak]),
     ]  # fmt: skip
 
 
@@ -633,7 +633,7 @@ def _line(lesson: Lesson) -> list[str]:
     if lesson.line is None:
         return [lesson.no_line]
     met, caught, answers = f"{lesson.met:,}", f"{lesson.caught:,}", lesson.answers
-    if answers is not None and answers.height is not None and answers.refused is not None:
+    if answers is not None and answers.refused is not None:
         return [
             translate(
                 "From {line} on the score limits by itself: it rests on answers of reviewers.",
@@ -642,7 +642,7 @@ def _line(lesson: Lesson) -> list[str]:
             translate(
                 "It takes {height} of first messages for abusive; above it lie about {met} of "
                 "{messages} honest ones, of the honest reviewed accounts' own {refused}.",
-                height=f"{answers.height:.1%}", met=met, messages=f"{lesson.first_messages:,}",
+                height=f"{answers.height or 0:.1%}", met=met, messages=f"{lesson.first_messages:,}",
                 refused=answers.refused,
             ),
         ]  # fmt: skip
