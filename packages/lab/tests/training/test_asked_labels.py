@@ -242,7 +242,7 @@ def test_convictions_give_the_line_where_answers_do_not() -> None:
     quiet, days = answered_days(), home_stream.recorded(home_stream.events(40, 120))
     both = replace(days, votes=quiet.votes, chance=quiet.chance)
     # Those that were reviewed do not count as convicted.
-    terms = msgspec.structs.replace(TERMS, fewest_accounts=10)
+    terms = msgspec.structs.replace(TERMS, fewest_accounts=5)
     lesson, model, _ = learn(both, terms, guess, name="home-1")
     assert model is not None
     assert lesson.line is not None
