@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -231,21 +230,3 @@ def test_scores_that_tell_nobody_apart_give_no_line() -> None:
     lesson, model, _ = learn(answered_days(), TERMS, guess, name="home-1")
     assert model is None
     assert "tell too few apart" in lesson.no_line
-
-
-def test_convictions_give_the_line_where_answers_do_not() -> None:
-    def guess(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[Model, Floats]:
-        score = np.random.default_rng(seed).normal(size=len(days.points))
-        convicted = np.where(labels.positive[days.points.account], 2.0, -2.0)
-        return learned()[1], score if labels.by_answers else convicted
-
-    quiet, days = answered_days(), home_stream.recorded(home_stream.events(40, 120))
-    both = replace(days, votes=quiet.votes, chance=quiet.chance)
-    # Those that were reviewed do not count as convicted.
-    terms = msgspec.structs.replace(TERMS, fewest_accounts=5)
-    lesson, model, _ = learn(both, terms, guess, name="home-1")
-    assert model is not None
-    assert lesson.line is not None
-    assert lesson.answers is not None
-    assert "tell too few apart" in lesson.answers.too_weak
-    assert not model.thresholds

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connections
 from typer.testing import CliRunner, Result
 
 from support import home_stream, service_harness
@@ -105,10 +106,18 @@ def test_answers_teach_and_the_card_says_the_interval(home: Path, tmp_path: Path
     assert 0 < len(again) <= 8
     assert {row["account"] for row in rows} & {row["account"] for row in later} == again
 
+
+def test_next_start_takes_the_answers(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "asked.csv"
+    rows = ask(home, 60, path)
+    answer(path, rows)
+    assert learn(home, "--labels", path).exit_code == 0
+    account = next(row["account"] for row in rows if row["account"].startswith("bad"))
+    connections.close_all()
+
     async def restarted() -> dict[str, Any]:
         async with running(home) as service:
             await service.wait_until_applied()
-            account = next(row["account"] for row in rows if row["account"].startswith("bad"))
             return dict((await service.ask("GET", f"/v1/accounts/{account}")).json())
 
     # An answer is a label like any other.

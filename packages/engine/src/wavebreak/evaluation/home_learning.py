@@ -275,7 +275,6 @@ class HomeLabels:
         weight: What the account weighs in the fit.
         reviewed: Accounts that reviewers were asked about, and answered.
         answers: What the answers say of everybody.
-        by_answers: Whether the line is drawn from these.
         operators: Operators among the positive ones.
         sources: Accounts by where their label is from.
         left_out: Accounts by why they are no label.
@@ -286,10 +285,14 @@ class HomeLabels:
     weight: Floats
     reviewed: Bools
     answers: Answers
-    by_answers: bool
     operators: int
     sources: dict[str, int]
     left_out: dict[str, int]
+
+    @property
+    def by_answers(self) -> bool:
+        """Whether the line is drawn from answers of reviewers."""
+        return not self.answers.too_few
 
     def too_few(self, terms: Terms) -> str:
         """Say why there can be no line; "" where there are labels enough."""
@@ -331,14 +334,12 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
     seen = np.zeros(len(answered), bool)
     seen[days.points.account[rows]] = True
     reviewed = (upheld | cleared) & (days.chance > 0) & seen
-    answers_of_reviewers = asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests)
     return HomeLabels(
         positive,
         answered,
         weight,
         reviewed,
-        answers_of_reviewers,
-        not answers_of_reviewers.too_few,
+        asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests),
         len(set(days.operator[positive].tolist())),
         {
             "convicted by the tests": int((by_tests & ~bought).sum()),
@@ -589,22 +590,15 @@ def learn(
     if lesson.no_line:
         return lesson, None, None
     model, margins = fit(days, labels, name, seed)
-    curve, line = None, None
+    curve: Curve | None = None
     if labels.by_answers:
         answers, curve, line = _line_by_answers(margins, days, labels, terms)
         lesson = msgspec.structs.replace(lesson, answers=answers)
-        if line is None:
-            # Convictions may still give one, beside a complaint.
-            labels = replace(labels, by_answers=False)
-            convicted = labels.sources["convicted by the tests"]
-            if labels.too_few(terms) or convicted < terms.fewest_accounts:
-                why = answers.too_weak
-                return msgspec.structs.replace(lesson, no_line=why), None, margins
-            model, margins = fit(days, labels, name, seed)
-    if line is None:
-        curve, line = None, find_line(margins, days, labels, terms)
-    if line is None:
+        why = answers.too_weak
+    else:
+        line = find_line(margins, days, labels, terms)
         why = "No line meets a convicted account and spares answered ones."
+    if line is None:
         return msgspec.structs.replace(lesson, no_line=why), None, margins
     everybody = labels.answered if curve is None else np.ones(len(labels.answered), bool)
     messages = measure_met(margins, line, days, everybody, -1, curve)

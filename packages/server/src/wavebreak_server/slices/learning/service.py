@@ -625,7 +625,7 @@ def _answers(answers: Answers) -> list[str]:
             share=answers.answered,
         ),
         translate("Of first messages, abusers send {share}.", share=answers.first_messages),
-        *filter(None, [answers.too_few, answers.too_weak]),
+        *([answers.too_few] if answers.too_few else []),
     ]  # fmt: skip
 
 
