@@ -99,7 +99,7 @@ class Actors(Protocol):
     def take_decision(self, decision: Decision) -> bool:
         """Handle a decision on an account of an actor; returns False for all other accounts."""
 
-    def respond(self, refused: Bools, end: int) -> None:
+    def respond(self, is_refused: Bools, end: int) -> None:
         """Plan the consequences of the last slice's events, of which some were refused."""
 
 
@@ -216,8 +216,8 @@ class CausalReplay:
 
     def _index_pairs(self) -> None:
         size = len(self.log)
-        both = [self.log.column(name).cast(pa.string()) for name in ("account", "peer")]
-        codes = pa.chunked_array([c for column in both for c in column.chunks], pa.string())
+        columns = [self.log.column(name).cast(pa.string()) for name in ("account", "peer")]
+        codes = pa.chunked_array([c for column in columns for c in column.chunks], pa.string())
         coded = codes.combine_chunks().dictionary_encode()
         self.names: list[str] = coded.dictionary.to_pylist()
         self.numbers = {name: number for number, name in enumerate(self.names)}
@@ -229,8 +229,8 @@ class CausalReplay:
         opening = np.isin(self.types, [*OPENING])
         opener = _first_rows(self.pair, opening | (self.types == TYPING), len(keys), size)
         self.opener = np.where(opener < size, self.account[np.minimum(opener, size - 1)], -1)
-        own = opening & (self.account == self.opener[self.pair])
-        self.opened = _first_rows(self.pair, own, len(keys), size)
+        is_own_opening = opening & (self.account == self.opener[self.pair])
+        self.opened = _first_rows(self.pair, is_own_opening, len(keys), size)
         self.state = np.full(len(keys), NEW, np.int8)
         self.answered = np.zeros(len(keys), np.bool_)
         answering = np.isin(self.types, [*ANSWERING]) & (self.peer >= 0)
@@ -273,15 +273,15 @@ class CausalReplay:
         late = self._late(start, end)
         rows = np.concatenate([rows[keep], self.next, np.array([r for _, r in late], np.int64)])
         times = self.ts[rows]
-        times[keep.sum() :] = [*np.full(len(self.next), start), *(when for when, _ in late)]
+        times[keep.sum() :] = [*np.full(len(self.next), start), *(ts for ts, _ in late)]
         self.gone[self.next], self.next = False, np.zeros(0, np.int64)
-        known, extra_first = len(self.extra), len(self.log) + self.extra_count
+        first_extra, extra_first = len(self.extra), len(self.log) + self.extra_count
         acts = self.actors.act(start, end) if self.actors else None
         if acts is not None:
             self._add_extra(*acts)
         if reactions := [*self.challenges.pass_until(end, start), *self._reacted(start, end)]:
             self._add_extra(pa.Table.from_pylist(reactions, schema=self.log.schema), reactions)
-        extra = [table for table, _ in self.extra[known:]]
+        extra = [table for table, _ in self.extra[first_extra:]]
         if not len(rows) and not extra:
             return
         barred, rows, times = self._advance(
@@ -289,23 +289,23 @@ class CausalReplay:
         )
         logged = rows < len(self.log)
         if self.actors and acts is not None:
-            refused = np.zeros(len(acts[0]), np.bool_)
+            is_refused = np.zeros(len(acts[0]), np.bool_)
             places = rows - extra_first
-            acted = (places >= 0) & (places < len(refused))
-            refused[places[acted]] = barred[acted]
-            self.actors.respond(refused, end)
+            is_act = (places >= 0) & (places < len(is_refused))
+            is_refused[places[is_act]] = barred[is_act]
+            self.actors.respond(is_refused, end)
         self._refuse(rows[barred & logged])
         arrived = ~barred & logged
         self._note_arrivals(rows[arrived], times[arrived], end)
         self._settle(pending, end)
 
     def _happening(self, rows: Ints, low: int) -> tuple[Bools, Ints]:
-        pair, of = self.pair[rows], self.of[rows]
+        pair, message_row = self.pair[rows], self.of[rows]
         state = np.where(pair >= 0, self.state[pair], MET)
-        own = (self.account[rows] == self.opener[pair]) & self.opens[rows]
-        opened = self.opened[pair]
-        pending = (state == NEW) & ~own & (rows > opened) & (opened >= low)
-        pending |= (state <= MET) & (of >= low) & self.judged[self.account[of]]
+        is_own = (self.account[rows] == self.opener[pair]) & self.opens[rows]
+        chats = self.opened[pair]
+        pending = (state == NEW) & ~is_own & (rows > chats) & (chats >= low)
+        pending |= (state <= MET) & (message_row >= low) & self.judged[self.account[message_row]]
         stuck = state >= REFUSED
         keep = ~(pending | stuck | self._lost(rows))
         # Of what was refused, only what its sender does and answers matter in their order.
@@ -338,19 +338,21 @@ class CausalReplay:
             self._happens(row)
 
     def _lost(self, rows: Ints) -> Bools:
-        of = self.of[rows]
+        message_row = self.of[rows]
         # What waits with the message that it is of comes after it.
         waits = self.state[self.pair[rows]] == DELAYED
-        lost: Bools = (of >= 0) & (self.refused[of] | self.gone[of]) & ~waits
-        return lost
+        is_lost: Bools = (
+            (message_row >= 0) & (self.refused[message_row] | self.gone[message_row]) & ~waits
+        )
+        return is_lost
 
     def _note_arrivals(self, rows: Ints, times: Ints, end: int) -> None:
         pair = self.pair[rows]
         news = self.opening[rows] & (pair >= 0) & (self.state[pair] != MET)
         asks = np.isin(self.account[rows], [*self.requests_until])
         singly = news & (asks | (self.state[pair] == DELAYED))
-        own = self.account[rows] == self.opener[pair]
-        self.state[pair[news & ~singly & ~(own & (self.state[pair] == UNSEEN))]] = MET
+        is_own = self.account[rows] == self.opener[pair]
+        self.state[pair[news & ~singly & ~(is_own & (self.state[pair] == UNSEEN))]] = MET
         for row, ts in zip(rows[singly].tolist(), times[singly].tolist(), strict=True):
             self._note_arrival(row, ts, end)
 
@@ -363,13 +365,13 @@ class CausalReplay:
                 self.wait_ms[self._pair(row)] = ts - int(self.ts[row])
             self.state[pair] = self._arrive(row)
         following = self.following.pop(pair, [])
-        for number, later in enumerate(following if self.state[pair] == MET else (), 1):
-            self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
+        for number, row_after in enumerate(following if self.state[pair] == MET else (), 1):
+            self._send_at(max(self.release[pair] + MINUTE_MS * number, end), row_after)
 
     def _arrive(self, row: int) -> int:
         account, peer = int(self.account[row]), int(self.peer[row])
-        sent = self.release.get(int(self.pair[row]), int(self.ts[row]))
-        if self.requests_until.get(account, 0) <= sent:
+        sent_at = self.release.get(int(self.pair[row]), int(self.ts[row]))
+        if self.requests_until.get(account, 0) <= sent_at:
             return MET
         self.quiet.add(self._pair(row))
         if self.rng.random() >= self.behaviour.looked_at:
@@ -412,15 +414,17 @@ class CausalReplay:
             first: The row of the first further event; rows of these count from the log's end.
         """
         times = np.concatenate([times, *(table.column("ts").to_numpy() for table in extra)])
-        every = np.concatenate([rows, np.arange(first, first + len(times) - len(rows))])
+        row_numbers = np.concatenate([rows, np.arange(first, first + len(times) - len(rows))])
         order = np.argsort(times, kind="stable")
         if extra:
             table = pa.concat_tables([self.log.take(pa.array(rows)), *extra]).take(pa.array(order))
         else:
             table = self.log.take(pa.array(rows[order]))
-        rows, times = every[order], times[order]
-        again = np.flatnonzero(np.isin(rows, [*ids])) if ids else rows[:0]
-        names = dict(zip(again.tolist(), [ids[row] for row in rows[again].tolist()], strict=True))
+        rows, times = row_numbers[order], times[order]
+        repeated = np.flatnonzero(np.isin(rows, [*ids])) if ids else rows[:0]
+        names = dict(
+            zip(repeated.tolist(), [ids[row] for row in rows[repeated].tolist()], strict=True)
+        )
         table = _renamed(table, times, names)
         self.played.append((rows, times, names))
         barred, first_row = np.zeros(len(rows), np.bool_), 0
@@ -437,14 +441,14 @@ class CausalReplay:
         self.extra.append((log, wire))
         self.extra_count += len(log)
 
-    def _send_at(self, when: int, row: int) -> None:
-        heapq.heappush(self.again, (max(when, int(self.ts[row])), len(self.again), row))
+    def _send_at(self, ts: int, row: int) -> None:
+        heapq.heappush(self.again, (max(ts, int(self.ts[row])), len(self.again), row))
 
     def _late(self, start: int, end: int) -> list[tuple[int, int]]:
         late = []
         while self.again and self.again[0][0] < end:
-            when, _, row = heapq.heappop(self.again)
-            late.append((max(when, start), row))
+            ts, _, row = heapq.heappop(self.again)
+            late.append((max(ts, start), row))
             self.gone[row] = self.refused[row] = False
         return late
 
@@ -463,9 +467,9 @@ class CausalReplay:
         self.refused[rows] = True
         pair, account = self.pair[rows], self.account[rows]
         state = np.where(pair >= 0, self.state[pair], MET)
-        own = (state != MET) & (self.opener[pair] == account)
-        singly = own & self.persists[account] & np.isin(state, (NEW, DELAYED))
-        self.state[pair[own & ~singly]] = REFUSED
+        is_own = (state != MET) & (self.opener[pair] == account)
+        singly = is_own & self.persists[account] & np.isin(state, (NEW, DELAYED))
+        self.state[pair[is_own & ~singly]] = REFUSED
         for row in rows[singly].tolist():
             self._hold(row)
         senders, firsts = np.unique(account, return_index=True)
@@ -473,14 +477,14 @@ class CausalReplay:
             self.challenges.note_refusal(self.names[sender], first)
 
     def _hold(self, row: int) -> None:
-        pair, sent = int(self.pair[row]), int(self.ts[row])
-        until = self.waits.get(self.names[self.account[row]], 0)
+        pair, sent_at = int(self.pair[row]), int(self.ts[row])
+        limit_end_ms = self.waits.get(self.names[self.account[row]], 0)
         if self.held.get(pair, row) != row and self.state[pair] == DELAYED:
             self.following[pair].append(row)
-        elif until - sent <= HELD_MS and until > self.release.get(pair, sent):
+        elif limit_end_ms - sent_at <= HELD_MS and limit_end_ms > self.release.get(pair, sent_at):
             self.state[pair], self.held[pair] = DELAYED, row
             self.delayed[self._pair(row)] = pair
-            self.release[pair] = until + 1_000 * (1 + len(self.again) % 60)
+            self.release[pair] = limit_end_ms + 1_000 * (1 + len(self.again) % 60)
             self._send_at(self.release[pair], row)
         else:
             self.state[pair] = REFUSED
@@ -512,11 +516,13 @@ class CausalReplay:
             label: Of their senders.
             kinds: Types of events that open a chat.
         """
-        opened = np.minimum(self.opened, len(self.log) - 1)
-        chosen = np.isin(self.types[opened], [TYPES.index(kind) for kind in kinds])
-        chosen &= [self.labels.get(self.names[n], "benign") == label for n in self.opener.tolist()]
-        waited = [ms for pair, ms in self.wait_ms.items() if chosen[self.delayed[pair]]]
-        return waited, int((chosen & np.isin(self.state, (REFUSED, DELAYED))).sum())
+        chats = np.minimum(self.opened, len(self.log) - 1)
+        is_selected = np.isin(self.types[chats], [TYPES.index(kind) for kind in kinds])
+        is_selected &= [
+            self.labels.get(self.names[n], "benign") == label for n in self.opener.tolist()
+        ]
+        waits_ms = [ms for pair, ms in self.wait_ms.items() if is_selected[self.delayed[pair]]]
+        return waits_ms, int((is_selected & np.isin(self.state, (REFUSED, DELAYED))).sum())
 
     def first_contacts(
         self, since_ms: int = 0, until_ms: int = TS_END
@@ -525,14 +531,14 @@ class CausalReplay:
 
         A contact counts as stopped too if the event that led to it was refused.
         """
-        own = self.account == self.opener[self.pair]
-        rows = np.flatnonzero(self.opening & (self.pair >= 0) & (own | ~self.gone))
+        is_own = self.account == self.opener[self.pair]
+        rows = np.flatnonzero(self.opening & (self.pair >= 0) & (is_own | ~self.gone))
         rows = rows[np.sort(np.unique(self.pair[rows], return_index=True)[1])]
         rows = rows[(self.ts[rows] >= since_ms) & (self.ts[rows] < until_ms)]
         stopped = self.refused[rows] | self.gone[rows]
         return [
-            (self.names[self.account[row]], self.names[self.peer[row]], bool(ended))
-            for row, ended in zip(rows.tolist(), stopped.tolist(), strict=True)
+            (self.names[self.account[row]], self.names[self.peer[row]], bool(is_stopped))
+            for row, is_stopped in zip(rows.tolist(), stopped.tolist(), strict=True)
         ]
 
     def events(self, wire: pa.Table) -> pa.Table:
@@ -541,26 +547,26 @@ class CausalReplay:
         Args:
             wire: The same rows as the log, before the privacy edge (WIRE_SCHEMA).
         """
-        more = [
+        tables = [
             pa.Table.from_pylist([_wire_row(row) for row in events], schema=wire.schema)
             if isinstance(events, list)
             else events
             for _, events in self.extra
         ]
-        return self._in_order(pa.concat_tables([wire, *more]))
+        return self._in_order(pa.concat_tables([wire, *tables]))
 
     def log_events(self) -> pa.Table:
         """Return the same events as the engine got them (LOG_SCHEMA)."""
         return self._in_order(pa.concat_tables([self.log, *(table for table, _ in self.extra)]))
 
-    def _in_order(self, every: pa.Table) -> pa.Table:
+    def _in_order(self, events: pa.Table) -> pa.Table:
         names, size = dict[int, str](), 0
         for rows, _, ids in self.played:
             names |= {size + place: name for place, name in ids.items()}
             size += len(rows)
         order = np.concatenate([rows for rows, _, _ in self.played])
         times = np.concatenate([times for _, times, _ in self.played])
-        return _renamed(every.combine_chunks().take(pa.array(order)), times, names)
+        return _renamed(events.combine_chunks().take(pa.array(order)), times, names)
 
 
 def _wire_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -573,9 +579,9 @@ def _wire_row(row: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _first_rows(pair: Ints, chosen: Bools, pairs: int, size: int) -> Ints:
+def _first_rows(pair: Ints, is_selected: Bools, pairs: int, size: int) -> Ints:
     first = np.full(pairs, size, np.int64)
-    rows = np.flatnonzero(chosen & (pair >= 0))
+    rows = np.flatnonzero(is_selected & (pair >= 0))
     np.minimum.at(first, pair[rows], rows)
     return first
 
@@ -583,10 +589,10 @@ def _first_rows(pair: Ints, chosen: Bools, pairs: int, size: int) -> Ints:
 def _renamed(table: pa.Table, times: Ints, names: Mapping[int, str]) -> pa.Table:
     columns = {"ts": pa.array(times)}
     if names:
-        again = np.zeros(len(table), np.bool_)
-        again[[*names]] = True
+        is_renamed = np.zeros(len(table), np.bool_)
+        is_renamed[[*names]] = True
         ids = table.column("id").combine_chunks().cast(pa.string())
-        columns["id"] = pc.replace_with_mask(ids, pa.array(again), pa.array([*names.values()]))
+        columns["id"] = pc.replace_with_mask(ids, pa.array(is_renamed), pa.array([*names.values()]))
     for name, values in columns.items():
         field = table.schema.field(name)
         table = table.set_column(table.schema.get_field_index(name), field, values.cast(field.type))

@@ -94,7 +94,7 @@ def _decide_day(people: int, seed: int, directory: Path) -> _Day:
             wait_for_kernel()
         err.print("Playing the day: nobody answers or reports what was refused")
         with progress_bar("play") as show:
-            world, played = causal_day(
+            world, replay = causal_day(
                 world, policy, lambda share: show(share, ""),
                 lambda first: err.print(_first_decision(first, time.monotonic() - began)),
             )  # fmt: skip
@@ -104,17 +104,17 @@ def _decide_day(people: int, seed: int, directory: Path) -> _Day:
             "run", world_dir, run_dir, policy=policy, edge=Pseudonymizer(DEMO_KEY), enforce=True,
         )  # fmt: skip
     err.print("Comparing the decisions with what the simulation knows")
-    measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
-    write_html(evaluation.evaluation_report(measured), directory / "evaluation.html")
-    return _Day(len(world.labels), played, counts, measured)
+    evaluated = evaluation.evaluate(run_dir, world_dir / "labels.csv")
+    write_html(evaluation.evaluation_report(evaluated), directory / "evaluation.html")
+    return _Day(len(world.labels), replay, counts, evaluated)
 
 
-def _first_decision(made: Decision, seconds: float) -> str:
-    at = datetime.fromtimestamp(made.ts / 1000, UTC)
-    by = f" by {made.rules[0]}" if made.rules else ""
+def _first_decision(decision: Decision, seconds: float) -> str:
+    time = datetime.fromtimestamp(decision.ts / 1000, UTC)
+    rule_text = f" by {decision.rules[0]}" if decision.rules else ""
     return (
-        f"First decision, after {seconds:.0f} s: {made.outcome} of {made.account}{by}, at "
-        f"{at:%H:%M:%S} of the day"
+        f"First decision, after {seconds:.0f} s: {decision.outcome} of {decision.account}"
+        f"{rule_text}, at {time:%H:%M:%S} of the day"
     )
 
 
@@ -158,36 +158,38 @@ def _print_day(day: _Day, directory: Path) -> None:
 
 
 def three_stories(
-    measured: Evaluation, operators: Sequence[Operator], labels: Path
+    evaluation: Evaluation, operators: Sequence[Operator], labels: Path
 ) -> Iterator[str]:
     """Say how the campaign fared of which most was stopped, which operator was found, and couriers.
 
     Args:
-        measured: The decisions against the labels.
+        evaluation: The decisions against the labels.
         operators: Those that linking found.
         labels: The file of labels, with the simulation's operators.
     """
     from wavebreak.evaluation.labels import read_labels
 
-    if measured.families:
-        name, family = max(measured.families.items(), key=lambda each: each[1].stopped)
+    if evaluation.families:
+        name, family = max(evaluation.families.items(), key=lambda item: item[1].stopped)
         yield (
             f"Stopped: {family.stopped:,} of {family.stopped + family.delivered:,} acts of "
             f"campaign {name} ({family.stopped_share:.0%}); {family.actioned} of its "
             f"{family.accounts} accounts restricted or worse."
         )
-    of = {label.account: label.operator for label in read_labels(labels)}
-    owners = {each.id: {of.get(account, "") for account in each.accounts} for each in operators}
-    whole = [each for each in operators if len(owners[each.id]) == 1 and owners[each.id] != {""}]
-    if whole:
-        largest = max(whole, key=lambda each: len(each.accounts))
+    operator_of = {label.account: label.operator for label in read_labels(labels)}
+    owners = {
+        item.id: {operator_of.get(account, "") for account in item.accounts} for item in operators
+    }
+    pure = [item for item in operators if len(owners[item.id]) == 1 and owners[item.id] != {""}]
+    if pure:
+        largest = max(pure, key=lambda item: len(item.accounts))
         (owner,) = owners[largest.id]
         yield (
-            f"Found: {len(operators)} groups of linked accounts, {len(whole)} of them of one "
+            f"Found: {len(operators)} groups of linked accounts, {len(pure)} of them of one "
             f"operator alone; the largest of these has {len(largest.accounts)} accounts of "
             f"{owner}, of whose strangers {largest.complaints} of {largest.strangers:,} complained."
         )
-    courier = measured.personas.get("courier")
+    courier = evaluation.personas.get("courier")
     if courier is not None:
         yield (
             f"Not hurt: of {courier.accounts} couriers {courier.actioned} restricted; "
@@ -211,9 +213,15 @@ def serve_demo(home: Path, world_dir: Path, port: int) -> None:
 
     out.print(styled("\n[bold]6. The console[/], on the same day, dated yesterday and today"))
     profile = next(world_dir.glob("*.profile.json"), None)
-    dated = home.parent / "dated" / "events.parquet"
-    if not (home.exists() and dated.exists()):
-        write_dated(events_file(world_dir), dated, time.time_ns() // 1_000_000)
-    flags = {"port": port, "enforce": True, "profile": profile, "backfill": dated, "console": True}
+    dated_path = home.parent / "dated" / "events.parquet"
+    if not (home.exists() and dated_path.exists()):
+        write_dated(events_file(world_dir), dated_path, time.time_ns() // 1_000_000)
+    flags = {
+        "port": port,
+        "enforce": True,
+        "profile": profile,
+        "backfill": dated_path,
+        "console": True,
+    }
     # The demo is the same everywhere: it reads no variable and no file of another service.
     run(home, resolve(None, flags, {}))

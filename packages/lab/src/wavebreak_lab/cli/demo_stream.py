@@ -21,7 +21,7 @@ SPEED, STEP_S = 240.0, 0.5
 """A day passes in six minutes, sent twice a second."""
 
 
-def write_dated(events: Path, dated: Path, now_ms: int) -> None:
+def write_dated(events: Path, dated_path: Path, now_ms: int) -> None:
     """Write a Parquet file of events once more, moved by whole days to end within the last day.
 
     Times of day stay. What people do in a console is dated with its clock: outcomes of a day long
@@ -30,9 +30,9 @@ def write_dated(events: Path, dated: Path, now_ms: int) -> None:
     table = pq.read_table(events)
     ts = table.column("ts")
     days = (now_ms - pc.max(ts).as_py()) // DAY_MS
-    moved = pc.add(ts, pa.scalar(days * DAY_MS, ts.type))
-    dated.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.set_column(table.schema.get_field_index("ts"), "ts", moved), dated)
+    shifted = pc.add(ts, pa.scalar(days * DAY_MS, ts.type))
+    dated_path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.set_column(table.schema.get_field_index("ts"), "ts", shifted), dated_path)
 
 
 async def send_day(service: Service) -> None:

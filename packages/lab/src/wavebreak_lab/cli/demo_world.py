@@ -69,31 +69,31 @@ def causal_day(
     profile = coverage.measure(iter(log.to_batches()))
     labels = {account: label for account, label, *_ in world.labels}
     engine = Engine(policy, profile, enforce=True)
-    played = CausalReplay(log, labels, engine, persistent=("benign",))
-    told = list[Decision]()
+    replay = CausalReplay(log, labels, engine, persistent=("benign",))
+    first_decision = list[Decision]()
 
     def report(share: float) -> None:
-        if played.decisions and not told:
-            told.append(played.decisions[0])
-            first(told[0])
+        if replay.decisions and not first_decision:
+            first_decision.append(replay.decisions[0])
+            first(first_decision[0])
         progress(share)
 
-    played.run(report)
-    happened = played.events(pa.Table.from_batches(batches)).combine_chunks()
-    return _holding(world, happened), played
+    replay.run(report)
+    happened = replay.events(pa.Table.from_batches(batches)).combine_chunks()
+    return _holding(world, happened), replay
 
 
-def slowed(played: CausalReplay) -> Iterator[str]:
+def slowed(replay: CausalReplay) -> Iterator[str]:
     """Say how long honest people waited whom something was refused.
 
     Args:
-        played: The day's replay.
+        replay: The day's replay.
     """
-    waited, missing = played.held_back("benign", ("message.sent", "contact.requested"))
-    if not waited and not missing:
+    waits_ms, missing = replay.held_back("benign", ("message.sent", "contact.requested"))
+    if not waits_ms and not missing:
         return
     came = "none came later"
-    if waited:
-        half, last = span(median(waited)), span(max(waited))
-        came = f"{len(waited):,} came later, half of them within {half}, the last after {last}"
+    if waits_ms:
+        half, last = span(median(waits_ms)), span(max(waits_ms))
+        came = f"{len(waits_ms):,} came later, half of them within {half}, the last after {last}"
     yield f"Of the refused ones, {came}; {missing:,} did not arrive that day."

@@ -86,11 +86,11 @@ def run_red_team(
         seed,
         feedback.value,
     )
-    edge, loaded = Pseudonymizer(load_key(key)), rules.load_policy(policy)
+    edge, loaded_policy = Pseudonymizer(load_key(key)), rules.load_policy(policy)
     settings, terms = red_team.load_config(policy), load_terms(policy)
     with progress_bar("red-team") as show:
         result = red_team.run_red_team(
-            options, loaded, edge, settings, terms, out_path,
+            options, loaded_policy, edge, settings, terms, out_path,
             model=model.load_selected(model_dir), progress=show,
         )  # fmt: skip
         report = red_team.red_team_report(result)

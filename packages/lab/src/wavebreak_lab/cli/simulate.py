@@ -24,7 +24,7 @@ def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
             raise UsageError("--campaign is not NAME or NAME:ACCOUNTS", fix="write blast:20")
         accounts = int(count) if colon else None
         names = simulation.CAMPAIGNS if name == "all" else [name]
-        campaigns += [(each, accounts) for each in names]
+        campaigns += [(campaign, accounts) for campaign in names]
     return campaigns
 
 

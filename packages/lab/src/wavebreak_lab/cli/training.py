@@ -42,7 +42,7 @@ def train(
 ) -> Output:
     """Train a calibrated model on labelled runs; write it with its card."""
     with progress_bar("train") as show:
-        learned, tested = training.train(
+        result, tested = training.train(
             runs,
             out_path,
             rules.load_policy(policy),
@@ -55,8 +55,8 @@ def train(
             unlabelled_benign=unlabelled_benign,
             progress=show,
         )
-    run = command_line("wavebreak", "run", "EVENTS", "--model", out_path, "-o", "out")
+    training_run = command_line("wavebreak", "run", "EVENTS", "--model", out_path, "-o", "out")
     return Output(
-        training.training_report(learned, tested),
-        steps=[f"card:  {out_path}/card.html", f"next:  {run}"],
+        training.training_report(result, tested),
+        steps=[f"card:  {out_path}/card.html", f"next:  {training_run}"],
     )

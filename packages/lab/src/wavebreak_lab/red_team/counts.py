@@ -95,7 +95,7 @@ class PeopleCounts:
 
 def operator_cost(result: OperatorResult, prices: Prices) -> float:
     """Return the expenses of an operator, in dollars."""
-    sender, spent = result.entry.sender, result.spent
+    sender, expenses = result.entry.sender, result.spent
     enrolment = sender.enrolment
     registered = prices.virtual_number if enrolment.ranges == VIRTUAL else prices.number
     registered += prices.attested * enrolment.attested
@@ -111,15 +111,15 @@ def operator_cost(result: OperatorResult, prices: Prices) -> float:
         "hours": prices.hour,
     }
     networks = 0 if enrolment.residential or sender.hijack else enrolment.networks
-    bought = sum(each * spent.get(name, 0.0) for name, each in price.items())
-    return bought + networks * prices.network
+    cost = sum(unit_price * expenses.get(name, 0.0) for name, unit_price in price.items())
+    return cost + networks * prices.network
 
 
 def gain(result: OperatorResult, harmed: set[str], prices: Prices) -> float:
     """Return what an operator got for a dollar: acts delivered, or harmed honest accounts."""
     accuses = result.entry.sender.work == ACCUSE
-    got = len(result.accused.keys() & harmed) if accuses else result.total_delivered
-    return got / max(operator_cost(result, prices), 0.01)
+    yield_count = len(result.accused.keys() & harmed) if accuses else result.total_delivered
+    return yield_count / max(operator_cost(result, prices), 0.01)
 
 
 def worst_outcomes(engine: Engine) -> dict[str, str]:
@@ -203,7 +203,9 @@ def actioned_within_a_week(engine: Engine) -> dict[str, bool]:
     table = accounts_table(engine)
     names = ("account", "first_seen_ms", "first_action_ms")
     rows = zip(*(table[name].to_pylist() for name in names), strict=True)
-    return {a: action - seen <= WEEK_MS for a, seen, action in rows if action is not None}
+    return {
+        a: action - first_seen <= WEEK_MS for a, first_seen, action in rows if action is not None
+    }
 
 
 def cost_of_all(
@@ -229,7 +231,7 @@ def bootstrap_interval(cost: Floats, delivered: Floats, seed: int) -> tuple[floa
         return None
     rng = np.random.default_rng((seed, 7))
     rows = rng.integers(0, len(cost), (RESAMPLES, len(cost)))
-    reached = delivered[rows].sum(1)
-    ratios = 1000 * cost[rows].sum(1)[reached > 0] / reached[reached > 0]
+    totals = delivered[rows].sum(1)
+    ratios = 1000 * cost[rows].sum(1)[totals > 0] / totals[totals > 0]
     low, high = np.percentile(ratios, (2.5, 97.5))
     return round(float(low), 2), round(float(high), 2)

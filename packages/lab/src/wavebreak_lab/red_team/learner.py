@@ -75,8 +75,8 @@ class Learner:
                 score.state, score.reason = "ended", "Learned anew before it acted."
         score = LearnedScore(number, lesson, reason=lesson.no_line)
         if model is not None:
-            spread = home_learning.own_scores(model, days)["score"]
-            score = LearnedScore(number, lesson, "shadow", "", model, spread)
+            distribution = home_learning.own_scores(model, days)["score"]
+            score = LearnedScore(number, lesson, "shadow", "", model, distribution)
         self.scores.append(score)
 
     def is_due(self, now_ms: int) -> bool:
@@ -93,17 +93,17 @@ class Learner:
         self._check(self._days(log))
 
     def _days(self, log: list[pa.RecordBatch]) -> home_learning.HomeDays:
-        carried = coverage.declared(coverage.known_names())
-        engine = Engine(self._policy, carried, enforce=True, model=self.acting, record=True)
+        profile = coverage.declared(coverage.known_names())
+        engine = Engine(self._policy, profile, enforce=True, model=self.acting, record=True)
         return home_learning.record_days(engine, log).newest(self.terms.days)
 
     def _check(self, days: home_learning.HomeDays) -> None:
         for score in self.scores:
-            model, spread, since = score.model, score.spread, score.lesson.end_ms
-            if score.state not in home_learning.WATCHED or model is None or spread is None:
+            model, distribution, since_ms = score.model, score.spread, score.lesson.end_ms
+            if score.state not in home_learning.WATCHED or model is None or distribution is None:
                 continue
-            drift = home_learning.moved_since(model, spread, days, self.terms, since)
-            check = home_learning.check_score(model, days, self.terms, since, drift)
+            drift = home_learning.moved_since(model, distribution, days, self.terms, since_ms)
+            check = home_learning.check_score(model, days, self.terms, since_ms, drift)
             score.state, reason = home_learning.state_after(score.state, check, self.terms)
             score.reason = reason or score.reason
             if score.state == "failing":

@@ -181,63 +181,63 @@ class _Run:
         for number in range(self.options.rounds + 1):
             name = f"adaptation {number}" if number else "before adaptation"
             candidates = FamilySearch.ask if number else FamilySearch.presets
-            played = self.new_round(number, until_ms=start + self.span)
-            played.enter(
+            replay = self.new_round(number, until_ms=start + self.span)
+            replay.enter(
                 self.entries(candidates), start, start + self.span, (self.options.seed, number)
             )
-            stages.append(self.play_stage(name, played, start, f"rounds/{number}"))
+            stages.append(self.play_stage(name, replay, start, f"rounds/{number}"))
             if number:
-                self.tell_searches(played)
+                self.tell_searches(replay)
         return stages
 
     def play_weeks(self) -> list[Stage]:
         """Play the weeks under one engine, learn between them, and write the world."""
         sim, options, stages = self.environment.sim, self.options, list[Stage]()
-        played = self.new_round(1000, until_ms=sim.end)
+        replay = self.new_round(1000, until_ms=sim.end)
         first = FamilySearch.best if options.rounds else FamilySearch.presets
         for number in range(options.weeks):
             low = sim.start + number * self.span
             high = sim.end if number + 1 == options.weeks else low + self.span
             entries = self.entries(FamilySearch.ask if number else first)
-            played.enter(entries, low, high, (options.seed, 1000 + number))
+            replay.enter(entries, low, high, (options.seed, 1000 + number))
             name, directory = f"week {number + 1}", f"weeks/{number + 1}"
-            stages.append(self.play_stage(name, played, low, directory, is_week=True))
+            stages.append(self.play_stage(name, replay, low, directory, is_week=True))
             if number:
-                self.tell_searches(played)
-        self.write_world(played)
+                self.tell_searches(replay)
+        self.write_world(replay)
         return stages
 
     def play_stage(
-        self, name: str, played: Round, start: int, directory: str, *, is_week: bool = False
+        self, name: str, replay: Round, start: int, directory: str, *, is_week: bool = False
     ) -> Stage:
         """Play the operators that entered, day by day; in a week, learn from the log."""
-        end, days_acting = max(state.sim.end for state in played.operators), 0
+        end, days_acting = max(state.sim.end for state in replay.operators), 0
         self.report_progress(name)
         for day in range(start, end, DAY_MS):
-            until = min(day + DAY_MS, end)
-            played.play(day, until)
+            day_end = min(day + DAY_MS, end)
+            replay.play(day, day_end)
             days_acting += self.learner.acting is not self.model
-            if is_week and until < self.environment.sim.end:
-                self.learn(played, until, is_week_over=until == end)
-            self.report_progress(name, (until - start) / (end - start))
-        stage = self.count(name, played, self.out / directory, start, days_acting, is_week=is_week)
+            if is_week and day_end < self.environment.sim.end:
+                self.learn(replay, day_end, is_week_over=day_end == end)
+            self.report_progress(name, (day_end - start) / (end - start))
+        stage = self.count(name, replay, self.out / directory, start, days_acting, is_week=is_week)
         self.stages += 1
         return stage
 
-    def learn(self, played: Round, now_ms: int, *, is_week_over: bool) -> None:
+    def learn(self, replay: Round, now_ms: int, *, is_week_over: bool) -> None:
         """Learn or check, and let the engine go on under the acting model."""
         previous = self.learner.acting
         if is_week_over:
-            self.learner.learn(played.replay.log_events().to_batches())
+            self.learner.learn(replay.replay.log_events().to_batches())
         elif self.learner.is_due(now_ms):
-            self.learner.check(played.replay.log_events().to_batches())
+            self.learner.check(replay.replay.log_events().to_batches())
         if self.learner.acting is not previous:
-            played.replay.engine = _continue_engine(played.replay.engine, self.learner.acting)
+            replay.replay.engine = _continue_engine(replay.replay.engine, self.learner.acting)
 
     def count(
         self,
         name: str,
-        played: Round,
+        replay: Round,
         directory: Path,
         start: int,
         days_acting: int,
@@ -245,8 +245,8 @@ class _Run:
         is_week: bool,
     ) -> Stage:
         """Count a stage that began at a time; accounts of earlier weeks are left out."""
-        results, engine = played.results(), played.replay.engine
-        labels = [row for row in played.registry.labels() if row[0] not in self.earlier]
+        results, engine = replay.results(), replay.replay.engine
+        labels = [row for row in replay.registry.labels() if row[0] not in self.earlier]
         labels = counts.label_hired_ring(labels)
         evaluation = counts.write_and_evaluate(labels, engine, directory)
         within_a_week = counts.actioned_within_a_week(engine)
@@ -269,30 +269,32 @@ class _Run:
         return Stage(
             name,
             families,
-            _count_people(played, evaluation, accused, start),
+            _count_people(replay, evaluation, accused, start),
             *counts.cost_of_all(results, prices, seed),
             evaluation.personas,
             days_acting,
             tuple(score.summary() for score in self.learner.scores),
         )
 
-    def tell_searches(self, played: Round) -> None:
+    def tell_searches(self, replay: Round) -> None:
         """Tell each family's search the gains of its operators."""
-        worst = counts.worst_outcomes(played.replay.engine)
+        worst = counts.worst_outcomes(replay.replay.engine)
         harmed = {account for account, outcome in worst.items() if outcome in REFUSING}
         gains: dict[str, list[float]] = {name: [] for name in self.searches}
-        for result in played.results():
+        for result in replay.results():
             gains[result.entry.family].append(counts.gain(result, harmed, self.settings.prices))
         for name, search in self.searches.items():
             search.tell(gains[name])
 
-    def write_world(self, played: Round) -> None:
+    def write_world(self, replay: Round) -> None:
         """Write the weeks as a simulated world."""
         wire = pa.Table.from_batches(list(self.environment.world.batches()))
-        events = played.replay.events(wire).combine_chunks()
-        about = {"red_team": asdict(self.options)} | self.environment.world.about
-        labels = counts.label_hired_ring(played.registry.labels())
-        world = simulation.World(labels, about, lambda size: iter(events.to_batches(size or BATCH)))
+        events = replay.replay.events(wire).combine_chunks()
+        description = {"red_team": asdict(self.options)} | self.environment.world.about
+        labels = counts.label_hired_ring(replay.registry.labels())
+        world = simulation.World(
+            labels, description, lambda size: iter(events.to_batches(size or BATCH))
+        )
         simulation.write(world, self.out)
 
 
@@ -349,15 +351,15 @@ def run_red_team(
         model: A model that scores until one is learned, or None for rules alone.
         progress: Called with the completed share and the name of the stage.
     """
-    run = _Run(options, policy, pseudonymizer, settings, terms, out, model, progress)
-    rounds = run.play_rounds() if options.rounds else []
+    state = _Run(options, policy, pseudonymizer, settings, terms, out, model, progress)
+    rounds = state.play_rounds() if options.rounds else []
     senders = {
         name: search.best()[0] if options.rounds else search.sender
-        for name, search in run.searches.items()
+        for name, search in state.searches.items()
     }
     changes = {
         name: describe_changes(search.sender, senders[name], search.parameters)
-        for name, search in run.searches.items()
+        for name, search in state.searches.items()
     }
     versions = {"policy": policy.version, "model": None if model is None else model.version}
-    return RedTeamResult(options, rounds, run.play_weeks(), changes, senders, versions)
+    return RedTeamResult(options, rounds, state.play_weeks(), changes, senders, versions)

@@ -59,7 +59,7 @@ def summary(result: RedTeamResult) -> list[str]:
     """Return the result in a few sentences."""
     before, last = result.before, result.weeks[-1]
     people, weeks = last.people, [week.people for week in result.weeks]
-    refused, contacts = sum(p.refused for p in weeks), sum(p.first_contacts for p in weeks)
+    refused_count, contacts = sum(p.refused for p in weeks), sum(p.first_contacts for p in weeks)
     lines = [
         f"{len(last.families)} families, {sum(c.accounts for c in last.families.values()):,} "
         f"accounts of bulk senders among {people.accounts:,} benign ones: "
@@ -73,8 +73,8 @@ def summary(result: RedTeamResult) -> list[str]:
         f"A thousand delivered cost {format_money(before.per_thousand)} dollars in the stage "
         f"{before.name} and {format_money(last.per_thousand)} in {last.name}.",
         f"Of the benign accounts {people.restricted:,} were restricted or worse and "
-        f"{people.banned:,} banned; {refused:,} of {contacts:,} first contacts were refused "
-        f"({interval(*exact_interval(refused, contacts))}).",
+        f"{people.banned:,} banned; {refused_count:,} of {contacts:,} first contacts were refused "
+        f"({interval(*exact_interval(refused_count, contacts))}).",
     ]
     if people.accused:
         lines.append(
@@ -127,12 +127,12 @@ def detection_table(stage: Stage) -> Table:
 
 def cost_table(result: RedTeamResult) -> Table:
     """Return dollars per thousand delivered by family and stage, and the changed parameters."""
-    shown = [*result.rounds[:1], *result.weeks]
+    stages = [*result.rounds[:1], *result.weeks]
     last = result.weeks[-1]
     rows: list[tuple[Cell, ...]] = [
         (
             name,
-            *(_cost(s.families[name].per_thousand, s.families[name].interval) for s in shown),
+            *(_cost(s.families[name].per_thousand, s.families[name].interval) for s in stages),
             format_money(last.families[name].cheapest),
             last.families[name].delivered,
             result.changes[name],
@@ -140,16 +140,16 @@ def cost_table(result: RedTeamResult) -> Table:
         for name in result.options.families
     ]
     delivered = sum(c.delivered for c in last.families.values())
-    total = [_cost(stage.per_thousand, stage.interval) for stage in shown]
+    total = [_cost(stage.per_thousand, stage.interval) for stage in stages]
     return Table(
         "Cost of an attack: dollars per 1,000 delivered",
-        ("family", *(stage.name.replace(" ", "\n") for stage in shown), "cheapest\noperator",
+        ("family", *(stage.name.replace(" ", "\n") for stage in stages), "cheapest\noperator",
          "delivered", "changed parameters"),
         [*rows, ("all that deliver", *total, "", delivered, "")],
         "Below: 95 %, by a bootstrap over a family's accounts, and over operators for all. "
         "Cheapest operator and delivered: of the last week. Changed parameters: of the senders of "
         "the first week. Prices are those of red_team.toml. –: nothing was delivered.",
-        words=frozenset({0, len(shown) + 3}),
+        words=frozenset({0, len(stages) + 3}),
     )  # fmt: skip
 
 
@@ -200,12 +200,12 @@ def cost_charts(result: RedTeamResult) -> list[Text | Curves]:
     title, x = "Dollars per thousand acts delivered", [float(k) for k in range(len(stages))]
     charts: list[Text | Curves] = [Text([", ".join(s.name for s in stages)], "note")]
     for start in range(0, len(families), MAX_LINES):
-        shown = families[start : start + MAX_LINES]
+        names = families[start : start + MAX_LINES]
         lines = [
             Line(name, x, [s.families[name].per_thousand or float("nan") for s in stages])
-            for name in shown
+            for name in names
         ]
-        caption, part = f"{title}: {', '.join(shown)}.", f"cost-{start // MAX_LINES + 1}"
+        caption, part = f"{title}: {', '.join(names)}.", f"cost-{start // MAX_LINES + 1}"
         charts.append(Curves(part, title, caption, lines, "stage", "dollars", log=True, marks=True))
     return charts
 

@@ -79,8 +79,8 @@ class FeedbackQueue:
             state.known_at = notification_time(
                 self._policy, decision.id, decision.ts, decision.outcome, decision.until
             )
-        until = decision.until or 0
-        heapq.heappush(self._queue, (state.known_at, account, decision.outcome, until))
+        until_ms = decision.until or 0
+        heapq.heappush(self._queue, (state.known_at, account, decision.outcome, until_ms))
 
     def add_refusals(self, account: int, count: int, now: int) -> None:
         """Queue refused acts: an error once the outcome is known, before that a missing receipt.
@@ -116,8 +116,8 @@ class FeedbackQueue:
         """Remove and return the feedback that is due by now."""
         due = []
         while self._queue and self._queue[0][0] <= now:
-            ts, account, kind, until = heapq.heappop(self._queue)
-            due.append(OperatorFeedback(account, kind, max(ts, 0), until))
+            ts, account, kind, until_ms = heapq.heappop(self._queue)
+            due.append(OperatorFeedback(account, kind, max(ts, 0), until_ms))
         return due
 
 
@@ -131,8 +131,8 @@ class Environment:
 
     def until(self, end_ms: int) -> Environment:
         """Return the environment before a time."""
-        cut = int(np.searchsorted(self.log.column("ts").to_numpy(), end_ms))
-        return replace(self, sim=replace(self.sim, end=end_ms), log=self.log.slice(0, cut))
+        end_row = int(np.searchsorted(self.log.column("ts").to_numpy(), end_ms))
+        return replace(self, sim=replace(self.sim, end=end_ms), log=self.log.slice(0, end_row))
 
 
 def simulate_environment(
@@ -148,8 +148,8 @@ def simulate_environment(
 
 def new_engine(policy: Policy, model: Model | None) -> Engine:
     """Return an engine that enforces and counts first messages, without state."""
-    carried = coverage.declared(coverage.known_names())  # the same as in a replay of its log
-    engine = Engine(policy, carried, enforce=True, accounts=1 << 15, model=model)
+    profile = coverage.declared(coverage.known_names())  # the same as in a replay of its log
+    engine = Engine(policy, profile, enforce=True, accounts=1 << 15, model=model)
     engine.first_messages = FirstMessages()
     return engine
 
@@ -283,9 +283,9 @@ class Round:
                 feedback[id(self._owners[item.account])].append(item)
         self._acts = []
         for state in self.operators:
-            known = len(state.operator.lines)
+            line_count = len(state.operator.lines)
             acts = state.operator.step(state.sim, start, end, feedback.get(id(state), ()))
-            for line in state.operator.lines[known:]:
+            for line in state.operator.lines[line_count:]:
                 self._owners[line.account] = state
             if len(acts):
                 self._acts.append((state, acts))
@@ -337,23 +337,25 @@ class Round:
             self._log.add("challenge.passed", np.array([passed_at_ms]), account, kind=code)
         state.operator.lose_account(account, passed_at_ms)
 
-    def respond(self, refused: Bools, end: int) -> None:
+    def respond(self, is_refused: Bools, end: int) -> None:
         """Plan people's responses to delivered acts, and queue feedback on refused ones."""
         if not self._acts:
             return
         acts = attackers.concat_acts([acts for _, acts in self._acts])
-        delivered = ~np.isin(acts.id, self._ids[refused])
-        seen, accepted = self._meet_requests(acts, delivered, end)
-        self._count(acts, delivered, seen, end)
+        delivered = ~np.isin(acts.id, self._ids[is_refused])
+        is_seen, accepted = self._meet_requests(acts, delivered, end)
+        self._count(acts, delivered, is_seen, end)
         first = 0
         for state, acts in self._acts:
-            through, first = accepted[first : first + len(acts)], first + len(acts)
-            if through.any():
+            accepted_rows, first = accepted[first : first + len(acts)], first + len(acts)
+            if accepted_rows.any():
                 operator = state.operator
                 replies = attackers.add_consequences(
-                    state.sim, acts.select(through), operator.reading, end
+                    state.sim, acts.select(accepted_rows), operator.reading, end
                 )
-                operator.spent["answers"] += int((through & (acts.kind == attackers.PAID)).sum())
+                operator.spent["answers"] += int(
+                    (accepted_rows & (acts.kind == attackers.PAID)).sum()
+                )
                 operator.record_replies(*replies)
 
     def _meet_requests(
@@ -363,46 +365,46 @@ class Round:
 
         A request that nobody looks at, or that is declined, closes the chat.
         """
-        seen, accepted = delivered.copy(), delivered.copy()
+        is_seen, accepted = delivered.copy(), delivered.copy()
         if not (self._requests_until or self._open_requests):
-            return seen, accepted
+            return is_seen, accepted
         people = self.settings.requests
         for row in np.flatnonzero(delivered & (acts.kind == attackers.MESSAGE)).tolist():
             chat, ts = (int(acts.account[row]), int(acts.peer[row])), int(acts.ts[row])
             is_request = self._requests_until.get(chat[0], 0) > ts
             if chat in self._open_requests or not is_request:
-                seen[row] = accepted[row] = self._open_requests.get(chat, True)
+                is_seen[row] = accepted[row] = self._open_requests.get(chat, True)
                 continue
-            seen[row] = self._rng.random() < people.looked_at
-            draw = self._rng.random() if seen[row] and not acts.dead[row] else 1.0
-            accepted[row] = seen[row] and draw >= people.declines + people.reports
+            is_seen[row] = self._rng.random() < people.looked_at
+            draw = self._rng.random() if is_seen[row] and not acts.dead[row] else 1.0
+            accepted[row] = is_seen[row] and draw >= people.declines + people.reports
             self._open_requests[chat] = bool(accepted[row])
             if draw < people.declines + people.reports:
                 wait = self._rng.lognormal(np.log(people.median_s), 1.0) * SECOND_MS
                 kind = "contact.refused" if draw < people.declines else "user.reported"
                 reason = self._pool.code("stranger" if draw < people.declines else "spam")
-                when = np.array([max(ts, end) + int(wait)])
-                self._log.add(kind, when, chat[1], peer=chat[0], reason=reason)
-        return seen, accepted
+                reacts_at = np.array([max(ts, end) + int(wait)])
+                self._log.add(kind, reacts_at, chat[1], peer=chat[0], reason=reason)
+        return is_seen, accepted
 
-    def _count(self, acts: attackers.Acts, delivered: Bools, seen: Bools, end: int) -> None:
+    def _count(self, acts: attackers.Acts, delivered: Bools, is_seen: Bools, end: int) -> None:
         accounts, places = np.unique(acts.account, return_inverse=True)
-        counted = ~np.isin(acts.kind, (attackers.CHAT, attackers.PAID)) & ~(
+        is_counted = ~np.isin(acts.kind, (attackers.CHAT, attackers.PAID)) & ~(
             acts.dead & (acts.kind == attackers.MESSAGE)
         )
         attempts, deliveries, refusals = (
             np.bincount(places, rows, len(accounts)).astype(np.int64).tolist()
-            for rows in (counted, counted & seen, ~delivered)
+            for rows in (is_counted, is_counted & is_seen, ~delivered)
         )
-        for account, attempted, through, refused in zip(
+        for account, attempted, accepted_rows, refused_count in zip(
             accounts.tolist(), attempts, deliveries, refusals, strict=True
         ):
             state = self._owners[account]
             state.attempted[account] += attempted
-            state.delivered[account] += through
-            if refused:
-                self._feedback.add_refusals(account, refused, end)
-            elif through:
+            state.delivered[account] += accepted_rows
+            if refused_count:
+                self._feedback.add_refusals(account, refused_count, end)
+            elif accepted_rows:
                 self._feedback.add_delivery(account)
 
     def _account_names(self) -> pa.StringArray:

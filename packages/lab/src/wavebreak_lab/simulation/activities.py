@@ -110,8 +110,8 @@ class People:
             new = accounts[rng.random(count) < self.new] if self.new < 1 else accounts
             people.registered_at[new] = sim.draw_times(*self.when, len(new))
         if self.virtual:
-            some = accounts[rng.random(count) < self.virtual]
-            people.phone[some] = sim.pool.codes(draw_phone_numbers(rng, VIRTUAL, len(some)))
+            selected = accounts[rng.random(count) < self.virtual]
+            people.phone[selected] = sim.pool.codes(draw_phone_numbers(rng, VIRTUAL, len(selected)))
         if not self.types:
             people.companion[accounts], people.typing[accounts] = True, 0.0
         return accounts
@@ -144,13 +144,13 @@ def share_office(sim: SimulationContext, party: Ints) -> None:
     people.client[party] = people.client[party[0]]
 
 
-def share_in_cohort(addresses: int = 1, models: int = 0, spread: int = 0) -> Share:
+def share_in_cohort(addresses: int = 1, models: int = 0, width: int = 0) -> Share:
     """Return how a cohort shares a /24 network, models of phones, or a row of numbers.
 
     Args:
         addresses: Addresses in one /24 network (0: each on its own line).
         models: Device fingerprints (0: each its own).
-        spread: Width of the block of their numbers (0: from anywhere).
+        width: Width of the block of their numbers (0: from anywhere).
     """
 
     def share(sim: SimulationContext, party: Ints) -> None:
@@ -164,9 +164,9 @@ def share_in_cohort(addresses: int = 1, models: int = 0, spread: int = 0) -> Sha
         if models:
             devices = draw_devices(rng, pool, models)
             people.device[party] = devices[rng.integers(0, models, count)]
-        if spread:
+        if width:
             block = MOBILES[int(rng.integers(len(MOBILES)))]
-            people.phone[party] = pool.codes(draw_number_block(rng, block, count, spread))
+            people.phone[party] = pool.codes(draw_number_block(rng, block, count, width))
 
     return share
 
@@ -219,11 +219,11 @@ def all_day(sim: SimulationContext, span: Span, count: int) -> Ints:
     return np.asarray(span[0] + (share * 0.98 * (span[1] - span[0])).astype(np.int64))
 
 
-def in_a_row(gap_ms: float, spread: float = 1.1) -> Pace:
+def in_a_row(gap_ms: float, sigma: float = 1.1) -> Pace:
     """Return a pace of one chat after the other, a median gap apart."""
 
     def pace(sim: SimulationContext, span: Span, count: int) -> Ints:
-        steps = sim.rng.lognormal(np.log(gap_ms), spread, count)
+        steps = sim.rng.lognormal(np.log(gap_ms), sigma, count)
         return np.asarray(sim.rng.integers(*span) + np.cumsum(steps).astype(np.int64))
 
     return pace
@@ -290,12 +290,14 @@ class Chats:
         theirs = np.full(len(peer), self.written == 1)
         if 0 < self.written < 1:
             theirs = rng.random(len(peer)) < self.written
-        known, back, own = self.known, self.back, ~theirs
+        known, back, is_own = self.known, self.back, ~theirs
         if self.written:
-            converse(sim, self.style, start[theirs], peer[theirs], me, known=known, back=back)
+            converse(
+                sim, self.style, start[theirs], peer[theirs], me, is_known=known, is_mutual=back
+            )
         if self.written < 1:
             converse(
-                sim, self.style, start[own], me, peer[own], known=known, back=back,
+                sim, self.style, start[is_own], me, peer[is_own], is_known=known, is_mutual=back,
                 silent=self.silent, typing=self.typing,
             )  # fmt: skip
         if self.looks_up:
@@ -451,8 +453,8 @@ class Acquaintance:
             delay = rng.random(len(opener)) ** 2 * self.over_h * HOUR_MS
             start, real = ready + delay.astype(np.int64), opener != other
             converse(
-                sim, STYLE, start[real], opener[real], other[real], known=self.known, back=0.5,
-                silent=self.silent,
+                sim, STYLE, start[real], opener[real], other[real], is_known=self.known,
+                is_mutual=0.5, silent=self.silent,
             )  # fmt: skip
 
 
@@ -468,7 +470,7 @@ class OfficeChats:
                 ready = np.maximum(registered_at[peer], registered_at[account]) + 10 * MINUTE_MS
                 start = ready + (rng.random(len(peer)) * 8 * HOUR_MS).astype(np.int64)
                 peer, start = peer[peer != account], start[peer != account]
-                converse(sim, STYLE, start, account, peer, known=0.6, back=0.6)
+                converse(sim, STYLE, start, account, peer, is_known=0.6, is_mutual=0.6)
 
 
 class FamilyChats:
@@ -500,9 +502,9 @@ class Flood:
     def plan(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan messages, and for one in twenty an invitation to a group instead."""
         rng, style = sim.rng, ConversationStyle(length=0.8, length_spread=0.6)
-        most = max(2, int(0.25 * len(sim.people)))
+        max_count = max(2, int(0.25 * len(sim.people)))
         for account in accounts.tolist():
-            crowd = sim.draw_strangers(min(int(rng.integers(150, 450)), most))
+            crowd = sim.draw_strangers(min(int(rng.integers(150, 450)), max_count))
             crowd = crowd[crowd != account]
             begin = int(sim.draw_times(0.2, 0.75, 1)[0])
             ts = begin + (rng.beta(1.5, 2.5, len(crowd)) * 3 * HOUR_MS).astype(np.int64)
@@ -512,7 +514,14 @@ class Flood:
             group = sim.new_groups(int(invite.sum()))
             sim.log.add("group.member_added", ts[invite], crowd[invite], peer=account, group=group)
             converse(
-                sim, style, ts[~invite], crowd[~invite], account, known=0.0, back=0.0, silent=0.97
+                sim,
+                style,
+                ts[~invite],
+                crowd[~invite],
+                account,
+                is_known=0.0,
+                is_mutual=0.0,
+                silent=0.97,
             )
 
 
@@ -528,10 +537,10 @@ class RecoveredAccount:
         ip = pool.codes(draw_addresses(rng, COUNTRIES[index].homes, 1)[0] for index in countries)
         sim.add_sessions(ts, accounts, ip, device, people.client[accounts])
         sim.log.add("challenge.passed", ts + 40 * SECOND_MS, accounts, kind=pool.code("code"))
-        for account, back in zip(accounts.tolist(), ts.tolist(), strict=True):
+        for account, returned_at in zip(accounts.tolist(), ts.tolist(), strict=True):
             counts = int(rng.integers(8, 22)), int(rng.integers(2, 6))
-            for number, known in zip(counts, (0.97, 0.3), strict=True):
+            for number, is_known in zip(counts, (0.97, 0.3), strict=True):
                 peer = people.draw_acquaintances(rng, account, number)
                 gaps = rng.lognormal(np.log(2 * MINUTE_MS), 1.2, len(peer))
-                start = back + 5 * MINUTE_MS + np.cumsum(gaps).astype(np.int64)
-                converse(sim, STYLE, start, account, peer, known=known, silent=0.15)
+                start = returned_at + 5 * MINUTE_MS + np.cumsum(gaps).astype(np.int64)
+                converse(sim, STYLE, start, account, peer, is_known=is_known, silent=0.15)

@@ -98,8 +98,8 @@ def _to_wire(log: pa.RecordBatch) -> pa.RecordBatch:
 def _reasons(types: np.ndarray, codes: pa.Array) -> pa.Array:
     texts = pa.nulls(len(codes), pa.string())
     for kind, names in REASONS.items():
-        here = pa.array(types == TYPES.index(kind))
-        texts = pc.if_else(here, pa.array(names).take(codes.fill_null(0)), texts)
+        is_kind = pa.array(types == TYPES.index(kind))
+        texts = pc.if_else(is_kind, pa.array(names).take(codes.fill_null(0)), texts)
     return pc.if_else(codes.is_valid(), texts, pa.scalar(None, pa.string()))
 
 
@@ -114,10 +114,10 @@ def merge_campaigns(background: Background, planted: pa.Table) -> pa.Table:
             ours = ours.filter(pc.is_null(ours["group"]))
         if len(theirs) or kind == "message.sent":
             parts.append(_drop_absent_fields(theirs, ours))
-    whole = pa.concat_tables(parts)
-    ts = whole["ts"].to_numpy() // background.step * background.step
-    whole = whole.set_column(1, WIRE_SCHEMA.field("ts"), pa.array(ts))
-    return whole.sort_by([("ts", "ascending"), ("id", "ascending")])
+    combined = pa.concat_tables(parts)
+    ts = combined["ts"].to_numpy() // background.step * background.step
+    combined = combined.set_column(1, WIRE_SCHEMA.field("ts"), pa.array(ts))
+    return combined.sort_by([("ts", "ascending"), ("id", "ascending")])
 
 
 _ALWAYS_KEPT = frozenset({"id", "ts", "type", "account", "peer", "group", "business"})
@@ -125,8 +125,8 @@ _ALWAYS_KEPT = frozenset({"id", "ts", "type", "account", "peer", "group", "busin
 
 def _drop_absent_fields(theirs: pa.Table, ours: pa.Table) -> pa.Table:
     for place, field in enumerate(WIRE_SCHEMA):
-        carried = len(theirs) - theirs[field.name].null_count
-        if field.name not in _ALWAYS_KEPT and carried < MIN_FIELD_SHARE * max(len(theirs), 1):
+        event_count = len(theirs) - theirs[field.name].null_count
+        if field.name not in _ALWAYS_KEPT and event_count < MIN_FIELD_SHARE * max(len(theirs), 1):
             ours = ours.set_column(place, field, pa.nulls(len(ours), field.type))
     return ours
 
@@ -137,7 +137,9 @@ def to_record_batches(events: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
         yield from events.slice(low, size).combine_chunks().to_batches()
 
 
-def labels_with_events(labels: list[Label], whole: pa.Table, background: Background) -> list[Label]:
+def labels_with_events(
+    labels: list[Label], combined: pa.Table, background: Background
+) -> list[Label]:
     """Keep the labels of accounts that do something, and of all that the trace names."""
-    there = set(pc.unique(whole["account"]).to_pylist()) | set(background.accounts)
-    return [label for label in labels if label[0] in there]
+    names = set(pc.unique(combined["account"]).to_pylist()) | set(background.accounts)
+    return [label for label in labels if label[0] in names]

@@ -50,8 +50,8 @@ class ConversationStyle:
 
     def lengths(self, rng: np.random.Generator, count: int) -> Ints:
         """Draw how many messages conversations have."""
-        drawn = 1 + rng.lognormal(np.log(self.length), self.length_spread, count)
-        return np.minimum(drawn, self.longest).astype(np.int64)
+        counts = 1 + rng.lognormal(np.log(self.length), self.length_spread, count)
+        return np.minimum(counts, self.longest).astype(np.int64)
 
     def mean_length(self) -> float:
         """Return the mean number of messages of a conversation (one half a message is cut off)."""

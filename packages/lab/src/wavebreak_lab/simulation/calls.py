@@ -109,38 +109,38 @@ class Calls:
 
     def _add(
         self, rng: np.random.Generator, log: EventLog, talk: _Talk, rows: Ints, delay: float,
-        taken: tuple[float, float], *, cold: bool = False,
+        answer_rate: tuple[float, float], *, cold: bool = False,
     ) -> None:  # fmt: skip
-        spread, talk = self.habits.spread, talk.select(rows)
-        ts = talk.ts + rng.lognormal(np.log(delay), spread, len(rows)).astype(np.int64)
-        back = rng.random(len(rows)) < (0.0 if cold else 0.5)
-        kept = ts < self.sim.end
+        sigma, talk = self.habits.spread, talk.select(rows)
+        ts = talk.ts + rng.lognormal(np.log(delay), sigma, len(rows)).astype(np.int64)
+        is_reversed = rng.random(len(rows)) < (0.0 if cold else 0.5)
+        is_inside = ts < self.sim.end
         if cold:
-            kept &= talk.both > ts
-        account = np.where(back, talk.peer, talk.account)[kept]
-        peer = np.where(back, talk.account, talk.peer)[kept]
-        video = rng.random(int(kept.sum())) < (0.0 if cold else self.habits.video)
+            is_inside &= talk.both > ts
+        account = np.where(is_reversed, talk.peer, talk.account)[is_inside]
+        peer = np.where(is_reversed, talk.account, talk.peer)[is_inside]
+        video = rng.random(int(is_inside.sum())) < (0.0 if cold else self.habits.video)
         media = np.where(video, self.sim.pool.code("video"), self.sim.pool.code("audio"))
-        log.add("call.started", ts[kept], account, peer=peer, media=media)
-        add_call_ends(rng, log, ts[kept], account, peer, taken, spread=spread)
+        log.add("call.started", ts[is_inside], account, peer=peer, media=media)
+        add_call_ends(rng, log, ts[is_inside], account, peer, answer_rate, sigma=sigma)
 
 
 def add_call_ends(
     rng: np.random.Generator, log: EventLog, ts: Ints, account: Ints, peer: Ints,
-    taken: tuple[float, float], *, spread: float,
+    answer_rate: tuple[float, float], *, sigma: float,
 ) -> tuple[Ints, Ints]:  # fmt: skip
     """Plan the ends of calls that began at `ts`.
 
     `taken` is the share of answered calls, and their median length in seconds. Returns the seconds
     spoken of each call, and the time of its end (milliseconds).
     """
-    share, length = taken
-    drawn = rng.lognormal(np.log(length), spread, len(ts))
+    share, length = answer_rate
+    length_drawn = rng.lognormal(np.log(length), sigma, len(ts))
     talks = rng.random(len(ts)) < share
-    seconds = np.where(talks, drawn, 0).astype(np.int64)
-    over = ts + np.where(talks, TAKEN_AFTER_MS + seconds * SECOND_MS, RINGS_MS)
-    log.add("call.ended", over, account, peer=peer, seconds=seconds)
-    return seconds, over
+    seconds = np.where(talks, length_drawn, 0).astype(np.int64)
+    ended_at = ts + np.where(talks, TAKEN_AFTER_MS + seconds * SECOND_MS, RINGS_MS)
+    log.add("call.ended", ended_at, account, peer=peer, seconds=seconds)
+    return seconds, ended_at
 
 
 def _read(blocks: Iterator[EventBlock]) -> tuple[_Talk, int]:
@@ -152,10 +152,10 @@ def _read(blocks: Iterator[EventBlock]) -> tuple[_Talk, int]:
     first = np.diff(pair, prepend=-1) != 0
     begins, day = np.flatnonzero(first), ts // DAY_MS
     last = np.append((pair[1:] != pair[:-1]) | (day[1:] != day[:-1]), True)[: len(ts)]
-    both = ts
+    both_at = ts
     if len(ts):
         from_low = account == low[order]
         sides = [np.where(rows, ts, _NEVER) for rows in (from_low, ~from_low)]
-        begun = np.maximum(*(np.minimum.reduceat(side, begins) for side in sides))
-        both = np.repeat(begun, np.diff(np.append(begins, len(ts))))
-    return _Talk(ts, account, peer, both, first, last), next_id
+        both_since = np.maximum(*(np.minimum.reduceat(side, begins) for side in sides))
+        both_at = np.repeat(both_since, np.diff(np.append(begins, len(ts))))
+    return _Talk(ts, account, peer, both_at, first, last), next_id

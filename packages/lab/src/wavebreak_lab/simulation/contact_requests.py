@@ -101,8 +101,8 @@ class ContactRequests:
 
         `blocks` is called twice, and yields the same sorted blocks each time.
         """
-        opened, registered_at, next_id = self._read(blocks())
-        planned, dropped = self._plan(opened, registered_at, next_id)
+        chats, registered_at, next_id = self._read(blocks())
+        planned, dropped = self._plan(chats, registered_at, next_id)
         pile = EventBuffer(planned)
         return pile.among(blocks(), self.sim.end, lambda block: _without(block, dropped))
 
@@ -133,8 +133,8 @@ class ContactRequests:
         unwanted, draw = sim.registry.are_abusive()[chats.opener], rng.random(count)
         accept = np.where(unwanted, habits.unwanted.accept, habits.honest.accept)
         refuse = np.where(unwanted, habits.unwanted.refuse, habits.honest.refuse)
-        answered = chats.answered_at != _NEVER
-        accepts = answered | (draw < accept)
+        is_answered = chats.answered_at != _NEVER
+        accepts = is_answered | (draw < accept)
         refuses = ~accepts & (draw < accept + refuse)
         delay = rng.lognormal(np.log(habits.delay), habits.spread, count)
         lead = rng.lognormal(np.log(habits.lead), habits.spread, count)
@@ -150,36 +150,36 @@ class ContactRequests:
         log = EventLog(next_id)
         via = sim.pool.code(habits.via)
         log.add("contact.requested", asked_at, chats.opener, peer=chats.other, via=via)
-        for name, those in (("contact.accepted", accepts), ("contact.refused", refuses)):
-            rows = those & (decided_at < sim.end)
+        for name, mask in (("contact.accepted", accepts), ("contact.refused", refuses)):
+            rows = mask & (decided_at < sim.end)
             log.add(name, decided_at[rows], chats.other[rows], peer=chats.opener[rows])
         silent = chats.select(~accepts & habits.held)
         pairs = [(silent.opener, silent.other), (silent.other, silent.opener)]
-        return log.flush(), np.concatenate([_pair_keys(one, other) for one, other in pairs])
+        return log.flush(), np.concatenate([_pair_keys(side, other) for side, other in pairs])
 
     def _asks(self, chats: _Chats, registered_at: Ints) -> Bools:
-        born = np.maximum(registered_at[chats.opener], registered_at[chats.other])
+        registered_ms = np.maximum(registered_at[chats.opener], registered_at[chats.other])
         ties = self.sim.people.ties
         tied = np.isin(_pair_keys(chats.opener, chats.other), _pair_keys(ties.opener, ties.other))
-        return (born >= self.sim.start) | (~chats.known & ~tied)
+        return (registered_ms >= self.sim.start) | (~chats.known & ~tied)
 
 
-def _opened_chats(ts: Ints, account: Ints, peer: Ints, known: Ints, kind: Ints) -> _Chats:
+def _opened_chats(ts: Ints, account: Ints, peer: Ints, is_known: Ints, kind: Ints) -> _Chats:
     pair = _pair_keys(np.minimum(account, peer), np.maximum(account, peer))
     order = np.argsort(pair, kind="stable")
-    ts, account, peer, known, kind, pair = (
-        column[order] for column in (ts, account, peer, known, kind, pair)
+    ts, account, peer, is_known, kind, pair = (
+        column[order] for column in (ts, account, peer, is_known, kind, pair)
     )
     first = np.flatnonzero(np.diff(pair, prepend=-1))
     if not len(first):
-        return _Chats(ts, account, peer, ts, known > 0)
+        return _Chats(ts, account, peer, ts, is_known > 0)
     sizes = np.diff(np.append(first, len(pair)))
     from_opener = account == np.repeat(account[first], sizes)
-    sent = kind == _MESSAGE
-    answered_at = np.minimum.reduceat(np.where(sent & ~from_opener, ts, _NEVER), first)
-    row = np.where(sent & from_opener, np.arange(len(pair)), len(pair) - 1)
+    is_message = kind == _MESSAGE
+    answered_at = np.minimum.reduceat(np.where(is_message & ~from_opener, ts, _NEVER), first)
+    row = np.where(is_message & from_opener, np.arange(len(pair)), len(pair) - 1)
     opening = np.minimum.reduceat(row, first)
-    return _Chats(account[first], peer[first], ts[first], answered_at, known[opening] > 0)
+    return _Chats(account[first], peer[first], ts[first], answered_at, is_known[opening] > 0)
 
 
 def _pair_keys(account: Ints, peer: Ints) -> Ints:
@@ -190,9 +190,11 @@ def _without(block: EventBlock, dropped: Ints) -> EventBlock:
     if not len(dropped):
         return block
     kind, peer = column_of(block, "type"), column_of(block, "peer")
-    lost = (peer >= 0) & np.isin(_pair_keys(column_of(block, "account"), peer), dropped)
-    keep = ~(lost & np.isin(kind, _HELD_BACK))
-    kept = {name: values[keep] for name, values in block.columns.items()}
-    if "message" in kept:
-        kept["message"] = np.where((lost & (kind == _REPORT))[keep], ABSENT, kept["message"])
-    return EventBlock(kept)
+    is_lost = (peer >= 0) & np.isin(_pair_keys(column_of(block, "account"), peer), dropped)
+    keep = ~(is_lost & np.isin(kind, _HELD_BACK))
+    columns = {name: values[keep] for name, values in block.columns.items()}
+    if "message" in columns:
+        columns["message"] = np.where(
+            (is_lost & (kind == _REPORT))[keep], ABSENT, columns["message"]
+        )
+    return EventBlock(columns)

@@ -87,10 +87,10 @@ class AccountRegistry:
     def names(self) -> pa.StringArray:
         """Return every account's name, by number."""
         mixed = (np.arange(len(self), dtype=np.uint64) + np.uint64(self._seed)) * np.uint64(_MIX)
-        drawn = hexadecimal(mixed % np.uint64(1 << 32), NAME_DIGITS, "a")
+        mixed_names = hexadecimal(mixed % np.uint64(1 << 32), NAME_DIGITS, "a")
         if not self._given_names:
-            return drawn
-        names = drawn.to_pylist()
+            return mixed_names
+        names = mixed_names.to_pylist()
         for account, name in self._given_names.items():
             names[account] = name
         return pa.array(names, pa.string())
@@ -176,8 +176,8 @@ class SimulationContext:
     def typing_shares(self, account: Ints) -> Floats:
         """Return the share of its texts that each account types."""
         people = len(self.people)
-        known = self.people.typing[np.minimum(account, people - 1)]
-        return np.where(account < people, known, DEFAULT_TYPING_SHARE)
+        shares = self.people.typing[np.minimum(account, people - 1)]
+        return np.where(account < people, shares, DEFAULT_TYPING_SHARE)
 
     def add_sessions(
         self,

@@ -57,8 +57,8 @@ def converse(
     opener: Ints | int,
     other: Ints | int,
     *,
-    known: float | Bools = 1.0,
-    back: float | Bools = 1.0,
+    is_known: float | Bools = 1.0,
+    is_mutual: float | Bools = 1.0,
     silent: float | Bools = 0.0,
     typing: float = 1.0,
     typing_back: float = 1.0,
@@ -72,8 +72,8 @@ def converse(
         start: Time of each first message (milliseconds).
         opener: Account that writes first.
         other: Account that it writes to.
-        known: The other has the opener in contacts.
-        back: The opener has the other in contacts.
+        is_known: The other has the opener in contacts.
+        is_mutual: The opener has the other in contacts.
         silent: The other reads and never answers.
         typing: Highest share of its texts that the opener types.
         typing_back: Highest share of its texts that the other types.
@@ -86,7 +86,7 @@ def converse(
 
     opener, other = np.broadcast_to(opener, count), np.broadcast_to(other, count)
     length = style.lengths(rng, count) if length is None else length
-    known, back, silent = flags(known), flags(back), flags(silent)
+    is_known, is_mutual, silent = flags(is_known), flags(is_mutual), flags(silent)
     if not count:
         return
     talk = np.repeat(np.arange(count), length)
@@ -104,14 +104,14 @@ def converse(
     gap = np.clip(gap, 400.0, style.longest_gap) * (place > 0)
     total = np.cumsum(gap)
     before = np.where(place > 0, gap, _NO_MESSAGE).astype(np.int64)
-    answered = np.append(switch[1:], False)
+    is_answered = np.append(switch[1:], False)
     messages = Messages(
         start[talk] + (total - total[first][talk]).astype(np.int64),
         np.where(turn, other[talk], opener[talk]),
         np.where(turn, opener[talk], other[talk]),
-        np.where(turn, back[talk], known[talk]),
+        np.where(turn, is_mutual[talk], is_known[talk]),
         before,
-        np.where(answered, np.append(before[1:], 0), _NO_MESSAGE),
+        np.where(is_answered, np.append(before[1:], 0), _NO_MESSAGE),
         np.where(
             turn,
             np.minimum(sim.typing_shares(other), typing_back)[talk],
@@ -125,9 +125,9 @@ def add_first_messages(
     sim: SimulationContext, ts: Ints, sender: Ints, peer: Ints, style: ConversationStyle
 ) -> None:
     """Plan single messages between accounts that do not have each other in contacts."""
-    far, known = np.full(len(ts), _NO_MESSAGE), np.zeros(len(ts), bool)
+    far, is_known = np.full(len(ts), _NO_MESSAGE), np.zeros(len(ts), bool)
     typing = sim.typing_shares(sender)
-    _add_messages(sim, Messages(ts, sender, peer, known, far, far, typing), style)
+    _add_messages(sim, Messages(ts, sender, peer, is_known, far, far, typing), style)
 
 
 def _draw_contents(
@@ -160,8 +160,8 @@ def _add_messages(sim: SimulationContext, messages: Messages, style: Conversatio
     rng, log, ts = sim.rng, sim.log, messages.ts
     medium, size, characters = _draw_contents(rng, len(ts), style)
     typed, lead = _draw_typing(sim, medium, characters, messages.typing, style)
-    begun = ts[typed] - np.minimum(lead, 0.85 * messages.before[typed]).astype(np.int64)
-    log.add("typing.started", begun, messages.sender[typed], peer=messages.peer[typed])
+    typing_at = ts[typed] - np.minimum(lead, 0.85 * messages.before[typed]).astype(np.int64)
+    log.add("typing.started", typing_at, messages.sender[typed], peer=messages.peer[typed])
     media = sim.pool.codes(MEDIA)[medium]
     ids = log.add(
         "message.sent", ts, messages.sender, peer=messages.peer, size=size, media=media,
@@ -184,16 +184,16 @@ def _add_receipts(
 ) -> tuple[Ints, Ints]:
     rng, count, after = sim.rng, len(ids), messages.after
     wait = rng.lognormal(np.log(style.deliver), style.deliver_spread, count)
-    away = np.flatnonzero(rng.random(count) < style.offline)
-    wait[away] = rng.lognormal(np.log(style.offline_delay), style.offline_spread, len(away))
+    offline = np.flatnonzero(rng.random(count) < style.offline)
+    wait[offline] = rng.lognormal(np.log(style.offline_delay), style.offline_spread, len(offline))
     delivered = np.minimum(wait, 0.4 * after).astype(np.int64)
     look = rng.lognormal(np.log(style.look), style.look_spread, count)
     read_at = messages.ts + np.minimum(delivered + look, 0.8 * after).astype(np.int64)
-    read = np.flatnonzero((rng.random(count) >= style.unread) | (after < _NO_MESSAGE))
+    rows = np.flatnonzero((rng.random(count) >= style.unread) | (after < _NO_MESSAGE))
     sender, peer = messages.sender, messages.peer
     sim.log.add("message.delivered", messages.ts + delivered, peer, peer=sender, message=ids)
-    sim.log.add("message.read", read_at[read], peer[read], peer=sender[read], message=ids[read])
-    return read_at, read
+    sim.log.add("message.read", read_at[rows], peer[rows], peer=sender[rows], message=ids[rows])
+    return read_at, rows
 
 
 def add_group_messages(
@@ -212,8 +212,8 @@ def add_group_messages(
     medium, size, characters = _draw_contents(sim.rng, len(ts), style)
     sender, group = np.broadcast_to(sender, len(ts)), np.broadcast_to(group, len(ts))
     typed, lead = _draw_typing(sim, medium, characters, sim.typing_shares(sender), style)
-    begun = ts[typed] - lead.astype(np.int64)
-    sim.log.add("typing.started", begun, sender[typed], group=group[typed])
+    typing_at = ts[typed] - lead.astype(np.int64)
+    sim.log.add("typing.started", typing_at, sender[typed], group=group[typed])
     media = sim.pool.codes(MEDIA)[medium]
     return sim.log.add(
         "message.sent", ts, sender, group=group, size=size, media=media, recipients=recipients,
@@ -246,29 +246,29 @@ def add_responses(
     messages that are answered, and the times of the answers.
     """
     rng, log = sim.rng, sim.log
-    far, no = np.full(len(ids), _NO_MESSAGE), np.zeros(len(ids), bool)
-    messages = Messages(ts, sender, peer, no, far, far, np.zeros(len(ids)))
+    far, is_known = np.full(len(ids), _NO_MESSAGE), np.zeros(len(ids), bool)
+    messages = Messages(ts, sender, peer, is_known, far, far, np.zeros(len(ids)))
     style = adjust_style(STYLE, unread=1 - behaviour.read)
-    read_at, read = _add_receipts(sim, ids, messages, style)
+    read_at, read_rows = _add_receipts(sim, ids, messages, style)
     first = np.zeros(len(ids), bool)
     first[np.unique(sender * len(sim.registry) + peer, return_index=True)[1]] = True
-    read = read[first[read]]
+    read_rows = read_rows[first[read_rows]]
 
     def choose(share: float | Floats, delay: float) -> tuple[Ints, Ints]:
-        rows = read[rng.random(len(read)) < share / max(behaviour.read, 1e-9)]
+        rows = read_rows[rng.random(len(read_rows)) < share / max(behaviour.read, 1e-9)]
         wait = rng.lognormal(np.log(delay), behaviour.spread, len(rows))
         return rows, read_at[rows] + SECOND_MS + wait.astype(np.int64)
 
-    share = behaviour.reply if reply is None else reply[read]
-    answered, replied_at = choose(share, behaviour.reply_delay)
-    _add_replies(sim, replied_at, peer[answered], sender[answered], reading)
-    rows, when = choose(behaviour.block, behaviour.block_delay)
-    log.add("user.blocked", when, peer[rows], peer=sender[rows])
-    rows, when = choose(behaviour.report, behaviour.report_delay)
+    share = behaviour.reply if reply is None else reply[read_rows]
+    answered_rows, replied_at = choose(share, behaviour.reply_delay)
+    _add_replies(sim, replied_at, peer[answered_rows], sender[answered_rows], reading)
+    rows, times = choose(behaviour.block, behaviour.block_delay)
+    log.add("user.blocked", times, peer[rows], peer=sender[rows])
+    rows, times = choose(behaviour.report, behaviour.report_delay)
     reasons = sim.pool.codes(("spam", "scam", "other"))
     reason = reasons[rng.choice(3, len(rows), p=np.array(behaviour.report_reasons))]
-    log.add("user.reported", when, peer[rows], peer=sender[rows], reason=reason, message=ids[rows])
-    return answered, replied_at
+    log.add("user.reported", times, peer[rows], peer=sender[rows], reason=reason, message=ids[rows])
+    return answered_rows, replied_at
 
 
 def _add_replies(
@@ -281,8 +281,8 @@ def _add_replies(
         style = adjust_style(style, unread=1 - reading.share)
         if reading.look:
             low, high = reading.look
-            look, spread = (low * high) ** 0.5 * SECOND_MS, np.log(high / low) / 4
-            style = adjust_style(style, look=look, look_spread=spread)
+            look, sigma = (low * high) ** 0.5 * SECOND_MS, np.log(high / low) / 4
+            style = adjust_style(style, look=look, look_spread=sigma)
     add_first_messages(sim, ts, account, sender, style)
 
 
@@ -318,9 +318,9 @@ def add_unsolicited_messages(
     ts, peer, sizes, picture = ts[rows], peer[rows], sizes[rows], picture[rows]
     account = np.full(len(ts), sender)
     media = np.where(picture, pool.code("image"), pool.code("none"))
-    known = {"in_contacts": rng.random(len(ts)) < content.known}
+    contact_column = {"in_contacts": rng.random(len(ts)) < content.known}
     ids = log.add("message.sent", ts, account, peer=peer, size=sizes, media=media,
-                  **(known | columns))  # fmt: skip
+                  **(contact_column | columns))  # fmt: skip
     dead = rng.random(len(ts)) < content.dead
     add_undeliverable(sim, ts[dead], account[dead], peer[dead])
     add_responses(sim, ids[~dead], ts[~dead], account[~dead], peer[~dead], behaviour)

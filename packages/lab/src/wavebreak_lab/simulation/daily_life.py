@@ -91,12 +91,12 @@ class Groups:
         count = int(len(people) * habits.each)
         founder = np.sort(rng.integers(0, len(people), count))
         size = self._sizes(rng, count)
-        of = np.repeat(np.arange(count), size)
-        step = rng.normal(0.0, 1.0, len(of)) * habits.reach * np.sqrt(size[of])
-        low = np.searchsorted(people.country, people.country[founder[of]])
-        high = np.searchsorted(people.country, people.country[founder[of]], side="right")
-        member = low + np.mod(founder[of] + step.astype(np.int64) - low, high - low)
-        pairs = np.unique(of * len(people) + member)
+        group_of = np.repeat(np.arange(count), size)
+        step = rng.normal(0.0, 1.0, len(group_of)) * habits.reach * np.sqrt(size[group_of])
+        low = np.searchsorted(people.country, people.country[founder[group_of]])
+        high = np.searchsorted(people.country, people.country[founder[group_of]], side="right")
+        member = low + np.mod(founder[group_of] + step.astype(np.int64) - low, high - low)
+        pairs = np.unique(group_of * len(people) + member)
         self.members = pairs % len(people)
         self.sizes = np.bincount(pairs // len(people), minlength=count)
         self.offsets = np.cumsum(self.sizes) - self.sizes
@@ -108,8 +108,8 @@ class Groups:
 
     def _sizes(self, rng: np.random.Generator, count: int) -> Ints:
         habits = GROUP_HABITS
-        drawn = rng.lognormal(np.log(habits.size), habits.size_spread, count)
-        return np.clip(drawn, habits.smallest, habits.largest).astype(np.int64)
+        sizes = rng.lognormal(np.log(habits.size), habits.size_spread, count)
+        return np.clip(sizes, habits.smallest, habits.largest).astype(np.int64)
 
     def draw_size(self, rng: np.random.Generator) -> int:
         """Draw how many members a new group gets."""
@@ -125,12 +125,12 @@ class Groups:
         habits = GROUP_HABITS
         length = 1 + rng.lognormal(np.log(habits.length), habits.length_spread, len(group))
         count = np.minimum(length, 60).astype(np.int64)
-        of = np.repeat(np.arange(len(group)), count)
+        burst = np.repeat(np.arange(len(group)), count)
         first = np.cumsum(count) - count
-        gap = rng.lognormal(np.log(habits.gap), habits.gap_spread, len(of))
+        gap = rng.lognormal(np.log(habits.gap), habits.gap_spread, len(burst))
         total = np.cumsum(np.clip(gap, 500, 60 * MINUTE_MS))
-        ts = start[of] + (total - total[first][of]).astype(np.int64)
-        return group[of], ts, self.speakers(rng, group[of])
+        ts = start[burst] + (total - total[first][burst]).astype(np.int64)
+        return group[burst], ts, self.speakers(rng, group[burst])
 
 
 def add_group(
@@ -207,8 +207,8 @@ class DailyLife:
 
     def _draw_ties(self, sim: SimulationContext, window: _Window, count: int) -> Ints:
         rates = self._tie_rates[window.country]
-        drawn = np.searchsorted(rates, sim.rng.random(count) * rates[-1], side="right")
-        return np.asarray(self._ties[window.country][0] + np.minimum(drawn, len(rates) - 1))
+        rows = np.searchsorted(rates, sim.rng.random(count) * rates[-1], side="right")
+        return np.asarray(self._ties[window.country][0] + np.minimum(rows, len(rates) - 1))
 
     def _add_conversations(self, sim: SimulationContext, window: _Window) -> None:
         registered_at = sim.people.registered_at
@@ -218,7 +218,7 @@ class DailyLife:
         present = np.maximum(registered_at[ties.opener], registered_at[ties.other]) < start
         ties, start = ties.select(present), start[present]
         converse(
-            sim, STYLE, start, ties.opener, ties.other, known=ties.known, back=ties.back,
+            sim, STYLE, start, ties.opener, ties.other, is_known=ties.known, is_mutual=ties.back,
             silent=ties.silent,
         )  # fmt: skip
 
@@ -231,14 +231,14 @@ class DailyLife:
         person, ts, other = person[real], ts[real], other[real]
         looks = rng.random(len(person)) < HABITS.looks_up
         saved = rng.random(len(person)) < HABITS.saves
-        back = rng.random(len(person)) < HABITS.saves
+        saves_back = rng.random(len(person)) < HABITS.saves
         early = ts - rng.integers(2_000, MINUTE_MS, len(person))
         log.add("contact.looked_up", early[looks], person[looks], count=1, hits=1)
         log.add("contact.added", early[saved] + 500, person[saved], peer=other[saved])
         late = ts + rng.integers(MINUTE_MS, HOUR_MS, len(person))
-        log.add("contact.added", late[back], other[back], peer=person[back])
-        known = HABITS.met_known
-        converse(sim, STYLE, ts, person, other, known=known, back=saved, silent=0.06)
+        log.add("contact.added", late[saves_back], other[saves_back], peer=person[saves_back])
+        met_known = HABITS.met_known
+        converse(sim, STYLE, ts, person, other, is_known=met_known, is_mutual=saved, silent=0.06)
 
     def _add_sessions(self, sim: SimulationContext, window: _Window) -> None:
         people, rng = sim.people, sim.rng
@@ -260,9 +260,9 @@ class DailyLife:
     def _add_group_talk(self, sim: SimulationContext, window: _Window) -> None:
         groups, rng, rates = self.groups, sim.rng, self.groups.rates[window.country]
         count = rng.poisson(rates[-1] * window.share)
-        drawn = np.searchsorted(rates, rng.random(count) * rates[-1], side="right")
+        offset = np.searchsorted(rates, rng.random(count) * rates[-1], side="right")
         start = window.times(rng, count)
-        group, ts, sender = groups.bursts(rng, groups.first[window.country] + drawn, start)
+        group, ts, sender = groups.bursts(rng, groups.first[window.country] + offset, start)
         present = sim.people.registered_at[sender] < ts
         group, ts, sender = group[present], ts[present], sender[present]
         add_group_messages(sim, ts, sender, groups.names[group], groups.sizes[group] - 1)
@@ -292,9 +292,9 @@ class DailyLife:
 
         person, peer, ts = draw_pairs(HABITS.quarrels)
         log.add("user.blocked", ts, person, peer=peer)
-        again = rng.random(len(ts)) < HABITS.reconciles
-        later = ts[again] + rng.integers(HOUR_MS, DAY_MS)
-        log.add("user.unblocked", later, person[again], peer=peer[again])
+        reconciles = rng.random(len(ts)) < HABITS.reconciles
+        unblocked_at = ts[reconciles] + rng.integers(HOUR_MS, DAY_MS)
+        log.add("user.unblocked", unblocked_at, person[reconciles], peer=peer[reconciles])
         person, peer, ts = draw_pairs(HABITS.false_reports)
         log.add("user.reported", ts, person, peer=peer, reason=sim.pool.code("other"))
         person, peer, ts = draw_pairs(HABITS.tidies)

@@ -107,7 +107,7 @@ class SupportDesk:
         style = ConversationStyle(answer_gap=50.0 * SECOND_MS, length=5.0)
         for account in accounts.tolist():
             ts, peer = draw_customers(sim, (80, 130))
-            converse(sim, style, ts, peer, account, known=0.05, back=0.3)
+            converse(sim, style, ts, peer, account, is_known=0.05, is_mutual=0.3)
 
 
 class Shop:
@@ -118,13 +118,13 @@ class Shop:
         rng, short = sim.rng, ConversationStyle(length=1.0, length_spread=0.5)
         for account in accounts.tolist():
             ts, peer = draw_customers(sim, (25, 70))
-            known = rng.random(len(ts)) < 0.5
-            converse(sim, STYLE, ts, peer, account, known=0.3, back=known)
+            is_known = rng.random(len(ts)) < 0.5
+            converse(sim, STYLE, ts, peer, account, is_known=0.3, is_mutual=is_known)
             notified = rng.random(len(ts)) < 0.5
-            later = ts[notified] + rng.integers(HOUR_MS, 8 * HOUR_MS, int(notified.sum()))
+            notified_at = ts[notified] + rng.integers(HOUR_MS, 8 * HOUR_MS, int(notified.sum()))
             converse(
-                sim, short, later, account, peer[notified], known=known[notified], silent=0.6,
-                typing=0.4,
+                sim, short, notified_at, account, peer[notified], is_known=is_known[notified],
+                silent=0.6, typing=0.4,
             )  # fmt: skip
 
 
@@ -134,10 +134,10 @@ class Newsletter:
     def plan(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan consents, editions and revocations."""
         rng, log, pool = sim.rng, sim.log, sim.pool
-        most = max(1, int(0.4 * len(sim.people)))
+        max_count = max(1, int(0.4 * len(sim.people)))
         firms = zip(accounts.tolist(), portfolio_ids(sim, accounts).tolist(), strict=True)
         for firm, portfolio in firms:
-            reader = sim.draw_strangers(min(int(rng.integers(150, 600)), most))
+            reader = sim.draw_strangers(min(int(rng.integers(150, 600)), max_count))
             marketing = pool.code("marketing")
             consent = {"business": portfolio, "category": marketing}
             granted_at = sim.draw_times(2 * OPENING, 0.3, len(reader))
@@ -149,8 +149,8 @@ class Newsletter:
                     content=MessageContent(variation=2.0, image=0.0), behaviour=TOLERATED,
                     template=pool.code(f"t{portfolio}"), category=marketing, in_contacts=-1,
                 )  # fmt: skip
-            gone = reader[rng.random(len(reader)) < 0.004]
-            log.add("consent.revoked", sim.draw_times(0.7, 1.0, len(gone)), gone, **consent)
+            leavers = reader[rng.random(len(reader)) < 0.004]
+            log.add("consent.revoked", sim.draw_times(0.7, 1.0, len(leavers)), leavers, **consent)
 
 
 class Radio:
@@ -164,7 +164,7 @@ class Radio:
             for start in sim.draw_times(0.1, 0.9, shows).tolist():
                 peer = sim.draw_strangers(int(rng.integers(50, 200)))
                 ts = start + (rng.beta(1.2, 3.0, len(peer)) * HOUR_MS).astype(np.int64)
-                converse(sim, style, ts, peer, account, known=0.0, back=0.4, silent=0.6)
+                converse(sim, style, ts, peer, account, is_known=0.0, is_mutual=0.4, silent=0.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +241,8 @@ class AppFirm:
             (is_open & ~quick, BY_HAND_MS, 1.0),
         ):
             converse(
-                sim, replace(by_day, answer_gap=gap), ts[rows], peer[rows], firm, known=0.05,
-                back=0.3, typing_back=typing,
+                sim, replace(by_day, answer_gap=gap), ts[rows], peer[rows], firm, is_known=0.05,
+                is_mutual=0.3, typing_back=typing,
             )  # fmt: skip
         ts, peer = ts[~is_open], peer[~is_open]
         automatic = rng.random(len(ts)) < self.away
@@ -250,32 +250,38 @@ class AppFirm:
             turn_first=1.0, answer_gap=AWAY_MESSAGE_MS, answer_spread=0.1, characters=90.0
         )
         converse(
-            sim, at_night, ts, peer, firm, known=0.05, back=0.3, silent=~automatic,
+            sim, at_night, ts, peer, firm, is_known=0.05, is_mutual=0.3, silent=~automatic,
             length=np.where(automatic, 2, 1), typing_back=0.0,
         )  # fmt: skip
         morning = np.searchsorted(opens, ts, side="right")
         opens_again = morning < len(opens)
-        begun = opens[morning[opens_again]] + rng.integers(0, 2 * HOUR_MS, int(opens_again.sum()))
-        later = adjust_style(STYLE, length=2.0)
-        converse(sim, later, begun, firm, peer[opens_again], known=0.3, back=0.2)
+        answered_at = opens[morning[opens_again]] + rng.integers(
+            0, 2 * HOUR_MS, int(opens_again.sum())
+        )
+        morning_style = adjust_style(STYLE, length=2.0)
+        converse(
+            sim, morning_style, answered_at, firm, peer[opens_again], is_known=0.3, is_mutual=0.2
+        )
 
     def _write(self, sim: SimulationContext, firm: int, customers: Ints, spans: list[Span]) -> None:
         rng, none = sim.rng, np.zeros(0, np.int64)
         days = [self._draw_day(sim, customers, span) for span in spans]
         ts = np.concatenate([none, *(start for start, _ in days)])
-        peer = np.concatenate([none, *(others for _, others in days)])
-        known = rng.random(len(ts)) < self.known
+        peer = np.concatenate([none, *(people for _, people in days)])
+        is_known = rng.random(len(ts)) < self.known
         first = np.zeros(len(ts), bool)
         first[np.unique(peer, return_index=True)[1]] = True
-        blocks = first & ~known & (rng.random(len(ts)) < self.blocks)
-        reports = first & ~known & (rng.random(len(ts)) < self.reports)
+        blocks = first & ~is_known & (rng.random(len(ts)) < self.blocks)
+        reports = first & ~is_known & (rng.random(len(ts)) < self.reports)
         silent = (rng.random(len(ts)) < self.silent) | blocks | reports
         style = ConversationStyle(length=1.0, length_spread=0.5, characters=70.0)
-        converse(sim, style, ts, firm, peer, known=known, back=0.5, silent=silent, typing=0.3)
+        converse(
+            sim, style, ts, firm, peer, is_known=is_known, is_mutual=0.5, silent=silent, typing=0.3
+        )
         spam = {"reason": sim.pool.code("spam")}
-        for kind, rows, more in (("user.blocked", blocks, {}), ("user.reported", reports, spam)):
+        for kind, rows, columns in (("user.blocked", blocks, {}), ("user.reported", reports, spam)):
             wait = rng.lognormal(np.log(COMPLAINT_DELAY_MS), 1.5, int(rows.sum()))
-            sim.log.add(kind, ts[rows] + wait.astype(np.int64), peer[rows], peer=firm, **more)
+            sim.log.add(kind, ts[rows] + wait.astype(np.int64), peer[rows], peer=firm, **columns)
 
     def _draw_day(self, sim: SimulationContext, customers: Ints, span: Span) -> tuple[Ints, Ints]:
         rng = sim.rng

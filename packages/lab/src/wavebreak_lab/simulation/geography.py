@@ -117,27 +117,27 @@ def draw_phone_numbers(
     rng: np.random.Generator, ranges: tuple[tuple[str, int], ...], count: int
 ) -> list[str]:
     """Draw phone numbers in E.164 from ranges of (prefix, digits that follow)."""
-    which = rng.integers(0, len(ranges), count)
+    range_index = rng.integers(0, len(ranges), count)
     rest = rng.random(count)
     return [
         f"{ranges[k][0]}{int(r * 10 ** ranges[k][1]):0{ranges[k][1]}d}"
-        for k, r in zip(which.tolist(), rest.tolist(), strict=True)
+        for k, r in zip(range_index.tolist(), rest.tolist(), strict=True)
     ]
 
 
 def draw_number_block(
-    rng: np.random.Generator, block: tuple[str, int], count: int, spread: int
+    rng: np.random.Generator, block: tuple[str, int], count: int, width: int
 ) -> list[str]:
-    """Draw distinct numbers from one narrow block: within `spread` numbers of each other."""
+    """Draw distinct numbers from one narrow block: within `width` numbers of each other."""
     prefix, digits = block
-    first = int(rng.integers(0, 10**digits - max(spread, count)))
-    picks = rng.choice(max(spread, count), count, replace=False) + first
+    first = int(rng.integers(0, 10**digits - max(width, count)))
+    picks = rng.choice(max(width, count), count, replace=False) + first
     return [f"{prefix}{pick:0{digits}d}" for pick in picks.tolist()]
 
 
 def draw_addresses(rng: np.random.Generator, ranges: tuple[str, ...], count: int) -> list[str]:
     """Draw IPv4 addresses from ranges given by their first two octets."""
-    which = rng.integers(0, len(ranges), count).tolist()
+    range_index = rng.integers(0, len(ranges), count).tolist()
     third = rng.integers(0, 256, count).tolist()
     fourth = rng.integers(1, 255, count).tolist()
-    return [f"{ranges[a]}.{b}.{c}" for a, b, c in zip(which, third, fourth, strict=True)]
+    return [f"{ranges[a]}.{b}.{c}" for a, b, c in zip(range_index, third, fourth, strict=True)]

@@ -52,19 +52,19 @@ class Columns:
         """Return the rows of a mask, of positions or of a slice."""
         return self._with([getattr(self, field.name)[rows] for field in fields(self)])
 
-    def append(self, *others: Self) -> Self:
+    def append(self, *partners: Self) -> Self:
         """Return these rows, followed by the rows of other tables."""
-        if not others:
+        if not partners:
             return self
-        tables = (self, *others)
+        tables = (self, *partners)
         return self._with(
             [np.concatenate([getattr(t, field.name) for t in tables]) for field in fields(self)]
         )
 
     def _with(self, columns: list[Any]) -> Self:
         make: Any = type(self)
-        made: Self = make(*columns)
-        return made
+        table: Self = make(*columns)
+        return table
 
 
 class StringPool:
@@ -129,8 +129,8 @@ class EventBlock:
 
     def split(self, ts: int) -> tuple[EventBlock, EventBlock]:
         """Return the events before a time and those at or after it."""
-        cut = int(np.searchsorted(self.ts, ts))
-        return self.slice(0, cut), self.slice(cut, len(self))
+        row = int(np.searchsorted(self.ts, ts))
+        return self.slice(0, row), self.slice(row, len(self))
 
 
 def column_of(block: EventBlock, name: str) -> Ints:
@@ -171,17 +171,17 @@ def merge_blocks(blocks: list[EventBlock]) -> EventBlock:
     """
     names = dict.fromkeys(name for block in blocks for name in block.columns)
     ends = np.concatenate([[0], np.cumsum([len(block) for block in blocks])]).astype(np.int64)
-    joined: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for name in names:
         column = np.full(int(ends[-1]), ABSENT, np.int64 if name in _WIDE else np.int32)
         for block, (low, high) in zip(blocks, pairwise(ends), strict=True):
             if name in block.columns:
                 column[low:high] = block.columns[name]
-        joined[name] = column
-    if not joined:
+        columns[name] = column
+    if not columns:
         return EventBlock({"id": np.zeros(0, np.int64), "ts": np.zeros(0, np.int64)})
-    order = np.lexsort((joined["id"], joined["ts"]))
-    return EventBlock({name: column[order] for name, column in joined.items()})
+    order = np.lexsort((columns["id"], columns["ts"]))
+    return EventBlock({name: column[order] for name, column in columns.items()})
 
 
 def _broadcast(value: Column, count: int) -> Any:
@@ -197,7 +197,7 @@ class EventLog:
         self.next_id = next_id
         self._drafts: dict[str, list[EventBlock]] = {}
 
-    def add(self, of: str, ts: Ints, account: Column, /, **columns: Column) -> Ints:
+    def add(self, kind: str, ts: Ints, account: Column, /, **columns: Column) -> Ints:
         """Plan events of one type; return their ids.
 
         `ts` decides how many (milliseconds, any order); every other column is one number for all
@@ -206,10 +206,10 @@ class EventLog:
         count = len(ts)
         ids = np.arange(self.next_id, self.next_id + count, dtype=np.int64)
         self.next_id += count
-        columns |= {"id": ids, "ts": ts.copy(), "type": TYPES.index(of), "account": account}
+        columns |= {"id": ids, "ts": ts.copy(), "type": TYPES.index(kind), "account": account}
         if count:
             block = EventBlock({k: _broadcast(v, count) for k, v in columns.items()})
-            self._drafts.setdefault(of, []).append(block)
+            self._drafts.setdefault(kind, []).append(block)
         return ids
 
     def flush(self) -> list[EventBlock]:
@@ -242,24 +242,24 @@ class EventBuffer:
         self,
         blocks: Iterable[EventBlock],
         end: int,
-        kept: Callable[[EventBlock], EventBlock] = lambda block: block,
+        filter_block: Callable[[EventBlock], EventBlock] = lambda block: block,
     ) -> Iterator[EventBlock]:
         """Yield the blocks of a log with the events that wait among theirs, in order of time.
 
         Args:
             blocks: Sorted blocks.
             end: No event at or after it.
-            kept: Returns what stays of a block.
+            filter_block: Returns the remaining part of a block.
         """
         last: EventBlock | None = None
         for block in blocks:
             if not len(block):
                 continue
             if last is not None:
-                yield self.until(int(block.ts[0]), [kept(last)])
+                yield self.until(int(block.ts[0]), [filter_block(last)])
             last = block
         if last is not None:
-            yield self.until(end, [kept(last)])
+            yield self.until(end, [filter_block(last)])
 
 
 def hexadecimal(values: npt.NDArray[np.uint64], digits: int, prefix: str = "") -> pa.StringArray:
@@ -283,8 +283,8 @@ def hexadecimal(values: npt.NDArray[np.uint64], digits: int, prefix: str = "") -
 def _text(name: str, values: Ints, accounts: pa.StringArray, strings: pa.StringArray) -> pa.Array:
     absent = values < 0
     if name in _IDS:
-        written = hexadecimal(np.maximum(values, 0).astype(np.uint64), ID_DIGITS)
-        return written if not absent.any() else written.take(pa.array(_rows(absent), mask=absent))
+        text = hexadecimal(np.maximum(values, 0).astype(np.uint64), ID_DIGITS)
+        return text if not absent.any() else text.take(pa.array(_rows(absent), mask=absent))
     codes = pa.array(values, mask=absent)
     return (accounts if name in _ACCOUNTS else strings).take(codes)
 

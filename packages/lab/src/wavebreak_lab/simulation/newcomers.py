@@ -70,9 +70,9 @@ def add_first_chats(
 ) -> None:
     """Plan a newcomer's first chats with acquaintances, and the contacts that these add."""
     rng = sim.rng
-    wanted = rng.lognormal(np.log(arrival.first_chats), arrival.first_chats_spread)
+    count = rng.lognormal(np.log(arrival.first_chats), arrival.first_chats_spread)
     peer = sim.people.draw_acquaintances(
-        rng, account, int(min(wanted, arrival.first_chats_most)) + 1
+        rng, account, int(min(count, arrival.first_chats_most)) + 1
     )
     wished = np.sort(rng.random(len(peer)) ** 2 * arrival.within)
     gaps = np.cumsum(rng.lognormal(np.log(CHAT_OPENING_GAP), 0.6, len(peer)))
@@ -80,7 +80,7 @@ def add_first_chats(
     delay = gaps + np.maximum.accumulate(wished - gaps)
     start = ts + 4 * MINUTE_MS + delay.astype(np.int64)
     converse(
-        sim, adjust_style(STYLE, length=2.5), start, account, peer, known=arrival.known,
+        sim, adjust_style(STYLE, length=2.5), start, account, peer, is_known=arrival.known,
         silent=1 - arrival.answer, typing=arrival.typing,
     )  # fmt: skip
     adds = peer[rng.random(len(peer)) < arrival.added_back]

@@ -54,7 +54,7 @@ _COHORT = NewcomerBehaviour(first_chats=5.0, mobile=0.0, attested=0.9)
 
 def _cohort(
     name: str,
-    about: str,
+    description: str,
     share: Share,
     *,
     size: int = 60,
@@ -64,7 +64,7 @@ def _cohort(
 ) -> Persona:
     source = People((0.05, 0.7), party=size, share=share, within_h=within_h)
     meets = () if acquaintance is None else (acquaintance,)
-    return Persona(name, about, (Arrival(arrival), *meets), source)
+    return Persona(name, description, (Arrival(arrival), *meets), source)
 
 
 # fmt: off
@@ -167,7 +167,7 @@ COHORTS: dict[str, Persona] = {persona.name: persona for persona in (
             share_in_cohort(4), size=100,
             acquaintance=Acquaintance(100, (6, 40), 0.05, 0.45, over_h=6.0)),
     _cohort("sim-promotion", "buyers of a carrier's SIM cards on one day: neighbouring numbers",
-            share_in_cohort(0, spread=2000), within_h=12.0, arrival=NewcomerBehaviour(
+            share_in_cohort(0, width=2000), within_h=12.0, arrival=NewcomerBehaviour(
                 first_chats=10.0, mobile=1.0, known=0.2, attested=0.8)),
 )}
 """Cohorts by name: people who register together, and look like an operator's accounts then."""

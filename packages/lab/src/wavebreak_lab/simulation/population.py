@@ -110,17 +110,19 @@ class People:
             low, high = 0, len(self)
             settled = int((self.registered_at == BEFORE_START).sum())
         count = min(count, settled - int(self.registered_at[person] == BEFORE_START))
-        found: Ints = np.zeros(0, np.int64)
-        while len(found) < count:
+        people: Ints = np.zeros(0, np.int64)
+        while len(people) < count:
             step = rng.normal(0.0, reach, 2 * count + 8)
-            drawn = _wrap_into_country(
+            candidates = _wrap_into_country(
                 person + np.trunc(step + np.sign(step)).astype(np.int64), low, high
             )
-            drawn = drawn[(drawn != person) & (self.registered_at[drawn] == BEFORE_START)]
-            drawn = np.concatenate([found, drawn])
-            found = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
+            candidates = candidates[
+                (candidates != person) & (self.registered_at[candidates] == BEFORE_START)
+            ]
+            candidates = np.concatenate([people, candidates])
+            people = candidates[np.sort(np.unique(candidates, return_index=True)[1])]
             reach *= 1.5
-        return found[:count]
+        return people[:count]
 
 
 def _wrap_into_country(positions: Ints, low: Ints | int, high: Ints | int) -> Ints:
@@ -134,14 +136,14 @@ def _draw_circle_ties(
     order = np.argsort(np.arange(people) + rng.normal(0.0, reach, people), kind="stable")
     sizes = rng.integers(smallest, largest + 1, people // smallest + 1)
     circle = np.repeat(np.arange(len(sizes)), sizes)[:people]
-    ones, others = [], []
+    first_sides, second_sides = [], []
     for step in range(1, largest):
-        same = np.flatnonzero(circle[:-step] == circle[step:])
-        same = same[rng.random(len(same)) < share]
-        ones.append(order[same])
-        others.append(order[same + step])
-    one = np.concatenate(ones)
-    return one, np.concatenate(others), np.full(len(one), weight)
+        rows = np.flatnonzero(circle[:-step] == circle[step:])
+        rows = rows[rng.random(len(rows)) < share]
+        first_sides.append(order[rows])
+        second_sides.append(order[rows + step])
+    first_side = np.concatenate(first_sides)
+    return first_side, np.concatenate(second_sides), np.full(len(first_side), weight)
 
 
 def _draw_families(
@@ -152,13 +154,13 @@ def _draw_families(
     )
     family = np.repeat(np.arange(people), sizes)[:people]
     pairs = [
-        (same, same + step)
+        (rows, rows + step)
         for step in range(1, len(society.family_sizes))
-        for same in [np.flatnonzero(family[:-step] == family[step:])]
+        for rows in [np.flatnonzero(family[:-step] == family[step:])]
     ]
-    one = np.concatenate([pair[0] for pair in pairs])
+    first_side = np.concatenate([pair[0] for pair in pairs])
     other = np.concatenate([pair[1] for pair in pairs])
-    return family, (one, other, np.full(len(one), society.family_weight))
+    return family, (first_side, other, np.full(len(first_side), society.family_weight))
 
 
 def _draw_distant_ties(
@@ -166,21 +168,25 @@ def _draw_distant_ties(
 ) -> tuple[Ints, Ints, Floats]:
     people = len(country)
     ties = rng.lognormal(np.log(society.far_ties), society.far_spread, people)
-    one = np.repeat(np.arange(people), np.minimum(ties, society.far_most).astype(np.int64))
-    low = np.searchsorted(country, country[one])
-    high = np.searchsorted(country, country[one], side="right")
-    step = rng.normal(0.0, society.far_reach, len(one)).astype(np.int64)
-    return one, _wrap_into_country(one + step, low, high), np.full(len(one), society.far_weight)
+    first_side = np.repeat(np.arange(people), np.minimum(ties, society.far_most).astype(np.int64))
+    low = np.searchsorted(country, country[first_side])
+    high = np.searchsorted(country, country[first_side], side="right")
+    step = rng.normal(0.0, society.far_reach, len(first_side)).astype(np.int64)
+    return (
+        first_side,
+        _wrap_into_country(first_side + step, low, high),
+        np.full(len(first_side), society.far_weight),
+    )
 
 
-def _balance_rates(one: Ints, other: Ints, weight: Floats, wanted: Floats) -> Floats:
-    scale = np.ones(len(wanted))
+def _balance_rates(first_side: Ints, other: Ints, weight: Floats, target: Floats) -> Floats:
+    scale = np.ones(len(target))
     for _ in range(_BALANCING_ROUNDS):
-        flow = weight * scale[one] * scale[other]
-        have = np.bincount(one, flow, len(wanted)) + np.bincount(other, flow, len(wanted))
-        scale *= np.sqrt(wanted / np.maximum(have, 1e-9))
+        flow = weight * scale[first_side] * scale[other]
+        have = np.bincount(first_side, flow, len(target)) + np.bincount(other, flow, len(target))
+        scale *= np.sqrt(target / np.maximum(have, 1e-9))
         np.clip(scale, 1e-3, 1e3, out=scale)
-    return np.asarray(weight * scale[one] * scale[other])
+    return np.asarray(weight * scale[first_side] * scale[other])
 
 
 def _draw_ties(
@@ -190,18 +196,18 @@ def _draw_ties(
     society: Society,
     messages_a_conversation: float,
 ) -> Ties:
-    one, other, weight = (np.concatenate(parts) for parts in zip(*layers, strict=True))
-    low, high = np.minimum(one, other), np.maximum(one, other)
+    first_side, other, weight = (np.concatenate(parts) for parts in zip(*layers, strict=True))
+    low, high = np.minimum(first_side, other), np.maximum(first_side, other)
     _, first = np.unique(low * people + high, return_index=True)
     first = first[low[first] != high[first]]
     low, high = low[first], high[first]
     strength = weight[first] * rng.lognormal(0.0, society.tie_spread, len(first))
-    wanted = rng.lognormal(np.log(society.messages), society.messages_spread, people)
-    per_day = _balance_rates(low, high, strength, wanted / (messages_a_conversation / 2)) / 2
-    known = rng.random((2, len(first))) < society.known
+    target = rng.lognormal(np.log(society.messages), society.messages_spread, people)
+    per_day = _balance_rates(low, high, strength, target / (messages_a_conversation / 2)) / 2
+    is_known = rng.random((2, len(first))) < society.known
     silent = rng.random(len(first)) < society.silent
-    ties = Ties(low, high, per_day, known[0], known[1], silent)
-    ties = ties.append(Ties(high, low, per_day, known[1], known[0], silent))
+    ties = Ties(low, high, per_day, is_known[0], is_known[1], silent)
+    ties = ties.append(Ties(high, low, per_day, is_known[1], is_known[0], silent))
     return ties.select(np.argsort(ties.opener, kind="stable"))
 
 
@@ -226,20 +232,22 @@ def _draw_networks(
     people = len(country)
     homes, carriers, works = (np.zeros(people, np.int64) for _ in range(3))
     for index, place in enumerate(COUNTRIES):
-        here = np.flatnonzero(country == index)
-        if not len(here):
+        members = np.flatnonzero(country == index)
+        if not len(members):
             continue
-        houses, house = np.unique(family[here], return_inverse=True)
-        homes[here] = pool.codes(draw_addresses(rng, place.homes, len(houses)))[house]
-        nats = 1 + len(here) // society.behind_one_carrier_address
+        houses, house = np.unique(family[members], return_inverse=True)
+        homes[members] = pool.codes(draw_addresses(rng, place.homes, len(houses)))[house]
+        nats = 1 + len(members) // society.behind_one_carrier_address
         nat = pool.codes(draw_addresses(rng, place.carriers, nats))
-        carriers[here] = nat[rng.integers(0, nats, len(here))]
+        carriers[members] = nat[rng.integers(0, nats, len(members))]
         seats = society.behind_one_office_address
-        offices = 1 + len(here) // seats
+        offices = 1 + len(members) // seats
         office = pool.codes(draw_addresses(rng, place.homes, offices))
-        near = (np.arange(len(here)) // seats + rng.integers(-2, 3, len(here))) % offices
-        employed = rng.random(len(here)) < society.work_network
-        works[here] = np.where(employed, office[near], homes[here])
+        office_index = (
+            np.arange(len(members)) // seats + rng.integers(-2, 3, len(members))
+        ) % offices
+        employed = rng.random(len(members)) < society.work_network
+        works[members] = np.where(employed, office[office_index], homes[members])
     return homes, carriers, works
 
 
@@ -293,8 +301,8 @@ def draw_population(
 
 def placeholder_people(count: int) -> People:
     """Return people without attributes, for the accounts of a background trace."""
-    none, blank, no = np.zeros(0, np.int64), np.zeros(count, np.int64), np.zeros(0, bool)
-    ties = Ties(none, none, np.zeros(0), no, no, no)
+    none, blank, no_flags = np.zeros(0, np.int64), np.zeros(count, np.int64), np.zeros(0, bool)
+    ties = Ties(none, none, np.zeros(0), no_flags, no_flags, no_flags)
     typing, registered_at = np.full(count, TYPED), np.full(count, BEFORE_START)
     return People(
         blank, blank, blank, blank, blank, blank, blank, blank, blank > 0, typing, registered_at,

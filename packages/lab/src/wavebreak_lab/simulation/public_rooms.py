@@ -50,8 +50,8 @@ def public_rooms(sim: SimulationContext) -> list[PublicRoom]:
         return sim.rooms
     habits, rng = ROOM_HABITS, sim.rng
     count = max(habits.least, int(len(sim.people) * habits.each))
-    drawn = rng.lognormal(np.log(habits.size), habits.size_spread, count)
-    sizes = np.clip(drawn, habits.smallest, habits.largest).astype(np.int64)
+    sizes_drawn = rng.lognormal(np.log(habits.size), habits.size_spread, count)
+    sizes = np.clip(sizes_drawn, habits.smallest, habits.largest).astype(np.int64)
     for name, size in zip(sim.new_groups(count).tolist(), sizes.tolist(), strict=True):
         room = PublicRoom(name, sim.draw_strangers(size))
         sim.rooms.append(room)
@@ -65,8 +65,8 @@ def public_rooms(sim: SimulationContext) -> list[PublicRoom]:
 def draw_rooms(sim: SimulationContext, count: int) -> list[PublicRoom]:
     """Draw distinct public rooms, at most `count`."""
     rooms = public_rooms(sim)
-    chosen = sim.rng.choice(len(rooms), min(count, len(rooms)), replace=False)
-    return [rooms[index] for index in chosen.tolist()]
+    numbers = sim.rng.choice(len(rooms), min(count, len(rooms)), replace=False)
+    return [rooms[index] for index in numbers.tolist()]
 
 
 def join_rooms(
@@ -88,11 +88,11 @@ def add_room_messages(
     joined_at: Ints | int | None,
 ) -> Ints:
     """Plan messages to a room; return their ids. `joined_at`: None for the maker of the room."""
-    since: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     if joined_at is not None:
-        since["joined_s"] = (ts - joined_at) // SECOND_MS
+        columns["joined_s"] = (ts - joined_at) // SECOND_MS
     size = len(room.members)
-    return add_group_messages(sim, ts, sender, room.name, size, mentions=mentions, **since)
+    return add_group_messages(sim, ts, sender, room.name, size, mentions=mentions, **columns)
 
 
 def add_complaints(
@@ -105,15 +105,15 @@ def add_complaints(
     kind: str = "user.reported",
 ) -> None:
     """Plan complaints: each message moves a share of the members that have not complained yet."""
-    rng, left = sim.rng, sim.rng.permutation(room.members)
-    left = left[left != account]
-    count = rng.binomial(len(left), share, len(ids))
-    message = np.repeat(np.arange(len(ids)), count)[: len(left)]
+    rng, remaining = sim.rng, sim.rng.permutation(room.members)
+    remaining = remaining[remaining != account]
+    count = rng.binomial(len(remaining), share, len(ids))
+    message = np.repeat(np.arange(len(ids)), count)[: len(remaining)]
     wait = rng.lognormal(np.log(3 * MINUTE_MS), 1.0, len(message)).astype(np.int64)
-    when, more = ts[message] + SECOND_MS + wait, dict[str, Any]()
+    times, columns = ts[message] + SECOND_MS + wait, dict[str, Any]()
     if kind == "user.reported":
-        more = {"reason": sim.pool.code("spam"), "message": ids[message]}
-    sim.log.add(kind, when, left[: len(message)], peer=account, **more)
+        columns = {"reason": sim.pool.code("spam"), "message": ids[message]}
+    sim.log.add(kind, times, remaining[: len(message)], peer=account, **columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +164,11 @@ class RoomLife:
         count = min(int(sim.rng.integers(*self.tells)), len(rooms))
         steps = sim.rng.lognormal(np.log(25 * MINUTE_MS), 0.8, count)
         times = int(joined_at.max()) + np.cumsum(steps).astype(np.int64)
-        for room, since, time in zip(rooms, joined_at.tolist(), times, strict=False):
+        for room, joined_ms, time in zip(rooms, joined_at.tolist(), times, strict=False):
             if time >= sim.end:
                 return
             ts = np.array([time])
-            ids = add_room_messages(sim, ts, account, room, len(room.members), since)
+            ids = add_room_messages(sim, ts, account, room, len(room.members), joined_ms)
             add_complaints(sim, ids, ts, account, room, self.bored)
 
 
@@ -187,9 +187,9 @@ def _host(sim: SimulationContext, account: int, created_at: int) -> None:
     add_room_messages(sim, ts, account, room, present, None)
 
 
-def _newcomer(name: str, about: str, life: RoomLife) -> Persona:
+def _newcomer(name: str, description: str, life: RoomLife) -> Persona:
     arrival = Arrival(NewcomerBehaviour(first_chats=3.0))
-    return Persona(name, about, (arrival, life), People((0.05, 0.6)), 0.05)
+    return Persona(name, description, (arrival, life), People((0.05, 0.6)), 0.05)
 
 
 ROOM_PERSONAS: dict[str, Persona] = {
@@ -253,8 +253,8 @@ class RoomCampaign:
         times = first + np.cumsum(gaps).astype(np.int64)
         times = times[times < sim.end]
         for place, room in enumerate(rooms):
-            ts, since = times[place :: len(rooms)], int(joined_at[place])
-            ids = add_room_messages(sim, ts, account, room, len(room.members), since)
+            ts, joined_ms = times[place :: len(rooms)], int(joined_at[place])
+            ids = add_room_messages(sim, ts, account, room, len(room.members), joined_ms)
             add_complaints(sim, ids, ts, account, room, self.reported)
             add_complaints(sim, ids, ts, account, room, self.blocked, "user.blocked")
 

@@ -138,8 +138,8 @@ class Timeline:
         sim.log, sim.groups = log.EventLog(first_id), self.groups
         pile = log.EventBuffer(self.planned)
         # About the same number of events falls into each window.
-        wanted = _EVENTS_A_WINDOW / len(sim.people) / _EVENTS_A_PERSON_AND_DAY * DAY_MS
-        step = max((length for length in _WINDOWS if length <= wanted), default=_WINDOWS[0])
+        target_ms = _EVENTS_A_WINDOW / len(sim.people) / _EVENTS_A_PERSON_AND_DAY * DAY_MS
+        step = max((length for length in _WINDOWS if length <= target_ms), default=_WINDOWS[0])
         for number, low in enumerate(range(sim.start, sim.end, step)):
             high = min(low + step, sim.end)
             sim.rng = np.random.default_rng([self.seed, number])
@@ -167,19 +167,19 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        written = io.write(events, measured())
+        event_count = io.write(events, measured())
         coverage.save(_sum_profiles(profiles), coverage.sidecar_path(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = CsvWriter(file, exact=True, line_end="\n")
             writer.write(("account", "label", "family", "operator"))
             writer.write_all(world.labels)
-        about = world.about | {"events": written}
-        (out / "world.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+        description = world.about | {"events": event_count}
+        (out / "world.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise FileError(
             f"{out} cannot be written: {error.strerror}", fix="check the directory and its space"
         ) from None
-    return written
+    return event_count
 
 
 def _profile_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
@@ -254,16 +254,16 @@ def simulate(
         raise UsageError(
             "people and days must be above zero", fix="give for example --people 1000 --days 1"
         )
-    chosen = [
+    campaign_list = [
         entry if isinstance(entry, Campaign) else _resolve_campaign(*entry) for entry in campaigns
     ]
-    about: dict[str, Any] = {
+    description: dict[str, Any] = {
         "people": people,
         "days": days,
         "start_ms": start_ms,
         "seed": seed,
         "background": background and str(background),
-        "campaigns": [asdict(campaign) for campaign in chosen],
+        "campaigns": [asdict(campaign) for campaign in campaign_list],
     }
     if background is not None:
         for name, option in (("requests", requests), ("calls", calls), ("personas", personas)):
@@ -271,33 +271,35 @@ def simulate(
                 raise UsageError(
                     f"{name} need simulated people, not a background", fix=f"omit --{name}"
                 )
-        return _simulate_on_trace(load_trace(background), chosen, days, seed, about)
-    played = [
+        return _simulate_on_trace(load_trace(background), campaign_list, days, seed, description)
+    personas_with_counts = [
         (persona, max(MIN_PERSONA_ACCOUNTS, int(people * persona.per_person)))
         for persona in _resolve_personas(personas)
     ]
-    about["personas"] = [{"name": persona.name, "accounts": count} for persona, count in played]
-    living = sum(count for persona, count in played if persona.source.in_population)
+    description["personas"] = [
+        {"name": persona.name, "accounts": count} for persona, count in personas_with_counts
+    ]
+    living = sum(count for persona, count in personas_with_counts if persona.source.in_population)
     sim = _new_context(people + living, (start_ms, start_ms + int(days * DAY_MS)), seed)
     groups = Groups(sim)
     newcomers = np.flatnonzero(sim.people.registered_at != BEFORE_START)
-    accounts = [persona.prepare(sim, count) for persona, count in played]
-    for (persona, _), theirs in zip(played, accounts, strict=True):
+    accounts = [persona.prepare(sim, count) for persona, count in personas_with_counts]
+    for (persona, _), theirs in zip(personas_with_counts, accounts, strict=True):
         persona.play(sim, theirs)
     add_newcomers(sim, newcomers, NewcomerBehaviour())
-    _play_campaigns(sim, chosen)
+    _play_campaigns(sim, campaign_list)
     life = DailyLife(sim, groups)
     labels = sim.registry.labels()
-    about["accounts"] = dict(Counter(family for _, _, family, _ in labels))
+    description["accounts"] = dict(Counter(family for _, _, family, _ in labels))
     request_habits = RequestHabits() if requests is True else requests or None
     call_habits = CallHabits() if calls else None
     for name, habits in (("requests", request_habits), ("calls", call_habits)):
         if habits is not None:
-            about[name] = asdict(habits)
+            description[name] = asdict(habits)
     timeline = Timeline(
         sim, life, sim.log.flush(), seed, sim.groups, progress, request_habits, call_habits
     )
-    return World(labels, about, timeline.events, timeline, sim.registry.compromised_at())
+    return World(labels, description, timeline.events, timeline, sim.registry.compromised_at())
 
 
 def _new_context(people: int, span: tuple[int, int], seed: int) -> SimulationContext:
@@ -315,10 +317,10 @@ def _play_campaigns(sim: SimulationContext, campaigns: list[Campaign | RoomCampa
 Recipe = TypeVar("Recipe")
 
 
-def _find(names: Sequence[str], recipes: dict[str, Recipe], what: str, also: str) -> list[Recipe]:
+def _find(names: Sequence[str], recipes: dict[str, Recipe], kind: str, also: str) -> list[Recipe]:
     if unknown := [name for name in names if name not in recipes]:
         raise UsageError(
-            f"{len(unknown)} unknown {what}s", fix=f"{also}choose from {', '.join(recipes)}"
+            f"{len(unknown)} unknown {kind}s", fix=f"{also}choose from {', '.join(recipes)}"
         )
     return [recipes[name] for name in dict.fromkeys(names)]
 
@@ -343,7 +345,7 @@ def _simulate_on_trace(
     campaigns: list[Campaign | RoomCampaign],
     days: float,
     seed: int,
-    about: dict[str, Any],
+    description: dict[str, Any],
 ) -> World:
     rng, pool = np.random.default_rng(seed), log.StringPool()
     registry, count = AccountRegistry(seed + NAME_SEED_OFFSET), len(trace.accounts)
@@ -355,13 +357,17 @@ def _simulate_on_trace(
     _play_campaigns(sim, campaigns)
     block = log.merge_blocks(sim.log.flush()).split(trace.start)[1].split(end)[0]
     planted = log.to_batches(block, registry.names(), pool.arrow(), BATCH)
-    whole = merge_campaigns(trace, pa.Table.from_batches(planted, schema=WIRE_SCHEMA))
-    labels = labels_with_events(registry.labels(), whole, trace)
-    about |= {
+    combined = merge_campaigns(trace, pa.Table.from_batches(planted, schema=WIRE_SCHEMA))
+    labels = labels_with_events(registry.labels(), combined, trace)
+    description |= {
         "start_ms": trace.start,
         "people": count,
         "accounts": dict(Counter(family for _, _, family, _ in labels)),
     }
     return World(
-        labels, about, lambda size: to_record_batches(whole, size), None, registry.compromised_at()
+        labels,
+        description,
+        lambda size: to_record_batches(combined, size),
+        None,
+        registry.compromised_at(),
     )

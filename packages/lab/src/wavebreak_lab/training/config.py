@@ -122,10 +122,10 @@ def load_settings(directory: Path | None = None) -> Settings:
     1e-05
     """
     tables = config.read_toml(config.resolve_path("training.toml", directory))
-    if removed := sorted(tables.keys() & set(REMOVED_TABLES)):
+    if old_tables := sorted(tables.keys() & set(REMOVED_TABLES)):
         raise PolicyError(
-            f"training.toml: [{removed[0]}] was removed with the model trained in simulation",
-            fix=f"delete {', '.join(f'[{name}]' for name in removed)}; see docs/upgrade.md",
+            f"training.toml: [{old_tables[0]}] was removed with the model trained in simulation",
+            fix=f"delete {', '.join(f'[{name}]' for name in old_tables)}; see docs/upgrade.md",
         )
     try:
         settings = msgspec.convert(tables, Settings)
@@ -148,10 +148,10 @@ def _check(settings: Settings) -> None:
         raise PolicyError(
             "training.toml, sources: file or decision is absent", fix="give both a rank and weight"
         )
-    of = settings.tolerance.of
+    tolerance_of = settings.tolerance.of
     for milder, harder in pairwise(ABOVE_ALLOW):
-        if of(harder) > of(milder):
+        if tolerance_of(harder) > tolerance_of(milder):
             raise PolicyError(
                 f"training.toml, tolerance: {harder} may err more often than {milder}",
-                fix=f"give {harder} at most {of(milder):g}",
+                fix=f"give {harder} at most {tolerance_of(milder):g}",
             )

@@ -124,36 +124,36 @@ def recall_at(score: Floats, abusive: Bools, rate: float, prevalence: float) -> 
     benign = np.sort(score[~abusive])[::-1]
     max_false = int(rate * len(benign))
     threshold = benign[max_false] if max_false < len(benign) else -np.inf
-    caught, false = int((score[abusive] > threshold).sum()), int((benign > threshold).sum())
+    true_positives, false = int((score[abusive] > threshold).sum()), int((benign > threshold).sum())
     n = int(abusive.sum())
-    right, wrong = prevalence * caught / n, (1 - prevalence) * max(false, 1) / len(benign)
-    precision = right / (right + wrong) if caught else 0.0
-    return Recall(rate, caught, n, false, len(benign), precision)
+    right, wrong = prevalence * true_positives / n, (1 - prevalence) * max(false, 1) / len(benign)
+    precision = right / (right + wrong) if true_positives else 0.0
+    return Recall(rate, true_positives, n, false, len(benign), precision)
 
 
-def evaluate_model(learned: TrainingResult) -> ModelEvaluation:
+def evaluate_model(result: TrainingResult) -> ModelEvaluation:
     """Measure a model; empty measures where a side has accounts of one label alone."""
-    points, margins, accounts = learned.points, learned.margins, learned.accounts
-    test = learned.splits.held_out(points)
-    prevalence = learned.settings.calibration.prevalence
-    measured: dict[str, ScoreMetrics] = {}
+    points, margins, accounts = result.points, result.margins, result.accounts
+    test = result.splits.held_out(points)
+    prevalence = result.settings.calibration.prevalence
+    evaluation: dict[str, ScoreMetrics] = {}
     curve = None
-    for name, rows in ((LATER, learned.splits.test(points)), (HELD_OUT, test)):
+    for name, rows in ((LATER, result.splits.test(points)), (HELD_OUT, test)):
         highest = np.full(len(points.accounts), -np.inf)
         np.maximum.at(highest, points.account[rows], margins[rows])
         present = np.unique(points.account[rows])
         labels = accounts.abusive[present]
         if labels.any() and not labels.all():
-            measured[name] = measure(highest[present], labels, prevalence)
+            evaluation[name] = measure(highest[present], labels, prevalence)
             precision, recall, _ = precision_recall_curve(labels, highest[present])
             curve = _thin_curve(recall[::-1], precision[::-1])
     return ModelEvaluation(
-        measured,
+        evaluation,
         curve,
-        _count_actions(learned, test),
-        _group_metrics(learned, test, accounts.family_names(True)),
-        _group_metrics(learned, test, accounts.family_names(False)),
-        _count_splits(learned),
+        _count_actions(result, test),
+        _group_metrics(result, test, accounts.family_names(True)),
+        _group_metrics(result, test, accounts.family_names(False)),
+        _count_splits(result),
     )
 
 
@@ -162,44 +162,44 @@ def _thin_curve(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
     return [round(float(v), 6) for v in x[keep]], [round(float(v), 6) for v in y[keep]]
 
 
-def _group_metrics(learned: TrainingResult, test: Bools, names: list[str]) -> list[GroupMetrics]:
-    scores, account = to_fixed_point(learned.margins), learned.points.account
+def _group_metrics(result: TrainingResult, test: Bools, names: list[str]) -> list[GroupMetrics]:
+    scores, account = to_fixed_point(result.margins), result.points.account
     groups, code = np.unique(np.array(names), return_inverse=True)
     metrics = []
     for number, name in enumerate(groups.tolist()):
         rows = test & (code[account] == number)
         if name and rows.any():
-            reached = {
+            reached_counts = {
                 outcome: len(np.unique(account[rows & (scores >= t.margin)]))
-                for outcome, t in learned.thresholds.items()
+                for outcome, t in result.thresholds.items()
             }
             members = len(np.unique(account[rows]))
-            metrics.append(GroupMetrics(name, members, int(rows.sum()), reached))
+            metrics.append(GroupMetrics(name, members, int(rows.sum()), reached_counts))
     return metrics
 
 
-def _count_actions(learned: TrainingResult, test: Bools) -> dict[str, dict[str, int]]:
-    points, scores = learned.points, to_fixed_point(learned.margins)
-    abusive = learned.accounts.abusive[points.account]
+def _count_actions(result: TrainingResult, test: Bools) -> dict[str, dict[str, int]]:
+    points, scores = result.points, to_fixed_point(result.margins)
+    abusive = result.accounts.abusive[points.account]
     counts: dict[str, dict[str, int]] = {}
-    for outcome, threshold in learned.thresholds.items():
-        above = test & (scores >= threshold.margin)
+    for outcome, threshold in result.thresholds.items():
+        is_above = test & (scores >= threshold.margin)
         counts[outcome] = {}
-        for label, rows in (("abusive", above & abusive), ("benign", above & ~abusive)):
+        for label, rows in (("abusive", is_above & abusive), ("benign", is_above & ~abusive)):
             counts[outcome][f"{label} points"] = int(rows.sum())
             counts[outcome][f"{label} accounts"] = len(np.unique(points.account[rows]))
     return counts
 
 
-def _count_splits(learned: TrainingResult) -> dict[str, dict[str, int]]:
-    points, accounts, splits = learned.points, learned.accounts, learned.splits
+def _count_splits(result: TrainingResult) -> dict[str, dict[str, int]]:
+    points, accounts, splits = result.points, result.accounts, result.splits
     is_present = np.zeros(len(points.accounts), bool)
     is_present[points.account] = True
     counts: dict[str, dict[str, int]] = {}
     for side in range(OUT + 1):
         members = is_present & (splits.account == side)
         keys = [points.accounts[n] for n in np.flatnonzero(members).tolist()]
-        labels = [(world, learned.labels.resolved.get((world, name))) for world, name in keys]
+        labels = [(world, result.labels.resolved.get((world, name))) for world, name in keys]
         operators = {(world, label.operator) for world, label in labels if label and label.operator}
         rows = members[points.account]
         counts[SPLITS[side]] = {

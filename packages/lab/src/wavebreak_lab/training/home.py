@@ -59,13 +59,13 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
     if labels.by_answers:
         return _fit_answers(days, labels, name, seed)
     settings = load_settings()
-    points, known = days.points, labels.positive | labels.answered
+    points, is_labelled = days.points, labels.positive | labels.answered
     accounts = AccountLabels(
-        labels.positive, labels.positive.astype(np.int64), labels.weight, known,
+        labels.positive, labels.positive.astype(np.int64), labels.weight, is_labelled,
         ("benign/", "abusive/"),
     )  # fmt: skip
     fit = make_fit(points, accounts, settings, seed, FOLDS + 1, lambda *_: None)
-    rows, fold = known[points.account], _folds(days, seed)[points.account]
+    rows, fold = is_labelled[points.account], _folds(days, seed)[points.account]
     booster, margins = fit(rows, FOLDS), np.zeros(len(points))
     for part in range(FOLDS):
         out = fold == part
@@ -74,8 +74,9 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
 
 
 def _folds(days: HomeDays, seed: int) -> Any:
-    of = {n: int(hash_to_unit(seed, "home", str(n)) * FOLDS) for n in set(days.operator.tolist())}
-    return np.array([of[n] for n in days.operator.tolist()], np.int64)
+    operators = days.operator.tolist()
+    fold_of = {n: int(hash_to_unit(seed, "home", str(n)) * FOLDS) for n in set(operators)}
+    return np.array([fold_of[n] for n in operators], np.int64)
 
 
 def _fit_answers(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[Model, Floats]:

@@ -20,24 +20,24 @@ from wavebreak_lab.training.trainer import TrainingResult
 SHOWN_OUTCOMES = ("challenge", "restrict", "suspend", "ban")
 
 
-def training_report(learned: TrainingResult, tested: ModelEvaluation) -> Report:
+def training_report(result: TrainingResult, tested: ModelEvaluation) -> Report:
     """Return the card of a model as a report."""
-    metrics = [_metrics_table(learned, tested)] if tested.measured else []
+    metrics = [_metrics_table(result, tested)] if tested.measured else []
     sections = [
         Section("How well it tells accounts apart", [*metrics, *_curve(tested)]),
-        Section("Thresholds", [_thresholds_table(learned), _actions_table(tested)]),
+        Section("Thresholds", [_thresholds_table(result), _actions_table(tested)]),
         Section("By family and persona", _groups(tested), page_only=True),
-        Section("Inputs", [_gains_table(learned)], page_only=True),
+        Section("Inputs", [_gains_table(result)], page_only=True),
         Section("Training data", [_splits_table(tested)]),
-        Section("Labels", _origin(learned), page_only=True),
-        Section("Made with", [Text(_versions(learned), "note")], page_only=True),
+        Section("Labels", _origin(result), page_only=True),
+        Section("Made with", [Text(_versions(result), "note")], page_only=True),
     ]
     figures = []
     if best := tested.headline():
-        where, measured = best
-        recall = measured.recalls[-1]
+        set_name, evaluation = best
+        recall = evaluation.recalls[-1]
         figures = [
-            KeyFigure("AUC", f"{measured.auc:.4f}", where),
+            KeyFigure("AUC", f"{evaluation.auc:.4f}", set_name),
             KeyFigure(
                 "Abusive accounts reached",
                 percent(recall.share),
@@ -48,18 +48,18 @@ def training_report(learned: TrainingResult, tested: ModelEvaluation) -> Report:
         "measured": {name: asdict(m) for name, m in tested.measured.items()},
         "actions": tested.actions,
         "splits": tested.splits,
-        "left out": learned.left_out,
+        "left out": result.left_out,
     }
-    title = f"Model {learned.model.version}"
-    return Report(title, summary(learned, tested), sections, figures, data=data)
+    title = f"Model {result.model.version}"
+    return Report(title, summary(result, tested), sections, figures, data=data)
 
 
-def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
+def summary(result: TrainingResult, tested: ModelEvaluation) -> list[str]:
     """Return the card in a few sentences."""
     best = tested.headline()
     lines = [
-        f"Gradient-boosted trees ({count_of(len(learned.model.forest.trees), 'tree')}) over "
-        f"{len(learned.points.names)} features of metadata, for accounts of a messenger."
+        f"Gradient-boosted trees ({count_of(len(result.model.forest.trees), 'tree')}) over "
+        f"{len(result.points.names)} features of metadata, for accounts of a messenger."
     ]
     if best is None:
         lines.append(
@@ -67,12 +67,12 @@ def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
             "is learned from. Give labels of more operators, or more runs."
         )
     else:
-        where, measured = best
-        recall = measured.recalls[-1]
+        set_name, evaluation = best
+        recall = evaluation.recalls[-1]
         ends = interval(*exact_interval(recall.caught, recall.abusive))
         lines.append(
-            f"On {where}: AUC {measured.auc:.4f}; where at most {percent(recall.rate)} of benign "
-            f"accounts are reached, so are {percent(recall.share)} of abusive ones "
+            f"On {set_name}: AUC {evaluation.auc:.4f}; where at most {percent(recall.rate)} of "
+            f"benign accounts are reached, so are {percent(recall.share)} of abusive ones "
             f"({number(recall.caught)} of {number(recall.abusive)}; 95 %: {ends})."
         )
     lines.append(
@@ -80,26 +80,26 @@ def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
         'restrict one. It acts only under a policy with `mode = "enforce"` in [score] of '
         "actions.toml; under the shipped policy it is recorded."
     )
-    return lines + unmet_tolerances(learned)
+    return lines + unmet_tolerances(result)
 
 
-def unmet_tolerances(learned: TrainingResult) -> list[str]:
+def unmet_tolerances(result: TrainingResult) -> list[str]:
     """Return a sentence that names the tolerances that the data could not show, if any."""
-    unmet = [t for t in learned.thresholds.values() if t.is_short]
+    unmet = [t for t in result.thresholds.values() if t.is_short]
     if not unmet:
         return []
-    needed, bound = max(t.needed for t in unmet), max(t.bound for t in unmet)
+    min_points, upper = max(t.needed for t in unmet), max(t.bound for t in unmet)
     return [
         f"Too few benign scoring points for {', '.join(t.outcome for t in unmet)}: "
-        f"{unmet[0].points:,} were there, {needed:,} without a fault are needed. Their threshold "
-        f"lies just above all that were seen, which shows no more than one false action in "
-        f"{1 / bound:,.0f}."
+        f"{unmet[0].points:,} were there, {min_points:,} without a fault are needed. Their "
+        f"threshold lies just above all that were seen, which shows no more than one false "
+        f"action in {1 / upper:,.0f}."
     ]
 
 
-def _metrics_table(learned: TrainingResult, tested: ModelEvaluation) -> Table:
+def _metrics_table(result: TrainingResult, tested: ModelEvaluation) -> Table:
     first = next(iter(tested.measured.values()))
-    prevalence = learned.settings.calibration.prevalence
+    prevalence = result.settings.calibration.prevalence
     return Table(
         "The model",
         (
@@ -130,8 +130,8 @@ def _metrics_table(learned: TrainingResult, tested: ModelEvaluation) -> Table:
     )
 
 
-def _thresholds_table(learned: TrainingResult) -> Table:
-    steps = learned.model.calibration
+def _thresholds_table(result: TrainingResult) -> Table:
+    steps = result.model.calibration
     return Table(
         "Thresholds",
         (
@@ -155,12 +155,12 @@ def _thresholds_table(learned: TrainingResult) -> Table:
                 f"{number(t.false_accounts)}/{number(t.accounts)}",
                 t.needed,
             )
-            for outcome, t in learned.thresholds.items()
+            for outcome, t in result.thresholds.items()
         ],
         "Benign accounts and points of calibration alone; the bound is Clopper and Pearson's, "
-        f"one-sided, {100 * learned.settings.tolerance.confidence:g} %. Points of one account are "
+        f"one-sided, {100 * result.settings.tolerance.confidence:g} %. Points of one account are "
         "not independent: read the accounts beside them. Probabilities are stated for "
-        f"{100 * learned.settings.calibration.prevalence:g} % abusive accounts; where more or "
+        f"{100 * result.settings.calibration.prevalence:g} % abusive accounts; where more or "
         "fewer accounts are abusive, odds move by the same factor.",
     )
 
@@ -225,8 +225,8 @@ def _splits_table(tested: ModelEvaluation) -> Table:
     )
 
 
-def _origin(learned: TrainingResult) -> list[Table | Text]:
-    labels, sources = learned.labels, learned.settings.sources
+def _origin(result: TrainingResult) -> list[Table | Text]:
+    labels, sources = result.labels, result.settings.sources
     blocks: list[Table | Text] = [
         Table(
             "Labels",
@@ -249,12 +249,14 @@ def _origin(learned: TrainingResult) -> list[Table | Text]:
                 frozenset({0, 1, 2}),
             )
         )
-    lines = [f"Left out, {why}: {count_of(n, 'point')}." for why, n in learned.left_out.items()]
+    lines = [
+        f"Left out, {reason}: {count_of(n, 'point')}." for reason, n in result.left_out.items()
+    ]
     return [*blocks, Text(lines)]
 
 
-def _gains_table(learned: TrainingResult) -> Table:
-    gains = learned.model.forest.gains()
+def _gains_table(result: TrainingResult) -> Table:
+    gains = result.model.forest.gains()
     total = sum(gains.values()) or 1.0
     directions = {1: "up", -1: "down", 0: ""}
     return Table(
@@ -264,7 +266,7 @@ def _gains_table(learned: TrainingResult) -> Table:
             (name, percent(gain / total), directions[SIGNS.get(name, (0, ""))[0]])
             for name, gain in gains.items()
         ],
-        f"Of {len(learned.points.names)} inputs; those without a split are left out.",
+        f"Of {len(result.points.names)} inputs; those without a split are left out.",
         frozenset({0, 2}),
     )
 
@@ -285,8 +287,8 @@ def _curve(tested: ModelEvaluation) -> list[Chart]:
     ]
 
 
-def _versions(learned: TrainingResult) -> list[str]:
-    model, notes = learned.model, learned.model.training["notes"]
+def _versions(result: TrainingResult) -> list[str]:
+    model, notes = result.model, result.model.training["notes"]
     entries = [f"{name} {value}" for name, value in notes.items() if isinstance(value, str | int)]
     return [
         f"wavebreak {__version__}; seed {model.seed}; {'; '.join(entries)}.",

@@ -51,19 +51,30 @@ class TrainingSet:
 
 
 def confirmed_decisions(
-    run: scoring_points.Run, end_ms: int, settings: Decisions
+    training_run: scoring_points.Run, end_ms: int, settings: Decisions
 ) -> Iterator[label_votes.LabelVote]:
     """Return votes of a run's decisions that still stood at its end, long after they were made."""
-    if run.decisions is None or not (run.decisions / "accounts.parquet").is_file():
+    if (
+        training_run.decisions is None
+        or not (training_run.decisions / "accounts.parquet").is_file()
+    ):
         return
     min_age_ms = duration_ms(settings.confirmed_after)
     columns = ["account", "outcome", "first_action_ms"]
-    for row in pq.read_table(run.decisions / "accounts.parquet", columns=columns).to_pylist():
+    for row in pq.read_table(
+        training_run.decisions / "accounts.parquet", columns=columns
+    ).to_pylist():
         action_ms = row["first_action_ms"]
         is_old = action_ms is not None and end_ms - action_ms >= min_age_ms
         if row["outcome"] in CONFIRMING and is_old:
             yield label_votes.LabelVote(
-                run.world, row["account"], "abusive", "", "", "decision", label_votes.UNDATED
+                training_run.world,
+                row["account"],
+                "abusive",
+                "",
+                "",
+                "decision",
+                label_votes.UNDATED,
             )
 
 
@@ -96,15 +107,15 @@ def collect(
     runs = [scoring_points.open_run(path) for path in (*paths, *calibrate)]
     _check_runs(runs, labels)
     replays, votes = [], _read_votes(runs, labels)
-    for number, run in enumerate(runs):
-        stage = _stage_progress(progress, number / len(runs), 1 / len(runs), run.name)
-        replays.append(scoring_points.replay(run, policy, enforce=enforce, progress=stage))
+    for number, training_run in enumerate(runs):
+        stage = _stage_progress(progress, number / len(runs), 1 / len(runs), training_run.name)
+        replays.append(scoring_points.replay(training_run, policy, enforce=enforce, progress=stage))
         votes += replays[-1].votes
-        votes += confirmed_decisions(run, replays[-1].end, settings.decisions)
+        votes += confirmed_decisions(training_run, replays[-1].end, settings.decisions)
     points = scoring_points.concat_points([replay.points for replay in replays])
     resolved = label_votes.resolve_votes(votes, settings.sources)
     notes = {
-        "logs": [run.digest for run in runs],
+        "logs": [training_run.digest for training_run in runs],
         "labels": scoring_points.file_digest(labels) if labels else None,
         "policy": policy.version,
         "features": features_version(),
@@ -121,9 +132,9 @@ def collect(
 
 
 def _check_runs(runs: Sequence[scoring_points.Run], labels: Path | None) -> None:
-    if len({run.digest for run in runs}) < len(runs):
+    if len({training_run.digest for training_run in runs}) < len(runs):
         raise UsageError("a log was given twice", fix="name each run once")
-    if labels and sum(bool(run.world) for run in runs) > 1:
+    if labels and sum(bool(training_run.world) for training_run in runs) > 1:
         raise UsageError(
             "one labels file cannot speak for several simulated worlds, which share names",
             fix="leave --labels out: each world has its labels.csv beside it",
@@ -134,9 +145,13 @@ def _read_votes(
     runs: Sequence[scoring_points.Run], labels: Path | None
 ) -> list[label_votes.LabelVote]:
     if labels:
-        files = [(labels, world) for world in sorted({run.world for run in runs})]
+        files = [(labels, world) for world in sorted({training_run.world for training_run in runs})]
     else:
-        files = [(run.labels, run.world) for run in runs if run.labels]
+        files = [
+            (training_run.labels, training_run.world)
+            for training_run in runs
+            if training_run.labels
+        ]
     return [vote for file, world in files for vote in label_votes.read_votes(file, world)]
 
 
@@ -164,7 +179,7 @@ def train(
     data = collect(
         paths, policy, settings, progress=lambda s, text: progress(0.6 * s, text), **collecting
     )
-    learned = fit_model(
+    result = fit_model(
         data.points,
         data.labels,
         settings,
@@ -176,16 +191,16 @@ def train(
         progress=lambda s, text: progress(0.6 + 0.35 * s, text),
     )
     progress(0.95, "test and card")
-    tested = evaluate_model(learned)
-    write_model_directory(learned, tested, out)
+    tested = evaluate_model(result)
+    write_model_directory(result, tested, out)
     progress(1.0, "")
-    return learned, tested
+    return result, tested
 
 
-def write_model_directory(learned: TrainingResult, tested: ModelEvaluation, out: Path) -> None:
+def write_model_directory(result: TrainingResult, tested: ModelEvaluation, out: Path) -> None:
     """Write a model's directory."""
-    model.save(learned.model, out)
-    report = model_card.training_report(learned, tested)
+    model.save(result.model, out)
+    report = model_card.training_report(result, tested)
     write_html(report, out / CARD)
     text = json.dumps(report.data, indent=1, sort_keys=True, ensure_ascii=False)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")

@@ -33,8 +33,8 @@ def point_weights(
     early = (1.0 + points.ordinals()) ** -settings.early
     n = len(points.accounts)
     total = np.bincount(points.account, early, n)
-    seen = total > 0
-    size = np.bincount(family[seen], minlength=int(family.max(initial=0)) + 1)[family]
+    is_present = total > 0
+    size = np.bincount(family[is_present], minlength=int(family.max(initial=0)) + 1)[family]
     even = np.where(abusive, settings.even_abusive, settings.even_benign)
     of_account = label_weight * np.maximum(size, 1.0) ** -even
     weights = early / total[points.account] * of_account[points.account]

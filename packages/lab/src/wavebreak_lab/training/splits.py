@@ -60,11 +60,13 @@ def _assign_groups(groups: list[str], family: str, seed: int, split: Split) -> d
     alone stays in the fit.
     """
     ordered = sorted(groups, key=lambda g: (hash_to_unit(seed, "order", family, g), g))
-    held = (CALIBRATE, TEST) if hash_to_unit(seed, "second", family) < 0.5 else (TEST, CALIBRATE)
-    splits = dict(zip(ordered, (FIT, *held), strict=False))
+    test_order = (
+        (CALIBRATE, TEST) if hash_to_unit(seed, "second", family) < 0.5 else (TEST, CALIBRATE)
+    )
+    splits = dict(zip(ordered, (FIT, *test_order), strict=False))
     for group in ordered[3:]:
-        at = hash_to_unit(seed, "side", group)
-        splits[group] = FIT if at < split.fit else CALIBRATE if at < 1 - split.test else TEST
+        share = hash_to_unit(seed, "side", group)
+        splits[group] = FIT if share < split.fit else CALIBRATE if share < 1 - split.test else TEST
     return splits
 
 
@@ -82,28 +84,30 @@ def assign_splits(
     """
     families: dict[tuple[bool, str], dict[str, list[int]]] = {}
     side = np.full(len(points.accounts), OUT, np.int64)
-    only = np.zeros(len(points.accounts), bool)
+    is_calibration_only = np.zeros(len(points.accounts), bool)
     if calibrates:
-        only[np.unique(points.account[np.isin(points.run, sorted(calibrates))])] = True
-    seen = np.zeros(len(points.accounts), bool)
-    seen[points.account] = True
+        is_calibration_only[np.unique(points.account[np.isin(points.run, sorted(calibrates))])] = (
+            True
+        )
+    is_present = np.zeros(len(points.accounts), bool)
+    is_present[points.account] = True
     for index, key in enumerate(points.accounts):
         truth = resolved.get(key)
-        if truth is None or not seen[index]:
+        if truth is None or not is_present[index]:
             continue
-        if only[index]:
+        if is_calibration_only[index]:
             side[index] = CALIBRATE
             continue
         group = f"{key[0]}\0{truth.operator}" if truth.operator else f"{key[0]}\0\0{key[1]}"
         kind = families.setdefault((truth.abusive, truth.family), {})
         kind.setdefault(group, []).append(index)
-    taken: dict[str, int] = {}
+    side_of: dict[str, int] = {}
     for (_, family), groups in sorted(families.items()):
         # An operator of several families keeps the side that the first of them was dealt.
-        dealt = _assign_groups([g for g in groups if g not in taken], family, seed, split)
-        taken |= dealt
+        dealt = _assign_groups([g for g in groups if g not in side_of], family, seed, split)
+        side_of |= dealt
         for group, members in groups.items():
-            side[members] = taken[group]
+            side[members] = side_of[group]
     return Splits(side, _late_points(points, split.later))
 
 
@@ -115,9 +119,9 @@ def _late_points(points: Points, share: float) -> Bools:
     """
     late = np.zeros(len(points), bool)
     active = points.kind != _REGISTERED
-    for run in np.unique(points.run):
-        rows = points.run == run
-        seen = points.ts[rows & active] if (rows & active).any() else points.ts[rows]
+    for run_number in np.unique(points.run):
+        rows = points.run == run_number
+        times = points.ts[rows & active] if (rows & active).any() else points.ts[rows]
         # A share of what was done, since old sessions may precede the messages as well.
-        late[rows] = points.ts[rows] > np.quantile(seen, 1.0 - share, method="lower")
+        late[rows] = points.ts[rows] > np.quantile(times, 1.0 - share, method="lower")
     return late

@@ -99,8 +99,8 @@ def find_thresholds(margins: Floats, account: Ints, tolerance: Tolerance) -> dic
         share = tolerance.of(outcome)
         max_false = max_false_points(n, share, tolerance.confidence)
         margin = max(margin, int(ordered[min(max(max_false, 0), n - 1)]) + 1)
-        above = scores >= margin
-        false = int(above.sum())
+        is_above = scores >= margin
+        false = int(is_above.sum())
         thresholds[outcome] = Threshold(
             outcome,
             margin,
@@ -108,7 +108,7 @@ def find_thresholds(margins: Floats, account: Ints, tolerance: Tolerance) -> dic
             upper_bound(false, n, tolerance.confidence),
             false,
             n,
-            len(np.unique(account[above])),
+            len(np.unique(account[is_above])),
             len(np.unique(account)),
             max_false < 0,
             points_needed(share, tolerance.confidence),

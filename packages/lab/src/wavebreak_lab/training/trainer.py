@@ -210,25 +210,25 @@ def fit_model(
     booster = make_fit(points, accounts, settings, seed, 1, progress)(splits.fit(points), 0)
     progress(0.8, "calibration and thresholds")
     margins = predict_margins(booster, points.values)
-    model, found = _calibrate(booster, points, margins, accounts, splits, settings)
+    model, found_thresholds = _calibrate(booster, points, margins, accounts, splits, settings)
     model = replace(
         model,
         name=name,
         seed=seed,
         training={
             "notes": notes or {},
-            "tolerance": {outcome: t.tolerance for outcome, t in found.items()},
+            "tolerance": {outcome: t.tolerance for outcome, t in found_thresholds.items()},
         },
         training_digest=training_digest(points, labels, settings, notes or {}),
     )
     return TrainingResult(
-        model, settings, found, points, margins, accounts, splits, labels, left_out
+        model, settings, found_thresholds, points, margins, accounts, splits, labels, left_out
     )
 
 
 def _after_label(points: Points, first_labels: Mapping[Key, int]) -> Bools:
-    never = np.iinfo(np.int64).max
-    first = np.array([first_labels.get(key, never) for key in points.accounts], np.int64)
+    no_label_ms = np.iinfo(np.int64).max
+    first = np.array([first_labels.get(key, no_label_ms) for key in points.accounts], np.int64)
     return np.asarray(points.ts >= first[points.account])
 
 
@@ -289,7 +289,7 @@ def _calibrate(
     rows = splits.calibrate(points)
     part, margins = points.select(rows), margins[rows]
     abusive = accounts.abusive[part.account]
-    found = thresholds.find_thresholds(
+    found_thresholds = thresholds.find_thresholds(
         margins[~abusive], part.account[~abusive], settings.tolerance
     )
     steps = thresholds.calibration_steps(
@@ -298,8 +298,10 @@ def _calibrate(
         thresholds.prevalence_weights(part, abusive, settings.calibration.prevalence),
         (len(np.unique(part.account[~abusive])), len(np.unique(part.account[abusive]))),
     )
-    margin_of = {outcome: t.margin for outcome, t in found.items()}
-    return from_booster(booster, name="plain", calibration=steps, thresholds=margin_of), found
+    margin_of = {outcome: t.margin for outcome, t in found_thresholds.items()}
+    return from_booster(
+        booster, name="plain", calibration=steps, thresholds=margin_of
+    ), found_thresholds
 
 
 def training_digest(

@@ -77,10 +77,10 @@ class Campaign:
         """Plan it against given victims, where the work has victims."""
         team = Operator(sim, operator, self.name, self.sender, self.accounts, victims=victims)
         for low in range(sim.start, sim.end, HOUR_MS):
-            done = team.step(sim, low, min(low + HOUR_MS, sim.end))
-            answered, when = add_consequences(sim, done, team.reading)
-            team.record_replies(answered, when)
-            add_dialogues(sim, self.sender, answered.account, answered.peer, when)
+            acts = team.step(sim, low, min(low + HOUR_MS, sim.end))
+            answered_acts, replied_at = add_consequences(sim, acts, team.reading)
+            team.record_replies(answered_acts, replied_at)
+            add_dialogues(sim, self.sender, answered_acts.account, answered_acts.peer, replied_at)
 
 
 def _campaigns(presets: dict[str, Preset]) -> dict[str, Campaign]:

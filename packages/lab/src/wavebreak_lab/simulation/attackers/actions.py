@@ -111,15 +111,15 @@ def make_acts(
 
 
 def add_consequences(
-    sim: SimulationContext, done: Acts, reading: ReplyReading, after: int = 0
+    sim: SimulationContext, acts: Acts, reading: ReplyReading, after: int = 0
 ) -> tuple[Acts, Ints]:
     """Plan people's responses to delivered acts; return the answered acts, and the reply times.
 
     `after`: nobody does anything before it (milliseconds): what is past is past.
     """
-    if not len(done):
-        return done, done.ts
-    kinds = {kind: done.select(done.kind == kind) for kind in (ADD, CALL, CHAT, PAID, MESSAGE)}
+    if not len(acts):
+        return acts, acts.ts
+    kinds = {kind: acts.select(acts.kind == kind) for kind in (ADD, CALL, CHAT, PAID, MESSAGE)}
     if len(kinds[ADD]):
         _add_group_responses(sim, kinds[ADD], after)
     if len(kinds[CALL]):
@@ -134,18 +134,18 @@ def add_consequences(
 
 def _add_message_responses(
     sim: SimulationContext,
-    done: Acts,
+    acts: Acts,
     behaviour: RecipientBehaviour,
     reading: ReplyReading,
     after: int,
 ) -> tuple[Acts, Ints]:
-    if not len(done):
-        return done, done.ts
-    ts = np.maximum(done.ts, after)
-    rows, when = add_responses(
-        sim, done.id, ts, done.account, done.peer, behaviour, reply=done.reply, reading=reading
+    if not len(acts):
+        return acts, acts.ts
+    ts = np.maximum(acts.ts, after)
+    rows, replied_at = add_responses(
+        sim, acts.id, ts, acts.account, acts.peer, behaviour, reply=acts.reply, reading=reading
     )
-    return done.select(rows), when
+    return acts.select(rows), replied_at
 
 
 def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None:
@@ -165,25 +165,29 @@ def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None
     log.add("user.blocked", ts, acts.peer, peer=acts.account)
 
 
-def _add_call_responses(sim: SimulationContext, done: Acts, after: int) -> None:
+def _add_call_responses(sim: SimulationContext, acts: Acts, after: int) -> None:
     rng, log, behaviour = sim.rng, sim.log, sim.behaviour
-    start = np.maximum(done.ts, after)
-    seconds, over = add_call_ends(
-        rng, log, start, done.account, done.peer, ANSWERED_CALLS, spread=1.0
+    start = np.maximum(acts.ts, after)
+    seconds, ended_at = add_call_ends(
+        rng, log, start, acts.account, acts.peer, ANSWERED_CALLS, sigma=1.0
     )
-    drawn = rng.random(len(done))
+    draws = rng.random(len(acts))
     for kind, share, delay, reason in (
         ("user.blocked", behaviour.block, behaviour.block_delay, ABSENT),
         ("user.reported", behaviour.report, behaviour.report_delay, sim.pool.code("spam")),
     ):
-        chosen, drawn = drawn < share, drawn - share
-        wait = rng.lognormal(np.log(delay), behaviour.spread, int(chosen.sum())).astype(np.int64)
-        account, peer = done.account[chosen], done.peer[chosen]
-        log.add(kind, over[chosen] + wait, peer, peer=account, reason=reason)
-    back = (seconds == 0) & (drawn >= 0) & (drawn < CALL_BACK)
-    when = over[back] + rng.exponential(10 * MINUTE_MS, int(back.sum())).astype(np.int64)
+        rows, draws = draws < share, draws - share
+        wait = rng.lognormal(np.log(delay), behaviour.spread, int(rows.sum())).astype(np.int64)
+        account, peer = acts.account[rows], acts.peer[rows]
+        log.add(kind, ended_at[rows] + wait, peer, peer=account, reason=reason)
+    returns_call = (seconds == 0) & (draws >= 0) & (draws < CALL_BACK)
+    times = ended_at[returns_call] + rng.exponential(
+        10 * MINUTE_MS, int(returns_call.sum())
+    ).astype(np.int64)
     audio = sim.pool.code("audio")
-    log.add("call.started", when, done.peer[back], peer=done.account[back], media=audio)
+    log.add(
+        "call.started", times, acts.peer[returns_call], peer=acts.account[returns_call], media=audio
+    )
 
 
 WRITE, INVITE, FILE_REPORT, TALK, CREATE_GROUP, POST, BLOCK, JOIN = range(8)
@@ -205,13 +209,13 @@ class Script(Columns):
     group: Ints
     size: Ints
 
-    def later(self, place: int, until: int) -> Script:
+    def later(self, place: int, until_ms: int) -> Script:
         """Return the script with the steps from `place` on moved back, to start at a time."""
-        moved = self.ts.copy()
-        rest = moved[place:]
+        times = self.ts.copy()
+        rest = times[place:]
         if len(rest):
-            rest += max(0, until - int(rest[0]))
-        return replace(self, ts=moved)
+            rest += max(0, until_ms - int(rest[0]))
+        return replace(self, ts=times)
 
 
 NO_SCRIPT = Script(*[_NONE] * 5)
@@ -231,33 +235,35 @@ def _merge_steps(*parts: Script) -> Script:
 
 def group_adding_script(sim: SimulationContext, sender: Sender, place: int, start: int) -> Script:
     """Plan groups and their members: many small ones, or for every second account a few large."""
-    rng, many = sim.rng, place % 2 == 0
+    rng, is_small = sim.rng, place % 2 == 0
     parts: list[Script] = []
-    when = start
-    for _ in range(int(rng.integers(*(sender.groups if many else sender.few)))):
-        member = sim.draw_strangers(int(rng.integers(*(sender.members if many else sender.crowd))))
+    ts = start
+    for _ in range(int(rng.integers(*(sender.groups if is_small else sender.few)))):
+        member = sim.draw_strangers(
+            int(rng.integers(*(sender.members if is_small else sender.crowd)))
+        )
         name = int(sim.new_groups(1)[0])
         gaps = rng.lognormal(np.log(sender.add_gap * SECOND_MS), 0.8, len(member))
-        times = when + np.cumsum(gaps).astype(np.int64)
+        times = ts + np.cumsum(gaps).astype(np.int64)
         posts = times[-1] + 10 * SECOND_MS * np.arange(1, _POSTS + 1)
         parts += [
-            _steps(CREATE_GROUP, np.array([when]), group=name),
+            _steps(CREATE_GROUP, np.array([ts]), group=name),
             _steps(INVITE, times, member, name),
             _steps(POST, posts, group=name, size=len(member)),
         ]
-        when = int(posts[-1]) + int(rng.uniform(20, 240) * SECOND_MS)
-        if when >= sim.end:
+        ts = int(posts[-1]) + int(rng.uniform(20, 240) * SECOND_MS)
+        if ts >= sim.end:
             break
     return _merge_steps(*parts)
 
 
 def reporting_script(
-    sim: SimulationContext, sender: Sender, start: int, victims: Ints, near: Ints
+    sim: SimulationContext, sender: Sender, start: int, victims: Ints, around: Ints
 ) -> Script:
     """Plan reports against victims, each near its own time; some after writing to the victim."""
     rng, count = sim.rng, len(victims)
     delay = (rng.random(count) * sender.within_h * HOUR_MS).astype(np.int64)
-    ts = np.maximum(start, near) + delay
+    ts = np.maximum(start, around) + delay
     baits, blocks = rng.random(count) < sender.bait, rng.random(count) < ALSO_BLOCK
     early = np.maximum(ts - 8 * MINUTE_MS, start - 9 * MINUTE_MS)
     return _merge_steps(
@@ -268,12 +274,12 @@ def reporting_script(
 
 
 def flood_script(
-    sim: SimulationContext, sender: Sender, start: int, victim: int, near: int
+    sim: SimulationContext, sender: Sender, start: int, victim: int, around: int
 ) -> Script:
     """Plan one account's part of a flood: messages, and invitations to groups."""
     rng = sim.rng
     delay = (rng.random(sender.insist) * sender.within_h * HOUR_MS).astype(np.int64)
-    ts = max(start, near) + delay
+    ts = max(start, around) + delay
     invited = rng.random(sender.insist) < sender.invites
     groups = sim.new_groups(int(invited.sum()))
     return _merge_steps(
@@ -303,16 +309,16 @@ def _add_texts(
     peer: Ints,
     size: Ints,
     *,
-    known: bool = False,
+    is_known: bool = False,
 ) -> Ints:
     none = sim.pool.code("none")
     return sim.log.add(
-        "message.sent", ts, account, peer=peer, size=size, media=none, in_contacts=known
+        "message.sent", ts, account, peer=peer, size=size, media=none, in_contacts=is_known
     )
 
 
 def add_script_events(
-    sim: SimulationContext, sender: Sender, account: int, steps: Script, own: Ints
+    sim: SimulationContext, sender: Sender, account: int, steps: Script, own_accounts: Ints
 ) -> Acts:
     """Plan the events of steps; return the acts on people among them."""
     log, pool, rng = sim.log, sim.pool, sim.rng
@@ -332,20 +338,20 @@ def add_script_events(
     log.add("user.blocked", part.ts, account, peer=part.peer)
     part = parts[INVITE]
     ids = log.add("group.member_added", part.ts, account, group=part.group, peer=part.peer)
-    done = [make_acts(sim, ADD, ids, part.ts, account, part.peer, group=part.group)]
+    acts = [make_acts(sim, ADD, ids, part.ts, account, part.peer, group=part.group)]
     part = parts[FILE_REPORT]
     reason = pool.codes(("spam", "scam"))[rng.integers(0, 2, len(part))]
     ids = log.add("user.reported", part.ts, account, peer=part.peer, reason=reason)
-    done.append(make_acts(sim, REPORT, ids, part.ts, account, part.peer))
+    acts.append(make_acts(sim, REPORT, ids, part.ts, account, part.peer))
     for step, kind, reply in ((WRITE, MESSAGE, 0.3), (TALK, CHAT, 0.93)):
         part = parts[step]
-        if kind == CHAT and len(own):
-            part = replace(part, peer=own[rng.integers(0, len(own), len(part))])
+        if kind == CHAT and len(own_accounts):
+            part = replace(part, peer=own_accounts[rng.integers(0, len(own_accounts), len(part))])
         part = part.select(part.peer != ABSENT)
         size = draw_text_sizes(rng, len(part), content)[1]
-        ids = _add_texts(sim, part.ts, account, part.peer, size, known=kind == CHAT)
-        done.append(make_acts(sim, kind, ids, part.ts, account, part.peer, reply=reply))
-    return concat_acts(done)
+        ids = _add_texts(sim, part.ts, account, part.peer, size, is_known=kind == CHAT)
+        acts.append(make_acts(sim, kind, ids, part.ts, account, part.peer, reply=reply))
+    return concat_acts(acts)
 
 
 _CORRECTION = 14.0  # characters of a corrected word
@@ -368,15 +374,15 @@ class OutgoingMessages(Columns):
 def _add_lookups(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> None:
     rng = sim.rng
     share = rng.uniform(*sender.lookups)
-    alone = draft.place % 2 == 1
-    tries = rng.geometric(share, int(alone.sum()))
-    ts = np.repeat(draft.ts[alone], tries) - rng.integers(200, 2500, int(tries.sum()))
+    is_single = draft.place % 2 == 1
+    tries = rng.geometric(share, int(is_single.sum()))
+    ts = np.repeat(draft.ts[is_single], tries) - rng.integers(200, 2500, int(tries.sum()))
     hits = np.zeros(len(ts), np.int64)
     hits[np.cumsum(tries) - 1] = 1
-    account = np.repeat(draft.account[alone], tries)
+    account = np.repeat(draft.account[is_single], tries)
     sim.log.add("contact.looked_up", ts, account, count=1, hits=hits)
     batch_hits = max(1, int(sender.batch * share))
-    first = ~alone & (rng.random(len(alone)) < 1 / batch_hits)
+    first = ~is_single & (rng.random(len(is_single)) < 1 / batch_hits)
     ts, account = draft.ts[first] - 1500, draft.account[first]
     sim.log.add("contact.looked_up", ts, account, count=sender.batch, hits=batch_hits)
 
@@ -394,8 +400,8 @@ def _add_approaches(sim: SimulationContext, sender: Sender, draft: OutgoingMessa
     rng = sim.rng
     first = rng.random(len(draft)) < sender.approached
     lag = rng.lognormal(np.log(10 * MINUTE_MS), 1.2, int(first.sum())).astype(np.int64)
-    when = np.maximum(draft.ts[first] - lag, sim.start)
-    add_first_messages(sim, when, draft.peer[first], draft.account[first], STYLE)
+    times = np.maximum(draft.ts[first] - lag, sim.start)
+    add_first_messages(sim, times, draft.peer[first], draft.account[first], STYLE)
     return first
 
 
@@ -427,11 +433,11 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
         media=np.where(picture, pool.code("image"), pool.code("none")),
         in_contacts=rng.random(count) < content.known,
     )  # fmt: skip
-    done = make_acts(
+    acts_done = make_acts(
         sim, MESSAGE, ids, draft.ts, draft.account, draft.peer, lists=draft.lists, reply=reply,
         dead=content.dead + sender.stale,
     )  # fmt: skip
-    return done.append(_add_corrections(sim, sender, draft)) if sender.errors else done
+    return acts_done.append(_add_corrections(sim, sender, draft)) if sender.errors else acts_done
 
 
 def add_willing_messages(
@@ -447,25 +453,33 @@ def add_willing_messages(
 
 
 def add_dialogues(
-    sim: SimulationContext, sender: Sender, account: Ints, peer: Ints, when: Ints
+    sim: SimulationContext, sender: Sender, account: Ints, peer: Ints, answered_at: Ints
 ) -> None:
     """Plan how a sender goes on with people who answer, and adds some of them to its group.
 
     `peer` answered `account` at `when` (milliseconds). Nothing where the sender has no dialogue.
     """
     low, high = sender.dialogue
-    if not high or not len(when):
+    if not high or not len(answered_at):
         return
-    rng, count, gap = sim.rng, len(when), sender.dialogue_gap * SECOND_MS
+    rng, count, gap = sim.rng, len(answered_at), sender.dialogue_gap * SECOND_MS
     style = adjust_style(STYLE, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR_MS)
-    start = when + rng.lognormal(np.log(gap), 1.0, count).astype(np.int64)
+    start = answered_at + rng.lognormal(np.log(gap), 1.0, count).astype(np.int64)
     length = rng.integers(max(1, low), max(2, high + 1), count)
     converse(
-        sim, style, start, account, peer, known=0.3, back=0.5, typing=sender.typing, length=length
+        sim,
+        style,
+        start,
+        account,
+        peer,
+        is_known=0.3,
+        is_mutual=0.5,
+        typing=sender.typing,
+        length=length,
     )
-    chosen = np.flatnonzero(rng.random(count) < sender.funnel)
-    for owner in np.unique(account[chosen]).tolist():
-        rows = chosen[account[chosen] == owner]
+    rows_chosen = np.flatnonzero(rng.random(count) < sender.funnel)
+    for owner in np.unique(account[rows_chosen]).tolist():
+        rows = rows_chosen[account[rows_chosen] == owner]
         ts = start[rows] + (rng.uniform(0.5, 6.0, len(rows)) * HOUR_MS).astype(np.int64)
         group = int(sim.new_groups(1)[0])
         sim.log.add("group.created", ts.min(keepdims=True) - MINUTE_MS, owner, group=group)
@@ -496,9 +510,9 @@ def plan_accusations(
     """Plan complaints of accounts from `start` on: each about a rival once at most."""
     rng, span = sim.rng, max(sim.end - start, 0)
     counts = rng.poisson(sender.accuses * (span / DAY_MS), len(accounts))
-    chosen = [rng.permutation(rivals)[:count] for count in counts.tolist()]
-    account = np.repeat(accounts, [len(accused) for accused in chosen])
-    rival = np.concatenate([*chosen, _NONE])
+    rivals_by_account = [rng.permutation(rivals)[:count] for count in counts.tolist()]
+    account = np.repeat(accounts, [len(accused) for accused in rivals_by_account])
+    rival = np.concatenate([*rivals_by_account, _NONE])
     ts = start + (rng.random(len(rival)) * span).astype(np.int64)
     order = np.argsort(ts, kind="stable")
     lured = rng.random(len(rival)) < sender.lured
@@ -511,13 +525,13 @@ def add_accusations(sim: SimulationContext, due: Accusations) -> None:
     ahead = (rng.uniform(*LURE_AHEAD_S, len(lured)) * SECOND_MS).astype(np.int64)
     size = draw_text_sizes(rng, len(lured), sim.content)[1]
     _add_texts(sim, lured.ts, lured.rival, lured.account, size)
-    when = due.ts.copy()
-    when[due.lured] += ahead
+    times = due.ts.copy()
+    times[due.lured] += ahead
     blocks = rng.random(len(due)) < ALSO_BLOCK
     reason = sim.pool.codes(("spam", "scam"))[rng.integers(0, 2, len(due))]
-    log.add("user.reported", when, due.account, peer=due.rival, reason=reason)
+    log.add("user.reported", times, due.account, peer=due.rival, reason=reason)
     blocked = due.select(blocks)
-    log.add("user.blocked", when[blocks] + 4 * SECOND_MS, blocked.account, peer=blocked.rival)
+    log.add("user.blocked", times[blocks] + 4 * SECOND_MS, blocked.account, peer=blocked.rival)
 
 
 CHARACTERS_A_WORD = 5.0
@@ -572,8 +586,8 @@ def _draw_gaps(
         return np.full(count, sender.gap[pick % 2] * SECOND_MS)
     if sender.quick[1] and pick % 2 == 0:
         low, high = sender.quick
-        drawn = rng.normal((low + high) / 2, (high - low) / 5, count)
-        return np.clip(drawn, low, high) * SECOND_MS
+        gaps = rng.normal((low + high) / 2, (high - low) / 5, count)
+        return np.clip(gaps, low, high) * SECOND_MS
     if sender.law == "typed":
         return np.maximum(lead, 0) + rng.uniform(*sender.pause, count) * SECOND_MS
     return rng.uniform(low, high, count) * SECOND_MS
@@ -585,12 +599,12 @@ def _apply_day_curve(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
     steps = _GRID + amplitude * 24 / (2 * np.pi) * shape
     local = start + zone * HOUR_MS
     day, rest = divmod(local, DAY_MS)
-    begun = np.interp(rest / HOUR_MS, _GRID, steps) * HOUR_MS
-    days, rests = np.divmod(begun + (ts - start), DAY_MS)
-    moved = (
+    position = np.interp(rest / HOUR_MS, _GRID, steps) * HOUR_MS
+    days, rests = np.divmod(position + (ts - start), DAY_MS)
+    shifted = (
         (day + days) * DAY_MS + np.interp(rests / HOUR_MS, steps, _GRID) * HOUR_MS - zone * HOUR_MS
     )
-    return np.asarray(np.maximum(moved.astype(np.int64), start))
+    return np.asarray(np.maximum(shifted.astype(np.int64), start))
 
 
 def plan_day(
@@ -633,5 +647,5 @@ def plan_day(
         ts = _apply_day_curve(ts, start, sender.curve, zone)
     ts = ts[ts < start + DAY_MS]
     before = np.diff(ts, prepend=start - MINUTE_MS)
-    shown = np.minimum(lead[: len(ts)], (0.9 * before).astype(np.int64))
-    return DayPlan(ts, text[: len(ts)], np.where(lead[: len(ts)] < 0, -1, shown))
+    typing_ms = np.minimum(lead[: len(ts)], (0.9 * before).astype(np.int64))
+    return DayPlan(ts, text[: len(ts)], np.where(lead[: len(ts)] < 0, -1, typing_ms))

@@ -64,32 +64,40 @@ def rent_hosted_addresses(sim: SimulationContext, count: int, networks: int) -> 
     """Rent addresses in a few /24 networks of server hosts."""
     rng = sim.rng
     bases = [a.rsplit(".", 1)[0] for a in draw_addresses(rng, HOSTING, networks)]
-    which = rng.integers(0, networks, count).tolist()
+    range_index = rng.integers(0, networks, count).tolist()
     last = rng.integers(1, 255, count).tolist()
-    return sim.pool.codes(f"{bases[k]}.{x}" for k, x in zip(which, last, strict=True))
+    return sim.pool.codes(f"{bases[k]}.{x}" for k, x in zip(range_index, last, strict=True))
 
 
-def _draw_phones(sim: SimulationContext, count: int, how: Enrolment) -> Ints:
+def _draw_phones(sim: SimulationContext, count: int, enrolment: Enrolment) -> Ints:
     rng = sim.rng
-    blocks = rng.choice(len(how.ranges), min(how.blocks, len(how.ranges)), replace=False)
+    blocks = rng.choice(
+        len(enrolment.ranges), min(enrolment.blocks, len(enrolment.ranges)), replace=False
+    )
     share = -(-count // len(blocks))
-    numbers = [n for b in blocks for n in draw_number_block(rng, how.ranges[b], share, how.spread)]
+    numbers = [
+        n
+        for b in blocks
+        for n in draw_number_block(rng, enrolment.ranges[b], share, enrolment.spread)
+    ]
     return sim.pool.codes(numbers[:count])
 
 
 class Infrastructure:
     """What an operator owns: numbers, addresses and devices, kept over all its registrations."""
 
-    def __init__(self, sim: SimulationContext, how: Enrolment, count: int) -> None:
+    def __init__(self, sim: SimulationContext, enrolment: Enrolment, count: int) -> None:
         rng, pool = sim.rng, sim.pool
-        self.how = how
+        self.how = enrolment
         self._ip = (
             np.zeros(0, np.int64)
-            if how.residential
-            else rent_hosted_addresses(sim, count, how.networks)
+            if enrolment.residential
+            else rent_hosted_addresses(sim, count, enrolment.networks)
         )
-        self._phone = _draw_phones(sim, count, how)
-        self.models = pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, how.devices).tolist())
+        self._phone = _draw_phones(sim, count, enrolment)
+        self.models = pool.add(
+            f"d{v:016x}" for v in rng.integers(0, 1 << 62, enrolment.devices).tolist()
+        )
         self.used = 0
 
     def enrol(
@@ -99,25 +107,28 @@ class Infrastructure:
 
         Those that are `aged` were registered long before: the log shows a session alone.
         """
-        rng, pool, count, how = sim.rng, sim.pool, len(ts), self.how
+        rng, pool, count, enrolment = sim.rng, sim.pool, len(ts), self.how
         rows = slice(self.used, self.used + count)
         self.used += count
         account = sim.registry.add(count, "abusive", family, operator)
-        ip = rent_consumer_addresses(sim, count) if how.residential else self._ip[rows]
-        device = self.models[rng.integers(0, how.devices, count)]
-        if how.client:
-            client = np.full(count, pool.code(how.client))
+        ip = rent_consumer_addresses(sim, count) if enrolment.residential else self._ip[rows]
+        device = self.models[rng.integers(0, enrolment.devices, count)]
+        if enrolment.client:
+            client = np.full(count, pool.code(enrolment.client))
         else:
             client = draw_clients(rng, pool, count)
         enrolled = RegisteredAccounts(account, np.asarray(ts), ip, device, client)
         if aged:
             sim.add_sessions(ts, account, ip, device, client)
             return enrolled
-        verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
+        verification = pool.codes(enrolment.verification)[
+            rng.integers(0, len(enrolment.verification), count)
+        ]
         sim.log.add(
             "account.registered", ts, account, phone=self._phone[rows], ip=ip, device=device,
-            client=client, attested=rng.random(count) < how.attested, verification=verification,
-            attempts=1 + rng.poisson(how.retries, count), channel=pool.code(how.channel),
+            client=client, attested=rng.random(count) < enrolment.attested,
+            verification=verification, attempts=1 + rng.poisson(enrolment.retries, count),
+            channel=pool.code(enrolment.channel),
         )  # fmt: skip
         sim.add_sessions(ts + 2 * SECOND_MS, account, ip, device, client)
         return enrolled
@@ -135,8 +146,8 @@ def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:
         return np.zeros(0, np.int64)
     ts, ready, head = np.cumsum(gaps), 0.0, 0.0
     for first in range(0, len(gaps), per_hour):
-        one = slice(first, first + per_hour)
+        rows = slice(first, first + per_hour)
         head = max(ready, head)
-        ts[one] += head - (ts[first] - gaps[first])
-        head, ready = head + HOUR_MS, float(ts[one][-1])
+        ts[rows] += head - (ts[first] - gaps[first])
+        head, ready = head + HOUR_MS, float(ts[rows][-1])
     return start + ts.astype(np.int64)

@@ -79,18 +79,18 @@ class SenderAccount:
         script = int(self.script.ts[self.read]) if self.read < len(self.script) else NEVER
         return min(sends, script, self.rotate, self.reroll, self.attempt, self.until)
 
-    def rest(self, until: int) -> None:
+    def rest(self, until_ms: int) -> None:
         """Send nothing until a time: what was planned before it is dropped, scripts move back."""
-        self.hold = until
-        self.at = max(self.at, int(np.searchsorted(self.plan.ts, until)))
-        self.script = self.script.later(self.read, until)
+        self.hold = until_ms
+        self.at = max(self.at, int(np.searchsorted(self.plan.ts, until_ms)))
+        self.script = self.script.later(self.read, until_ms)
 
     def slow(self, rng: np.random.Generator, share: float) -> None:
         """Go on at a share of the pace; what is planned for today is thinned out."""
         self.pace *= share
-        kept = np.arange(len(self.plan)) < self.at
-        kept |= rng.random(len(kept)) < share
-        self.plan = self.plan.select(kept)
+        keep = np.arange(len(self.plan)) < self.at
+        keep |= rng.random(len(keep)) < share
+        self.plan = self.plan.select(keep)
 
     def take(self, before: int) -> actions.DayPlan:
         """Take the planned messages before a time."""
@@ -98,9 +98,9 @@ class SenderAccount:
         self.at = max(first, int(np.searchsorted(plan.ts, before)))
         if self.at == first or self.left <= 0:
             return actions.NO_PLAN
-        chosen = slice(first, min(self.at, first + self.left))
-        self.left -= chosen.stop - chosen.start
-        return plan.select(chosen)
+        rows = slice(first, min(self.at, first + self.left))
+        self.left -= rows.stop - rows.start
+        return plan.select(rows)
 
 
 LISTS = 8
@@ -154,10 +154,10 @@ class Operator:
         self.lines: list[SenderAccount] = []
         self.spent: dict[str, float] = defaultdict(float)
         self.zone = COUNTRIES[int(rng.integers(len(COUNTRIES)))].zone
-        spread = 0.8 if sender.shape else 0.0
-        most = 0.3 if sender.charm <= 1 else 0.6
+        sigma = 0.8 if sender.shape else 0.0
+        max_reply = 0.3 if sender.charm <= 1 else 0.6
         replies = sender.charm * sim.behaviour.reply
-        self.reply_rates = np.minimum(replies * rng.lognormal(0, spread, LISTS), most)
+        self.reply_rates = np.minimum(replies * rng.lognormal(0, sigma, LISTS), max_reply)
         self.tried, self.answered = np.ones(LISTS), np.full(LISTS, sim.behaviour.reply)
         self._by_account: dict[int, SenderAccount] = {}
         self._pending_replies: list[tuple[actions.Acts, Ints]] = []
@@ -191,8 +191,8 @@ class Operator:
         if not (self.sender.rivals and self.sender.accuses):
             return _NONE
         count = self.sender.rivals
-        known = [sim.registry.of(name) for name in RIVALS]
-        honest = np.unique(np.concatenate([*known, sim.draw_strangers(10 * count)]))
+        persona_accounts = [sim.registry.of(name) for name in RIVALS]
+        honest = np.unique(np.concatenate([*persona_accounts, sim.draw_strangers(10 * count)]))
         honest = honest[~sim.registry.are_abusive()[honest]]
         return sim.rng.permutation(honest)[:count]
 
@@ -200,20 +200,20 @@ class Operator:
         sender = self.sender
         if not sender.helpers:
             return _NONE
-        how = replace(sender.enrolment, residential=True, devices=sender.helpers)
+        enrolment = replace(sender.enrolment, residential=True, devices=sender.helpers)
         ts = np.sort(sim.start + sim.rng.integers(0, HOUR_MS, sender.helpers))
-        bought = Infrastructure(sim, how, sender.helpers).enrol(
+        helpers = Infrastructure(sim, enrolment, sender.helpers).enrol(
             sim, ts, HELPERS, self.name, aged=True
         )
         self.spent["helpers"] += sender.helpers
-        self._accuse(sim, bought.account, sim.start + HOUR_MS)
-        return bought.account
+        self._accuse(sim, helpers.account, sim.start + HOUR_MS)
+        return helpers.account
 
     def _accuse(self, sim: SimulationContext, accounts: Ints, start: int) -> None:
         if not len(self.rivals):
             return
-        more = actions.plan_accusations(sim, self.sender, accounts, start, self.rivals)
-        planned = self._accusations.append(more)
+        accusations = actions.plan_accusations(sim, self.sender, accounts, start, self.rivals)
+        planned = self._accusations.append(accusations)
         self._accusations = planned.select(np.argsort(planned.ts, kind="stable"))
 
     def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
@@ -262,25 +262,25 @@ class Operator:
             self.spent["lures"] += int(accused.lured.sum())
             for rival in accused.rival.tolist():
                 self.accused[rival] += 1
-        done: list[actions.Acts] = []
+        acts_done: list[actions.Acts] = []
         drafts: list[actions.OutgoingMessages] = []
         for line in list(self.lines):
             if line.due() < high:
                 self._move(sim, line, low, high)
-                done += self._perform(sim, line, high)
-                written = self._drafts(sim, line, high)
-                done += self._ask_for_answers(sim, line, written, low)
-                drafts += written
+                acts_done += self._perform(sim, line, high)
+                messages = self._drafts(sim, line, high)
+                acts_done += self._ask_for_answers(sim, line, messages, low)
+                drafts += messages
         if drafts:
             drafted = drafts[0].append(*drafts[1:])
-            done.append(actions.add_stranger_messages(sim, self.sender, drafted))
+            acts_done.append(actions.add_stranger_messages(sim, self.sender, drafted))
         self.due = self._next()
-        return actions.concat_acts(done)
+        return actions.concat_acts(acts_done)
 
-    def record_replies(self, answered: actions.Acts, when: Ints) -> None:
+    def record_replies(self, answered_acts: actions.Acts, answered_at: Ints) -> None:
         """Record answers of people, and their times."""
-        if self.sender.shape and len(answered):
-            self._pending_replies.append((answered, when))
+        if self.sender.shape and len(answered_acts):
+            self._pending_replies.append((answered_acts, answered_at))
 
     def lose_account(self, account: int, ts: int) -> None:
         """Lose an account to its owner at a time."""
@@ -293,18 +293,18 @@ class Operator:
         return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR_MS}
 
     def _learn(self, now: int) -> None:
-        later = []
-        for acts, when in self._pending_replies:
-            come = when < now
-            for account, of in zip(
-                acts.account[come].tolist(), acts.lists[come].tolist(), strict=True
+        pending = []
+        for acts, answered_at in self._pending_replies:
+            has_come = answered_at < now
+            for account, list_number in zip(
+                acts.account[has_come].tolist(), acts.lists[has_come].tolist(), strict=True
             ):
-                self.answered[of] += of >= 0
+                self.answered[list_number] += list_number >= 0
                 if account in self._by_account:
                     self._by_account[account].answered += 1
-            if not come.all():
-                later.append((acts.select(~come), when[~come]))
-        self._pending_replies = later
+            if not has_come.all():
+                pending.append((acts.select(~has_come), answered_at[~has_come]))
+        self._pending_replies = pending
 
     def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:
         line, sender, rng = self._by_account.get(answer.account), self.sender, sim.rng
@@ -369,8 +369,14 @@ class Operator:
         if stock is None:
             rows = self._take_over(sim, ts)
         else:
-            bought = stock.enrol(sim, ts, self.family, self.name, aged=self.sender.aged)
-            rows = [bought.account, bought.registered, bought.ip, bought.device, bought.client]
+            enrolled = stock.enrol(sim, ts, self.family, self.name, aged=self.sender.aged)
+            rows = [
+                enrolled.account,
+                enrolled.registered,
+                enrolled.ip,
+                enrolled.device,
+                enrolled.client,
+            ]
             self.spent["numbers"] += len(due)
             self.spent["addresses"] += len(due) if self.sender.enrolment.residential else 0
         for values, (_, before) in zip(np.stack(rows, 1).tolist(), due, strict=True):
@@ -421,8 +427,8 @@ class Operator:
         elif sender.work == "reports":
             line.script = actions.reporting_script(sim, sender, start, self._victims, self._around)
         elif sender.work == "flood":
-            victim, near = int(self._victims[0]), int(self._around[0])
-            line.script = actions.flood_script(sim, sender, start, victim, near)
+            victim, around = int(self._victims[0]), int(self._around[0])
+            line.script = actions.flood_script(sim, sender, start, victim, around)
         elif sender.staging:
             line.script = actions.group_joining_script(sim, start, int(sim.rng.integers(2, 5)))
             line.start += int(sender.lurk_h * HOUR_MS)
@@ -453,10 +459,10 @@ class Operator:
             ts, line.attempt = max(low, line.attempt), NEVER
             line.tries += 1
             self.spent["challenges"] += 1
-            passed = rng.random() < sender.solve
-            kind = "challenge.passed" if passed else "challenge.failed"
+            has_passed = rng.random() < sender.solve
+            kind = "challenge.passed" if has_passed else "challenge.failed"
             sim.log.add(kind, np.array([ts]), line.account, kind=sim.pool.code("code"))
-            if not passed and line.tries < TRIES:
+            if not has_passed and line.tries < TRIES:
                 line.attempt = ts + int(rng.uniform(1, 10) * MINUTE_MS)
 
     def _connect(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
@@ -471,8 +477,8 @@ class Operator:
             return []
         steps = line.script.select(slice(first, line.read))
         present = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
-        own = np.array([o.account for o in present if o is not line], np.int64)
-        return [actions.add_script_events(sim, self.sender, line.account, steps, own)]
+        own_accounts = np.array([o.account for o in present if o is not line], np.int64)
+        return [actions.add_script_events(sim, self.sender, line.account, steps, own_accounts)]
 
     def _drafts(
         self, sim: SimulationContext, line: SenderAccount, high: int
@@ -507,7 +513,7 @@ class Operator:
 
         An account that has written to all that its hand allows is laid down.
         """
-        sender, rng, done = self.sender, sim.rng, list[actions.Acts]()
+        sender, rng, acts = self.sender, sim.rng, list[actions.Acts]()
         ts = np.concatenate([_NONE, *(draft.ts for draft in drafts)])
         for kind, share in (
             (actions.CHAT, sender.own_answers),
@@ -518,21 +524,23 @@ class Operator:
             count = int(share * len(ts) + rng.random())
             peers = self._willing(sim, line, kind, count)
             lead = rng.exponential(_BEFORE_MIN * MINUTE_MS, len(peers)).astype(np.int64)
-            when = np.maximum(rng.choice(ts, len(peers)) - lead, low)
-            done.append(actions.add_willing_messages(sim, sender, when, line.account, peers, kind))
+            times = np.maximum(rng.choice(ts, len(peers)) - lead, low)
+            acts.append(actions.add_willing_messages(sim, sender, times, line.account, peers, kind))
         if sender.hand and line.left <= 0 and line.ended == NEVER:
             self._end(sim, line, int(ts.max(initial=low)), wait=(0.02, 0.5), replaced=True)
-        return done
+        return acts
 
     def _willing(self, sim: SimulationContext, line: SenderAccount, kind: int, count: int) -> Ints:
         if kind == actions.PAID:
             return sim.draw_strangers(count)
         living = [other.account for other in self.lines if other.ended == NEVER]
-        own = [*self._helpers.tolist(), *living]
-        free = np.array([a for a in own if a != line.account and a not in line.greeted], np.int64)
-        chosen = sim.rng.permutation(free)[:count]
-        line.greeted.update(chosen.tolist())
-        return chosen
+        own_accounts = [*self._helpers.tolist(), *living]
+        free = np.array(
+            [a for a in own_accounts if a != line.account and a not in line.greeted], np.int64
+        )
+        peers = sim.rng.permutation(free)[:count]
+        line.greeted.update(peers.tolist())
+        return peers
 
     def _plan(self, sim: SimulationContext, line: SenderAccount) -> None:
         sender, start, day = self.sender, line.opens(), line.day
@@ -554,12 +562,12 @@ class Operator:
         self, sim: SimulationContext, line: SenderAccount, count: int
     ) -> tuple[Ints, Ints]:
         while len(line.queue) < count:
-            more = sim.draw_strangers(max(_AHEAD, count))
+            strangers = sim.draw_strangers(max(_AHEAD, count))
             if self.sender.shape and self.tried.sum() > 2 * _TRIED:
                 best = np.argsort(self.answered / self.tried)[LISTS // 2 :]
-                better = more[np.isin(more % LISTS, best)]
-                more = better if len(better) else more
-            line.queue = np.concatenate([line.queue, more])
+                better = strangers[np.isin(strangers % LISTS, best)]
+                strangers = better if len(better) else strangers
+            line.queue = np.concatenate([line.queue, strangers])
         peer, line.queue = line.queue[:count], line.queue[count:]
         lists = peer % LISTS
         if self.sender.shape:
