@@ -37,7 +37,6 @@ def _is_step(count: int) -> bool:
 
 def _is_point(s: AccountHistory, number: int) -> bool:
     fact = s.facts[number]
-    past = s.until(number)
     if fact.kind in ("registered", "reported_by", "blocked_by"):
         return True
     if fact.kind == "session":
@@ -45,12 +44,16 @@ def _is_point(s: AccountHistory, number: int) -> bool:
         moved = any(was.get(e) != now.get(e) for e in ("network", "device"))
         return moved or bool(fact.fields.get("linked"))
     if fact.kind == "member_added":
+        past = s.until(number)
         return _is_step(past.count(past.of("member_added"), "1d"))
-    opened = past.count(past.first_sends(), "1d")
-    new = any(fact is first for first in past.first_sends())
-    if new and _is_step(opened) and (opened >= 5 or _is_young(past)):
-        return True
-    return number in past.counted and len(past.sends) >= 8 and _is_step(len(past.sends))
+    # Whether a fact opened a chat, or is a send, does not depend on later ones.
+    if any(fact is first for first in s.first_sends()):
+        past = s.until(number)
+        opened = past.count(past.first_sends(), "1d")
+        if _is_step(opened) and (opened >= 5 or _is_young(past)):
+            return True
+    sends = sum(one <= number for one in s.counted)
+    return number in s.counted and sends >= 8 and _is_step(sends)
 
 
 def _is_young(s: AccountHistory) -> bool:
