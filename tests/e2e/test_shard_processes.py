@@ -54,7 +54,7 @@ def test_rescaled_workers_decide_the_same(day: Reference, tmp_path: Path) -> Non
 
 def test_state_that_comes_an_epoch_late_is_caught(day: Reference, tmp_path: Path) -> None:
     # With low thresholds several decisions of the day rest on what the last epoch shared.
-    made = reference(day.source, tmp_path / "strict", model=True, strict=True)
+    made = reference(day.log, tmp_path / "strict", model=True, strict=True)
     with pytest.raises(AssertionError, match="decisions differ"):
         compared(made, tmp_path / "stale", [2], stale=True)
 
