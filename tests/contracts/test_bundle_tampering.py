@@ -229,7 +229,7 @@ def test_bundle_of_an_earlier_version_is_not_taken_for_whole(
     original: Original, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setattr(archive_writer, "seal_payload", lambda _workspace, _data: None)
+        earlier.setattr(archive_writer, "_seal_payload", lambda _workspace, _data: None)
         with original.bench.desk() as at:
             at.take(TaskAdded(Task("T9", "send it", None)), **original.bench.me)
         file = original.bench.pack("earlier.zip")
