@@ -25,9 +25,10 @@ ARGUMENTS = {
 }  # fmt: skip
 ROLES = ("lead", "counsel", "admin", "policy_owner", "data_scientist")
 DATA = frozenset(
-    {"Rapid Reach", "rapid-reach", "Price page", "confirmed_abusive", "A hundred messages within"}
-)
-"""What the demo's case and the policy name, and a rule that is not shipped, as it is written."""
+    {"Rapid Reach", "rapid-reach", "Price page", "confirmed_abusive", "first_contact_allowance",
+     "A hundred messages within"}
+)  # fmt: skip
+"""What the demo's case names, ids of rules, and a rule that is not shipped, as it is written."""
 
 
 async def _with_everything(console: RunningConsole) -> None:
