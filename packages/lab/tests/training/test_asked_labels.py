@@ -202,6 +202,15 @@ def test_questions_come_back_as_answers(tmp_path: Path) -> None:
     assert read_answers(path, QUESTIONS) == {"a0": ("abusive", "ada"), "a1": ("benign", "")}
 
 
+@pytest.mark.parametrize("written", ["=1+1", "'=1+1"])
+def test_id_that_a_spreadsheet_would_run_comes_back(written: str, tmp_path: Path) -> None:
+    question = Question(account="=1+1", chance=0.5, stratum="chosen")
+    assert questions_csv([question]).splitlines()[1].startswith("'=1+1,")
+    path = tmp_path / "asked.csv"
+    path.write_text(f"account,label\n{written},benign\n")
+    assert read_answers(path, [question]) == {"=1+1": ("benign", "")}
+
+
 @pytest.mark.parametrize(
     ("lines", "words", "fix"),
     [

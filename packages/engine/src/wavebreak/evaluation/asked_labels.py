@@ -15,8 +15,6 @@ answers.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from wavebreak.csv_files import csv_cell, encode_csv
 from wavebreak.errors import FileError
 from wavebreak.evaluation.labels import label_rows
 
@@ -130,7 +129,7 @@ def choose_questions(
     """
     rng = np.random.default_rng([seed, days.end_ms])
     names = [name for _, name in days.points.accounts]
-    opened, prior = _sent(days), prior_scores(days)
+    opened, prior = days.first_messages, prior_scores(days)
     asked = {int(days.operator[n]) for n, name in enumerate(names) if name in set(known)}
     active = np.flatnonzero((opened >= MIN_FIRST_MESSAGES) & ~np.isin(days.operator, [*asked]))
     if not active.size:
@@ -182,7 +181,7 @@ def prior_scores(days: HomeDays) -> Floats:
     rows = np.ones(len(days.points), bool)
     inbound_column = days.points.values[:, days.points.names.index("inbound_chats")]
     inbound = days.of_accounts(np.nan_to_num(inbound_column), rows)
-    opened, answers = _sent(days), days.of_accounts(days.answers, rows)
+    opened, answers = days.first_messages, days.of_accounts(days.answers, rows)
     unanswered = np.maximum(opened - answers, 0.0)
     return np.asarray(
         np.log1p(unanswered)
@@ -190,12 +189,6 @@ def prior_scores(days: HomeDays) -> Floats:
         * (1.0 - np.clip(inbound / np.maximum(inbound + opened, 1.0), 0.0, 0.95)),
         np.float64,
     )
-
-
-def _sent(days: HomeDays) -> Floats:
-    """Return the first messages of each account in the days."""
-    sent = np.bincount(days.points.account, days.opened, len(days.points.accounts))
-    return np.asarray(sent, np.float64)
 
 
 # What the answers say
@@ -226,7 +219,7 @@ def estimate_share(hits: Bools, weights: Floats) -> Share:
 def summarise(days: HomeDays, abusive: Bools, reviewed: Bools, answered: Bools) -> Answers:
     """Estimate shares of everybody from the reviewed accounts; masks by account."""
     drawn = np.flatnonzero(reviewed & (days.chance > 0))
-    bad, weight, sent = abusive[drawn], 1 / days.chance[drawn], _sent(days)[drawn]
+    bad, weight, sent = abusive[drawn], 1 / days.chance[drawn], days.first_messages[drawn]
     taken = answered[drawn]
     return Answers(
         abusive=int((abusive & reviewed).sum()),
@@ -241,7 +234,7 @@ def estimate_refused(margins: Floats, line: float, days: HomeDays, benign: Bools
     """Estimate the share of honest first messages above a line, by the reviewed honest accounts."""
     account = days.points.account
     mine = np.flatnonzero(benign & (days.chance > 0))
-    sent = _sent(days)
+    sent = days.first_messages
     above = np.bincount(account, days.opened * (margins >= line), sent.size)[mine]
     weight = sent[mine] / days.chance[mine]
     share = float((above / days.chance[mine]).sum() / max(weight.sum(), 1e-9))
@@ -285,7 +278,7 @@ def fit_curve(
     rows = reviewed[account] & (days.opened > 0)
     bad = abusive[account][rows].astype(np.float64)
     # Each account counts alike, and of its points each as many first messages as it sent.
-    weights = days.opened[rows] / _sent(days)[account][rows]
+    weights = days.opened[rows] / days.first_messages[account][rows]
     slope, offset = _logistic(margins[rows], bad, weights)
     # Without the share of abusers among the reviewed: what the margin itself says.
     offset -= math.log((weights @ bad) / (weights @ (1 - bad)))
@@ -360,12 +353,10 @@ def most_contradicted(
 
 
 def questions_csv(questions: Collection[Question]) -> str:
-    """Return questions as CSV; reviewers fill in the column `label`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("account", "label", "by", "chance", "stratum"))
-    writer.writerows((q.account, "", "", f"{q.chance:.6g}", q.stratum) for q in questions)
-    return text.getvalue()
+    """Return questions as CSV for a spreadsheet; reviewers fill in the column `label`."""
+    header = ("account", "label", "by", "chance", "stratum")
+    rows = ((q.account, "", "", f"{q.chance:.6g}", q.stratum) for q in questions)
+    return encode_csv([header, *rows])
 
 
 def read_answers(path: Path, questions: Collection[Question]) -> dict[str, tuple[str, str]]:
@@ -382,13 +373,16 @@ def read_answers(path: Path, questions: Collection[Question]) -> dict[str, tuple
         FileError: The file is not well formed, or a line answers for an account that was not asked
             about or has an answer already, or there are too many.
     """
-    asked = {question.account for question in questions}
+    accounts = [question.account for question in questions]
+    # An id that a spreadsheet would run came with an apostrophe; it may come back with it.
+    account_of = {csv_cell(account): account for account in accounts}
+    account_of |= {account: account for account in accounts}
     lines, answers = dict[str, int](), dict[str, tuple[str, str]]()
     for line, row in label_rows(path, ("account", "label")):
-        account, label = row["account"], row["label"]
-        if account not in asked:
+        account, label = account_of.get(row["account"]), row["label"]
+        if account is None:
             raise FileError(
-                f"{path}: line {line}: nobody was asked about the account {account[:64]}",
+                f"{path}: line {line}: nobody was asked about the account {row['account'][:64]}",
                 fix="keep the accounts that --ask wrote; label others by POST /v1/labels",
             )
         if account in lines:

@@ -162,6 +162,17 @@ class HomeDays:
         """Return the points of the last days; what came before gave them their state alone."""
         return self.select(self.points.ts > self.end_ms - days * DAY_MS)
 
+    @property
+    def first_messages(self) -> Floats:
+        """First messages to strangers of each account."""
+        sent = np.bincount(self.points.account, self.opened, len(self.points.accounts))
+        return np.asarray(sent, np.float64)
+
+    def meets(self, margins: Floats, line: float, curve: Curve | None) -> Bools:
+        """Return at which points a score acts: beside a complaint, or alone with a curve."""
+        is_above: Bools = margins >= line
+        return is_above if curve is not None else is_above & (self.complaints >= 1)
+
     def of_accounts(self, value: Floats | Bools, rows: Bools) -> Floats:
         """Return the greatest value of each account at some points; 0 where it has none."""
         most = np.zeros(len(self.points.accounts))
@@ -437,9 +448,7 @@ def measure_met(
     With a curve it needs no complaint, and the messages count by the chance that they are honest.
     """
     later = (days.points.ts > since_ms) & (days.opened > 0)
-    met = later & (margins >= line)
-    if curve is None:
-        met &= days.complaints >= 1
+    met = later & days.meets(margins, line, curve)
     mine = answered[days.points.account]
     messages = days.opened if curve is None else days.opened * curve.honest(margins)
     return Met(
@@ -505,6 +514,7 @@ class Lesson(Struct, frozen=True, kw_only=True):
         operators: Operators among the convicted accounts.
         left_out: Accounts by why they are no label.
         answers: What the answers of reviewers say (None: nobody was asked).
+        contradicted: Reviewed accounts whose answers the scores contradict most.
         no_line: Why there is no line; "" where there is one.
         line: The line, as log-odds (None: there is none).
         first_messages: First messages of answered accounts that the line was drawn on.
@@ -521,6 +531,7 @@ class Lesson(Struct, frozen=True, kw_only=True):
     operators: int
     left_out: dict[str, int]
     answers: Answers | None = None
+    contradicted: tuple[str, ...] = ()
     no_line: str = ""
     line: float | None = None
     first_messages: int = 0
@@ -543,10 +554,9 @@ def count_groups(
     age = np.full(len(days.points.accounts), -1.0)
     column = days.points.values[:, days.points.names.index("age_s")] / 86_400
     np.maximum.at(age, account[rows], np.nan_to_num(column[rows], nan=1e6))
-    sent = np.bincount(account[rows], days.opened[rows], len(age))
+    sent = days.first_messages
     share = days.of_accounts(days.answers, rows) / np.maximum(sent, 1.0)
-    is_met = (margins >= line) & ((days.complaints >= 1.0) | (curve is not None))
-    met = days.of_accounts(is_met, rows) > 0
+    met = days.of_accounts(days.meets(margins, line, curve), rows) > 0
     tests = days.of_accounts((days.evidence >= PROBE) * (days.complaints >= 2.0), rows) > 0
     groups = []
     low_age = -0.5
@@ -590,6 +600,12 @@ def learn(
     if lesson.no_line:
         return lesson, None, None
     model, margins = fit(days, labels, name, seed)
+    lesson = msgspec.structs.replace(
+        lesson,
+        contradicted=asked_labels.most_contradicted(
+            margins, days, labels.positive, labels.reviewed
+        ),
+    )
     curve: Curve | None = None
     if labels.by_answers:
         answers, curve, line = _line_by_answers(margins, days, labels, terms)
@@ -599,7 +615,7 @@ def learn(
         line = find_line(margins, days, labels, terms)
         why = "No line meets a convicted account and spares answered ones."
     if line is None:
-        return msgspec.structs.replace(lesson, no_line=why), None, margins
+        return msgspec.structs.replace(lesson, no_line=why), None, None
     everybody = labels.answered if curve is None else np.ones(len(labels.answered), bool)
     messages = measure_met(margins, line, days, everybody, -1, curve)
     gains = model.forest.gains()
