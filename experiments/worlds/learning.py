@@ -170,7 +170,7 @@ def compare(
             for k, vote in enumerate(votes)
         ]  # fmt: skip
         for decision in other.engine.take(log_of(rows)) if rows else ():
-            other._note(decision)
+            other.note_decision(decision)
         other.run(begin_ms=cut)
         result = measure(other, world, cut)
         result.policy = title

@@ -264,7 +264,7 @@ class CausalReplay:
                 self._slice(low, high, begin, end)
                 progress((number + 1) / (len(cuts) - 1))
         for decision in self.engine.finish() if end_ms is None else ():
-            self._note(decision)
+            self.note_decision(decision)
 
     def _slice(self, low: int, high: int, start: int, end: int) -> None:
         rows = np.arange(low, high)
@@ -431,7 +431,7 @@ class CausalReplay:
         for batch in table.combine_chunks().to_batches():
             for segment in self.engine.fanout.segments(batch):
                 for decision in self.engine.advance(segment):
-                    self._note(decision)
+                    self.note_decision(decision)
                 end_row = first_row + len(segment.results)
                 barred[first_row:end_row] = segment.results & BARRED != 0
                 first_row = end_row
@@ -489,7 +489,8 @@ class CausalReplay:
         else:
             self.state[pair] = REFUSED
 
-    def _note(self, decision: Decision) -> None:
+    def note_decision(self, decision: Decision) -> None:
+        """Note a decision: its account waits, or is asked, from then on."""
         self.decisions.append(decision)
         brief = decision.until is not None and decision.until - decision.ts <= DELAY_MS
         if decision.outcome == "limit" and brief:

@@ -107,6 +107,21 @@ def test_answers_teach_and_the_card_says_the_interval(home: Path, tmp_path: Path
     assert {row["account"] for row in rows} & {row["account"] for row in later} == again
 
 
+def test_questions_that_are_put_while_a_week_is_learned_stay(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rows = tmp_path / "asked.csv", list[dict[str, str]]()
+
+    def ceilings(*_: object) -> None:
+        rows.extend(ask(home, 10, path))
+
+    monkeypatch.setattr(learning, "_ceilings", ceilings)
+    assert learn(home).exit_code == 0
+    assert {q.account for q in learning.read_questions(home)} == {row["account"] for row in rows}
+    answer(path, rows)
+    assert learn(home, "--labels", path).exit_code == 0
+
+
 def test_next_start_takes_the_answers(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "asked.csv"
     rows = ask(home, 60, path)
@@ -146,7 +161,7 @@ def test_running_service_takes_answers_by_its_address(home: Path, tmp_path: Path
     answer(path, rows)
 
     with ownership.owned(home):
-        assert "--service" in str(learn(home, "--labels", path).exception)
+        assert "--url" in str(learn(home, "--labels", path).exception)
     bodies: list[Any] = []
 
     def call(_: object, name: str, **values: Any) -> None:
@@ -154,7 +169,7 @@ def test_running_service_takes_answers_by_its_address(home: Path, tmp_path: Path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Home, "call", call)
-        done = learn(home, "--labels", path, "--service", "https://wb.example")
+        done = learn(home, "--labels", path, "--url", "https://wb.example")
     assert done.exit_code == 0, done.output
     ((name, body),) = bodies
     assert name == "label"

@@ -41,7 +41,7 @@ from wavebreak_server.storage import event_log, ownership
     "wavebreak learn var --report",
     "wavebreak learn var --check",
     "wavebreak learn var --ask 60 --questions asked.csv",
-    "wavebreak learn var --labels asked.csv --service https://wb.example --service-key key",
+    "wavebreak learn var --labels asked.csv --url https://wb.example --key-file key",
     reads="policy model enforce profile lateness key database",
 )
 def learn(
@@ -54,8 +54,8 @@ def learn(
     labels: Annotated[
         Path | None, "Only take answers: the file of --ask, labels filled in."
     ] = None,
-    service: Annotated[str, "With --labels: URL of the running service."] = "",
-    service_key: Annotated[Path | None, "File of its API key (scope override)."] = None,
+    url: Annotated[str, "With --labels: URL of the API of the running service."] = "",
+    key_file: Annotated[Path | None, "File (mode 0600) of its API key, scope override."] = None,
 ) -> Output:
     """Learn a score and ceilings of complaints from a service's own log, as it does every week.
 
@@ -70,7 +70,7 @@ def learn(
     if ask is not None:
         return _ask(home, ask, questions)
     if labels is not None:
-        return _take_answers(home, labels, service, service_key)
+        return _take_answers(home, labels, url, key_file)
     if not report:
         # The service goes on beside it.
         os.nice(10)
@@ -132,21 +132,21 @@ def _ask(home: Home, number: int, path: Path) -> Output:
     )
 
 
-def _take_answers(home: Home, path: Path, url: str, key: Path | None) -> Output:
+def _take_answers(home: Home, path: Path, url: str, key_file: Path | None) -> Output:
     """Put answers of reviewers into the log as their labels."""
-    answers = asked_labels.read_answers(path, learning.read_state(home.path).questions)
+    answers = asked_labels.read_answers(path, learning.read_questions(home.path))
     said = {account: label for account, (label, _) in answers.items()}
     reviewers = sorted({by for _, by in answers.values() if by})
     reason = ", ".join(["answers of reviewers", *reviewers])[:400]
     if url:
         rows = [{"account": a, "label": v, "source": "analyst"} for a, v in said.items()]
         body = {"labels": rows, "reason": reason}
-        replace(home, url=url, key_file=key).call("label", body=body)
+        replace(home, url=url, key_file=key_file).call("label", body=body)
     else:
         if owner := ownership.running_owner(home.path):
             raise UsageError(
                 f"the service runs ({owner})",
-                fix="give --service URL and --service-key FILE, or stop it",
+                fix="give --url URL and --key-file FILE, or stop it",
             )
         edge = Pseudonymizer(load_key(home.key))
         home.connect()

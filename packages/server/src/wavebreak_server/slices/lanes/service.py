@@ -7,7 +7,7 @@ with a log which the service began with has no entry there.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +24,7 @@ from wavebreak.io import log_rows
 from wavebreak.languages import msgid
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
-from wavebreak.schema.events import LANES, TYPES, AccountDeclared, Lane
+from wavebreak.schema.events import LANES, TYPES, AccountDeclared, Event, Lane
 from wavebreak.schema.identifiers import fault
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
@@ -172,15 +172,23 @@ def declare_stored(
     held, newest_ms = _stored_state(home)
     if held.get(account, "none") == lane:
         raise ApiError(409, "it is declared so already", fix="choose another lane")
-    # The log's own time: neither late, nor what makes others late.
-    at_ms = min(now_ms, newest_ms) if newest_ms >= 0 else now_ms
-    name = f"declared-{secrets.token_hex(12)}"
-    event = AccountDeclared(ts=at_ms, id=name, account=account, lane=lane)
-    row = log_rows.encode_row(pseudonymize_event(event, edge))
-    with connection.cursor() as cursor:
-        event_log.append(cursor, event_log.log_end(), 1, now_ms, row)
+    name, ts = f"declared-{secrets.token_hex(12)}", time_in_log(newest_ms, now_ms)
+    append_stored([AccountDeclared(ts=ts, id=name, account=account, lane=lane)], edge, now_ms)
     write_audit_entry(now_ms, by, ACTION, account, f"{lane}: {reason}")
     return name
+
+
+def time_in_log(newest_ms: int, now_ms: int) -> int:
+    """Return the log's own time: neither late, nor what makes others late."""
+    return min(now_ms, newest_ms) if newest_ms >= 0 else now_ms
+
+
+def append_stored(events: Iterable[Event], edge: Pseudonymizer, now_ms: int) -> None:
+    """Put events at the end of a stopped service's log, in the open transaction."""
+    with connection.cursor() as cursor:
+        for event in events:
+            row = log_rows.encode_row(pseudonymize_event(event, edge))
+            event_log.append(cursor, event_log.log_end(), 1, now_ms, row)
 
 
 def newest_ms(home: Path) -> int:

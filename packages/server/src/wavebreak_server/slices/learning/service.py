@@ -22,7 +22,7 @@ from typing import Any, cast
 import msgspec
 import pyarrow as pa
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
-from django.db import connection, transaction
+from django.db import transaction
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -44,7 +44,6 @@ from wavebreak.evaluation.home_learning import (
     state_after,
 )
 from wavebreak.features.descriptions import feature_title
-from wavebreak.io import log_rows
 from wavebreak.languages import msgid, msgids
 from wavebreak.model import baseline
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -56,7 +55,6 @@ from wavebreak_server.http.app_context import (
     write_audit_entry,
 )
 from wavebreak_server.http.operations import RequestContext
-from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.pipeline.live_policy import live_policy
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.lanes import service as lanes
@@ -72,7 +70,6 @@ from wavebreak_server.slices.versions.service import (
     roll_back,
     version_of,
 )
-from wavebreak_server.storage import event_log
 from wavebreak_server.storage.models import LogBatch
 from wavebreak_server.texts import page_language, translate, translate_count
 
@@ -80,9 +77,10 @@ CHECK_S, RETRY_S = 60.0, 3600
 """Seconds between two looks at what is due, and until a command that failed is tried again."""
 USER = "learning"
 """The user who writes and releases learned models; nobody can sign in as it."""
-MAX_KEPT = 5000
-"""Questions that are kept, the newest."""
-_STATE = "state.json"
+MAX_QUESTIONS_KEPT = 5000
+_STATE, _QUESTIONS = "state.json", "questions.json"
+"""Files in `HOME/learned`. Only `ask` writes the second: what a week's learning writes when it ends
+loses no question that was put meanwhile."""
 _EVIDENCE = "evidence.toml"
 
 WORDS: dict[State, str] = {
@@ -140,16 +138,11 @@ class CeilingProposal(Struct, frozen=True, kw_only=True):
 
 
 class LearnedState(Struct, frozen=True):
-    """A service's learned scores, oldest first, their last check, and the proposed ceilings.
-
-    `questions` were put to reviewers; of the accounts `again` a second look is to be asked for.
-    """
+    """A service's learned scores, oldest first, their last check, and the proposed ceilings."""
 
     scores: tuple[LearnedScore, ...] = ()
     checked_ms: int = 0
     ceilings: CeilingProposal | None = None
-    questions: tuple[Question, ...] = ()
-    again: tuple[str, ...] = ()
 
     def with_score(self, score: LearnedScore) -> LearnedState:
         """Return the state with a score in its place."""
@@ -178,8 +171,20 @@ def read_state(home: Path) -> LearnedState:
 
 def write_state(home: Path, state: LearnedState) -> None:
     """Write what a service has learned; the file changes at once or not at all."""
+    _write(home, _STATE, state)
+
+
+def read_questions(home: Path) -> tuple[Question, ...]:
+    """Return what reviewers were asked, oldest first."""
+    path = learned_directory(home) / _QUESTIONS
+    if not path.is_file():
+        return ()
+    return msgspec.json.decode(path.read_bytes(), type=tuple[Question, ...])
+
+
+def _write(home: Path, name: str, value: Any) -> None:
     learned_directory(home).mkdir(mode=0o700, exist_ok=True)
-    replace_file(learned_directory(home) / _STATE, msgspec.json.encode(state), mode=0o600)
+    replace_file(learned_directory(home) / name, msgspec.json.encode(value), mode=0o600)
 
 
 # What the command does
@@ -201,9 +206,7 @@ def learn(
     days = _days(home, engine, log, terms)
     state = _checked(home, days, terms, now_ms)
     number = state.scores[-1].number + 1 if state.scores else 1
-    lesson, learned, margins = home_learning.learn(days, terms, fit, name=f"home-{number}")
-    if margins is not None:
-        state = replace(state, again=_second_looks(margins, days, terms, state.questions))
+    lesson, learned, _ = home_learning.learn(days, terms, fit, name=f"home-{number}")
     for earlier in state.scores:
         if earlier.state in ("shadow", "ready"):
             state = state.with_score(
@@ -230,18 +233,7 @@ def learn(
 
 
 def _days(home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms) -> HomeDays:
-    questions = read_state(home).questions
-    return home_learning.record_days(engine, log, questions).newest(terms.days)
-
-
-def _second_looks(
-    margins: Any, days: HomeDays, terms: Terms, questions: Sequence[Question]
-) -> tuple[str, ...]:
-    """Return whom to ask about again: the most contradicted, each once."""
-    labels = home_learning.label_days(days, terms)
-    seen = {question.account for question in questions if question.stratum == "again"}
-    contradicted = asked_labels.most_contradicted(margins, days, labels.positive, labels.reviewed)
-    return tuple(account for account in contradicted if account not in seen)
+    return home_learning.record_days(engine, log, read_questions(home)).newest(terms.days)
 
 
 def ask(
@@ -249,16 +241,21 @@ def ask(
 ) -> tuple[Question, ...]:
     """Draw accounts to ask reviewers about, and note them; arguments as for `learn`.
 
-    Second looks come beside them. Nobody is drawn of whose operator somebody was asked about.
+    Beside them come second looks at the answers that the newest score contradicts most, each once.
+    Nobody is drawn of whose operator somebody was asked about.
     """
-    state = read_state(home)
+    earlier, scores = read_questions(home), read_state(home).scores
     days = home_learning.record_days(engine, log).newest(terms.days)
     judged = {vote.account for vote in days.votes if vote.source in PERSONS}
-    known = judged | {question.account for question in state.questions}
-    again = (Question(account=account, chance=0.0, stratum="again") for account in state.again)
+    known = judged | {question.account for question in earlier}
+    second_looks = {question.account for question in earlier if question.stratum == "again"}
+    again = (
+        Question(account=account, chance=0.0, stratum="again")
+        for account in (scores[-1].lesson.contradicted if scores else ())
+        if account not in second_looks
+    )
     questions = (*again, *asked_labels.choose_questions(days, number, known=known))
-    kept = (*state.questions, *questions)[-MAX_KEPT:]
-    write_state(home, replace(state, questions=kept, again=()))
+    _write(home, _QUESTIONS, (*earlier, *questions)[-MAX_QUESTIONS_KEPT:])
     return questions
 
 
@@ -284,16 +281,15 @@ def store_answers(
         by: Who labels, for the audit log.
         reason: Why.
     """
-    newest = lanes.newest_ms(home)
-    ts = min(now_ms, newest) if newest >= 0 else now_ms
-    with connection.cursor() as cursor:
-        for account, label in answers.items():
-            event = LabelAssigned(
-                ts=ts, id=f"label-{secrets.token_hex(12)}", account=account,
-                label=cast("Label", label), source="analyst",
-            )  # fmt: skip
-            row = log_rows.encode_row(pseudonymize_event(event, edge))
-            event_log.append(cursor, event_log.log_end(), 1, now_ms, row)
+    ts = lanes.time_in_log(lanes.newest_ms(home), now_ms)
+    events = [
+        LabelAssigned(
+            ts=ts, id=f"label-{secrets.token_hex(12)}", account=account,
+            label=cast("Label", label), source="analyst",
+        )
+        for account, label in answers.items()
+    ]  # fmt: skip
+    lanes.append_stored(events, edge, now_ms)
     write_audit_entry(now_ms, by, "label", f"{len(answers)} labels", reason)
 
 
