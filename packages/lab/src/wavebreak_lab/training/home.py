@@ -82,8 +82,8 @@ def _folds(days: HomeDays, seed: int) -> Any:
 def _fit_answers(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[Model, Floats]:
     """Fit on answers of reviewers and convictions; accounts that were answered teach as all do."""
     points, account = days.points, days.points.account
-    known = labels.positive | labels.reviewed
-    scorer = _Average(days, labels, seed)
+    is_labelled = labels.positive | labels.reviewed
+    scorer = _Average(days, labels, is_labelled, seed)
     target = scorer.fit(np.ones(len(points), bool))
     table = lightgbm.Dataset(
         points.values, target, feature_name=list(points.names), params={"verbosity": -1}
@@ -95,7 +95,7 @@ def _fit_answers(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tu
         _LEARNING,
     )
     margins = predict_margins(booster, points.values)
-    fold = np.where(known, _folds(days, seed), -1)[account]
+    fold = np.where(is_labelled, _folds(days, seed), -1)[account]
     shares, everybody = np.linspace(0, 1, 401), margins.copy()
     for part in range(FOLDS):
         out = fold == part
@@ -110,7 +110,7 @@ def _fit_answers(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tu
 class _Average:
     """The average of a regression and small trees, on one scale."""
 
-    def __init__(self, days: HomeDays, labels: HomeLabels, seed: int) -> None:
+    def __init__(self, days: HomeDays, labels: HomeLabels, is_labelled: Bools, seed: int) -> None:
         account = days.points.account
         self._values, self._seed = days.points.values, seed
         varies = [len(np.unique(column[~np.isnan(column)])) > 1 for column in self._values.T]
@@ -119,14 +119,14 @@ class _Average:
         ).fit_transform(self._values[:, varies])
         self._normal = np.clip(np.nan_to_num(normal), -2.5, 2.5)
         self._bad = labels.positive[account]
-        self._known = (labels.positive | labels.reviewed)[account]
-        self._number = int((labels.positive | labels.reviewed).sum())
+        self._is_labelled = is_labelled[account]
+        self._number = int(is_labelled.sum())
         weights = np.where(labels.weight > 0, labels.weight, 1.0)[account]
         self._weights = weights / np.bincount(account)[account] ** 0.8
 
     def fit(self, rows: Bools) -> Floats:
         """Fit on some points; return the scores of all."""
-        scores = (self._regression(rows & self._known), self._trees(rows))
+        scores = (self._regression(rows & self._is_labelled), self._trees(rows))
         middles = [np.quantile(score, (0.5, 0.9)) for score in scores]
         return np.asarray(
             sum(
@@ -146,8 +146,8 @@ class _Average:
         return np.asarray(fitted.decision_function(self._normal), np.float64)
 
     def _trees(self, rows: Bools) -> Floats:
-        honest = self._known & ~self._bad
-        sides = [(self._bad, 1.0), (honest, TRUSTED), (~self._known, 1 - TRUSTED)]
+        honest = self._is_labelled & ~self._bad
+        sides = [(self._bad, 1.0), (honest, TRUSTED), (~self._is_labelled, 1 - TRUSTED)]
         weights = 1000 * self._balanced(rows, sides)
         table = lightgbm.Dataset(
             self._values[rows], self._bad[rows], weight=weights[rows], params={"verbosity": -1}
