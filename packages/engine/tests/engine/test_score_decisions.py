@@ -221,7 +221,7 @@ def test_policy_threshold_replaces_the_models() -> None:
 
 
 def test_thresholds_of_another_model_are_refused() -> None:
-    with pytest.raises(PolicyError, match=r"another-1.*fix: calibrate again"):
+    with pytest.raises(PolicyError, match=r"another-1.*fix: set thresholds of this model"):
         decided(with_thresholds(model="another-1", challenge=1.0), {"challenge": ALWAYS})
 
 
