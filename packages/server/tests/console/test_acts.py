@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from typing import Any
 
@@ -104,6 +105,21 @@ async def test_undo_of_neither_gives_the_text_back(console: RunningConsole) -> N
     assert await told(console) == limited
     await undo(person, act)
     assert (await told(console))[0]["ground"].basis != "person"
+
+
+@visits
+async def test_undo_gives_the_end_back_however_long_it_takes(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    week = {"verdict": "undetermined", "outcome": "limit", "hold": "7d"}
+    await decided(person, "ann", **week)
+    limited = await told(console)
+    ban = {"verdict": "undetermined", "outcome": "ban", "seen": "limit", "reason": "harder"}
+    await person.post("/console/account-acts/ann", **ban)
+    # Each reading of the clock is two seconds later than the one before.
+    late = itertools.count(0, 2000)
+    console.service.clock = lambda: now_ms() + next(late)
+    await undo(person, await stored(lambda: PersonAct.objects.latest("id")))
+    assert await told(console) == limited
 
 
 @visits

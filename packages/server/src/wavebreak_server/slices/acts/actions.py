@@ -81,14 +81,16 @@ async def wait_until_sealed(context: RequestContext, account: str) -> None:
 
 
 async def override_account(
-    context: RequestContext, account: str, change: Override, *, appealed: AppealEntry | None = None
-) -> OverrideResult:
+    context: RequestContext, account: str, change: Override, *, appealed: AppealEntry | None = None,
+    until_ms: int | None = None,
+) -> OverrideResult:  # fmt: skip
     """Add a person's verdict on an account to the log; return the resulting enforcement state.
 
     With the verdict `undetermined` a person may set an outcome, for a time (ADR 22). The state of
     an appeal that is sealed with it: `reversed` where nothing above observe is left in force,
     `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
-    it is known which decision the appeal was against, and what a person answered.
+    it is known which decision the appeal was against, and what a person answered. `until_ms` is the
+    end of the outcome, where one is restored; the `hold_s` of the change then is for the audit.
     """
     service = context.service
     if (
@@ -108,8 +110,17 @@ async def override_account(
     entry = await begin_audit(context, "override", account, reason)
     overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
     event = f"override-{secrets.token_hex(12)}"
-    label = {"id": event, "account": account, "label": change.verdict, "source": change.by}
+    label: dict[str, Any] = {
+        "id": event,
+        "account": account,
+        "label": change.verdict,
+        "source": change.by,
+    }
     before = (await service.query(account_states, [account])).get(account)
+    if until_ms is not None:
+        # The label has this date whatever the clock says when it is written: ends stay exact.
+        label["ts"] = label_time_ms(context)
+        set_to["hold_s"] = max(1, until_ms // 1000 - label["ts"] // 1000)
     state = (await add_labels(context, [label | set_to], [account]))[account]
     await wait_until_sealed(context, account)
     outcome = OUTCOMES[state.outcome]
@@ -138,6 +149,16 @@ def appeal_result(before: int, after: int) -> str:
     return "partially_reversed" if milder else "unchanged"
 
 
+def label_time_ms(context: RequestContext) -> int:
+    """Return the time of a label that is written now.
+
+    A hold lasts as long as was said, whatever the log's time is. The log may be ahead of this clock
+    by more than its lateness, and a late label would have no effect.
+    """
+    service = context.service
+    return max(context.now_ms, service.log_clock().earliest_ms(service.lateness_s))
+
+
 async def add_labels(
     context: RequestContext, labels: list[dict[str, Any]], asked: Sequence[str] = ()
 ) -> dict[str, AccountState]:
@@ -146,9 +167,7 @@ async def add_labels(
     The caller has checked the ids (`check_ids`), before it wrote an audit entry with one.
     """
     service = context.service
-    # A hold lasts as long as was said, whatever the log's time is. The log may be ahead of this
-    # clock by more than its lateness, and a late label would have no effect.
-    now = max(context.now_ms, service.log_clock().earliest_ms(service.lateness_s))
+    now = label_time_ms(context)
     if wrong := service.clock_fault():
         raise DomainError("clock-fault", fault=wrong)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]

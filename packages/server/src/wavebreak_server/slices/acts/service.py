@@ -409,12 +409,13 @@ def _restore(acting: ActingUser, act: PersonAct, reason: str) -> tuple[str, str]
     """Restore what was in force before an act; return a note, and the label in the log."""
     outcome, hold_s, note = act.before, None, ""
     if act.before_until_ms is not None:
-        # The label will be dated with this clock; ends are whole seconds.
+        # Ends are whole seconds.
         hold_s = act.before_until_ms // 1000 - acting.now_ms // 1000
         if hold_s <= 0:
             outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
     change = _change("undetermined", outcome, hold_s, reason, "analyst")
-    result = _override(acting, act.account, change)
+    until_ms = act.before_until_ms if hold_s is not None else None
+    result = _override(acting, act.account, change, until_ms=until_ms)
     return note, result.event
 
 
@@ -566,10 +567,11 @@ def _change(verdict: str, outcome: str, hold_s: int | None, reason: str, by: str
 
 
 def _override(
-    acting: ActingUser, account: str, change: Override, appealed: AppealEntry | None = None
-) -> OverrideResult:
+    acting: ActingUser, account: str, change: Override, appealed: AppealEntry | None = None,
+    until_ms: int | None = None,
+) -> OverrideResult:  # fmt: skip
     result: OverrideResult = async_to_sync(actions.override_account)(
-        acting.context, account, change, appealed=appealed
+        acting.context, account, change, appealed=appealed, until_ms=until_ms
     )
     return result
 
