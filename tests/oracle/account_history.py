@@ -216,6 +216,12 @@ class AccountHistory:
             held.discard("blocked" if fact.kind == "unblocked_by" else _TAKES.get(fact.kind, ""))
         return found
 
+    def is_mutual(self, number: int, peer: str) -> bool:
+        """Whether messages went both ways with a peer, as of event `number`."""
+        asked = self.facts[number]._replace(kind="declined_by", peer=peer)
+        known = AccountHistory([*self.facts[:number], asked], self.shared, self.epoch).met[-1][1]
+        return {"wrote", "replied"} <= known
+
     @cached_property
     def first_contacts(self) -> list[tuple[Fact, Marks]]:
         """Sends, requests for contact and calls that opened a chat."""

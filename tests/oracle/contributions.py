@@ -9,11 +9,12 @@ from oracle.account_history import (
     PROOF,
     YOUNG_S,
     AccountHistory,
+    is_attempt,
     is_cold,
 )
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
-from oracle.shared_state import Contribution
+from oracle.shared_state import Contribution, groups_of
 from wavebreak.schema.events import UNDETERMINED
 
 ESTABLISHED_S = 21_600
@@ -33,6 +34,7 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_clusters(account, story),
             *_places(account, story),
             *_friends(account, story),
+            *_groups(account, story),
             *_established(story),
             *_feedback(story),
             *_outcomes(account, story),
@@ -106,6 +108,34 @@ def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:
 def _friends(account: str, story: AccountHistory) -> Iterator[Contribution]:
     for fact in story.mutual():
         yield Contribution(fact.epoch, "friend", account, 0, fact.peer)
+
+
+COMES_INTO = {"group_created": 1, "group_joined": 1, "added_to_group": 0, "member_added": 0}
+"""What says that an account is in a group, and whether it came by its own act."""
+
+
+def _groups(account: str, story: AccountHistory) -> Iterator[Contribution]:
+    """The groups that an account is in, and one more for the size of those that it comes into."""
+    told: list[Contribution] = []
+    for fact in story.of(*COMES_INTO, "group_left", "declared"):
+        group: str | None = fact.fields.get("group")
+        own = COMES_INTO.get(fact.kind, 0)
+        if fact.kind == "declared":
+            if group is not None or fact.fields["lane"] == 0:
+                yield Contribution(fact.epoch, "organisation", account, 0, group)
+            continue
+        if fact.kind == "group_left":
+            told.append(Contribution(fact.epoch, "left_group", account, 0, group))
+            yield told[-1]
+            continue
+        if is_attempt(fact):
+            continue
+        known = dict(groups_of(told, fact.epoch))
+        if group not in known or own > known[group]:
+            told.append(Contribution(fact.epoch, "in_group", account, own, group))
+            yield told[-1]
+        if group not in known and fact.kind != "member_added":
+            yield Contribution(fact.epoch, "came_in", ("group", group or ""), 1)
 
 
 def _outcomes(account: str, story: AccountHistory) -> Iterator[Contribution]:

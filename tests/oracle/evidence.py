@@ -77,6 +77,7 @@ class Evidence:
         self.s = s
         self.trials: list[_Trial] = []
         self.places: Counter[int] = Counter()
+        self.firsts: list[Fact] = []
         self.contacts: list[Fact] = []
         self.answer_times: list[Fact] = []
         self.debts = [0, 0, 0, 0, 0, 0]
@@ -139,11 +140,11 @@ class Evidence:
                     if not known & {"reported", "blocked"} and self._is_new_voice(fact):
                         self._declined(i, fact, weights[i])
             else:
-                self._step(fact, known, peer, marks)
+                self._step(i, fact, known, peer, marks)
 
-    def _step(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
+    def _step(self, i: int, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
         if fact.kind in OPENS:
-            self._sent(fact, known, peer, marks)
+            self._sent(i, fact, known, peer, marks)
         elif is_answer(fact, known):
             courted = self.s.shared.courted(peer, fact.epoch)
             credited = not self.is_newcomer(peer, fact) or courted <= COURTED_AT_MOST
@@ -184,19 +185,44 @@ class Evidence:
         born = self.s.shared.born(peer, fact.epoch)
         return born is not None and fact.now - born <= YOUNG_S
 
-    def _sent(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
+    def _are_related(self, i: int, fact: Fact, known: Any, peer: str) -> bool:
+        """Whether a relation was there before a first contact, and an hour's bound is not met."""
+        who, shared, epoch = fact.fields["account"], self.s.shared, fact.epoch
+        hour = (self._in_an_hour(self.firsts), self._in_an_hour(self.contacts))
+        if hour[0] - hour[1] > 100:
+            return False
+        if shared.share_organisation(who, peer, epoch):
+            return True
+        if "added" not in known and shared.share_group(who, peer, epoch):
+            return True
+        for third in shared.friends(peer, epoch):
+            born = shared.born(third, epoch)
+            settled = born is not None and fact.now - born > YOUNG_S
+            close = third != who and settled and peer in shared.friends(third, epoch)
+            if close and self.s.is_mutual(i, third):
+                return True
+        return False
+
+    def _in_an_hour(self, facts: list[Fact]) -> int:
+        newest = self.clock // BUCKET_S["1h"]
+        counts = Counter(fact.now // BUCKET_S["1h"] for fact in facts)
+        return sum(min(counts[b], SMALL) for b in range(newest - 15, newest + 1))
+
+    def _sent(self, i: int, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
         if known & OPEN:
             return
         bucket, clock = fact.now // BUCKET_S["1d"], self.clock // BUCKET_S["1d"]
         marks.add("started")
         self._first[peer] = bucket
+        self.firsts.append(fact)
         if not is_cold(fact, known):
             marks.discard("trial")
             return
-        if bucket > clock - 16:
-            self.places[bucket] = min(self.places[bucket] + 1, SMALL)
-        self.contacts.append(fact)
-        marks.add("stranger")
+        if not self._are_related(i, fact, known, peer):
+            if bucket > clock - 16:
+                self.places[bucket] = min(self.places[bucket] + 1, SMALL)
+            self.contacts.append(fact)
+            marks.add("stranger")
         waiting = sum(t.bucket == bucket and t.reached for t in self.trials)
         if waiting >= SMALL or self.is_newcomer(peer, fact):
             marks.discard("trial")

@@ -58,6 +58,20 @@ def log2(x: int) -> int:
     return whole * 256 + int(LOG2[((x << 8) >> whole) - 256])
 
 
+def groups_of(told: Iterable[Contribution], epoch: int) -> list[tuple[str, int]]:
+    """The last four groups that an account came into and is in, and which it joined itself."""
+    held: list[tuple[str, int]] = []
+    for gift in told:
+        if gift.epoch >= epoch or gift.table not in ("in_group", "left_group"):
+            continue
+        name = gift.name or ""
+        joined = max([gift.amount, *(own for group, own in held if group == name)])
+        held = [(group, own) for group, own in held if group != name]
+        if gift.table == "in_group":
+            held = [(name, joined), *held][:4]
+    return held
+
+
 class Shared:
     """All contributions. A value "as of" an epoch sums those of the epochs before it.
 
@@ -123,6 +137,25 @@ class Shared:
         device = self.place(who, "device", epoch)
         together = device is not None and device == self.place(other, "device", epoch)
         return together or other in self.friends(who, epoch) or who in self.friends(other, epoch)
+
+    def share_group(self, who: str, other: str, epoch: int) -> bool:
+        """Whether an account is in a group that another joined, into which at most 100 came."""
+        own = {group for group, _ in groups_of(self.gifts.get(who, []), epoch)}
+        for group, joined in groups_of(self.gifts.get(other, []), epoch):
+            came = self.gifts.get(("group", group), [])
+            size = sum(g.amount for g in came if g.table == "came_in" and g.epoch < epoch)
+            if joined and group in own and size <= 100:
+                return True
+        return False
+
+    def share_organisation(self, who: str, other: str, epoch: int) -> bool:
+        """Whether two accounts are declared members of one organisation."""
+        one, two = (
+            [g.name for g in self.gifts.get(name, ())
+             if g.table == "organisation" and g.epoch < epoch][-1:]
+            for name in (who, other)
+        )  # fmt: skip
+        return one == two and bool(one) and one[0] is not None
 
     def place(self, who: str, entity: str, epoch: int) -> str | None:
         """An account's network, block or device, as others read it."""

@@ -115,7 +115,7 @@ def _fields(kind: str, pick: _Choices) -> Row:
         source = pick.of(*range(len(SOURCES)), None)
         return {"label": pick.of(0, 1), "source": source} | _of_a_person(pick)
     if kind == "account.declared":
-        return {"lane": pick.of(*range(len(LANES)))}
+        return {"lane": pick.of(*range(len(LANES))), "group": pick.of(None, "g1")}
     if kind == "contact.refused":
         return {"reason": pick.of(None, 0, 1)}
     return {"group": group} if kind.startswith("group.") else {}

@@ -380,10 +380,11 @@ interface AccountUnlistedFields {
 /** `account.unlisted`. An outside list names an account or a server no more: by this `entry`, or absent by any. */
 export type AccountUnlisted = AccountUnlistedFields & ({ account: string; origin?: null } | { account?: null; origin: string });
 
-/** `account.declared`. An administrator declares that the account writes first by trade; `none` withdraws it. Its first messages have the allowance of that lane, and evidence holds as for anybody (docs/adr/0053). No key tells it by events: an administrator sets it in the service. */
+/** `account.declared`. An administrator declares that the account writes first by trade; `none` withdraws it. Its first messages have the allowance of that lane, and evidence holds as for anybody (docs/adr/0053). No key tells it by events: an administrator sets it in the service. `group` is the organisation whose member it is: members are no strangers to each other. Absent, it stays a member, unless the lane is `none`. */
 export interface AccountDeclared {
   type: "account.declared";
   account: string;
+  group?: string | null;
   lane: "clinic" | "code_sender" | "courier" | "none" | "school";
   id?: string | null;
   ts?: number | string | null;
@@ -783,6 +784,7 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
   "account.declared": {
     fields: {
       account: { kind: "text", required: true, low: 1, high: 255 },
+      group: { kind: "text", low: 1, high: 255 },
       lane: { kind: "choice", required: true, values: ["clinic", "code_sender", "courier", "none", "school"] },
       id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },

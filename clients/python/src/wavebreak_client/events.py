@@ -854,12 +854,15 @@ class AccountDeclared(Event):
 
     An administrator declares that the account writes first by trade; `none` withdraws it. Its
     first messages have the allowance of that lane, and evidence holds as for anybody
-    (docs/adr/0053). No key tells it by events: an administrator sets it in the service.
+    (docs/adr/0053). No key tells it by events: an administrator sets it in the service. `group`
+    is the organisation whose member it is: members are no strangers to each other. Absent, it
+    stays a member, unless the lane is `none`.
     """
 
     TYPE: ClassVar[str] = "account.declared"
     RULES: ClassVar[Mapping[str, Rule]] = {
         "account": Rule("text", required=True, low=1, high=255),
+        "group": Rule("text", low=1, high=255),
         "lane": Rule(
             "choice", required=True, values=("clinic", "code_sender", "courier", "none", "school")
         ),
@@ -870,6 +873,7 @@ class AccountDeclared(Event):
     }
 
     account: str
+    group: str | None = None
     lane: Literal["clinic", "code_sender", "courier", "none", "school"]
     id: str | None = None
     ts: int | str | None = None

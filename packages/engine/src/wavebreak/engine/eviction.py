@@ -180,7 +180,7 @@ def _gathered(left: Arrays, name: str, accounts: int, dtype: Any) -> Any:
 
 def _moved_contributions(deltas: Any, moves: _Moves) -> Any:
     deltas = deltas.copy()
-    of_account, joined = deltas["table"] > layout.ANSWERED, deltas["table"] == layout.JOINED
+    of_account, joined = deltas["table"] > layout.LAST_OF_ENTITY, deltas["table"] == layout.JOINED
     of_pair = np.isin(deltas["table"], (layout.FRIEND, layout.MET, layout.MET_CONTACT))
     stay = np.ones(deltas.size, np.bool_)
     stay[of_account] = moves.kept(deltas["key"][of_account])

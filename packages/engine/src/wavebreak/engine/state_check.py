@@ -83,6 +83,8 @@ def _counts(arrays: Arrays) -> tuple[int, int]:
 def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     people = _records(arrays, "core.people", layout.PERSON, accounts)
     _check_below(people["friends"], accounts + 1, "a friend of core.people")
+    _check_below(people["groups"] >> 1, entities + 1, "a group of core.people")
+    _check_below(people["organisation"], entities + 1, "an organisation of core.people")
     _check_below(people["enforcement"], len(OUTCOMES), "an outcome of core.people")
     # Room beyond the entities with names is part of the dump.
     room = _records(arrays, "core.entities", layout.ENTITY).size
@@ -130,13 +132,16 @@ def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
 def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
     table, key, amount = deltas["table"], deltas["key"], deltas["amount"]
     _check_below(table, layout.REACHED + 1, "the table of a contribution")
-    about_entity = table <= layout.ANSWERED
+    about_entity = table <= layout.LAST_OF_ENTITY
     _check_below(key[about_entity], entities, "the entity of a contribution")
     _check_below(key[~about_entity], accounts, "the account of a contribution")
     _check_below(amount[table == layout.JOINED] - 1, accounts, "the newcomer of a contribution")
     for fact in (layout.FRIEND, layout.MET, layout.MET_CONTACT):
         _check_below(amount[table == fact], accounts, "the other account of a contribution")
     _check_below(amount[table == layout.VISITED], entities, "the network of a contribution")
+    _check_below(amount[table == layout.IN_GROUP] >> 1, entities + 1, "the group of a contribution")
+    for fact in (layout.LEFT_GROUP, layout.IN_ORGANISATION):
+        _check_below(amount[table == fact], entities + 1, "the group of a contribution")
     _check_below(
         amount[table == layout.ENFORCEMENT], len(OUTCOMES), "the outcome of a contribution"
     )

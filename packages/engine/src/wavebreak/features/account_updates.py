@@ -191,6 +191,7 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     r = rare_row(sh, row)
     r.added += 1
     _count_member_added(r, now, 1)
+    shared_state.note_group(w, ev, int64(ev.account), False)
     pairs = pairs_of(sh)
     at = message_updates.touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value

@@ -42,22 +42,27 @@ _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset"
 """A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
 its offset in rows."""
 _READ = (
-    "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
-    "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
-    "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
+    "id", "account", "peer", "network", "block", "device", "client", "origin", "group", "type",
+    "size", "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
+    "broadcast", "linked", "attested", "business", "number_country", "network_country",
     "outcome", "hold_s", "attempted", "source", "reason", "seconds", "mentions", "joined_s",
     "lane", "address",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
-AROUND = ("network", "block", "device", "client", "origin")
-"""Columns with what surrounds an account: entities, each with a reputation."""
+AROUND = ("network", "block", "device", "client", "origin", "group")
+"""Columns with what surrounds an account: entities, of which all but groups have a reputation."""
 (
-    _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
-    _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
+    _ID, _ACCOUNT, _, _NETWORK, _, _, _, _, _GROUP, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
+    _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _BUSINESS,
     _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS, _MENTIONS,
     _JOINED_S, _LANE, _ADDRESS,
 ) = range(len(_READ))  # fmt: skip
-_PREFIXES = np.frombuffer(b"nbdco", np.uint8)
+_PREFIXES = np.frombuffer(b"nbdcog", np.uint8)
+_NAMES_GROUP = np.isin(
+    np.arange(256),
+    [k for k, t in enumerate(TYPES) if t.startswith("group.") or t == "account.declared"],
+)
+"""By code of an event's type: whether its group is an entity. A message's is not looked at."""
 _CALL_ENDED = TYPES.index("call.ended")
 _PERSONAL, _PLATFORM = CHANNELS.index("personal"), CHANNELS.index("business_platform")
 _DECLINED = TYPES.index("contact.refused")
@@ -108,7 +113,7 @@ def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
         found.valid = buffers[0] if column[arrow_cdata.NULLS] != 0 else 0
         found.values, found.offset = buffers[1], column[arrow_cdata.OFFSET]
         found.text = buffers[2] if texts[k] else 0
-        placed |= _NETWORK <= k <= _ORIGIN
+        placed |= _NETWORK <= k <= _GROUP
     return placed
 
 
@@ -271,6 +276,7 @@ def decode_events(
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     if columns.placed:
         named = column_names(columns, _NETWORK, len(AROUND))
+        named.sizes[AROUND.index("group") :: len(AROUND)][~_NAMES_GROUP[events["type"]]] = -1
         given = np.flatnonzero(named.sizes >= 0)
         at, sizes, kinds = named.at[given], named.sizes[given], given % len(AROUND)
         data = _prefix_names(kinds, _PREFIXES, at, sizes)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import call_int64, compiled, fetch_and_increment, int64
-from wavebreak.features import layout, memory, message_updates
+from wavebreak.features import layout, memory, message_updates, shared_state
 from wavebreak.features.account_updates import (
     apply_label,
     count_failure,
@@ -175,7 +175,7 @@ def _apply_group_send(row: Any, r: Any, ev: Any, now: int) -> None:
 
 
 @compiled()
-def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
+def _apply_rare(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events that update the rare row."""
     r = rare_row(sh, row)
     if kind == event_kinds.SENT_GROUP:
@@ -191,13 +191,17 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
         row.flags = np.int64(row.flags) | layout.GROUPED
         r.created += 1
         _count_group_created(r, now, 1)
+        shared_state.enter_group(w, ev, int64(ev.account), True)
     elif kind == event_kinds.GROUP_JOINED:
         row.flags = np.int64(row.flags) | layout.GROUPED
+        shared_state.enter_group(w, ev, int64(ev.account), True)
     elif kind == event_kinds.MEMBER_LEFT:
         _count_member_left(r, now, 1)
         count_leaving(sh, r, local, ev.account, now)
     elif kind == event_kinds.DECLARED:
         r.lane = ev.lane
+        if ev.group > 0 or ev.lane == 0:
+            memory.contribute(w, layout.IN_ORGANISATION, int64(ev.account), int64(ev.group))
 
 
 @compiled()
@@ -211,7 +215,7 @@ def _apply_unblock(sh: Any, local: int, peer: int) -> None:
 
 
 @compiled()
-def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
+def _apply_plain(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events that update only the row or the pair."""
     if kind == event_kinds.TYPING:
         row.typing_at = ev.ts + 1
@@ -228,6 +232,9 @@ def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) ->
         _apply_unblock(sh, local, ev.account)
     elif kind == event_kinds.ADDED_TO_GROUP:
         row.flags = np.int64(row.flags) | layout.GROUPED
+        shared_state.enter_group(w, ev, int64(ev.peer), False)
+    elif kind == event_kinds.GROUP_LEFT:
+        memory.contribute(w, layout.LEFT_GROUP, int64(ev.account), int64(ev.group))
     elif kind == event_kinds.DELETE:
         row.flags = np.int64(row.flags) | layout.DELETED
 
@@ -249,9 +256,9 @@ def apply_event(
     elif kind in SHARED:
         _apply_shared(w, sh, row, ev, kind, local, now)
     elif kind in RARE_KINDS:
-        _apply_rare(sh, row, ev, kind, local, now)
+        _apply_rare(w, sh, row, ev, kind, local, now)
     elif kind in PLAIN:
-        _apply_plain(sh, row, ev, kind, local, now)
+        _apply_plain(w, sh, row, ev, kind, local, now)
     return False
 
 

@@ -186,20 +186,24 @@ PERSON = np.dtype(
      ("enforcement", "u1"), ("approached_day", "u2"), ("approached", "u1"),
      ("approached_before", "u1"),
      ("places", "u2", (3,)), ("accused_day", "u2"), ("accused", "u1"), ("accused_before", "u1"),
-     ("friends", "u4", (4,))]
+     ("friends", "u4", (4,)), ("groups", "u4", (4,)), ("organisation", "u4")]
 )  # fmt: skip
 """What other accounts read of an account, as of the last closed epoch. `approached` counts young
 strangers who approached it on `approached_day` (UTC days since the epoch, plus one) and on the day
 before; `accused` counts blind reports of it alike. `places` are its network, block and device
 modulo 65,535: enough to recognize a shared one. `friends` are the last four accounts with which
-messages went both ways (slots plus one)."""
+messages went both ways (slots plus one). `groups` are the last four that it came into and has not
+left (slots plus one, times two; plus one where it joined or created it, and nobody added it).
+`organisation` is the one whose member an administrator declared it to be (a group's slot plus
+one)."""
 
 ENTITY = np.dtype(
     [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
      ("opened", "i8"), ("answered", "i8"), ("epoch", "i4"), ("stirred", "i4")]
 )  # fmt: skip
 """A network, number block, device, client or origin: decayed weights in 1/65,536, the first three
-as of `epoch`, activity of young accounts there (of an origin: all) as of `stirred`."""
+as of `epoch`, activity of young accounts there (of an origin: all) as of `stirred`. A group has
+`joined` alone: how often somebody came into it, whole and without decay."""
 
 NEWCOMERS = np.dtype([("slots", "u4", (8,))])
 """The eight newest accounts registered on an entity (slots plus one, in no order): when one of them
@@ -207,16 +211,16 @@ is restricted, the others are re-evaluated."""
 
 EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
-     ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("address", "u4"), ("size", "u4"),
-     ("count", "u4"), ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"),
-     ("media", "u1"),
-     ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("lane", "u1"), ("source", "u2"), ("spare", "u1", (6,))],
+     ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("address", "u4"), ("group", "u4"),
+     ("size", "u4"), ("count", "u4"), ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"),
+     ("type", "u1"), ("media", "u1"), ("verification", "u1"), ("channel", "u1"),
+     ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
+     ("lane", "u1"), ("source", "u2"), ("spare", "u1", (2,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
 `address` is a hash of the exact address's pseudonym, of 31 bits, and no entity: nothing but linking
-reads it.
+reads it. `group` is given where somebody comes into a group or leaves it, or is declared.
 `outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds. `count`
 of the end of a call are the seconds spoken, with MENTIONS_MANY how many are mentioned.
 `source` is the number of the source that sent it (0: of none)."""
@@ -268,10 +272,13 @@ DELTA = np.dtype(
 )
 """A contribution to shared state: a sum, or for BORN, ENFORCEMENT, UNTIL the owner's own value;
 for JOINED the slot of the account that registers, plus one. `shard` is the one that made it."""
-GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
-CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
-ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED, FRIEND = range(14, 19)
-FOUND, TAKEN, VISITED, ADDRESSED, MET, MET_CONTACT, REACHED = range(19, 26)
+GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED, CAME_IN = range(8)
+CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(8, 15)
+ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED, FRIEND = range(15, 20)
+IN_GROUP, LEFT_GROUP, IN_ORGANISATION = range(20, 23)
+FOUND, TAKEN, VISITED, ADDRESSED, MET, MET_CONTACT, REACHED = range(23, 30)
+LAST_OF_ENTITY: Final = CAME_IN
+"""The tables up to it are of entities, the others of accounts."""
 REACHED_TRIALS: Final = 5
 """Facts for linking, which merge into nothing here: found abusive by outside evidence (1), not so
 after all (-1), or one of the two withdrawn (WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover

@@ -29,7 +29,7 @@ from wavebreak.features.sequential_tests import (
     terms_of,
 )
 from wavebreak.features.window_counters import advance_row_counters, count_event
-from wavebreak.features.windows import COUNT_LOG2, log2, push_bit
+from wavebreak.features.windows import COUNT_LOG2, log2, push_bit, ring_total
 from wavebreak.schema.event_kinds import ACCEPTED_BY, RECEIVED
 from wavebreak.schema.events import CHANNELS
 
@@ -233,11 +233,60 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
     return _begin_trial(w, sh, row, ev, flags, now) if stranger else flags & ~layout.TRIAL
 
 
+MOST_RELATED_1H = 100
+"""First contacts within an hour from which on a relation spares no place of the allowance, not
+counting those that took one."""
+SETTLED_S = WEEK_S
+"""Only who registered so long ago makes others known to each other."""
+
+
+@compiled()
+def _know_one(w: Any, sh: Any, ev: Any, local: int, now: int) -> bool:
+    """Whether both know a third account, which is no newcomer.
+
+    The third and the recipient are each among the other's last friends, so that a hub which answers
+    everybody introduces at most four; with the sender messages went both ways.
+    """
+    people, both = people_of(w), layout.WROTE | layout.REPLIED
+    for friend in people[ev.peer].friends:
+        third = int64(friend) - 1
+        if third < 0 or third == ev.account:
+            continue
+        born = int64(people[third].born)
+        if (
+            born > 0
+            and now - (born - 1) > SETTLED_S
+            and shared_state.has_friend(people[third], int64(ev.peer))
+            and (pair_flags(sh, local, third, now) & both) == both
+        ):
+            return True
+    return False
+
+
+@compiled()
+def _are_related(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> bool:
+    """Whether a relation existed before a first contact with a stranger, so that it takes no place.
+
+    A common group of bounded size that the recipient joined, and was not added to by the sender; a
+    common acquaintance; one organisation. What an hour's relations spare is bounded.
+    """
+    if ring_total(row.first_1h) - ring_total(row.strangers_contacted_1h) > MOST_RELATED_1H:
+        return False
+    added = (flags & layout.ADDED) != 0
+    account, peer = int64(ev.account), int64(ev.peer)
+    return (
+        shared_state.share_organisation(w, account, peer)
+        or (not added and shared_state.share_group(w, account, peer))
+        or _know_one(w, sh, ev, account >> layout.SHARD_BITS, now)
+    )
+
+
 @compiled()
 def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> int:
     """Count a stranger written to first: a place of the allowance, and a trial of the tests."""
-    _count_stranger_contact(row, now, 1)
-    flags |= layout.STRANGER
+    if not _are_related(w, sh, row, ev, flags, now):
+        _count_stranger_contact(row, now, 1)
+        flags |= layout.STRANGER
     newcomer = shared_state.is_newcomer(people_of(w)[ev.peer], now)
     full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
     if full or row.trials == 65535 or newcomer:

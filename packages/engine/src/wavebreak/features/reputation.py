@@ -78,6 +78,9 @@ def _merge_blind_reports(p: Any, amount: int, epoch: int) -> None:
 
 @compiled()
 def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
+    if table == layout.CAME_IN:
+        e.joined += amount
+        return
     if table > layout.ARRIVALS:
         _merge_cluster(e, table, amount, epoch)
         return
@@ -110,10 +113,16 @@ def merge_contributions(
         if table == layout.JOINED:
             _add_newcomer(newcomers[key], amount)
             amount = np.int64(1)
-        if table <= layout.ANSWERED:
+        if table <= layout.LAST_OF_ENTITY:
             _merge_entity(entities[key], table, amount, epoch)
         elif table == layout.FRIEND:
             _add_friend(people[key], amount + 1)
+        elif table == layout.IN_GROUP:
+            _add_group(people[key], amount)
+        elif table == layout.LEFT_GROUP:
+            _remove_group(people[key], amount)
+        elif table == layout.IN_ORGANISATION:
+            people[key].organisation = amount
         else:
             _merge_person(people[key], table, amount, epoch)
 
@@ -142,6 +151,31 @@ def _add_friend(person: Any, friend: int) -> None:
     for j in range(last, 0, -1):
         person.friends[j] = person.friends[j - 1]
     person.friends[0] = friend
+
+
+@compiled()
+def _add_group(person: Any, group: int) -> None:
+    """Add a group (PERSON.groups) to the newest of an account; who joined it once has joined it."""
+    last = person.groups.size - 1
+    for j in range(last + 1):
+        if person.groups[j] >> 1 == group >> 1:
+            group, last = group | (int64(person.groups[j]) & 1), j
+            break
+    for j in range(last, 0, -1):
+        person.groups[j] = person.groups[j - 1]
+    person.groups[0] = group
+
+
+@compiled()
+def _remove_group(person: Any, group: int) -> None:
+    """Remove a group (its slot plus one) from those of an account."""
+    kept = 0
+    for j in range(person.groups.size):
+        held = person.groups[j]
+        person.groups[j] = 0
+        if held >> 1 != group:
+            person.groups[kept] = held
+            kept += 1
 
 
 @compiled()

@@ -17,8 +17,18 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import HOUR_S, WEEK_S
-from wavebreak.features.layout import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK, RANK
-from wavebreak.features.memory import contribute, people_of
+from wavebreak.features.layout import (
+    ATTEMPTED,
+    BORN,
+    CAME_IN,
+    COURTED,
+    IN_GROUP,
+    ON_BLOCK,
+    ON_DEVICE,
+    ON_NETWORK,
+    RANK,
+)
+from wavebreak.features.memory import contribute, entities_of, people_of
 from wavebreak.features.windows import log2, push_bit
 from wavebreak.outcomes import CHALLENGE
 
@@ -99,6 +109,54 @@ def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """Record an approach (first contact, added stranger, report) of a peer."""
     if stranger and is_young(row):
         contribute(w, COURTED, int64(peer), 1)
+
+
+MOST_MEMBERS = 100
+"""A group into which more have come relates nobody."""
+
+
+@compiled()
+def note_group(w: Any, ev: Any, account: int, joined: bool) -> bool:
+    """Note the group of an event, which an account is in; returns whether it is a new one."""
+    if ev.flags & ATTEMPTED:
+        return False
+    group = int64(ev.group)
+    for held in people_of(w)[account].groups:
+        if int64(held) >> 1 == group:
+            if joined and (int64(held) & 1) == 0:
+                contribute(w, IN_GROUP, account, group * 2 + 1)
+            return False
+    contribute(w, IN_GROUP, account, group * 2 + int64(joined))
+    return True
+
+
+@compiled()
+def enter_group(w: Any, ev: Any, account: int, joined: bool) -> None:
+    """Record that an account came into a group: it created or joined it, or somebody added it."""
+    if note_group(w, ev, account, joined):
+        contribute(w, CAME_IN, int64(ev.group) - 1, 1)
+
+
+@compiled()
+def share_group(w: Any, account: int, peer: int) -> bool:
+    """Whether an account is in a group of bounded size that another joined, by the last epoch."""
+    people, entities = people_of(w), entities_of(w)
+    for theirs in people[peer].groups:
+        group = int64(theirs) >> 1
+        if (int64(theirs) & 1) == 0 or entities[group - 1].joined > MOST_MEMBERS:
+            continue
+        for own in people[account].groups:
+            if int64(own) >> 1 == group:
+                return True
+    return False
+
+
+@compiled(inline="always")
+def share_organisation(w: Any, account: int, peer: int) -> bool:
+    """Whether two accounts are declared members of one organisation, by the last epoch."""
+    people = people_of(w)
+    own = int64(people[account].organisation)
+    return bool(own > 0 and own == int64(people[peer].organisation))
 
 
 @compiled(inline="always")
@@ -212,7 +270,8 @@ def report_weight(
 
 
 @compiled(inline="always")
-def _has_friend(person: Any, account: int) -> bool:
+def has_friend(person: Any, account: int) -> bool:
+    """Whether an account is among the newest friends of another (PERSON)."""
     for friend in person.friends:
         if int64(friend) == account + 1:
             return True
@@ -237,7 +296,7 @@ def note_complainer(r: Any, complainer: int, people: Any) -> bool:
             return True
         other = people[earlier]
         shares_device = person.places[2] > 0 and person.places[2] == other.places[2]
-        if shares_device or _has_friend(person, earlier) or _has_friend(other, complainer):
+        if shares_device or has_friend(person, earlier) or has_friend(other, complainer):
             is_new = False
     r.complainers[int64(r.complainer_n) % size] = complainer + 1
     r.complainer_n += 1

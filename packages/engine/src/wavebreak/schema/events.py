@@ -363,10 +363,13 @@ class AccountDeclared(Event, tag="account.declared"):
     """An administrator declares that the account writes first by trade; `none` withdraws it.
 
     Its first messages have the allowance of that lane, and evidence holds as for anybody
-    (docs/adr/0053). No key tells it by events: an administrator sets it in the service.
+    (docs/adr/0053). No key tells it by events: an administrator sets it in the service. `group` is
+    the organisation whose member it is: members are no strangers to each other. Absent, it stays a
+    member, unless the lane is `none`.
     """
 
     lane: Lane
+    group: Id | None = None
 
 
 SHORT_CALL_S = 6
