@@ -128,3 +128,54 @@ def test_decide_hold_begins_now_and_ban_has_no_end() -> None:
     assert restricted == RESTRICT | 1 << 8 | 8_200 << 16
     assert decision.decide(NUMBERS, LAST, 0, NO_RULE, ALLOW, 0, 0, 1_000, 0) >> 16 == 0
     assert decision.decide(NUMBERS, HARD, 0, NO_RULE, BAN, 0, 1, 1_000, 0) == UNCHANGED
+
+
+class Phone:
+    """An owner with two friends, who moves to another phone and writes to five people from it."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(POLICY, enforce=True, accounts=64)
+        self.now, self.number, self.made = START, 0, list[Decision]()
+        for day in range(5):
+            for friend in ("kim", "lee"):
+                self.send("ann", friend)
+                self.send(friend, "ann")
+            if day == 0:
+                self.take("session.started", account="ann", device="old")
+            self.now += DAY // 2
+        self.take("session.started", account="ann", device="new")
+        for friend in ("kim", "lee", "moe", "nan", "oli"):
+            self.send("ann", friend)
+
+    def take(self, kind: str, **fields: Any) -> None:
+        self.now, self.number = self.now + 1_000, self.number + 1
+        event = {"id": f"e{self.number}", "ts": self.now, "type": TYPES.index(kind)} | fields
+        self.made += self.engine.take(log([event]))
+
+    def send(self, account: str, peer: str) -> bool:
+        """Send a message; returns whether it goes out."""
+        slot = 0
+        before = self.engine.core.refused_of(slot)
+        self.take("message.sent", account=account, peer=peer, in_contacts=False)
+        return self.engine.core.refused_of(slot) == before
+
+
+def test_a_takeover_holds_every_message_and_the_owners_answer_frees_at_once() -> None:
+    phone = Phone()
+    (held,) = phone.made
+    assert (held.outcome, held.action, held.rules) == ("challenge", "recover", ("takeover",))
+    assert not phone.send("ann", "kim")
+    assert not phone.send("ann", "pat")
+    phone.take("challenge.passed", account="ann", kind=0)
+    assert [d.outcome for d in phone.made] == ["challenge", "allow"]
+    assert phone.send("ann", "kim")
+    assert all(phone.send("ann", f"new{k}") for k in range(20))
+
+
+def test_a_takeover_holds_for_a_day_at_most() -> None:
+    phone = Phone()
+    assert phone.made[0].until == (phone.made[0].ts // 1000 + 86_400) * 1000
+    phone.now += DAY // 2
+    assert not phone.send("ann", "kim")
+    phone.now += DAY // 2
+    assert phone.send("ann", "kim")

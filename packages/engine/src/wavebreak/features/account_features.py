@@ -220,20 +220,22 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       _COMPLAINTS, "none", "none", 2),
     W(F("unanswered_strangers_1d", "accounts", "evidence", "1d",
         "Strangers written to first in the window, newcomers too, who have not answered: what an "
-        "allowance counts. An answer gives the place back, but not that of a newcomer whom more "
-        "than two young accounts approached in two days; a bucket (96 min) counts up to 255.",
-        _SENT, "newcomers who all meet", "contacts made first", 2),
+        "allowance counts, but for whom a relation of before spares the place (docs/adr/0019). An "
+        "answer gives the place back, but not that of a newcomer whom more than two young accounts "
+        "approached in two days; a bucket (96 min) counts up to 255.",
+        _SENT, "newcomers who all meet", "contacts made first, members of small groups", 3),
       "stranger_contact", bucket_max=255),
     W(F("strangers_contacted_1h", "accounts", "evidence", "1h",
-        "Strangers written to first in the window, newcomers too, answered or not. A bucket (4 min)"
-        " counts up to 255.",
-        _SENT, "a new number told to all at once", "slow senders"), "stranger_contact",
+        "Strangers written to first in the window, newcomers too, answered or not, but for whom a "
+        "relation of before spares the place (docs/adr/0019). A bucket (4 min) counts up to 255.",
+        _SENT, "a new number told to all at once", "slow senders, members of small groups", 2),
+      "stranger_contact",
       bucket_max=255),
     W(F("answers_of_strangers_1h", "accounts", "evidence", "1h",
-        "Strangers written to first, whenever, whose first answer came in the window, less "
-        "newcomers whom more than two young accounts approached in two days. A bucket (4 min) "
-        "counts up to 255.",
-        _SENT, "accomplices who are no newcomers", "newcomers who answer each other", 2),
+        "Strangers written to first, whenever, who took a place and whose first answer came in the "
+        "window, less newcomers whom more than two young accounts approached in two days. A bucket "
+        "(4 min) counts up to 255.",
+        _SENT, "accomplices who are no newcomers", "newcomers who answer each other", 3),
       "stranger_answer", bucket_max=255),
     F("first_contact_allowance_1h", "accounts", "evidence", "1h",
       "Unanswered strangers that the account may contact within an hour: the row of `[allowances]` "
