@@ -147,9 +147,9 @@ class Phone:
         for friend in ("kim", "lee", "moe", "nan", "oli"):
             self.send("ann", friend)
 
-    def take(self, kind: str, **fields: Any) -> None:
+    def take(self, name: str, **fields: Any) -> None:
         self.now, self.number = self.now + 1_000, self.number + 1
-        event = {"id": f"e{self.number}", "ts": self.now, "type": TYPES.index(kind)} | fields
+        event = {"id": f"e{self.number}", "ts": self.now, "type": TYPES.index(name)} | fields
         self.made += self.engine.take(log([event]))
 
     def send(self, account: str, peer: str) -> bool:

@@ -283,8 +283,8 @@ REACHED_TRIALS: Final = 5
 """Facts for linking, which merge into nothing here: found abusive by outside evidence (1), not so
 after all (-1), or one of the two withdrawn (WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover
 found; a registration or session on a network (amount: the entity) or an exact address (amount: its
-hash); a chat that is answered, with a stranger or with a contact or related one (key: who opened it,
-amount: the other's slot); an account whose trials have become REACHED_TRIALS."""
+hash); a chat that is answered, with a stranger, or with a contact or somebody related (key: who
+opened it, amount: the other's slot); an account whose trials have become REACHED_TRIALS."""
 WITHDRAWN_FINDING, WITHDRAWN_REVERSAL = 0, 2
 
 WORKER = np.dtype(
