@@ -101,7 +101,7 @@ def _event(kind: str) -> Row:
 
 
 def _records(events: Iterable[Row], account: str) -> list[Any]:
-    """The record of an account, its pairs and what is kept of few, without clocks."""
+    """The record of an account, its pairs, what is kept of few and what others read, no clocks."""
     fanout = Fanout(secret=b"s" * 32)
     core = ShardedKernel(
         policy_without_rules(), np.zeros(len(FEATURES)), enforce=False, accounts=64,
@@ -113,9 +113,10 @@ def _records(events: Iterable[Row], account: str) -> list[Any]:
         elif segment.epoch != core.epoch:
             core.open(segment.epoch, [core.close()])
         core.advance(segment)
+    core.open(core.epoch + 1, [core.close()])
     names = fanout.accounts.texts(range(len(fanout.accounts))).to_pylist()
     shard, state = names.index(account) % SHARDS, core.dump()
-    kept = []
+    kept = [state["people"][names.index(account)].tobytes()]
     for table in ("rows", "rares", "pairs"):
         records = state[f"{table}{shard}"].copy()
         for name in set(CLOCKS) & set(records.dtype.names):

@@ -233,8 +233,6 @@ def _apply_plain(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now:
     elif kind == event_kinds.ADDED_TO_GROUP:
         row.flags = np.int64(row.flags) | layout.GROUPED
         shared_state.enter_group(w, ev, int64(ev.peer), False)
-    elif kind == event_kinds.GROUP_LEFT:
-        memory.contribute(w, layout.LEFT_GROUP, int64(ev.account), int64(ev.group))
     elif kind == event_kinds.DELETE:
         row.flags = np.int64(row.flags) | layout.DELETED
 
@@ -292,6 +290,8 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
         update_session(w, row, ev, now)
     elif kind == event_kinds.MEMBER_ADDED:
         update_member_added(w, sh, row, ev, local, now)
+    elif kind == event_kinds.GROUP_LEFT:
+        memory.contribute(w, layout.LEFT_GROUP, int64(ev.account), int64(ev.group))
     elif kind == event_kinds.REPORTED:
         update_report_made(w, sh, row, ev, local, now)
     elif kind == event_kinds.DECLINED_BY:

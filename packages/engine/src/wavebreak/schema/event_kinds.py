@@ -78,7 +78,7 @@ FACTS: Final = (
     FactKind("member_added", Update.SHARED, _A | Bar.GROWTH | Bar.ALLOWANCE),
     FactKind("added_to_group", Update.PLAIN, _A | Bar.GROWTH),
     FactKind("group_joined", Update.RARE, Bar.NEVER),
-    FactKind("group_left", Update.PLAIN, Bar.NEVER),
+    FactKind("group_left", Update.SHARED, Bar.NEVER),
     FactKind("member_left", Update.RARE, Bar.NEVER),
     FactKind("reported", Update.SHARED, Bar.NEVER),
     FactKind("reported_by", Update.SHARED, Bar.NEVER),
