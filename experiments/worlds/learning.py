@@ -136,7 +136,7 @@ def asked(
     said = {a: other[label] if rng.random() < wrong else label for a, label in truth.items()}
 
     def answered() -> HomeDays:
-        votes = [LabelVote("", a, v, "", "", "analyst", days.end_ms) for a, v in said.items()]
+        votes = [LabelVote("", a, v, "", "", "sample", days.end_ms) for a, v in said.items()]
         chance = np.array([chances.get(name, 0.0) for _, name in days.points.accounts])
         return replace(days, votes=(*days.votes, *votes), chance=chance)
 

@@ -278,12 +278,12 @@ export interface AccountDeleted {
   attempted?: boolean | null;
 }
 
-/** `label.assigned`. Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`. Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says is observed and changes nothing. `undetermined` withdraws earlier labels. With it alone `outcome` is put in place of the one in force, for `hold_s` seconds from the event's time (absent: until somebody ends it; `allow` has none). See docs/adr/0022 and docs/adr/0039. */
+/** `label.assigned`. Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`. Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says, or a reviewer of an account that was drawn to learn from (`sample`), is observed. `undetermined` withdraws earlier labels. With it alone `outcome` is put in place of the one in force, for `hold_s` seconds from the event's time (absent: until somebody ends it; `allow` has none). See docs/adr/0019 and docs/adr/0022. */
 export interface LabelAssigned {
   type: "label.assigned";
   account: string;
   label: "abusive" | "benign" | "undetermined";
-  source: "analyst" | "appeal" | "honeypot" | "partner";
+  source: "analyst" | "appeal" | "honeypot" | "partner" | "sample";
   outcome?: "allow" | "ban" | "challenge" | "limit" | "observe" | "request" | "restrict" | "suspend" | null;
   hold_s?: number | null;
   id?: string | null;
@@ -686,7 +686,7 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
     fields: {
       account: { kind: "text", required: true, low: 1, high: 255 },
       label: { kind: "choice", required: true, values: ["abusive", "benign", "undetermined"] },
-      source: { kind: "choice", required: true, values: ["analyst", "appeal", "honeypot", "partner"] },
+      source: { kind: "choice", required: true, values: ["analyst", "appeal", "honeypot", "partner", "sample"] },
       outcome: { kind: "choice", values: ["allow", "ban", "challenge", "limit", "observe", "request", "restrict", "suspend"] },
       hold_s: { kind: "integer", low: 1, high: 315360000 },
       id: { kind: "text", low: 1, high: 255 },

@@ -582,10 +582,11 @@ class LabelAssigned(Event):
     """`label.assigned`.
 
     Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`.
-    Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says is
-    observed and changes nothing. `undetermined` withdraws earlier labels. With it alone
-    `outcome` is put in place of the one in force, for `hold_s` seconds from the event's time
-    (absent: until somebody ends it; `allow` has none). See docs/adr/0022 and docs/adr/0039.
+    Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says, or a
+    reviewer of an account that was drawn to learn from (`sample`), is observed. `undetermined`
+    withdraws earlier labels. With it alone `outcome` is put in place of the one in force, for
+    `hold_s` seconds from the event's time (absent: until somebody ends it; `allow` has none).
+    See docs/adr/0019 and docs/adr/0022.
     """
 
     TYPE: ClassVar[str] = "label.assigned"
@@ -593,7 +594,7 @@ class LabelAssigned(Event):
         "account": Rule("text", required=True, low=1, high=255),
         "label": Rule("choice", required=True, values=("abusive", "benign", "undetermined")),
         "source": Rule(
-            "choice", required=True, values=("analyst", "appeal", "honeypot", "partner")
+            "choice", required=True, values=("analyst", "appeal", "honeypot", "partner", "sample")
         ),
         "outcome": Rule(
             "choice",
@@ -632,7 +633,7 @@ class LabelAssigned(Event):
 
     account: str
     label: Literal["abusive", "benign", "undetermined"]
-    source: Literal["analyst", "appeal", "honeypot", "partner"]
+    source: Literal["analyst", "appeal", "honeypot", "partner", "sample"]
     outcome: (
         Literal["allow", "ban", "challenge", "limit", "observe", "request", "restrict", "suspend"]
         | None

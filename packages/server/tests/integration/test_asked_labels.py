@@ -135,8 +135,9 @@ def test_next_start_takes_the_answers(home: Path, tmp_path: Path) -> None:
             await service.wait_until_applied()
             return dict((await service.ask("GET", f"/v1/accounts/{account}")).json())
 
-    # An answer is a label like any other.
-    assert asyncio.run(restarted())["outcome"] == "ban"
+    # One reviewer may be wrong: the answer opens a case, and a person decides it.
+    state = asyncio.run(restarted())
+    assert state["outcome"] == "observe", state
 
 
 def test_answers_that_are_none_are_refused(home: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ from wavebreak.evaluation.scoring_points import (
 from wavebreak.model import Model, baseline, to_fixed_point
 from wavebreak.model.calibration import ONE, Steps
 from wavebreak.schema.event_kinds import Update, kinds_that_update
-from wavebreak.schema.events import PERSONS, TYPES
+from wavebreak.schema.events import TYPES
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -70,7 +70,11 @@ TIED = 40
 SENDING = kinds_that_update(Update.CHAT)
 _COMPLAINTS = tuple(TYPES.index(kind) for kind in ("user.reported", "user.blocked"))
 _REGISTERED = TYPES.index("account.registered")
-_PERSONS = {"appeal": LabelSource(rank=60, weight=1.0), "analyst": LabelSource(rank=50, weight=1.0)}
+_TEACHERS = {
+    "appeal": LabelSource(rank=60, weight=1.0),
+    "analyst": LabelSource(rank=50, weight=1.0),
+    "sample": LabelSource(rank=40, weight=1.0),
+}
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -367,8 +371,8 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
 
 def _persons(days: HomeDays, until_ms: int | None) -> tuple[Bools, Bools]:
     """Return the accounts that a reviewer upheld, and those that a person cleared."""
-    votes = [v for v in days.votes if v.source in PERSONS]
-    resolved = resolve_votes(votes, _PERSONS, until_ms).resolved
+    votes = [v for v in days.votes if v.source in _TEACHERS]
+    resolved = resolve_votes(votes, _TEACHERS, until_ms).resolved
     labels = [resolved.get(key) for key in days.points.accounts]
     upheld = np.array([bool(label and label.abusive) for label in labels], bool)
     return upheld, np.array([label is not None and not label.abusive for label in labels], bool)

@@ -272,8 +272,8 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       (*_TIES, "user.reported|user.blocked"),
       "a tie that is none", "operators whom nobody reports"),
     F("label_unconfirmed", "0 or 1", "labels", "all",
-      "1 after a label `abusive` by a honeypot or a partner, until one of them withdraws it or a "
-      "person says `benign`.", ("label.assigned.source",), "lists that name anybody",
+      "1 after a label `abusive` by a honeypot, a partner or a sample, until one of them withdraws "
+      "it or a person says `benign`.", ("label.assigned.source",), "lists that name anybody",
       "unlabelled"),
     F("origin_bad", "share", "reputation", "half-life 30 d",
       "As network_bad, of the remote server that the account is on.", _ORIGIN,

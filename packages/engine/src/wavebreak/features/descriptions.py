@@ -123,7 +123,8 @@ DESCRIPTIONS: dict[str, str] = {
     "label_abusive": "Whether a person judged it abusive.",
     "label_benign": "Whether a person judged it benign.",
     "lane": "Whether an administrator declared that it writes first by trade, and as what.",
-    "label_unconfirmed": "Whether a honeypot or a partner calls it abusive; no person has said so.",
+    "label_unconfirmed": "Whether a honeypot, a partner or a sample calls it abusive; nobody "
+    "has decided so.",
     # Evidence.
     "unanswered_evidence": f"How strongly the silence of {_STRANGERS} speaks against it.",
     "complaint_evidence": f"How strongly complaints by {_STRANGERS} speak against it.",

@@ -162,7 +162,7 @@ four bits, whose highest stands apart (`account_updates.eased_outcome`)."""
 BY_PERSON = 16
 """A limit in force was set by a person."""
 UNCONFIRMED = 32
-"""A honeypot or a partner calls the account abusive."""
+"""A honeypot, a partner or a sample calls the account abusive."""
 
 PAIR = np.dtype([("key", "u8"), ("value", "u8")])
 """A known pair. key: owner's local slot << 32 | peer's slot, plus one. value: flags (9 bits), the

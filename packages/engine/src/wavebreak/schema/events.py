@@ -75,7 +75,7 @@ Channel = Literal["personal", "business_app", "business_platform"]
 Category = Literal["marketing", "utility", "authentication"]
 Challenge = Literal["captcha", "code", "push"]
 Label = Literal["abusive", "benign", "undetermined"]
-Source = Literal["analyst", "honeypot", "appeal", "partner"]
+Source = Literal["analyst", "honeypot", "appeal", "partner", "sample"]
 Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
@@ -85,7 +85,8 @@ Lane = Literal["none", "courier", "clinic", "code_sender", "school"]
 
 PERSONS: tuple[Source, ...] = get_args(Person)
 """Sources of labels that are a person of the platform, who may end and decide what is in force. A
-honeypot is a device that measures, a partner somebody else's word: what they say is observed."""
+honeypot is a device that measures, a partner somebody else's word, a sample an answer about an
+account that was drawn to learn from, where nothing pointed at it: what they say is observed."""
 
 
 class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -273,10 +274,11 @@ class AccountDeleted(Event, tag="account.deleted"):
 class LabelAssigned(Event, tag="label.assigned"):
     """Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`.
 
-    Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says is observed
-    and changes nothing. `undetermined` withdraws earlier labels. With it alone `outcome` is put in
-    place of the one in force, for `hold_s` seconds from the event's time (absent: until somebody
-    ends it; `allow` has none). See docs/adr/0022 and docs/adr/0039.
+    Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says, or a reviewer
+    of an account that was drawn to learn from (`sample`), is observed. `undetermined` withdraws
+    earlier labels. With it alone `outcome` is put in place of the one in force, for `hold_s`
+    seconds from the event's time (absent: until somebody ends it; `allow` has none). See
+    docs/adr/0019 and docs/adr/0022.
     """
 
     label: Label

@@ -64,8 +64,8 @@ def learn(
 
     Where strangers hardly complain, let reviewers answer: --ask draws accounts with known chances,
     reviewers write abusive or benign beside each, without a score, and --labels puts the answers
-    in the log as their labels, which bind like any other: abusive bans. The next week that is
-    learned draws its line from them, and says its interval.
+    in the log. An answer teaches and is observed; it decides nothing, and a person who opens the
+    case does. The next week that is learned draws its line from the answers, with its interval.
     """
     if ask is not None:
         return _ask(home, ask, questions)
@@ -139,7 +139,7 @@ def _take_answers(home: Home, path: Path, url: str, key_file: Path | None) -> Ou
     reviewers = sorted({by for _, by in answers.values() if by})
     reason = ", ".join(["answers of reviewers", *reviewers])[:400]
     if url:
-        rows = [{"account": a, "label": v, "source": "analyst"} for a, v in said.items()]
+        rows = [{"account": a, "label": v, "source": "sample"} for a, v in said.items()]
         body = {"labels": rows, "reason": reason}
         replace(home, url=url, key_file=key_file).call("label", body=body)
     else:

@@ -246,7 +246,7 @@ def ask(
     """
     earlier, scores = read_questions(home), read_state(home).scores
     days = home_learning.record_days(engine, log).newest(terms.days)
-    judged = {vote.account for vote in days.votes if vote.source in PERSONS}
+    judged = {vote.account for vote in days.votes if vote.source in (*PERSONS, "sample")}
     known = judged | {question.account for question in earlier}
     second_looks = {question.account for question in earlier if question.stratum == "again"}
     again = (
@@ -285,7 +285,7 @@ def store_answers(
     events = [
         LabelAssigned(
             ts=ts, id=f"label-{secrets.token_hex(12)}", account=account,
-            label=cast("Label", label), source="analyst",
+            label=cast("Label", label), source="sample",
         )
         for account, label in answers.items()
     ]  # fmt: skip
