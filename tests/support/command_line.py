@@ -1,6 +1,7 @@
-"""Wavebreak as its users have it: the console command, and a service asked over HTTP.
+"""Wavebreak as its users have it: its commands, and a service asked over HTTP.
 
 Nothing here imports the package, so that these tests live through any renaming of its modules.
+Commands and services are forked from a process that has imported everything.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import re
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +21,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-WAVEBREAK = Path(sys.executable).with_name("wavebreak")
+from support import warm_process
+from support.warm_process import WarmProcess
+
 EDGE_KEY = "00112233445566778899aabbccddeeff" * 2
 SIGNER = "PRIVATE+KEY+example.org/digests+56e9400e+AaWk8AerxN/h6xn2he/elMp2933/cnneYg3VIHSzP6HG"
 VERIFIER = "example.org/digests+56e9400e+AUvGfSWOpag/gopfQFpoREcJpxy+bw1hZDDVms0R3tUN"
@@ -32,11 +33,8 @@ KEYS = {"WAVEBREAK_KEY": EDGE_KEY, "WAVEBREAK_LEDGER_KEY": SIGNER}
 
 def wavebreak(*arguments: str | Path, status: int = 0, **environment: str) -> str:
     """Run a command, hold it to its exit status, and give what it printed."""
-    command = [str(WAVEBREAK), *map(str, arguments)]
-    done = subprocess.run(
-        command, env=os.environ | KEYS | environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
+    done = warm_process.run([*map(str, arguments)], os.environ | KEYS | environment)
+    assert done.returncode == status, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
@@ -56,10 +54,10 @@ class Service:
     @contextlib.contextmanager
     def started(self, *options: str) -> Iterator[Service]:
         """Run it for as long as the block lasts, from when it is ready; then end it in order."""
-        command = [str(WAVEBREAK), "serve", str(self.home), "--port", str(self.port), *options]
+        words = ["serve", str(self.home), "--port", str(self.port), *options]
         said = self.home.with_name(f"{self.home.name}.out")
         with said.open("wb") as out:
-            process = subprocess.Popen(command, env=os.environ | KEYS, stdout=out, stderr=out)
+            process = warm_process.start(words, os.environ | KEYS, out)
         try:
             self._until_ready(process, said)
             yield self
@@ -68,7 +66,7 @@ class Service:
             ended = process.wait(60)
         assert ended in (0, -signal.SIGTERM), said.read_text("utf-8")
 
-    def _until_ready(self, process: subprocess.Popen[bytes], said: Path) -> None:
+    def _until_ready(self, process: WarmProcess, said: Path) -> None:
         end = time.monotonic() + 300
         while time.monotonic() < end:
             assert process.poll() is None, said.read_text("utf-8")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.command_line import WAVEBREAK
+from support.claim_commands import claim
 from wavebreak.errors import FileError
 from wavebreak_cases import claims
 
@@ -63,14 +62,6 @@ def test_evaluation_with_invalid_labels_is_refused(text: str, tmp_path: Path) ->
     (tmp_path / "labels.csv").write_text(text, "utf-8")
     with pytest.raises(FileError):
         list(claims.evaluate_pages(tmp_path))
-
-
-def claim(*arguments: str, code: int = 0) -> str:
-    """Run a command of the group `claim`; return what it printed."""
-    command = [str(WAVEBREAK), "claim", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def test_evaluate_command_filters_by_split(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.command_line import WAVEBREAK
+from support.claim_commands import claim
 from wavebreak.errors import ClaimError
 from wavebreak_cases import claims
 
@@ -26,14 +25,6 @@ def test_labels_are_kept_with_custody_and_the_last_one_counts(tmp_path: Path) ->
     assert claims.check_exhibit(tmp_path / "e") == []
     with pytest.raises(ClaimError, match="a person and a reason"):
         claims.add_label(tmp_path / "e", "claim", ACTOR, AT, " ")
-
-
-def claim(*arguments: str, code: int = 0) -> str:
-    """Run a command of the group `claim`; return what it printed."""
-    command = [str(WAVEBREAK), "claim", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def test_claim_commands_add_read_label_and_check(tmp_path: Path) -> None:
