@@ -6,8 +6,8 @@ How it was made: `tests/fixtures/service-0.1/README.md`, `service-0.2` and `bund
 from __future__ import annotations
 
 import json
+import os
 import string
-import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support import warm_process
 from support.command_line import (
-    WAVEBREAK,
     Browser,
     Service,
     chatting,
@@ -314,8 +314,8 @@ def test_bundle_still_verifies(version: str) -> None:
     which today's loader refuses, so that they are not made again: not checked, and no fault.
     """
     bundle = FIXTURES / "bundles" / f"{version}.zip"
-    command = [WAVEBREAK, "verify", bundle, "--key", BUNDLES["key"], "--json"]
-    verification = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["verify", str(bundle), "--key", BUNDLES["key"], "--json"]
+    verification = warm_process.run(command, os.environ)
     found = json.loads(verification.stdout)
     now = {finding["what"]: finding["holds"] for finding in found}
     then = {f["what"]: f["holds"] for f in BUNDLES["bundles"][version]["findings"]}
