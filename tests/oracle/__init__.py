@@ -28,7 +28,7 @@ FORMULAS = (
     | {"score": lambda s: s.scores[0], "registration_score": lambda s: s.scores[1]}
 )
 """Formula of each feature, by name."""
-OTHERS = [SOURCES.index(source) for source in ("honeypot", "partner")]
+OTHERS = [SOURCES.index(source) for source in ("honeypot", "partner", "sample")]
 """Sources of labels that are no persons."""
 
 

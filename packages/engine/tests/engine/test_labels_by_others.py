@@ -48,7 +48,7 @@ class Account:
 
 def test_persons_are_analysts_and_who_decides_appeals() -> None:
     assert PERSONS == ("analyst", "appeal")
-    assert OTHERS == ["honeypot", "partner"]
+    assert OTHERS == ["honeypot", "partner", "sample"]
 
 
 @pytest.mark.parametrize("source", OTHERS)

@@ -194,7 +194,7 @@ def count_reviews(builder: ReportBuilder, history: History, period: Period) -> N
         labels.total(),
         "labels",
         LEDGER,
-        "Labels that persons, honeypots or partners gave.",
+        "Labels that persons, honeypots, partners or reviewers of samples gave.",
     )
     for label in ("abusive", "benign"):
         builder.count(
