@@ -78,9 +78,13 @@ sys.stdout.write(answer.read().decode())
 
 @dataclass
 class Session:
-    """A temporary directory with what the commands of one document left there."""
+    """A temporary directory with what the commands of one document left there.
+
+    `programs` is a directory whose programs the commands find before those of the environment.
+    """
 
     home: Path
+    programs: str = ""
     port: str = PORT
     key: str = ""
     background: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -88,9 +92,10 @@ class Session:
     def environment(self) -> dict[str, str]:
         """Return the environment of a command: 80 columns, no colour, a fixed key."""
         kept = {k: v for k, v in os.environ.items() if k not in COLOURS}
-        programs = f"{self.home}/.bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
+        places = (f"{self.home}/.bin", self.programs, str(Path(sys.executable).parent))
+        path = os.pathsep.join([*filter(None, places), kept.get("PATH", "")])
         return kept | {
-            "PATH": programs + kept.get("PATH", ""), "COLUMNS": "80", "NO_COLOR": "1",
+            "PATH": path, "COLUMNS": "80", "NO_COLOR": "1",
             "TERM": "dumb", "WAVEBREAK_KEY": KEY, "KEY": self.key, "WAVEBREAK_BY": "Noa",
             "XDG_CONFIG_HOME": f"{self.home}/.config",
         }  # fmt: skip
@@ -208,12 +213,12 @@ def real_block(body: str, session: Session, differences: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run_document(path: Path) -> tuple[str, list[str]]:
+def run_document(path: Path, programs: str = "") -> tuple[str, list[str]]:
     """Run a document's examples; return its text as it should be, and each output that differs."""
     differences: list[str] = []
     text = path.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as directory:
-        session = Session(Path(directory).resolve())
+        session = Session(Path(directory).resolve(), programs)
         curl = session.home / ".bin" / "curl"
         curl.parent.mkdir()
         curl.write_text(CURL.format(python=sys.executable), encoding="utf-8")

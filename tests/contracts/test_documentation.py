@@ -20,6 +20,8 @@ import pytest
 import typer
 
 from docs.generate_reference import SAMPLE, reference_pages
+from docs.run_examples import run_document
+from support import warm_command
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import EXIT_CODES
 from wavebreak.outcomes import OUTCOMES
@@ -108,8 +110,10 @@ def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", WITH_OUTPUTS)
 def test_document_shows_the_real_output_of_its_commands(name: str) -> None:
-    result = run_script("run_examples.py", "--check", name)
-    assert result.returncode == 0, result.stdout + result.stderr
+    with warm_command.programs() as directory:
+        text, differences = run_document(ROOT / name, str(directory))
+    assert differences == []
+    assert text == (ROOT / name).read_text("utf-8")
 
 
 def test_example_runner_reports_and_rewrites_another_output(tmp_path: Path) -> None:

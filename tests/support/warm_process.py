@@ -20,17 +20,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from multiprocessing import forkserver, util
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
-PRELOADED = ("wavebreak.cli", "wavebreak.cli.app", "wavebreak_server.cli.serve",
-             "wavebreak_server.app", "wavebreak_server.pipeline.decoder_pool",
-             "wavebreak_server.pipeline.decoder_preload", "wavebreak_cases.pages.hooks",
-             "wavebreak_business.pages.hooks")  # fmt: skip
+PRELOADED = ("pydantic.fields", "pydantic.functional_validators", "wavebreak.cli",
+             "wavebreak.cli.app", "wavebreak_server.cli.serve", "wavebreak_server.app",
+             "wavebreak_server.pipeline.decoder_pool", "wavebreak_server.pipeline.decoder_preload",
+             "wavebreak_cases.pages.hooks", "wavebreak_business.pages.hooks")  # fmt: skip
 _MOST = 1 << 20
+_ASKING = threading.Lock()
 
 
 class WarmProcess:
@@ -82,14 +83,21 @@ def start(
     errors: IO[bytes] | None = None,
 ) -> WarmProcess:
     """Run `wavebreak` with arguments; its output goes to a file, and errors to their own if any."""
-    control = _warm()
-    status, told = os.pipe()
     request = {"arguments": arguments, "environment": dict(environment), "cwd": os.getcwd()}
+    with open(os.devnull, "rb") as nothing:
+        return start_with(request, nothing.fileno(), out.fileno(), (errors or out).fileno())
+
+
+def start_with(request: Mapping[str, Any], *standard: int) -> WarmProcess:
+    """Run `wavebreak` as a request says, with these as its standard files."""
     sent = json.dumps(request).encode()
     assert len(sent) < _MOST
+    status, told = os.pipe()
     try:
-        socket.send_fds(control, [sent], [out.fileno(), (errors or out).fileno(), told])
-        pid = control.recv(32)
+        with _ASKING:
+            control = _warm()
+            socket.send_fds(control, [sent], [*standard, told])
+            pid = control.recv(32)
         assert pid, "the process that is forked has ended; its error is above"
         return WarmProcess(int(pid), status)
     finally:
@@ -128,7 +136,7 @@ def _next_request(control: socket.socket) -> list[str]:
     # A process in between waits for each; nobody waits for that one.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        sent, files, _flags, _address = socket.recv_fds(control, _MOST, 3)
+        sent, files, _flags, _address = socket.recv_fds(control, _MOST, 4)
         if not sent:
             return []
         if os.fork() == 0:
@@ -137,23 +145,22 @@ def _next_request(control: socket.socket) -> list[str]:
             os.close(file)
 
 
-def _begin(
-    request: dict[str, Any], control: socket.socket, out: int, errors: int, told: int
-) -> list[str]:
+def _begin(request: dict[str, Any], control: socket.socket, *files: int) -> list[str]:
     """Fork once more, and wait for that process; return in it."""
+    *standard, told = files
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if pid := os.fork():
         control.send(str(pid).encode())
         control.close()
-        os.close(out)
-        os.close(errors)
+        for file in standard:
+            os.close(file)
         os.write(told, str(os.waitpid(pid, 0)[1]).encode())
         os._exit(0)
     os.close(told)
     control.close()
     os.chdir(request["cwd"])
-    for file, standard in ((out, 1), (errors, 2)):
-        os.dup2(file, standard)
+    for number, file in enumerate(standard):
+        os.dup2(file, number)
         os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -203,6 +210,29 @@ def _run_fork_server(program: str, files: set[int]) -> None:
         os._exit(1)
 
 
+def _end(main: Callable[[], object]) -> NoReturn:
+    """Run a command, and end as Python does, but for taking every object apart.
+
+    That would copy all pages which the processes share.
+    """
+    status: object = 1
+    threads: Any = threading
+    try:
+        main()
+        status = 0
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+    threads._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
 if __name__ == "__main__" and (words := _next_request(socket.socket(fileno=int(sys.argv[1])))):
     sys.argv[1:] = words
-    importlib.import_module("wavebreak.cli").main()
+    _end(importlib.import_module("wavebreak.cli").main)
