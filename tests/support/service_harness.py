@@ -79,11 +79,10 @@ def migrated(kind: str, home: Path) -> Iterator[None]:
     It is a copy of one that this process has migrated: fifty migrations take a second each time.
     """
     row_macs.bind(SECRET)
-    template = _template(kind)
-    with fresh(kind, template) as url:
+    with fresh(kind, migrated_template(kind) if kind == "postgresql" else "") as url:
         if not url and not (home / database.FILE).exists():
             home.mkdir(parents=True, exist_ok=True)
-            shutil.copy(template, home / database.FILE)
+            shutil.copy(migrated_template(kind), home / database.FILE)
         database.connect(url, home)
         try:
             yield
@@ -93,7 +92,7 @@ def migrated(kind: str, home: Path) -> Iterator[None]:
 
 
 @cache
-def _template(kind: str) -> str:
+def migrated_template(kind: str) -> str:
     """Migrate a database of a kind that others are copies of; return its file or its name."""
     if kind == "sqlite":
         return str(migrated_file())

@@ -103,6 +103,8 @@ class Server:
 
     def start(self, *more: str, wait: bool = True) -> Server:
         """Start it, and wait until it takes events."""
+        if not self.database and not self.home.exists():
+            self.home.mkdir(mode=0o700)
         if not self.database and self.home.is_dir() and not any(self.home.iterdir()):
             shutil.copy(migrated_file(), self.home / SERVICE_DATABASE)
         words = ["serve", str(self.home), "--port", str(self.port), "--model", "none"]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import support
 from support.service_harness import migrated
+from support.service_process import migrated_file
 from wavebreak_server.console import server
 from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.storage import database
 
 
 def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:
     """In a process of its own, as `wavebreak demo` builds it."""
+    shutil.copy(migrated_file(), tmp_path / database.FILE)
     command = [sys.executable, "-m", "support.demonstration", str(tmp_path)]
     tests = Path(support.__file__).parents[1]
     done = subprocess.run(

@@ -11,14 +11,14 @@ import pytest
 
 from support import crash_test
 from support.external_servers import postgresql
-from support.service_harness import administer, fresh
+from support.service_harness import administer, fresh, migrated_template
 from support.service_process import Server
 
 
 @pytest.fixture
 def database() -> Iterator[str]:
     """A fresh database, by name."""
-    with fresh("postgresql") as url:
+    with fresh("postgresql", migrated_template("postgresql")) as url:
         yield url.rpartition("/")[2]
 
 

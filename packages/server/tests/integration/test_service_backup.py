@@ -43,7 +43,8 @@ def test_restored_service_continues_from_the_backup(
     tmp_path: Path, source: str, target: str
 ) -> None:
     events, file = crash_test.world(10)[:16_000], tmp_path / "monday.wavebreak"
-    with service_harness.fresh(source) as url, service_harness.fresh(target) as other:
+    template = service_harness.migrated_template(source)
+    with service_harness.fresh(source, template) as url, service_harness.fresh(target) as other:
         (tmp_path / "first").mkdir()
         first = Server(tmp_path / "first", ("--snapshot-seconds", "0.5"), database=url)
         with first.started():
