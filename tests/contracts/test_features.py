@@ -12,7 +12,7 @@ from wavebreak.features.catalog import FEATURES, INDEX, NAMES
 from wavebreak.features.feature import Feature
 from wavebreak.schema.events import EVENTS, TYPES
 
-WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
+WINDOWS = ("15s", "5m", "1h", "1d", "7d", "28d", "all", "now")
 OF_ANSWERS = {
     "strikes", "refused", "attempts_after_notice",
 }  # fmt: skip
@@ -31,8 +31,8 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_features_are_107_each_with_index_and_oracle_formula() -> None:
-    assert len(FEATURES) == 107
+def test_features_are_108_each_with_index_and_oracle_formula() -> None:
+    assert len(FEATURES) == 108
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(oracle.FORMULAS) == set(NAMES)

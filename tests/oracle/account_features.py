@@ -298,6 +298,9 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "people_mentioned_1d": lambda s: sum(
         s.buckets(((f.now, f.fields["mentions"]) for f in s.mass_mentions), "1d", LARGE)
     ),
+    "trap_contacts_28d": lambda s: s.count(
+        [fact for fact in s.first_sends() if fact.fields.get("trap")], "28d", SMALL
+    ),
     "group_reports_1d": lambda s: s.count(s.group_reports, "1d", SMALL),
     "lookups_1d": lambda s: _lookups(s, "count", 1),
     "lookup_hit_share_1d": lambda s: share(_lookups(s, "hits", 0), _lookups(s, "count", 1)),

@@ -11,7 +11,7 @@ from oracle.shared_state import Shared, log2
 from wavebreak.features.layout import BUCKETS, FORGET_BUCKETS
 from wavebreak.schema.events import SHORT_CALL_S, UNDETERMINED
 
-BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
+BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320, "28d": 161_280}
 """Length of a bucket of each window in seconds: a fifteenth of the window."""
 SMALL, LARGE = 255, 65_535
 """What a bucket counts up to."""

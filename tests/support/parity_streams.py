@@ -25,6 +25,7 @@ from wavebreak.schema.events import LANES, LOG_SCHEMA, SOURCES, TYPES, UNDETERMI
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 ACCOUNTS = tuple("abcdefgh")
+TRAPS = ("g", "h")
 GAPS = (
     0, 1, 700, SECOND, 7 * SECOND, 21 * SECOND, MINUTE, MINUTE, 10 * MINUTE, HOUR, HOUR, 2 * HOUR,
     2 * HOUR, 7 * HOUR, 7 * HOUR, DAY, DAY, 3 * DAY, 8 * DAY, 60 * DAY, 181 * DAY, 190 * DAY,
@@ -117,7 +118,7 @@ def _fields(kind: str, pick: _Choices) -> Row:
     if kind == "account.declared":
         return {"lane": pick.of(*range(len(LANES))), "group": pick.of(None, "g1")}
     if kind == "contact.refused":
-        return {"reason": pick.of(None, 0, 1)}
+        return {"reason": pick.of(None, 0, 1, 2)}
     return {"group": group} if kind.startswith("group.") else {}
 
 
@@ -182,6 +183,7 @@ def _burst(step: Step) -> Iterator[Row]:
                 row["joined_s"] = JOINED_S[(step.whom + n) % len(JOINED_S)]
         elif counterpart == "peer":
             row["peer"] = ACCOUNTS[(step.whom + n * spread) % len(ACCOUNTS)]
+            row["trap"] = row["peer"] in TRAPS or None
         if kind == "message.sent" and lead is not None and many < 100:
             typing = {"type": TYPES.index("typing.started"), "after": lead}
             yield {k: v for k, v in row.items() if k in ("account", "peer", "group")} | typing

@@ -315,12 +315,12 @@ export interface ContactAccepted {
   attempted?: boolean | null;
 }
 
-/** `contact.refused`. An account declines a request or first message of `peer`; `stranger`: it does not know it. It answers nobody. As a first reaction it counts half a complaint; with `stranger`, the answer no to "Do you know this person?", a whole one. */
+/** `contact.refused`. An account declines a request or first message of `peer`; `stranger`: it does not know it. It answers nobody. As a first reaction it counts half a complaint, `opt_out` too (STOP, which a gateway reports in place of that message); with `stranger`, the answer no to "Do you know this person?", a whole one. */
 export interface ContactRefused {
   type: "contact.refused";
   account: string;
   peer: string;
-  reason?: "other" | "stranger" | null;
+  reason?: "opt_out" | "other" | "stranger" | null;
   id?: string | null;
   ts?: number | string | null;
   origin?: string | null;
@@ -725,7 +725,7 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
     fields: {
       account: { kind: "text", required: true, low: 1, high: 255 },
       peer: { kind: "text", required: true, low: 1, high: 255 },
-      reason: { kind: "choice", values: ["other", "stranger"] },
+      reason: { kind: "choice", values: ["opt_out", "other", "stranger"] },
       id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
       origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },

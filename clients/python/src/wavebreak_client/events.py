@@ -701,15 +701,16 @@ class ContactRefused(Event):
     """`contact.refused`.
 
     An account declines a request or first message of `peer`; `stranger`: it does not know it.
-    It answers nobody. As a first reaction it counts half a complaint; with `stranger`, the
-    answer no to "Do you know this person?", a whole one.
+    It answers nobody. As a first reaction it counts half a complaint, `opt_out` too (STOP,
+    which a gateway reports in place of that message); with `stranger`, the answer no to "Do you
+    know this person?", a whole one.
     """
 
     TYPE: ClassVar[str] = "contact.refused"
     RULES: ClassVar[Mapping[str, Rule]] = {
         "account": Rule("text", required=True, low=1, high=255),
         "peer": Rule("text", required=True, low=1, high=255),
-        "reason": Rule("choice", values=("other", "stranger")),
+        "reason": Rule("choice", values=("opt_out", "other", "stranger")),
         "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
         "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
@@ -718,7 +719,7 @@ class ContactRefused(Event):
 
     account: str
     peer: str
-    reason: Literal["other", "stranger"] | None = None
+    reason: Literal["opt_out", "other", "stranger"] | None = None
     id: str | None = None
     ts: int | str | None = None
     origin: str | None = None

@@ -298,4 +298,10 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "What an administrator declared the account to be, whose trade is to write first: 0 nothing, "
       "1 courier, 2 clinic, 3 sender of codes, 4 school.", _SENT,
       "firms that nobody has declared", "a declared account that is sold or hijacked"),
+    W(F("trap_contacts_28d", "traps", "labels", "28d",
+        "Traps to which the account wrote first, whom it asked for contact or called first, in the "
+        "window, each once until forgotten: numbers and accounts of nobody, which the operator "
+        "declared before the message came.",
+        _SENT, "a mistyped number, an old address book", "senders whose lists hold no traps"),
+      "trap_contact", bucket_max=255),
 )  # fmt: skip

@@ -17,6 +17,7 @@ _WINDOWS = {
     "1h": (msgid("in an hour"), msgid("{title} in 1 h")),
     "1d": (msgid("in a day"), msgid("{title} in 1 d")),
     "7d": (msgid("in seven days"), msgid("{title} in 7 d")),
+    "28d": (msgid("in four weeks"), msgid("{title} in 28 d")),
     "32": (msgid("of the last 32"), msgid("{title}, last 32")),
 }
 """What a sentence says of a window, and a title."""
@@ -125,6 +126,7 @@ DESCRIPTIONS: dict[str, str] = {
     "lane": "Whether an administrator declared that it writes first by trade, and as what.",
     "label_unconfirmed": "Whether a honeypot, a partner or a sample calls it abusive; nobody "
     "has decided so.",
+    "trap_contacts": "Traps written to first {window}: numbers that nobody uses.",
     # Evidence.
     "unanswered_evidence": f"How strongly the silence of {_STRANGERS} speaks against it.",
     "complaint_evidence": f"How strongly complaints by {_STRANGERS} speak against it.",
@@ -227,6 +229,7 @@ TITLES: dict[str, str] = {
     "label_benign": "judged benign",
     "lane": "declared lane",
     "label_unconfirmed": "called abusive by others",
+    "trap_contacts": "traps written to first",
     "unanswered_evidence": "evidence of silence",
     "complaint_evidence": "evidence of complaints",
     "reaction_evidence": "evidence of complaints in place of answers",

@@ -46,7 +46,7 @@ _READ = (
     "size", "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "business", "number_country", "network_country",
     "outcome", "hold_s", "attempted", "source", "reason", "seconds", "mentions", "joined_s",
-    "lane", "address",
+    "lane", "address", "trap",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin", "group")
@@ -55,7 +55,7 @@ AROUND = ("network", "block", "device", "client", "origin", "group")
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _, _GROUP, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _BUSINESS,
     _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS, _MENTIONS,
-    _JOINED_S, _LANE, _ADDRESS,
+    _JOINED_S, _LANE, _ADDRESS, _TRAP,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdcog", np.uint8)
 _NAMES_GROUP = np.isin(
@@ -214,6 +214,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         flags |= _flag(columns[_ATTESTED], i, layout.ATTEST_KNOWN, layout.ATTEST_TRUE)
         flags |= layout.TO_GROUP if _is_given(columns[_GROUP], i) else 0
         flags |= _flag(columns[_ATTEMPTED], i, 0, layout.ATTEMPTED)
+        flags |= _flag(columns[_TRAP], i, 0, layout.TO_TRAP)
         flags |= layout.BY_OTHERS * int64(
             _OF_OTHERS[_integer(columns[_SOURCE], i, 1, layout.UNKNOWN, _U1)]
         )

@@ -72,6 +72,7 @@ _count_lookup_hit = count_event("lookup_hit")
 _count_undeliverable = count_event("undeliverable")
 _count_mass_mention = count_event("mass_mention")
 _count_mentioned = count_event("mentioned")
+_count_trap_contact = count_event("trap_contact")
 
 
 NOTICE_S = 7_200
@@ -162,6 +163,8 @@ def _apply_contact(
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
     if opens:
         w.result |= layout.OPENS
+        if ev.flags & layout.TO_TRAP:
+            _count_trap_contact(rare_row(sh, row), now, 1)
 
 
 @compiled()

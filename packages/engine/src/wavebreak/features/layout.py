@@ -243,6 +243,8 @@ OF_STRANGER = 2048
 """Who declines says that it does not know the other."""
 MENTIONS_MANY = 4096
 """A message to a group that its sender is new in, which mentions many (schema.events)."""
+TO_TRAP = 8192
+"""`peer` was one of the operator's traps when the event arrived."""
 UNKNOWN = 255
 """Code of an enumeration that was not given."""
 

@@ -28,7 +28,7 @@ ROW_EVENTS: Final = (
 RARE_EVENTS: Final = (
     "group_send", "group_created", "member_added", "stranger_added", "member_left", "lookup",
     "lookup_hit", "undeliverable", "report", "report_weight", "unproven_report", "block",
-    "block_weight", "mass_mention", "mentioned", "group_report",
+    "block_weight", "mass_mention", "mentioned", "group_report", "trap_contact",
 )  # fmt: skip
 """Events counted in the rare row, which is made at the first of them. `report_weight` and
 `block_weight` count by weight, `lookup` and `lookup_hit` by numbers looked up, `mentioned` by

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from wavebreak.errors import EventError, FileError, UsageError
 from wavebreak.ip_addresses import network_of
 from wavebreak.privacy.secret_key import KEY_BYTES
+from wavebreak.privacy.traps import canonical
 from wavebreak.schema import events
 from wavebreak.schema.distinct_values import encode_distinct
 
@@ -49,15 +50,20 @@ class Pseudonymizer:
     Args:
         key: At least 16 bytes; equal keys give equal pseudonyms.
         ip_database: A local file in MaxMind's format with AS numbers, countries or both.
+        traps: Pseudonyms of the operator's traps (`privacy.traps`), by which events to them are
+            marked.
     """
 
-    def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
-        self._secret, self._database = key, ip_database
+    def __init__(
+        self, key: bytes, ip_database: Path | None = None, traps: frozenset[str] = frozenset()
+    ) -> None:
+        self._secret, self._database, self._traps = key, ip_database, traps
         self._places = _open_places(ip_database) if ip_database else None
         self._number = lru_cache(_CACHED)(pseudonyms(key, "number"))
         self._address = lru_cache(_CACHED)(pseudonyms(key, "address"))
         self._device = lru_cache(_CACHED)(pseudonyms(key, "device"))
         self._origin = lru_cache(_CACHED)(pseudonyms(key, "origin"))
+        self._trap = lru_cache(_CACHED)(pseudonyms(key, "trap"))
         self._describe: dict[str, Callable[[str], dict[str, Any] | None]] = {
             "phone": self._describe_phone,
             "ip": lru_cache(_CACHED)(self._describe_ip),
@@ -66,9 +72,11 @@ class Pseudonymizer:
         }
         self._place = lru_cache(_CACHED)(self._locate)
 
-    def __reduce__(self) -> tuple[type[Pseudonymizer], tuple[bytes, Path | None]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type[Pseudonymizer], tuple[bytes, Path | None, frozenset[str]]]:
         """Pickle the arguments: the secret key goes to worker processes and nowhere else."""
-        return Pseudonymizer, (self._secret, self._database)
+        return Pseudonymizer, (self._secret, self._database, self._traps)
 
     def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
         """Convert a valid wire batch to a log batch of the same rows.
@@ -124,8 +132,20 @@ class Pseudonymizer:
         account = present.get("account", none)
         if account.null_count:
             columns["account"] = _with_servers(account, columns["origin"])
+        if self._traps and "peer" in present:
+            columns |= self._trap_column(present["peer"])
         columns = {n: c for n, c in present.items() if n not in events.PERSONAL} | columns
         return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
+
+    def _trap_column(self, peer: pa.Array) -> dict[str, pa.Array]:
+        """Return the column that marks events to traps; none where there is no such event."""
+        if not pa.types.is_dictionary(peer.type):
+            peer = encode_distinct(peer)
+        marks = [
+            True if name is not None and self._trap(canonical(name)) in self._traps else None
+            for name in peer.dictionary.to_pylist()
+        ]
+        return {"trap": pa.array(marks, pa.bool_()).take(peer.indices)} if any(marks) else {}
 
     def _describe_phone(self, phone: str) -> dict[str, Any] | None:
         known = number_block(phone)

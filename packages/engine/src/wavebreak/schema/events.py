@@ -79,7 +79,7 @@ Source = Literal["analyst", "honeypot", "appeal", "partner", "sample"]
 Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
-Decline = Literal["stranger", "other"]
+Decline = Literal["stranger", "other", "opt_out"]
 Advice = Literal["observe", "delay", "refuse"]
 Lane = Literal["none", "courier", "clinic", "code_sender", "school"]
 
@@ -307,8 +307,9 @@ class ContactAccepted(Event, tag="contact.accepted"):
 class ContactRefused(Event, tag="contact.refused"):
     """An account declines a request or first message of `peer`; `stranger`: it does not know it.
 
-    It answers nobody. As a first reaction it counts half a complaint; with `stranger`, the answer
-    no to "Do you know this person?", a whole one.
+    It answers nobody. As a first reaction it counts half a complaint, `opt_out` too (STOP, which a
+    gateway reports in place of that message); with `stranger`, the answer no to "Do you know this
+    person?", a whole one.
     """
 
     peer: Id
@@ -502,12 +503,14 @@ LOG_SCHEMA: pa.Schema = _schema(
         if name not in PERSONAL
     }
     | {"asn": pa.uint32()}
-    | _OF_THE_LOG,
+    | _OF_THE_LOG
+    | {"trap": pa.bool_()},
     ("id", "ts", "type", "account"),
 ).with_metadata({SCHEMA_KEY: b"1"})
 """An event as the engine reads it: enumerations as codes, personal fields as pseudonyms.
 
-`stream_source` is the source whose key sent the event (`service.sources`); a file has none."""
+`stream_source` is the source whose key sent the event (`service.sources`); a file has none. `trap`:
+`peer` was one of the operator's traps when the event arrived (`privacy.traps`); else null."""
 
 LATER_COLUMNS: tuple[str, ...] = tuple(LOG_SCHEMA.names[LOG_SCHEMA.names.index("outcome") :])
 """Columns of the log that a log of an earlier version may lack; they read as null."""
