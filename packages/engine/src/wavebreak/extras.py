@@ -65,6 +65,7 @@ COMMANDS: Mapping[str, str] = {
     "sources": SERVER,
     "lists": SERVER,
     "lane": SERVER,
+    "traps": SERVER,
     "user": SERVER,
     "ledger": "wavebreak",
     "transparency": SERVER,

@@ -19,6 +19,7 @@ from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
 from wavebreak.extras import LAB, load_plugin
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
+from wavebreak.privacy import traps
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
@@ -121,6 +122,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     consumed = _broker_sources(asked.brokers)
 
     secret, owner = _open_storage(settings, asked, reports)
+    trap_pseudonyms = traps.all_pseudonyms(traps.load(home / traps.FILE, secret))
 
     policy = rules.load_policy(choice.directory)
     used_model = policy_choice.choose_model(home, deciding_by.model, reports.say)
@@ -137,7 +139,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
         settings,
         _load_profile(deciding_by.profile, reports.note),
         deciding_by.lateness,
-        Pseudonymizer(secret, deciding_by.ip_database),
+        Pseudonymizer(secret, deciding_by.ip_database, trap_pseudonyms),
         context,
         lists,
     )

@@ -137,12 +137,16 @@ class Pseudonymizer:
         columns = {n: c for n, c in present.items() if n not in events.PERSONAL} | columns
         return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
 
+    def trap_pseudonym(self, account: str) -> str:
+        """Return the pseudonym by which an account or a number is known as a trap."""
+        return self._trap(canonical(account))
+
     def _trap_column(self, peer: pa.Array) -> dict[str, pa.Array]:
         """Return the column that marks events to traps; none where there is no such event."""
         if not pa.types.is_dictionary(peer.type):
             peer = encode_distinct(peer)
         marks = [
-            True if name is not None and self._trap(canonical(name)) in self._traps else None
+            True if name is not None and self.trap_pseudonym(name) in self._traps else None
             for name in peer.dictionary.to_pylist()
         ]
         return {"trap": pa.array(marks, pa.bool_()).take(peer.indices)} if any(marks) else {}

@@ -21,15 +21,14 @@ from wavebreak.privacy.secret_key import derived_key
 FILE = "traps.sealed"
 MAX_TRAPS = 100_000
 _MAC_BYTES = 32
-_RANGE = re.compile(r"(\+?)([0-9]*?)(x{1,5})", re.IGNORECASE)
-_BETWEEN = re.compile(r"(\+?)([0-9]{1,18})-\+?([0-9]{1,18})")
+_PLACEHOLDERS = re.compile(r"\+?([0-9]{3,17})(x{1,5})", re.IGNORECASE)
+_INTERVAL = re.compile(r"\+?([0-9]{3,18})-\+?([0-9]{3,18})")
 
 
 class TrapSet(msgspec.Struct, frozen=True):
-    """Traps that were declared together: an id, when (ms), and their pseudonyms."""
+    """Traps that were declared together: when (ms), and their pseudonyms."""
 
-    id: str
-    added_ms: int
+    added_at_ms: int
     pseudonyms: tuple[str, ...]
 
 
@@ -38,7 +37,7 @@ def canonical(account: str) -> str:
     return account.removeprefix("+")
 
 
-def expand(given: str) -> list[str]:
+def expand(entry: str) -> list[str]:
     """Return the accounts or numbers that an entry stands for.
 
     >>> expand("+97250123456x")[:2], expand("+4912-+4914"), expand("firm-7")
@@ -47,23 +46,23 @@ def expand(given: str) -> list[str]:
     Raises:
         UsageError: A range is empty, or too large.
     """
-    if matched := _RANGE.fullmatch(given):
-        digits = len(matched[3])
-        return [f"{matched[2]}{number:0{digits}}" for number in range(10**digits)]
-    if matched := _BETWEEN.fullmatch(given):
-        first, last = matched[2], matched[3]
+    if match := _PLACEHOLDERS.fullmatch(entry):
+        digits = len(match[2])
+        return [f"{match[1]}{number:0{digits}}" for number in range(10**digits)]
+    if match := _INTERVAL.fullmatch(entry):
+        first, last = match[1], match[2]
         count = int(last) - int(first) + 1
         if len(first) != len(last) or not 1 <= count <= MAX_TRAPS:
             raise UsageError(
                 f"a range has 1 to {MAX_TRAPS:,} numbers of one length", fix="give smaller ranges"
             )
         return [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
-    return [canonical(given)]
+    return [canonical(entry)]
 
 
 def all_pseudonyms(sets: Iterable[TrapSet]) -> frozenset[str]:
     """Return the pseudonyms of all traps."""
-    return frozenset(pseudonym for each in sets for pseudonym in each.pseudonyms)
+    return frozenset(pseudonym for trap_set in sets for pseudonym in trap_set.pseudonyms)
 
 
 def load(path: Path, secret: bytes) -> list[TrapSet]:

@@ -39,6 +39,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError, ServiceError, WavebreakError
+from wavebreak.privacy.traps import FILE as TRAPS_FILE
 from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
@@ -63,7 +64,7 @@ _RATIO_AT_MOST, _SPARE = 200, 1 << 20
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9 ._@+-]{0,199}"
 _DIRECTORIES = ("policies", "models", "learned", "reports", "cases")
 _FILE = re.compile(
-    rf"ledger\.pub|state-\d+-\d+\.snapshot|({'|'.join(_DIRECTORIES)})(/{_SEGMENT}){{1,9}}"
+    rf"ledger\.pub|{re.escape(TRAPS_FILE)}|state-\d+-\d+\.snapshot|({'|'.join(_DIRECTORIES)})(/{_SEGMENT}){{1,9}}"
 )
 _DAMAGED = "use another backup: this one is truncated or was changed"
 _UNREADABLE = (
@@ -266,7 +267,7 @@ def _check_snapshots(home: Path, position: int) -> None:
 def _save_files(home: Path, writer: _Writer) -> list[str]:
     """Write the directory's files that cannot be made again; return the names of those left out."""
     left_out = []
-    paths = [home / "ledger.pub"]
+    paths = [home / "ledger.pub", home / TRAPS_FILE]
     for directory in _DIRECTORIES:
         for at, names, files in os.walk(home / directory):
             paths += [Path(at, name) for name in files]
