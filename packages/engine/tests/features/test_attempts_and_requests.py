@@ -54,14 +54,17 @@ def test_acceptance_and_request_in_return_are_answers(answer: tuple[object, ...]
     assert (found["replied_7d"], found["inbound_chats"]) == (1, 0)
 
 
-def test_plain_refusal_is_half_a_complaint_among_first_reactions_alone() -> None:
-    silent, found = values(stream(REQUEST)), values(stream(REQUEST, REFUSE))
-    assert found["unanswered_strangers_1d"] == 1
-    assert (found["stranger_complaints"], found["blocks_7d"]) == (0, 0)
-    assert found["complaint_evidence"] == silent["complaint_evidence"]
-    blocked = values(stream(REQUEST, ("user.blocked", "b", "a")))
-    of = "reaction_evidence"
-    assert silent[of] < found[of] < blocked[of]
+@pytest.mark.parametrize("reason", [None, "other", "opt_out"])
+def test_refusal_is_half_a_complaint_among_first_reactions_alone(reason: str | None) -> None:
+    why = {"reason": reason and REASONS["contact.refused"].index(reason)}
+    for first in (REQUEST, SEND):
+        silent, found = values(stream(first)), values(stream(first, (*REFUSE, why)))
+        assert found["unanswered_strangers_1d"] == 1
+        assert (found["stranger_complaints"], found["blocks_7d"]) == (0, 0)
+        assert found["complaint_evidence"] == silent["complaint_evidence"]
+        blocked = values(stream(first, ("user.blocked", "b", "a")))
+        of = "reaction_evidence"
+        assert silent[of] < found[of] < blocked[of]
 
 
 @pytest.mark.parametrize("first", [REQUEST, SEND])
