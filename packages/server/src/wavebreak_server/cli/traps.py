@@ -18,7 +18,6 @@ from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, count_of, stamp
 from wavebreak_server.cli.service_home import BY, Home, Reason, bind_deployment_key, service_command
 from wavebreak_server.slices.traps import service as trap_service
-from wavebreak_server.slices.traps.service import TrapUse
 
 trap_group = command_group(
     "traps", "Numbers and accounts of nobody, which honest people do not know."
@@ -45,7 +44,7 @@ def add(
     bought or scraped list. Delete the file of entries afterwards: the service keeps pseudonyms
     alone. Accounts that did something within 180 days are refused.
     """
-    secret = load_key(home.key)
+    secret = _open(home)
     edge = Pseudonymizer(secret)
     try:
         lines = entries.read_text("utf-8").splitlines()
@@ -55,7 +54,7 @@ def add(
         ) from None
     names = trap_service.read_entries(lines, allow_identifiers=home.decisions.allow_identifiers)
     new = {edge.trap_pseudonym(name) for name in names}
-    use = _read_use(home, edge, new)
+    use = trap_service.read_use(edge, new, _now_ms())
     if use.active:
         raise UsageError(
             f"{count_of(len(use.active), 'entry', 'entries')} of {len(new):,} did something within "
@@ -80,9 +79,10 @@ def list_(home: Home) -> Output:
 
     Read from the file of traps and the service's log. No trap is named.
     """
-    secret = load_key(home.key)
+    secret = _open(home)
     sets = traps.load(home.path / traps.FILE, secret)
-    use = _read_use(home, Pseudonymizer(secret), traps.all_pseudonyms(sets))
+    pseudonyms = traps.all_pseudonyms(sets)
+    use = trap_service.read_use(Pseudonymizer(secret), pseudonyms, _now_ms())
     rows = trap_service.overview(sets, use)
     table = Table(
         "Traps",
@@ -106,9 +106,10 @@ def rotate(home: Home, *, reason: Reason) -> Output:
     In use: the account did something within 180 days. Burnt: 20 accounts have written to it. Old:
     added a year ago.
     """
-    secret = load_key(home.key)
+    secret = _open(home)
     sets = traps.load(home.path / traps.FILE, secret)
-    use = _read_use(home, Pseudonymizer(secret), traps.all_pseudonyms(sets))
+    pseudonyms = traps.all_pseudonyms(sets)
+    use = trap_service.read_use(Pseudonymizer(secret), pseudonyms, _now_ms())
     counts = home.in_database(
         lambda now_ms: trap_service.rotate(
             home.path, secret, use, now_ms=now_ms, by=BY, reason=reason
@@ -126,7 +127,12 @@ def rotate(home: Home, *, reason: Reason) -> Output:
     )
 
 
-def _read_use(home: Home, edge: Pseudonymizer, pseudonyms: frozenset[str] | set[str]) -> TrapUse:
+def _open(home: Home) -> bytes:
+    """Open the service's database; return the deployment's key."""
     home.connect()
     bind_deployment_key(home.options)
-    return trap_service.read_use(edge, pseudonyms, time.time_ns() // 1_000_000)
+    return load_key(home.key)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
