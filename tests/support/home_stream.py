@@ -89,9 +89,10 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return [row | {"id": f"e{n}"} for n, row in enumerate(ordered)]
 
 
-def recorded(rows: Iterable[Row]) -> HomeDays:
+def recorded(rows: Iterable[Row], traps: Iterable[str] = ()) -> HomeDays:
     """Return the days of a stream, as `wavebreak learn` records them."""
-    edge = Pseudonymizer(b"a key for tests only")
+    key = b"a key for tests only"
+    edge = Pseudonymizer(key, traps=frozenset(map(Pseudonymizer(key).trap_pseudonym, traps)))
     log = with_all_columns(edge.apply(pa.RecordBatch.from_pylist(list(rows), WIRE_SCHEMA)))
     return record_days(Engine(load_policy(), record=True, accounts=8192), [log])
 

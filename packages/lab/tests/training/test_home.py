@@ -59,6 +59,21 @@ def test_silent_account_is_no_label() -> None:
     assert labels.left_out["neither convicted nor answered"] >= 1
 
 
+def test_account_that_wrote_to_two_traps_is_convicted_unless_a_person_clears_it() -> None:
+    reached = {"good1": 2, "good2": 1, "good3": 2, "quiet": 2}
+    rows = [home_stream.message("quiet", f"quiet-p{k}", START + k * HOUR, 50) for k in range(9)]
+    cleared = home_stream.label("good3", "benign", "analyst", END)
+    days = home_stream.recorded(
+        home_stream.in_order([*home_stream.events(), *rows, cleared]),
+        traps=[f"{account}-p{k}" for account, count in reached.items() for k in range(count)],
+    )
+    labels = label_days(days, TERMS)
+    assert {"good1", "quiet"} <= named(days, labels.positive)
+    assert {"good2", "good3"} <= named(days, labels.answered)
+    assert labels.sources["convicted by traps"] == 2
+    assert labels.sources["convicted by the tests"] == 24
+
+
 def test_person_upholds_and_an_appeal_clears() -> None:
     said = [
         home_stream.label("bad0", "benign", "appeal", END),

@@ -1,8 +1,9 @@
 """Learning at home: labels from what strangers did, the line of a score, and what it would meet.
 
-A platform learns from its own days. Positive are accounts that the tests on reactions convicted or
-a reviewer upheld, negative are answered accounts and those that a reviewer or an appeal cleared; of
-all others nothing is taken. How trees are fitted is none of this module's.
+A platform learns from its own days. Positive are accounts that the tests on reactions convicted,
+that wrote to two traps or that a reviewer upheld, negative are answered accounts and those that a
+reviewer or an appeal cleared; of all others nothing is taken. How trees are fitted is none of this
+module's.
 
 Without enough answers of reviewers a score acts only beside a complaint of the account's own: alone
 it would be silence and novelty again, which say nothing of honest people whom nobody answers. So
@@ -46,6 +47,7 @@ from wavebreak.evaluation.scoring_points import (
 )
 from wavebreak.model import Model, baseline, to_fixed_point
 from wavebreak.model.calibration import ONE, Steps
+from wavebreak.rules.basis import LEAST_TRAPS
 from wavebreak.schema.event_kinds import Update, kinds_that_update
 from wavebreak.schema.events import TYPES
 
@@ -58,7 +60,8 @@ AFTER_ENFORCEMENT = (
 """Inputs of models that follow from what was done to others: nothing is learned from them."""
 TESTS = "unwanted_evidence"
 """The greatest of the tests on reactions."""
-RESULTS = (TESTS, "stranger_complaints", "stranger_answers")
+TRAPS = "trap_contacts_28d"
+RESULTS = (TESTS, "stranger_complaints", "stranger_answers", TRAPS)
 """Features that labels come from, and that are no inputs."""
 INPUTS = tuple(name for name in model_inputs() if name not in AFTER_ENFORCEMENT)
 PROBE = 10.0
@@ -131,6 +134,7 @@ class HomeDays:
         evidence: The greatest of the tests, by point.
         complaints: Complaints of strangers so far, by point.
         answers: Answers of strangers so far, by point.
+        traps: Traps that the account has written to first in four weeks, by point.
         opened: First messages since the account's point before, by point.
         operator: Which operator each account seems to be of (accounts,).
         reporters: Operators that complained of an account, by its index.
@@ -143,6 +147,7 @@ class HomeDays:
     evidence: Floats
     complaints: Floats
     answers: Floats
+    traps: Floats
     opened: Floats
     operator: Ints
     reporters: dict[int, tuple[int, ...]]
@@ -159,6 +164,7 @@ class HomeDays:
             evidence=self.evidence[rows],
             complaints=self.complaints[rows],
             answers=self.answers[rows],
+            traps=self.traps[rows],
             opened=self.opened[rows],
         )
 
@@ -222,6 +228,7 @@ def record_days(
         values[TESTS],
         values["stranger_complaints"],
         values["stranger_answers"],
+        values[TRAPS],
         _opened(points),
         np.array([operators.number(name) for _, name in points.accounts], np.int64),
         {account: tuple(sorted(of)) for account, of in reporters.items()},
@@ -285,7 +292,7 @@ class HomeLabels:
     """Whom a platform learns from; arrays by account.
 
     Attributes:
-        positive: Convicted by the tests, or upheld by a reviewer.
+        positive: Convicted by the tests, by two traps, or upheld by a reviewer.
         answered: Answered, and cleared by nobody's complaint; or cleared by a person.
         weight: What the account weighs in the fit.
         reviewed: Accounts that reviewers were asked about, and answered.
@@ -337,10 +344,13 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
     accused, answers = (days.of_accounts(v, rows) for v in (days.complaints, days.answers))
     upheld, cleared = _persons(days, until_ms)
     by_tests = (evidence >= terms.convicts) & ~cleared & ~upheld
-    bought = _convicted_by_few(days, np.flatnonzero(by_tests), evidence, terms)
-    positive = (by_tests & ~bought) | upheld
+    by_traps = (days.of_accounts(days.traps, rows) >= LEAST_TRAPS) & ~cleared & ~upheld
+    few = _convicted_by_few(days, np.flatnonzero(by_tests), evidence, terms)
+    bought = few & ~by_traps
+    by_tests_alone = by_tests & ~few & ~by_traps
+    positive = by_tests_alone | by_traps | upheld
     liked = (answers >= terms.answers) & (answers > terms.answers_a_complaint * accused)
-    answered = (liked & ~by_tests & ~upheld) | cleared
+    answered = (liked & ~by_tests & ~by_traps & ~upheld) | cleared
     weight = np.zeros(len(answered))
     for side in (positive, answered):
         sizes = Counter(days.operator[side].tolist())
@@ -354,10 +364,11 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
         answered,
         weight,
         reviewed,
-        asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests),
+        asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests & ~by_traps),
         len(set(days.operator[positive].tolist())),
         {
-            "convicted by the tests": int((by_tests & ~bought).sum()),
+            "convicted by the tests": int(by_tests_alone.sum()),
+            "convicted by traps": int(by_traps.sum()),
             "upheld by a reviewer": int(upheld.sum()),
             "answered by strangers": int((answered & ~cleared).sum()),
             "cleared by a reviewer or an appeal": int(cleared.sum()),

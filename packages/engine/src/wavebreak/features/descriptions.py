@@ -126,7 +126,7 @@ DESCRIPTIONS: dict[str, str] = {
     "lane": "Whether an administrator declared that it writes first by trade, and as what.",
     "label_unconfirmed": "Whether a honeypot, a partner or a sample calls it abusive; nobody "
     "has decided so.",
-    "trap_contacts": "Traps written to first {window}: numbers that nobody uses.",
+    "trap_contacts": "Traps written to first {window}: numbers or accounts that nobody uses.",
     # Evidence.
     "unanswered_evidence": f"How strongly the silence of {_STRANGERS} speaks against it.",
     "complaint_evidence": f"How strongly complaints by {_STRANGERS} speak against it.",

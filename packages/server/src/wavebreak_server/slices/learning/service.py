@@ -545,6 +545,7 @@ def _promote(score: LearnedScore, service: Service, context: AppContext) -> None
 
 _LABELS = (
     msgids("{n} account convicted by the tests.", "{n} accounts convicted by the tests."),
+    msgids("{n} account convicted by traps.", "{n} accounts convicted by traps."),
     msgids("{n} account upheld by a reviewer.", "{n} accounts upheld by a reviewer."),
     msgids("{n} account answered by strangers.", "{n} accounts answered by strangers."),
     msgids(
