@@ -123,6 +123,8 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
 
     secret, owner = _open_storage(settings, asked, reports)
     trap_pseudonyms = traps.all_pseudonyms(traps.load(home / traps.FILE, secret))
+    if trap_pseudonyms:
+        reports.note("traps: {:,}", len(trap_pseudonyms))
 
     policy = rules.load_policy(choice.directory)
     used_model = policy_choice.choose_model(home, deciding_by.model, reports.say)

@@ -102,6 +102,7 @@ def test_traps_decide_after_a_restart_and_until_they_are_retired(tmp_path: Path)
     added = value(add(home, [*NAMES, "# a comment", "trap-one  # again"], key=KEY))
     assert added == {"added": 4, "known": 0, "total": 4}
     with server.started():
+        assert "traps: 4" in server.said()
         send(*written("ann", "trap-one", "ben"))
         assert decisions(server) == []
         send(*written("ann", "trap-two")[1:])
