@@ -14,11 +14,17 @@ from support.parity_streams import crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import shards_of
+from wavebreak.features.catalog import INDEX
 from wavebreak.features.facts import Fanout
 from wavebreak.features.layout import HIT, SHARDS
 from wavebreak.features.shards import merge_hits
 
-LOG = log(crowded(random.Random(3), sends=600))
+LOG = log(
+    [
+        row | ({"trap": True} if row.get("peer") in ("p", "q") else {})
+        for row in crowded(random.Random(3), sends=600)
+    ]
+)
 
 
 @dataclass
@@ -119,6 +125,8 @@ def test_groups_of_shards_in_threads_find_what_one_engine_does() -> None:
     for thread in threads:
         thread.join()
     assert len(wanted) >= 3
+    written = [alone.core.values_of(n)[INDEX["trap_contacts_28d"]] for n in range(30)]
+    assert written.count(2) >= 3
     assert sorted(hit for hits in found.values() for hit in hits) == sorted(wanted)
 
 
