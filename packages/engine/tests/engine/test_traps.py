@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 
+import msgspec
 import pytest
 
 from support.parity_streams import DAY, MINUTE, START, Row, crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine
+from wavebreak.explain.narrative import evidence_sentence
 from wavebreak.features.catalog import INDEX
+from wavebreak.languages import get_language
+from wavebreak.notices import build_statement, load_platform
 from wavebreak.schema.events import TYPES
 
 RULE = "recipients_gone"
@@ -41,6 +46,24 @@ def test_one_trap_decides_nothing() -> None:
 @pytest.mark.parametrize("kind", ["message.sent", "contact.requested", "call.started"])
 def test_two_traps_limit_by_the_rule_on_lost_recipients(kind: str) -> None:
     assert decided(sends("trap1", "ben", "trap2", kind=kind)) == ([RULE], 2)
+
+
+def test_decision_says_traps_in_words_and_names_none() -> None:
+    engine = Engine(rules.load_policy(), accounts=256)
+    (decision,) = engine.take(log(sends("trap1", "ben", "trap2")))
+    assert (decision.outcome, decision.basis) == ("limit", "evidence")
+    assert not any(name.encode() in msgspec.json.encode(decision) for name in ("trap1", "trap2"))
+    for code, sentence, fact in (
+        ("en", "It wrote first to 2 traps in four weeks", "accounts that nobody uses"),
+        ("he", "שני פיתיונות", "שאיש אינו משתמש בהם"),
+    ):
+        language = get_language(code)
+        assert sentence in evidence_sentence(msgspec.to_builtins(decision), language)
+        (said,) = build_statement(
+            decision, platform=load_platform(), language=language, now_ms=decision.ts
+        ).facts
+        assert fact in said
+        assert not re.search(r"\d", said)
 
 
 @pytest.mark.parametrize(("days", "count"), [(26, 2), (31, 1)])

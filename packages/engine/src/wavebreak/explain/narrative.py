@@ -113,10 +113,28 @@ know it.'
     >>> evidence_sentence({"reasons": [{"feature": "operator_accounts", "value": 4.0},
     ...     {"feature": "operator_abusive_accounts", "value": 1.0}]})
     'It seems to be of one operator with 4 other accounts, of which 1 was found abusive.'
+    >>> evidence_sentence({"reasons": [{"feature": "trap_contacts_28d", "value": 2.0}]})
+    'It wrote first to 2 traps in four weeks: numbers or accounts that nobody uses.'
     """
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or []}
-    said = _strangers_sentence(values, language), _operator_sentence(values, language)
+    said = (
+        _strangers_sentence(values, language),
+        _traps_sentence(values, language),
+        _operator_sentence(values, language),
+    )
     return " ".join(filter(None, said))
+
+
+def _traps_sentence(values: dict[str, Any], language: Language) -> str:
+    traps = int(values.get("trap_contacts_28d") or 0)
+    if not traps:
+        return ""
+    return language.ngettext(
+        "It wrote first to {n} trap in four weeks: a number or an account that nobody uses.",
+        "It wrote first to {n} traps in four weeks: numbers or accounts that nobody uses.",
+        traps,
+        n=number(traps),
+    )
 
 
 def _operator_sentence(values: dict[str, Any], language: Language) -> str:
