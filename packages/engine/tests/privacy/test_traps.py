@@ -72,8 +72,9 @@ def test_events_to_traps_alone_are_marked_also_in_other_processes() -> None:
             {"type": "message.sent", "ts": NOON, "account": "4912345", "peer": peer}
             for peer in ("4912345", "+4912345", "49123456", None)
         ]
+        sends.append(sends[0] | {"type": "message.delivered"})
         batch = pa.RecordBatch.from_pylist(sends, WIRE_SCHEMA)
-        assert edge.apply(batch).column("trap").to_pylist() == [True, True, None, None]
-        assert plain.apply(batch).column("trap").to_pylist() == [None] * 4
+        assert edge.apply(batch).column("trap").to_pylist() == [True, True, *[None] * 3]
+        assert plain.apply(batch).column("trap").to_pylist() == [None] * 5
         other = Pseudonymizer(OTHER_KEY, traps=declared)
-        assert other.apply(batch).column("trap").to_pylist() == [None] * 4
+        assert other.apply(batch).column("trap").to_pylist() == [None] * 5

@@ -100,7 +100,7 @@ def test_traps_decide_after_a_restart_and_until_they_are_retired(tmp_path: Path)
     with server.started():
         send(*written("early", "ben"))
     added = value(add(home, [*NAMES, "# a comment", "trap-one  # again"], key=KEY))
-    assert added == {"added": 4, "known": 0, "total": 4}
+    assert added == {"added": 4, "duplicates": 0, "total": 4}
     with server.started():
         assert "traps: 4" in server.said()
         send(*written("ann", "trap-one", "ben"))
@@ -189,10 +189,10 @@ def test_entries_that_are_no_traps_are_refused_unnamed(
 
 def test_total_is_bounded_over_several_additions(home: Path) -> None:
     whole = value(add(home, ["9725412xxxxx"], "--allow-identifiers"))
-    assert whole == {"added": 100_000, "known": 0, "total": 100_000}
+    assert whole == {"added": 100_000, "duplicates": 0, "total": 100_000}
     assert isinstance(add(home, ["one-more"]).exception, UsageError)
     again = value(add(home, ["+972541212345"], "--allow-identifiers"))
-    assert again == {"added": 0, "known": 1, "total": 100_000}
+    assert again == {"added": 0, "duplicates": 1, "total": 100_000}
 
 
 def test_burnt_and_old_traps_are_retired(home: Path) -> None:

@@ -20,6 +20,8 @@ from wavebreak.privacy.secret_key import derived_key
 
 FILE = "traps.sealed"
 MAX_TRAPS = 100_000
+MARKED = ("message.sent", "contact.requested", "call.started")
+"""Event types that are marked where their `peer` is a trap."""
 _MAC_BYTES = 32
 _PLACEHOLDERS = re.compile(r"\+?([0-9]{3,17})(x{1,5})", re.IGNORECASE)
 _INTERVAL = re.compile(r"\+?([0-9]{3,18})-\+?([0-9]{3,18})")

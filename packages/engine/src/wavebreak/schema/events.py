@@ -510,7 +510,8 @@ LOG_SCHEMA: pa.Schema = _schema(
 """An event as the engine reads it: enumerations as codes, personal fields as pseudonyms.
 
 `stream_source` is the source whose key sent the event (`service.sources`); a file has none. `trap`:
-`peer` was one of the operator's traps when the event arrived (`privacy.traps`); else null."""
+a message, request or call to one of the operator's traps, as they were when it arrived
+(`privacy.traps`); else null."""
 
 LATER_COLUMNS: tuple[str, ...] = tuple(LOG_SCHEMA.names[LOG_SCHEMA.names.index("outcome") :])
 """Columns of the log that a log of an earlier version may lack; they read as null."""

@@ -64,10 +64,10 @@ def add(
     counts = home.in_database(
         lambda now_ms: trap_service.add(home.path, secret, new, now_ms=now_ms, by=BY, reason=reason)
     )
-    known = f" ({counts.known:,} were traps before)" if counts.known else ""
+    duplicates = f" ({counts.duplicates:,} were traps before)" if counts.duplicates else ""
     return Output(
         msgspec.to_builtins(counts),
-        f"{count_of(counts.added, 'trap')} added{known}; the service has {counts.total:,}. "
+        f"{count_of(counts.added, 'trap')} added{duplicates}; the service has {counts.total:,}. "
         "A running service reads them at its next start",
         steps=[command("wavebreak", "serve", home.path)],
     )

@@ -34,9 +34,6 @@ QUIET_MS = 180 * DAY_MS
 MAX_LENGTH = 255
 """Characters of an id."""
 AUDIT_OBJECT = "traps"
-_FIRST_MESSAGES = pa.array(
-    [TYPES.index(t) for t in ("message.sent", "contact.requested", "call.started")], pa.uint8()
-)
 _ACTS = pa.array(
     [
         TYPES.index(t)
@@ -72,7 +69,7 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of an addition: new traps, entries that were traps before, and all traps."""
 
     added: int
-    known: int
+    duplicates: int
     total: int
 
 
@@ -130,7 +127,7 @@ def _check_total(count: int) -> None:
     if count > traps.MAX_TRAPS:
         raise UsageError(
             f"a service has at most {traps.MAX_TRAPS:,} traps",
-            fix="declare a sample of the range: one number in a hundred is enough",
+            fix="declare a sample of the range: one to five in a hundred of its numbers are enough",
         )
 
 
@@ -151,12 +148,13 @@ def read_use(edge: Pseudonymizer, pseudonyms: Collection[str], now_ms: int) -> T
         own = {edge.trap_pseudonym(name) for name in accounts.unique().to_pylist()}
         active |= own.intersection(pseudonyms)
         if "trap" in events.schema.names:
-            first = pc.is_in(events.column("type"), value_set=_FIRST_MESSAGES)
-            marked = events.filter(pc.and_(first, pc.fill_null(events.column("trap"), False)))
-            for row in marked.select(["account", "peer"]).to_pylist():
+            messages = events.filter(pc.fill_null(events.column("trap"), False))
+            for row in messages.select(["account", "peer"]).to_pylist():
                 senders[edge.trap_pseudonym(row["peer"])].add(row["account"])
-    known = {pseudonym: senders[pseudonym] for pseudonym in senders.keys() & set(pseudonyms)}
-    return TrapUse(known, active)
+    senders_of_traps = {
+        pseudonym: senders[pseudonym] for pseudonym in senders.keys() & set(pseudonyms)
+    }
+    return TrapUse(senders_of_traps, active)
 
 
 def overview(sets: Iterable[TrapSet], use: TrapUse) -> list[SetOverview]:
@@ -187,7 +185,9 @@ def add(
     sets = traps.load(home / traps.FILE, secret)
     before = traps.all_pseudonyms(sets)
     fresh = tuple(sorted(set(new) - before))
-    counts = Added(added=len(fresh), known=len(new) - len(fresh), total=len(before) + len(fresh))
+    counts = Added(
+        added=len(fresh), duplicates=len(new) - len(fresh), total=len(before) + len(fresh)
+    )
     _check_total(counts.total)
     write_audit_entry(
         now_ms, by, "add_traps", AUDIT_OBJECT, f"{counts.added} added, {counts.total} now: {reason}"
@@ -205,9 +205,9 @@ def rotate(
     Raises:
         FileError: The file of traps is not the service's own.
     """
-    left, in_use, burnt, old = list[TrapSet](), 0, 0, 0
+    remaining, in_use, burnt, old = list[TrapSet](), 0, 0, 0
     for trap_set in traps.load(home / traps.FILE, secret):
-        kept = []
+        names = []
         for name in trap_set.pseudonyms:
             if name in use.active:
                 in_use += 1
@@ -216,13 +216,16 @@ def rotate(
             elif now_ms - trap_set.added_at_ms >= MAX_AGE_MS:
                 old += 1
             else:
-                kept.append(name)
-        if kept:
-            left.append(TrapSet(trap_set.added_at_ms, tuple(kept)))
+                names.append(name)
+        if names:
+            remaining.append(TrapSet(trap_set.added_at_ms, tuple(names)))
     counts = Rotated(
-        in_use=in_use, burnt=burnt, old=old, total=sum(len(each.pseudonyms) for each in left)
+        in_use=in_use,
+        burnt=burnt,
+        old=old,
+        total=sum(len(trap_set.pseudonyms) for trap_set in remaining),
     )
     why = f"{count_of(counts.retired, 'trap')} retired, {counts.total} left: {reason}"
     write_audit_entry(now_ms, by, "rotate_traps", AUDIT_OBJECT, why)
-    traps.save(home / traps.FILE, secret, left)
+    traps.save(home / traps.FILE, secret, remaining)
     return counts
