@@ -57,7 +57,7 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
     flags |= flag("attested", layout.ATTEST_KNOWN, layout.ATTEST_TRUE)
     flags |= flag("attempted", 0, layout.ATTEMPTED)
     flags |= flag("trap", 0, layout.TO_TRAP)
-    flags |= layout.BY_OTHERS if row.get("source") in (1, 3) else 0
+    flags |= layout.BY_OTHERS if row.get("source") in (1, 3, 4) else 0
     flags |= layout.TO_GROUP if row.get("group") is not None else 0
     number, network = row.get("number_country"), row.get("network_country")
     if number is not None and network is not None:
