@@ -12,7 +12,7 @@ from support.service_process import Server
 
 @pytest.mark.parametrize("kind", service_harness.DATABASES)
 def test_second_server_ends_and_the_first_goes_on(tmp_path: Path, kind: str) -> None:
-    with service_harness.fresh(kind, service_harness.migrated_template(kind)) as url:
+    with service_harness.fresh(kind) as url:
         home = tmp_path / "home"
         home.mkdir()
         with Server(home, database=url).started() as first:
