@@ -98,10 +98,9 @@ def test_decoded_events_equal_plain_python(log: pa.RecordBatch) -> None:
             assert accounts.texts([event["peer"]]).to_pylist() == [peer]
         for name in AROUND:
             value, slot = row.get(name), int(event[name])
-            if name == "group" and row["type"] not in OF_GROUPS:
-                value = None
-            told = entities.texts([slot - 1]).to_pylist()[0] if slot else None
-            assert told == (None if value is None else f"{name[0]}:{value}")
+            unread = value is None or (name == "group" and row["type"] not in OF_GROUPS)
+            text = entities.texts([slot - 1]).to_pylist()[0] if slot else None
+            assert text == (None if unread else f"{name[0]}:{value}")
 
 
 @given(logs())
