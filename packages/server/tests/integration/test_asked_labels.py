@@ -175,5 +175,5 @@ def test_running_service_takes_answers_by_its_address(home: Path, tmp_path: Path
     ((name, body),) = bodies
     assert name == "label"
     assert {row["account"] for row in body["labels"]} == {row["account"] for row in rows}
-    assert {row["source"] for row in body["labels"]} == {"analyst"}
+    assert {row["source"] for row in body["labels"]} == {"sample"}
     assert body["reason"] == "answers of reviewers, ada"
