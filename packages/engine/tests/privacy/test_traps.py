@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -78,3 +80,17 @@ def test_events_to_traps_alone_are_marked_also_in_other_processes() -> None:
         assert plain.apply(batch).column("trap").to_pylist() == [None] * 5
         other = Pseudonymizer(OTHER_KEY, traps=declared)
         assert other.apply(batch).column("trap").to_pylist() == [None] * 5
+
+
+def test_changes_at_once_lose_none(tmp_path: Path) -> None:
+    path = tmp_path / traps.FILE
+
+    def add(number: int) -> None:
+        with traps.changing(path):
+            sets = traps.load(path, KEY)
+            time.sleep(0.005)
+            traps.save(path, KEY, [*sets, traps.TrapSet(number, (f"{number}",))])
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(add, range(20)))
+    assert traps.all_pseudonyms(traps.load(path, KEY)) == {str(number) for number in range(20)}

@@ -7,9 +7,12 @@ one. Events are marked where they cross the privacy edge, so that decisions foll
 
 from __future__ import annotations
 
+import fcntl
 import hmac
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -84,6 +87,17 @@ def load(path: Path, secret: bytes) -> list[TrapSet]:
             fix="give the deployment's key; or remove the file and declare the traps again",
         )
     return msgspec.msgpack.decode(content, type=list[TrapSet])
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Let one process at a time read, change and write the file of traps."""
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def save(path: Path, secret: bytes, sets: list[TrapSet]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,13 @@ from wavebreak.cli.app import command_group
 from wavebreak.cli.commands import Output
 from wavebreak.cli.options import OutDir
 from wavebreak.reports.tables import Table
-from wavebreak_server.cli.service_home import Home, Reason, service_command, service_engine
+from wavebreak_server.cli.service_home import (
+    Home,
+    Reason,
+    clock_ms,
+    service_command,
+    service_engine,
+)
 from wavebreak_server.slices.versions import model_replay, model_versions, policy_replay
 
 challengers = command_group(
@@ -42,8 +47,7 @@ def replay(
 ) -> Output:
     """Replay a service's log under its model and another one; list the accounts that differ."""
     champion_engine, challenger_engine = _engines(home, challenger)
-    now_ms = time.time_ns() // 1_000_000
-    result = model_replay.run(champion_engine, challenger_engine, out, days=days, now_ms=now_ms)
+    result = model_replay.run(champion_engine, challenger_engine, out, days=days, now_ms=clock_ms())
     champion, other = result.sides
     rows = [
         (name, *(_reached(side.thresholds.get(name)) for side in result.sides))

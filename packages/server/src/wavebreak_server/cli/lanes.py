@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import msgspec
@@ -97,7 +96,7 @@ def declare(
                         edge,
                         account,
                         lane_service.lane_of(lane),
-                        now_ms=time.time_ns() // 1_000_000,
+                        now_ms=service_home.clock_ms(),
                         by=service_home.BY,
                         reason=reason,
                         identifiers=home.decisions.allow_identifiers,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from wavebreak_server.cli.service_home import (
     BY,
     Home,
     bind_deployment_key,
+    clock_ms,
     service_command,
     service_engine,
 )
@@ -152,9 +152,10 @@ def _take_answers(home: Home, path: Path, url: str, key_file: Path | None) -> Ou
         home.connect()
         with ownership.owned(home.path):
             bind_deployment_key(home.options)
-            now_ms = time.time_ns() // 1_000_000
             with transaction.atomic():
-                learning.store_answers(home.path, edge, said, now_ms=now_ms, by=BY, reason=reason)
+                learning.store_answers(
+                    home.path, edge, said, now_ms=clock_ms(), by=BY, reason=reason
+                )
     counts = {word: list(said.values()).count(word) for word in ("abusive", "benign")}
     return Output(
         {"labels": len(said), **counts},
@@ -183,6 +184,5 @@ def _own_log(home: Home) -> dict[str, Any]:
 
 def _learn(home: Home, *, check: bool) -> None:
     """Learn or check, and write the state, which the service carries out."""
-    now_ms = time.time_ns() // 1_000_000
     work = learning.check if check else partial(learning.learn, fit=load_home_fit())
-    learning.write_state(home.path, work(**_own_log(home), now_ms=now_ms))
+    learning.write_state(home.path, work(**_own_log(home), now_ms=clock_ms()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -15,7 +14,14 @@ from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
 from wavebreak.ledger import checkpoints
 from wavebreak.reports.tables import Table, count_of, span, stamp
-from wavebreak_server.cli.service_home import BY, Home, Reason, bind_deployment_key, service_command
+from wavebreak_server.cli.service_home import (
+    BY,
+    Home,
+    Reason,
+    bind_deployment_key,
+    clock_ms,
+    service_command,
+)
 from wavebreak_server.pipeline import log_clock, log_repair
 from wavebreak_server.slices.log import trim as log_trim
 from wavebreak_server.storage import ledger_store, ownership
@@ -44,7 +50,7 @@ def repair(
     of them; decisions on record stay. Exits with 1 where events are found and not repaired.
     """
     home.connect()
-    now_ms, allowed_ms = _now_ms(), log_clock.allowed_ahead_ms(home.decisions.lateness)
+    now_ms, allowed_ms = clock_ms(), log_clock.allowed_ahead_ms(home.decisions.lateness)
     with ownership.owned(home.path):
         bind_deployment_key(home.options)
         rows = log_repair.find_ahead(now_ms, allowed_ms)
@@ -74,11 +80,7 @@ def repair(
 
 def _ledger_store(home: Home) -> ledger_store.LedgerStore:
     ledger_key = home.options.configuration.keys.ledger_key
-    return ledger_store.LedgerStore(checkpoints.load_or_create_signer(ledger_key), _now_ms)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return ledger_store.LedgerStore(checkpoints.load_or_create_signer(ledger_key), clock_ms)
 
 
 def _rows_table(ahead: list[log_repair.AheadRow]) -> Table:
@@ -125,7 +127,7 @@ def trim(
     # A running service would go on with the accounts that an eviction forgets.
     with ownership.owned(home.path) if idle_ms else nullcontext():
         bind_deployment_key(home.options)
-        now_ms = _now_ms()
+        now_ms = clock_ms()
         if idle_ms:
             plan = log_trim.plan_eviction(home.path, idle_ms)
         else:

@@ -409,11 +409,16 @@ def in_database(
             pass
     if authenticated:
         bind_deployment_key(options)
-    now = time.time_ns() // 1_000_000
+    now = clock_ms()
     try:
         return app_context.run_in_transaction(lambda: work(now))
     except ApiError as error:
         raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
+
+
+def clock_ms() -> int:
+    """Return the time in milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def bind_deployment_key(options: Effective) -> None:

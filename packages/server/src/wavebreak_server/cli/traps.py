@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,14 @@ from wavebreak.privacy import traps
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, count_of, stamp
-from wavebreak_server.cli.service_home import BY, Home, Reason, bind_deployment_key, service_command
+from wavebreak_server.cli.service_home import (
+    BY,
+    Home,
+    Reason,
+    bind_deployment_key,
+    clock_ms,
+    service_command,
+)
 from wavebreak_server.slices.traps import service as trap_service
 
 trap_group = command_group(
@@ -54,7 +60,7 @@ def add(
         ) from None
     names = trap_service.read_entries(lines, allow_identifiers=home.decisions.allow_identifiers)
     new = {edge.trap_pseudonym(name) for name in names}
-    use = trap_service.read_use(edge, new, _now_ms())
+    use = trap_service.read_use(edge, new, clock_ms())
     if use.active:
         raise UsageError(
             f"{count_of(len(use.active), 'entry', 'entries')} of {len(new):,} did something within "
@@ -62,7 +68,9 @@ def add(
             fix="take only what was never assigned, or is dead for at least half a year",
         )
     counts = home.in_database(
-        lambda now_ms: trap_service.add(home.path, secret, new, now_ms=now_ms, by=BY, reason=reason)
+        lambda time_ms: trap_service.add(
+            home.path, secret, new, now_ms=time_ms, by=BY, reason=reason
+        )
     )
     duplicates = f" ({counts.duplicates:,} were traps before)" if counts.duplicates else ""
     return Output(
@@ -79,10 +87,7 @@ def list_(home: Home) -> Output:
 
     Read from the file of traps and the service's log. No trap is named.
     """
-    secret = _open(home)
-    sets = traps.load(home.path / traps.FILE, secret)
-    pseudonyms = traps.all_pseudonyms(sets)
-    use = trap_service.read_use(Pseudonymizer(secret), pseudonyms, _now_ms())
+    sets, use = _read_traps(home, _open(home))
     rows = trap_service.overview(sets, use)
     table = Table(
         "Traps",
@@ -107,12 +112,10 @@ def rotate(home: Home, *, reason: Reason) -> Output:
     added a year ago.
     """
     secret = _open(home)
-    sets = traps.load(home.path / traps.FILE, secret)
-    pseudonyms = traps.all_pseudonyms(sets)
-    use = trap_service.read_use(Pseudonymizer(secret), pseudonyms, _now_ms())
+    _, use = _read_traps(home, secret)
     counts = home.in_database(
-        lambda now_ms: trap_service.rotate(
-            home.path, secret, use, now_ms=now_ms, by=BY, reason=reason
+        lambda time_ms: trap_service.rotate(
+            home.path, secret, use, now_ms=time_ms, by=BY, reason=reason
         )
     )
     retired = (
@@ -134,5 +137,8 @@ def _open(home: Home) -> bytes:
     return load_key(home.key)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _read_traps(home: Home, secret: bytes) -> tuple[list[traps.TrapSet], trap_service.TrapUse]:
+    """Return the declared traps, and their use by the log."""
+    sets = traps.load(home.path / traps.FILE, secret)
+    pseudonyms = traps.all_pseudonyms(sets)
+    return sets, trap_service.read_use(Pseudonymizer(secret), pseudonyms, clock_ms())

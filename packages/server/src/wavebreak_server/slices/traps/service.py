@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import UsageError
+from wavebreak.io.field_limits import LIMITS
 from wavebreak.privacy import traps
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.traps import TrapSet
@@ -31,9 +32,8 @@ MAX_AGE_MS = 365 * DAY_MS
 """Age at which a trap is retired: numbers are assigned anew."""
 QUIET_MS = 180 * DAY_MS
 """An account that did something within this time is in use, and no trap."""
-MAX_LENGTH = 255
-"""Characters of an id."""
 AUDIT_OBJECT = "traps"
+_MAX_BYTES = LIMITS["message.sent"]["peer"].max_bytes
 _ACTS = pa.array(
     [
         TYPES.index(t)
@@ -108,8 +108,8 @@ def read_entries(lines: Iterable[str], *, allow_identifiers: bool) -> list[str]:
             raise UsageError(f"line {number}: {error.what}", fix=error.fix) from None
         if kind := fault("peer", expanded[0], allow=allow_identifiers):
             raise UsageError(f"line {number} {kind.name}: no event can name it", fix=_FIX)
-        if len(expanded[0]) > MAX_LENGTH:
-            raise UsageError(f"line {number} is longer than {MAX_LENGTH} characters", fix=_FIX)
+        if len(expanded[0].encode()) > _MAX_BYTES:
+            raise UsageError(f"line {number} is longer than {_MAX_BYTES} bytes", fix=_FIX)
         names.update(dict.fromkeys(expanded))
         _check_total(len(names))
     if not names:
@@ -182,19 +182,24 @@ def add(
         UsageError: There would be too many.
         FileError: The file of traps is not the service's own.
     """
-    sets = traps.load(home / traps.FILE, secret)
-    before = traps.all_pseudonyms(sets)
-    fresh = tuple(sorted(set(new) - before))
-    counts = Added(
-        added=len(fresh), duplicates=len(new) - len(fresh), total=len(before) + len(fresh)
-    )
-    _check_total(counts.total)
-    write_audit_entry(
-        now_ms, by, "add_traps", AUDIT_OBJECT, f"{counts.added} added, {counts.total} now: {reason}"
-    )
-    if fresh:
-        traps.save(home / traps.FILE, secret, [*sets, TrapSet(now_ms, fresh)])
-    return counts
+    with traps.changing(home / traps.FILE):
+        sets = traps.load(home / traps.FILE, secret)
+        before = traps.all_pseudonyms(sets)
+        fresh = tuple(sorted(set(new) - before))
+        counts = Added(
+            added=len(fresh), duplicates=len(new) - len(fresh), total=len(before) + len(fresh)
+        )
+        _check_total(counts.total)
+        write_audit_entry(
+            now_ms,
+            by,
+            "add_traps",
+            AUDIT_OBJECT,
+            f"{counts.added} added, {counts.total} now: {reason}",
+        )
+        if fresh:
+            traps.save(home / traps.FILE, secret, [*sets, TrapSet(now_ms, fresh)])
+        return counts
 
 
 def rotate(
@@ -205,27 +210,28 @@ def rotate(
     Raises:
         FileError: The file of traps is not the service's own.
     """
-    remaining, in_use, burnt, old = list[TrapSet](), 0, 0, 0
-    for trap_set in traps.load(home / traps.FILE, secret):
-        names = []
-        for name in trap_set.pseudonyms:
-            if name in use.active:
-                in_use += 1
-            elif len(use.senders.get(name, ())) >= MAX_SENDERS:
-                burnt += 1
-            elif now_ms - trap_set.added_at_ms >= MAX_AGE_MS:
-                old += 1
-            else:
-                names.append(name)
-        if names:
-            remaining.append(TrapSet(trap_set.added_at_ms, tuple(names)))
-    counts = Rotated(
-        in_use=in_use,
-        burnt=burnt,
-        old=old,
-        total=sum(len(trap_set.pseudonyms) for trap_set in remaining),
-    )
-    why = f"{count_of(counts.retired, 'trap')} retired, {counts.total} left: {reason}"
-    write_audit_entry(now_ms, by, "rotate_traps", AUDIT_OBJECT, why)
-    traps.save(home / traps.FILE, secret, remaining)
-    return counts
+    with traps.changing(home / traps.FILE):
+        remaining, in_use, burnt, old = list[TrapSet](), 0, 0, 0
+        for trap_set in traps.load(home / traps.FILE, secret):
+            names = []
+            for name in trap_set.pseudonyms:
+                if name in use.active:
+                    in_use += 1
+                elif len(use.senders.get(name, ())) >= MAX_SENDERS:
+                    burnt += 1
+                elif now_ms - trap_set.added_at_ms >= MAX_AGE_MS:
+                    old += 1
+                else:
+                    names.append(name)
+            if names:
+                remaining.append(TrapSet(trap_set.added_at_ms, tuple(names)))
+        counts = Rotated(
+            in_use=in_use,
+            burnt=burnt,
+            old=old,
+            total=sum(len(trap_set.pseudonyms) for trap_set in remaining),
+        )
+        why = f"{count_of(counts.retired, 'trap')} retired, {counts.total} left: {reason}"
+        write_audit_entry(now_ms, by, "rotate_traps", AUDIT_OBJECT, why)
+        traps.save(home / traps.FILE, secret, remaining)
+        return counts
