@@ -47,7 +47,7 @@ from wavebreak.evaluation.scoring_points import (
 )
 from wavebreak.model import Model, baseline, to_fixed_point
 from wavebreak.model.calibration import ONE, Steps
-from wavebreak.rules.basis import LEAST_TRAPS
+from wavebreak.rules.basis import LEAST_TRAPS, TRAPS
 from wavebreak.schema.event_kinds import Update, kinds_that_update
 from wavebreak.schema.events import TYPES
 
@@ -60,7 +60,6 @@ AFTER_ENFORCEMENT = (
 """Inputs of models that follow from what was done to others: nothing is learned from them."""
 TESTS = "unwanted_evidence"
 """The greatest of the tests on reactions."""
-TRAPS = "trap_contacts_28d"
 RESULTS = (TESTS, "stranger_complaints", "stranger_answers", TRAPS)
 """Features that labels come from, and that are no inputs."""
 INPUTS = tuple(name for name in model_inputs() if name not in AFTER_ENFORCEMENT)
@@ -73,11 +72,12 @@ TIED = 40
 SENDING = kinds_that_update(Update.CHAT)
 _COMPLAINTS = tuple(TYPES.index(kind) for kind in ("user.reported", "user.blocked"))
 _REGISTERED = TYPES.index("account.registered")
-_TEACHERS = {
+TEACHERS = {
     "appeal": LabelSource(rank=60, weight=1.0),
     "analyst": LabelSource(rank=50, weight=1.0),
     "sample": LabelSource(rank=40, weight=1.0),
 }
+"""Sources of labels to learn from: reviewers of appeals, of cases and of samples."""
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -382,8 +382,8 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
 
 def _persons(days: HomeDays, until_ms: int | None) -> tuple[Bools, Bools]:
     """Return the accounts that a reviewer upheld, and those that a person cleared."""
-    votes = [v for v in days.votes if v.source in _TEACHERS]
-    resolved = resolve_votes(votes, _TEACHERS, until_ms).resolved
+    votes = [v for v in days.votes if v.source in TEACHERS]
+    resolved = resolve_votes(votes, TEACHERS, until_ms).resolved
     labels = [resolved.get(key) for key in days.points.accounts]
     upheld = np.array([bool(label and label.abusive) for label in labels], bool)
     return upheld, np.array([label is not None and not label.abusive for label in labels], bool)

@@ -141,6 +141,14 @@ def sort_by_shard(deltas: Any, out: Any) -> None:
 
 
 @compiled()
+def _put_first(slots: Any, last: int, slot: int) -> None:
+    """Put a slot before the others, of which the one in place `last` gives way."""
+    for j in range(last, 0, -1):
+        slots[j] = slots[j - 1]
+    slots[0] = slot
+
+
+@compiled()
 def _add_friend(person: Any, friend: int) -> None:
     """Add an account (its slot plus one) to the newest friends of another."""
     last = person.friends.size - 1
@@ -148,9 +156,7 @@ def _add_friend(person: Any, friend: int) -> None:
         if person.friends[j] == friend:
             last = j
             break
-    for j in range(last, 0, -1):
-        person.friends[j] = person.friends[j - 1]
-    person.friends[0] = friend
+    _put_first(person.friends, last, friend)
 
 
 @compiled()
@@ -161,9 +167,7 @@ def _add_group(person: Any, group: int) -> None:
         if person.groups[j] >> 1 == group >> 1:
             group, last = group | (int64(person.groups[j]) & 1), j
             break
-    for j in range(last, 0, -1):
-        person.groups[j] = person.groups[j - 1]
-    person.groups[0] = group
+    _put_first(person.groups, last, group)
 
 
 @compiled()

@@ -22,7 +22,7 @@ RATES = (
 )  # fmt: skip
 """Features of which a great number is an act that no person can do; of the first ones a client does
 not do it for a person towards contacts either."""
-TRAPS, LEAST_TRAPS = ("trap_contacts_28d",), 2
+TRAPS, LEAST_TRAPS = "trap_contacts_28d", 2
 """Traps from which on they are evidence: who makes the set of traps states how rarely an honest
 account meets two (rule `recipients_gone`)."""
 LEAST_STRIKES = 2
@@ -32,7 +32,7 @@ _FIXES = {
     "doubt": 'choose limit or less, or rest it on evidence: basis = "evidence"',
     "takeover": "choose challenge or less: the owner is a victim",
     "evidence": f"compare one of {', '.join(EVIDENCE)} with at least {LEAST_EVIDENCE} in every "
-    f"alternative, or {TRAPS[0]} with at least {LEAST_TRAPS}",
+    f"alternative, or {TRAPS} with at least {LEAST_TRAPS}",
     "tie": f"compare one of {', '.join(EVIDENCE)} with at least {LEAST_EVIDENCE} in every "
     "alternative: a tie silences only beside evidence of the account's own",
     "impossible": f"compare one of {', '.join(RATES)} with at least 20 in every alternative",
@@ -41,7 +41,7 @@ _FIXES = {
 _NO_END = (
     'no rule alone bans without end: choose suspend or less with an end (for = "24h"), or evidence '
     f"with strikes >= {LEAST_STRIKES} and a second kind of evidence in every alternative: "
-    f"label_unconfirmed == 1, {TRAPS[0]} >= {LEAST_TRAPS}, or one of {', '.join(STRANGER_RATES)} "
+    f"label_unconfirmed == 1, {TRAPS} >= {LEAST_TRAPS}, or one of {', '.join(STRANGER_RATES)} "
     "with at least 20"
 )
 
@@ -92,10 +92,10 @@ def _is_beside_complaints(condition: str) -> bool:
     """Whether a condition is evidence of another kind than what recipients say.
 
     An honest organiser with opponents is complained of by many. The other kinds: an impossible
-    rate, a label by a honeypot or a partner, and two traps.
+    rate, a label by a honeypot, a partner or a sample, and two traps.
     """
     is_label = condition.replace(" ", "") == "label_unconfirmed==1"
-    is_trapped = _at_least(condition, TRAPS, LEAST_TRAPS)
+    is_trapped = _at_least(condition, (TRAPS,), LEAST_TRAPS)
     return is_label or is_trapped or _at_least(condition, STRANGER_RATES, 20)
 
 
@@ -129,7 +129,8 @@ def _at_least(condition: str, names: Sequence[str], least: float) -> bool:
 
 _HOLDS: dict[str, Callable[[str], bool]] = {
     "evidence": lambda condition: (
-        _at_least(condition, EVIDENCE, LEAST_EVIDENCE) or _at_least(condition, TRAPS, LEAST_TRAPS)
+        _at_least(condition, EVIDENCE, LEAST_EVIDENCE)
+        or _at_least(condition, (TRAPS,), LEAST_TRAPS)
     ),
     "tie": lambda condition: _at_least(condition, EVIDENCE, LEAST_EVIDENCE),
     "impossible": lambda condition: _at_least(condition, RATES, 20),

@@ -47,7 +47,7 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.languages import msgid, msgids
 from wavebreak.model import baseline
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.schema.events import PERSONS, Label, LabelAssigned
+from wavebreak.schema.events import Label, LabelAssigned
 from wavebreak_server.http.app_context import (
     AppContext,
     closing_connection,
@@ -246,7 +246,7 @@ def ask(
     """
     earlier, scores = read_questions(home), read_state(home).scores
     days = home_learning.record_days(engine, log).newest(terms.days)
-    judged = {vote.account for vote in days.votes if vote.source in (*PERSONS, "sample")}
+    judged = {vote.account for vote in days.votes if vote.source in home_learning.TEACHERS}
     known = judged | {question.account for question in earlier}
     second_looks = {question.account for question in earlier if question.stratum == "again"}
     again = (
