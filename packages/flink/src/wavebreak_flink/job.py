@@ -72,7 +72,12 @@ def build(
     environment.get_checkpoint_config().set_checkpointing_mode(CheckpointingMode.EXACTLY_ONCE)
     refused = OutputTag(REFUSED, Types.STRING())
     message = Types.ROW([Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
-    blocks = _numbers(environment, job)
+    last = ENDLESS if job.topic else event_log.load(Path(job.home)).last
+    numbers = NumberSequenceSource(0, last)
+    watermarks = WatermarkStrategy.no_watermarks()
+    blocks = environment.from_source(numbers, watermarks, "blocks", type_info=Types.LONG()).uid(
+        "blocks"
+    )
     routed = (
         blocks.process(FanOutFunction(job, keys, refused), output_type=message)
         .uid("fan-out").name("fan-out")
@@ -84,16 +89,6 @@ def build(
     )  # fmt: skip
     _write(rows, home / RESULTS)
     _write(routed.get_side_output(refused), home / REFUSED)
-
-
-def _numbers(environment: StreamExecutionEnvironment, job: JobSettings) -> DataStream:
-    """Return the numbers of the blocks of a log: without an end where it has none."""
-    last = ENDLESS if job.topic else event_log.load(Path(job.home)).last
-    numbers = NumberSequenceSource(0, last)
-    watermarks = WatermarkStrategy.no_watermarks()
-    return environment.from_source(numbers, watermarks, "blocks", type_info=Types.LONG()).uid(
-        "blocks"
-    )
 
 
 def _write(rows: DataStream, directory: Path) -> None:

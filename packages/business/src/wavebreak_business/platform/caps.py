@@ -62,7 +62,8 @@ class Caps:
         # One of each person at a time, since each moves the others along.
         while sent.size:
             people, first = np.unique(sent["person"], return_index=True)
-            self._add(people, sent["at"][first])
+            both = np.concatenate([self._times[people], sent["at"][first][:, None]], axis=1)
+            self._times[people] = np.sort(both, axis=1)[:, 1:]
             sent = np.delete(sent, first)
 
     def _fit(self, person: int) -> None:
@@ -70,10 +71,6 @@ class Caps:
             room = max(person + 1, 2 * len(self._times)) - len(self._times)
             more = np.full((room, self.most), _NEVER, np.int64)
             self._times = np.concatenate([self._times, more])
-
-    def _add(self, people: Any, at: Any) -> None:
-        both = np.concatenate([self._times[people], at[:, None]], axis=1)
-        self._times[people] = np.sort(both, axis=1)[:, 1:]
 
     def people(self) -> Any:
         """Return the people who were written to."""

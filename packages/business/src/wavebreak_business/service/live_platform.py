@@ -124,7 +124,9 @@ class LivePlatform:
     ) -> None:  # fmt: skip
         self._service, self._snapshot_events = service, snapshot_events
         self.settings: Settings = load_settings(policy)
-        self._wanted_limits = _limits_text(self.settings.limits)
+        self._wanted_limits = msgspec.json.encode(
+            _without_blanks(msgspec.to_builtins(self.settings.limits))
+        )
         secret = row_macs.bound_key(PEOPLE)
         if secret is None:
             raise ServiceError(
@@ -415,11 +417,6 @@ def position_at(at_ms: int) -> int | None:
     if row is not None:
         return int(row.position)
     return before.position if before is not None else 0
-
-
-def _limits_text(limits: Limits) -> bytes:
-    """Return limits as JSON that can be read again: without what a file leaves out."""
-    return msgspec.json.encode(_without_blanks(msgspec.to_builtins(limits)))
 
 
 def _without_blanks(value: Any) -> Any:

@@ -69,7 +69,12 @@ def exhibit_dates(place: Path, kind: str) -> ConductDates:
         by = f"the archive that {about.actor.who} added"
         return _shown(recorded, recorded, DateSource("capture", by, "the WARC-Date of its record"))
     if said := about.details.get("when"):
-        return _stated(said, about.actor.who)
+        try:
+            dates = parse_date(said)
+        except CaseError:
+            return ConductDates()
+        source = DateSource("person", about.actor.who, "stated with the exhibit")
+        return ConductDates(DateRange(None, dates.latest, f"by {said}"), dates, source, source)
     if about.published is not None:
         return _published(about.published, DateSource("person", about.actor.who, "as it was added"))
     reading = read_exhibit(place)
@@ -117,16 +122,6 @@ def _archived_at(place: Path) -> int | None:
         return parse_instant(dates.pop()) if len(dates) == 1 else None
     except CaseError:
         return None
-
-
-def _stated(said: str, who: str) -> ConductDates:
-    """The date that a person stated with a test purchase or a partner's notice."""
-    try:
-        dates = parse_date(said)
-    except CaseError:
-        return ConductDates()
-    source = DateSource("person", who, "stated with the exhibit")
-    return ConductDates(DateRange(None, dates.latest, f"by {said}"), dates, source, source)
 
 
 def _published(known: Published, source: DateSource) -> ConductDates:

@@ -156,7 +156,8 @@ def redact_exhibit(
             {
                 str(step.n): salted_digest(workspace.written.salt, shown_step(step))
                 for step in case.steps
-                if _takes_in(step, exhibit) or _redacts(step, exhibit)
+                if (isinstance(step.did, ExhibitAdded) and step.did.exhibit.id == exhibit)
+                or _redacts(step, exhibit)
             },
             workspace.salts(32).hex(),
         )
@@ -180,10 +181,6 @@ def _original_path(case: Case, name: str) -> str:
             code="run-not-redacted",
         )
     return exhibit.path
-
-
-def _takes_in(step: Step, exhibit: str) -> bool:
-    return isinstance(step.did, ExhibitAdded) and step.did.exhibit.id == exhibit
 
 
 def _redacts(step: Step, exhibit: str) -> bool:

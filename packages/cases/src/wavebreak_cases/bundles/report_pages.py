@@ -87,10 +87,6 @@ def _why_unread(place: Path, words: report_text.ReportText) -> str:
     return ""
 
 
-def _offers(source: ReportSource, codes: tuple[str, ...]) -> list[str]:
-    return [source.words.of("offer", code) for code in codes]
-
-
 def strongest_first(reading: claims.Reading) -> list[CitedSentence]:
     """Return the sentences that a reading relies on, the strongest first.
 
@@ -115,7 +111,8 @@ def _reading(
         (
             STRONGEST if cited is best[0] else "",
             " ".join(cited.text.split())[:400],
-            words.joined(_offers(source, cited.offers)) or words("by_wording"),
+            words.joined([source.words.of("offer", code) for code in cited.offers])
+            or words("by_wording"),
         )
         for cited in sorted(best, key=lambda cited: cited.start)
     ]

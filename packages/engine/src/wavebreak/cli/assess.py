@@ -59,7 +59,12 @@ def assess(
 ) -> Output | None:
     """Assess your own data in shadow: likely enforcement, false positives and missing data."""
     if query:
-        _print_query(query)
+        if query not in SERVERS:
+            raise UsageError("--query is unknown", fix=f"choose one of {', '.join(SERVERS)}")
+        console.echo(query_of(query), nl=False)
+        if sys.stdout.isatty():
+            export = "psql -d DATABASE --csv -f QUERY.sql > chats.csv"
+            console.echo(f"-- {export}; then wavebreak assess chats.csv", err=True)
         return None
     if not source:
         raise UsageError("EVENTS is missing", fix="give a file, or --query to export one")
@@ -95,12 +100,3 @@ def assess(
         assessment.assessment_report(result, is_brief=True),
         steps=[f"the page: {out}", *([] if names else [f"whose the pseudonyms are: {again}"])],
     )
-
-
-def _print_query(server: str) -> None:
-    if server not in SERVERS:
-        raise UsageError("--query is unknown", fix=f"choose one of {', '.join(SERVERS)}")
-    console.echo(query_of(server), nl=False)
-    if sys.stdout.isatty():
-        export = "psql -d DATABASE --csv -f QUERY.sql > chats.csv"
-        console.echo(f"-- {export}; then wavebreak assess chats.csv", err=True)

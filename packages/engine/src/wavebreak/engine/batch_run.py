@@ -53,7 +53,6 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
-from wavebreak.schema.events import Refusal
 
 Item = TypeVar("Item")
 
@@ -168,7 +167,8 @@ def run(
     summary |= {"source": _source_digest(source), "profile": origin}
     if sealer:
         summary |= {"ledger": sealer.head()}
-    _write_json(summary, out / "summary.json")
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+    (out / "summary.json").write_text(text, encoding="utf-8")
     return summary
 
 
@@ -265,12 +265,9 @@ class _RunOutput:
         self.counts.events += batch.read
         self.counts.accepted += batch.log.num_rows
         for refusal in batch.refused:
-            self._write_refusal(refusal)
-
-    def _write_refusal(self, refusal: Refusal) -> None:
-        if self.counts.refusal_causes.total() < REFUSED_KEPT:
-            self._refused.write(msgspec.json.encode(refusal) + b"\n")
-        self.counts.refusal_causes[refusal.cause] += 1
+            if self.counts.refusal_causes.total() < REFUSED_KEPT:
+                self._refused.write(msgspec.json.encode(refusal) + b"\n")
+            self.counts.refusal_causes[refusal.cause] += 1
 
     def write_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decisions, one JSON object a line."""
@@ -326,11 +323,6 @@ def _in_thread(name: str, items: Iterator[Item]) -> Generator[Item, None, None]:
     finally:
         stop.set()
         thread.join()
-
-
-def _write_json(value: dict[str, Any], path: Path) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")
 
 
 def _source_digest(source: Path | str) -> dict[str, str | None]:

@@ -103,7 +103,11 @@ def _timelines(explanation: Explanation) -> list[charts.Chart | Text]:
     decisions = [(int(d["ts"]), str(d["outcome"])) for d in explanation.decisions]
     lines = {label: timeline[kind] for label, kind in LINES.items()}
     lanes = _lanes(timeline)
-    window = _window(explanation, timeline, decisions)
+    instants = [*(time_ms for time_ms, _ in decisions), explanation.start_ms]
+    start, end = timeline.window or (instants[0], instants[0])
+    start, end = min(start, *instants), max(end, *instants)
+    rim = max(1_000, (end - start) // 50)
+    window = start - rim, end + rim
     whole = charts.Timeline(
         "whole",
         "The whole log",
@@ -129,16 +133,6 @@ def _lanes(timeline: Timeline) -> dict[str, Times]:
         for label, kinds in LANES.items()
     }
     return {label: times for label, times in lanes.items() if len(times) or label in MAIN_LANES}
-
-
-def _window(
-    explanation: Explanation, timeline: Timeline, decisions: list[tuple[int, str]]
-) -> tuple[int, int]:
-    instants = [*(time_ms for time_ms, _ in decisions), explanation.start_ms]
-    start, end = timeline.window or (instants[0], instants[0])
-    start, end = min(start, *instants), max(end, *instants)
-    rim = max(1_000, (end - start) // 50)
-    return start - rim, end + rim
 
 
 def _close_up(

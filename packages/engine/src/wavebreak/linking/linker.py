@@ -181,7 +181,13 @@ class Linker:
         joined = np.unique(by_table[JOINED]["amount"].astype(np.int64) - 1)
         taken = np.unique(by_table[TAKEN]["key"].astype(np.int64))
         places = _Places(rows, np.unique(np.concatenate([on_device, joined, taken])))
-        self._meet_devices(places, on_device, epoch)
+        devices = places.of(on_device)["device"].astype(np.int64)
+        known = devices > 0
+        pairs = np.sort((devices[known] - 1) << 32 | on_device[known])
+        one, other = np.zeros(ROOM * pairs.size, np.int64), np.zeros(ROOM * pairs.size, np.int64)
+        at, accounts = pairs >> 32, pairs & 0xFFFFFFFF
+        n = meet(self._devices.records, at, accounts, epoch, DEVICES_LAST, one, other)
+        self.edges.support(one[:n], other[:n], np.full(n, Kind.DEVICE), epoch)
         self._register(places, joined, epoch)
         self._chain(rows, places, taken, epoch)
         self._see(by_table, epoch)
@@ -213,15 +219,6 @@ class Linker:
             else:
                 state["found"] = amount > 0
                 state["reversals"] = min(int(state["reversals"]) + (amount < 0), 255)
-
-    def _meet_devices(self, places: _Places, slots: Any, epoch: int) -> None:
-        devices = places.of(slots)["device"].astype(np.int64)
-        known = devices > 0
-        pairs = np.sort((devices[known] - 1) << 32 | slots[known])
-        one, other = np.zeros(ROOM * pairs.size, np.int64), np.zeros(ROOM * pairs.size, np.int64)
-        at, accounts = pairs >> 32, pairs & 0xFFFFFFFF
-        n = meet(self._devices.records, at, accounts, epoch, DEVICES_LAST, one, other)
-        self.edges.support(one[:n], other[:n], np.full(n, Kind.DEVICE), epoch)
 
     def _register(self, places: _Places, slots: Any, epoch: int) -> None:
         """Let registrations wait for the end of their hour, and tie those whose hour is over."""

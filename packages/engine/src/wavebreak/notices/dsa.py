@@ -167,7 +167,7 @@ def _record(
 ) -> dict[str, Any]:
     # An account that returns by itself is not terminated.
     field, value = RESTRICTIONS["suspend" if is_ban_with_end(decision) else decision.outcome]
-    ground = " ".join(_section_lines(statement, "ground")[1:])
+    ground = " ".join(next(([*s.lines()] for s in statement.sections if s.id == "ground"), [])[1:])
     record: dict[str, Any] = {
         field: value,
         "decision_ground": "DECISION_GROUND_INCOMPATIBLE_CONTENT",
@@ -202,10 +202,6 @@ def record_id(decision_id: str, key: bytes = b"") -> str:
     if key:
         return hmac.new(key, text, "sha256").hexdigest()
     return hashlib.sha256(text).hexdigest()
-
-
-def _section_lines(statement: Statement, section_id: str) -> list[str]:
-    return next(([*s.lines()] for s in statement.sections if s.id == section_id), [])
 
 
 def _category(decision: Decision, about: Circumstances) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.durations import DAY_MS
-from wavebreak.engine import Engine, snapshot
+from wavebreak.engine import snapshot
 from wavebreak.engine.policy_change import carried_state
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, Persona
@@ -232,7 +232,11 @@ class _Run:
         elif self.learner.is_due(now_ms):
             self.learner.check(replay.replay.log_events().to_batches())
         if self.learner.acting is not previous:
-            replay.replay.engine = _continue_engine(replay.replay.engine, self.learner.acting)
+            old = replay.replay.engine
+            engine = new_engine(old.policy, self.learner.acting)
+            snapshot.load(engine, carried_state(old, engine))
+            engine.first_messages = old.first_messages
+            replay.replay.engine = engine
 
     def count(
         self,
@@ -319,13 +323,6 @@ def _count_people(
         delayed=sum(pair in replay.delayed and not is_stopped for pair, is_stopped in contacts),
         accused=tuple(sorted((n, worst.get(a, "none")) for a, n in accused.items())),
     )
-
-
-def _continue_engine(old: Engine, model: Model | None) -> Engine:
-    engine = new_engine(old.policy, model)
-    snapshot.load(engine, carried_state(old, engine))
-    engine.first_messages = old.first_messages
-    return engine
 
 
 def run_red_team(

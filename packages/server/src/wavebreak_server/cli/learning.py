@@ -74,7 +74,9 @@ def learn(
     if not report:
         # The service goes on beside it.
         os.nice(10)
-        _learn(home, check=check)
+        now_ms = clock_ms()
+        work = learning.check if check else partial(learning.learn, fit=load_home_fit())
+        learning.write_state(home.path, work(**_own_log(home), now_ms=now_ms))
     state = learning.read_state(home.path)
     scores = state.scores
     if not scores:
@@ -180,9 +182,3 @@ def _own_log(home: Home) -> dict[str, Any]:
         "log": policy_replay.service_log(first, end),
         "terms": home_learning.load_terms(decisions.policy),
     }
-
-
-def _learn(home: Home, *, check: bool) -> None:
-    """Learn or check, and write the state, which the service carries out."""
-    work = learning.check if check else partial(learning.learn, fit=load_home_fit())
-    learning.write_state(home.path, work(**_own_log(home), now_ms=clock_ms()))

@@ -223,16 +223,13 @@ class NewNames:
         for end, sender in tuple(self._senders):
             stop = int(np.searchsorted(positions, end))
             if stop > begin:
-                self._add(sender, int(names[begin:stop].sum()))
+                share, hour = self._shares.setdefault(sender, _Share()), self._clock() // HOUR_MS
+                if share.hour != hour:
+                    share.hour, share.names = hour, 0
+                share.names += int(names[begin:stop].sum())
                 begin = stop
             if begin == positions.size:
                 return
-
-    def _add(self, sender: str, names: int) -> None:
-        share, hour = self._shares.setdefault(sender, _Share()), self._clock() // HOUR_MS
-        if share.hour != hour:
-            share.hour, share.names = hour, 0
-        share.names += names
 
     # Log writer
 
