@@ -8,13 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wavebreak_business.platform.events import (
-    Appeal,
-    Ground,
-    PortfolioUpdated,
-    StandingSet,
-    TemplateUpdated,
-)
+from wavebreak_business.platform import events
 from wavebreak_business.platform.platform import Platform
 from wavebreak_business.service.live_platform import Refused, Turn
 from wavebreak_business.service.models import StandingRow
@@ -28,7 +22,7 @@ class Act(NamedTuple):
     """An act on a standing: a step by its name (None lifts what is barred), and its ground."""
 
     step: str | None
-    ground: Ground | None = None
+    ground: events.Ground | None = None
 
 
 def set_standing(turn: Turn, portfolio: str, act: Act, author: Author, seen: int) -> StandingRow:
@@ -39,7 +33,7 @@ def set_standing(turn: Turn, portfolio: str, act: Act, author: Author, seen: int
             nothing to lift (409).
     """
     _check_seen(turn.platform, portfolio, seen)
-    event = StandingSet(
+    event = events.StandingSet(
         ts=turn.now_ms, id=change_id(turn), business=portfolio, step=act.step, ground=act.ground
     )
     action = "lift_standing" if act.step is None else "set_standing"
@@ -49,7 +43,7 @@ def set_standing(turn: Turn, portfolio: str, act: Act, author: Author, seen: int
 
 
 def appeal(
-    turn: Turn, portfolio: str, word: Appeal, author: Author, seen: int | None = None
+    turn: Turn, portfolio: str, word: events.Appeal, author: Author, seen: int | None = None
 ) -> StandingRow:  # fmt: skip
     """Open an appeal, or decide it; return what the history says of it.
 
@@ -63,7 +57,7 @@ def appeal(
             403, "you took the step that this appeal is against",
             fix="let a colleague decide it who did not",
         )  # fmt: skip
-    event = PortfolioUpdated(
+    event = events.PortfolioUpdated(
         ts=turn.now_ms, id=change_id(turn), business=portfolio, appeal=word
     )  # fmt: skip
     apply_change(turn, event, author, f"appeal_{word}", portfolio)
@@ -85,8 +79,8 @@ def change_id(turn: Turn) -> str:
 
 
 def apply_change(
-    turn: Turn, event: PortfolioUpdated | TemplateUpdated | StandingSet, author: Author,
-    action: str, target: str,
+    turn: Turn, event: events.PortfolioUpdated | events.TemplateUpdated | events.StandingSet,
+    author: Author, action: str, target: str,
 ) -> None:  # fmt: skip
     """Change the registry, and audit it; raises ApiError (409) for what the registry refuses."""
     for _, error in turn.take([event], author).refused:

@@ -35,7 +35,7 @@ from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
 from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
-from wavebreak_cases.cases import parties
+from wavebreak_cases.cases import parties, post_notice_monitoring
 from wavebreak_cases.cases.business_days import business_deadline, end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
     ActionReversed,
@@ -56,12 +56,6 @@ from wavebreak_cases.cases.date_ranges import format_instant, parse_date, parse_
 from wavebreak_cases.cases.determination import Determination, EnforcementState, determine
 from wavebreak_cases.cases.eligibility import is_own_conduct, load_grounds
 from wavebreak_cases.cases.notices import Language, Notice, load_templates, render_notice
-from wavebreak_cases.cases.post_notice_monitoring import (
-    MONITOR,
-    evidence_of_relation,
-    follow_up_actions,
-    monitoring_starts,
-)
 from wavebreak_cases.cases.reasons import Context, Writer
 from wavebreak_cases.cases.workflow import require_current
 
@@ -258,14 +252,16 @@ def relate_parties(
 ) -> Case:
     """Relate two parties; conduct of one after a notice to the other is followed up."""
     workspace.take(PartiesRelated(relation), by=by, role=role, why=why)
-    for evidence in evidence_of_relation(workspace.case, relation):
+    for evidence in post_notice_monitoring.evidence_of_relation(workspace.case, relation):
         _follow_up(workspace, evidence)
     return workspace.case
 
 
 def _follow_up(workspace: CaseWorkspace, evidence: parties.Evidence) -> None:
-    for did, reason in follow_up_actions(workspace.case, evidence):
-        workspace.take(did, by=MONITOR, role=MONITOR, why=reason)
+    for did, reason in post_notice_monitoring.follow_up_actions(workspace.case, evidence):
+        workspace.take(
+            did, by=post_notice_monitoring.MONITOR, role=post_notice_monitoring.MONITOR, why=reason
+        )
 
 
 def state_dates(
@@ -595,7 +591,7 @@ def add_post_notice_evidence(
     }
     hidden = {rename("a", account): account for account in last}
     added, seen = [], _decisions_in_evidence(workspace)
-    for party, since in monitoring_starts(workspace.case).items():
+    for party, since in post_notice_monitoring.monitoring_starts(workspace.case).items():
         tied = {
             link.account
             for link in workspace.case.links

@@ -19,12 +19,7 @@ from msgspec import UNSET, UnsetType
 
 from wavebreak.durations import DAY_MS
 from wavebreak.languages import SOURCE_LANGUAGE
-from wavebreak_cases.cases import eligibility
-from wavebreak_cases.cases.counterfactuals import (
-    Counterfactual,
-    barred_result,
-    find_counterfactuals,
-)
+from wavebreak_cases.cases import counterfactuals, eligibility
 from wavebreak_cases.cases.date_ranges import (
     AHEAD_MS,
     BEHIND_MS,
@@ -113,7 +108,7 @@ class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibits: tuple[str, ...]
     disregarded: tuple[Disregarded, ...]
     needs: tuple[str, ...]
-    changes: tuple[Counterfactual, ...]
+    changes: tuple[counterfactuals.Counterfactual, ...]
     enforcement: tuple[EnforcementState, ...]
     policy: str
     signs: str
@@ -190,7 +185,7 @@ def determine(
         weighed,
         grounds,
         as_of,
-        barred_result(result, bars, as_of),
+        counterfactuals.barred_result(result, bars, as_of),
         tuple(satisfied),
         _missing_facts(weighed, grounds, as_of) if result == "undetermined" else (),
         tuple(flags),
@@ -201,7 +196,7 @@ def determine(
     english, phrases = Writer(SOURCE_LANGUAGE), Phrases(found.context, party)
     codes = tuple(_sentences(found, english))
     reasons = Reasons(tuple(map(english.render, codes)))
-    changes = find_counterfactuals(evidence, grounds, as_of, bars)
+    changes = counterfactuals.find_counterfactuals(evidence, grounds, as_of, bars)
     if method == PROSE_METHOD:
         hebrew = Writer("he")
         reasons = Reasons(reasons.en, tuple(map(hebrew.render, _sentences(found, hebrew))))

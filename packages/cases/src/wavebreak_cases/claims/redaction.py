@@ -36,19 +36,12 @@ from pypdf.generic import (
 
 from wavebreak.errors import ClaimError
 from wavebreak.languages import is_right_to_left, letter_directions
-from wavebreak_cases.claims import exhibits, ocr, pdf_pages
+from wavebreak_cases.claims import exhibits, ocr, pdf_pages, term_search
 from wavebreak_cases.claims.page_text import page_texts
 from wavebreak_cases.claims.personal_data import find_personal_data
 from wavebreak_cases.claims.pictures import open_picture
 from wavebreak_cases.claims.reader import exhibit_documents
 from wavebreak_cases.claims.review import LABELS, read_labels
-from wavebreak_cases.claims.term_search import (
-    FoldedText,
-    find_term,
-    hides_term,
-    merge_spans,
-    visual_readings,
-)
 
 TEXT, PICTURE, PDF = "redacted.txt", "redacted.png", "redacted.pdf"
 REGION = "[redacted: region]"
@@ -162,14 +155,18 @@ def mark_pattern(mark: TextMark) -> re.Pattern[str]:
     return pattern
 
 
-def find_mark(mark: TextMark, text: str, folded: FoldedText | None = None) -> list[tuple[int, int]]:
+def find_mark(
+    mark: TextMark, text: str, folded: term_search.FoldedText | None = None
+) -> list[tuple[int, int]]:
     """Return where a mark is in a text: by its pattern, and however it is written there.
 
     >>> find_mark(TextMark("name", "דנה לוין"), "מאת ןיול הנד")
     [(4, 12)]
     """
     found = [match.span() for match in mark_pattern(mark).finditer(text)]
-    return sorted({*found, *find_term(folded or text, mark.text, number=_is_number(mark))})
+    return sorted(
+        {*found, *term_search.find_term(folded or text, mark.text, number=_is_number(mark))}
+    )
 
 
 def _is_number(mark: TextMark) -> bool:
@@ -189,7 +186,7 @@ def names_mark(marks: Iterable[TextMark], text: str) -> bool:
     """
     known = tuple(marks)
     for form in dict.fromkeys((text, unquote(text), unescape(text), _ESCAPE.sub(_unescaped, text))):
-        folded = FoldedText.of(form)
+        folded = term_search.FoldedText.of(form)
         if any(find_mark(mark, form, folded) for mark in known):
             return True
     return False
@@ -211,7 +208,7 @@ def suggest(text: str, names: Iterable[str] = ()) -> list[Suggestion]:
         found[key] = found.get(key, 0) + 1
     for name in names:
         spans = find_mark(TextMark("name", name), text)
-        count = len(merge_spans((*span, "name") for span in spans))
+        count = len(term_search.merge_spans((*span, "name") for span in spans))
         if count:
             found["name", name] = count
     return [Suggestion(what, words, count) for (what, words), count in found.items()]
@@ -432,13 +429,13 @@ class _Redactor:
 
     def _spans(self, text: str) -> list[tuple[int, int, str]]:
         """Where marks are in a text, each searched in the text as it is."""
-        folded, spans = FoldedText.of(text), list[tuple[int, int, str]]()
+        folded, spans = term_search.FoldedText.of(text), list[tuple[int, int, str]]()
         for mark in self.marks.texts:
             found = find_mark(mark, text, folded)
             if found:
                 self.found.add(mark)
             spans += [(*span, mark.what) for span in found]
-        return merge_spans(spans)
+        return term_search.merge_spans(spans)
 
     def clean(self, text: str, *, count: bool = False) -> str:
         """Return a text without what is marked; `count` counts it as of the exhibit's text."""
@@ -499,9 +496,9 @@ class _Redactor:
         """The readings in which a mark can be: a word of Hebrew is read from right to left."""
         leftward = is_right_to_left(mark.text)
         if leftward:
-            yield from visual_readings(text, boxes, leftward=True)
+            yield from term_search.visual_readings(text, boxes, leftward=True)
         if not leftward or "ltr" in letter_directions(mark.text):
-            yield from visual_readings(text, boxes, leftward=False)
+            yield from term_search.visual_readings(text, boxes, leftward=False)
 
     def _keep_seen(self, page: _PageText, black: Sequence[Share]) -> bool:
         """Keep the text of a page that is still seen; return whether a mark may be hidden in it."""
@@ -525,7 +522,7 @@ class _Redactor:
         words = "".join(page.text[n] for n in kept)
         boxes = [page.boxes[n] for n in kept]
         return any(
-            hides_term(text, mark.text, number=_is_number(mark))
+            term_search.hides_term(text, mark.text, number=_is_number(mark))
             for mark in self.marks.texts
             for text in (words, *(r.text for r in self._readings(mark, words, boxes)))
         )

@@ -20,19 +20,12 @@ from wavebreak.engine.kernel_policy import Model, build_kernel_policy, rules_rea
 from wavebreak.engine.outside_lists import ListedEntry, OutsideLists
 from wavebreak.engine.shard_group import ShardGroup, below
 from wavebreak.engine.state_check import check_state
-from wavebreak.features import layout
+from wavebreak.features import layout, shards
 from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
 from wavebreak.features.dry_run import DryRunResult, dry_run
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.keyed_hash import random_secret
-from wavebreak.features.shards import (
-    ALL_SHARDS,
-    RESERVED_ACCOUNTS,
-    KernelPolicy,
-    ShardedKernel,
-    SourceTerms,
-)
 from wavebreak.linking import Linker, Operator
 from wavebreak.outcomes import OUTCOMES, rank_of
 from wavebreak.rules import Policy, Program, compile_rules
@@ -77,10 +70,12 @@ class Judgement(NamedTuple):
     program: Program
     covered: frozenset[str]
     challenges: bool
-    terms: SourceTerms
+    terms: shards.SourceTerms
 
 
-def _with_rules_of(policy: KernelPolicy, judgements: Iterable[Judgement]) -> KernelPolicy:
+def _with_rules_of(
+    policy: shards.KernelPolicy, judgements: Iterable[Judgement]
+) -> shards.KernelPolicy:
     """Return a policy whose masks of rules of a kind hold those of every source.
 
     A rule that is off for an account has not fired for it, so the masks may name more; but what a
@@ -129,7 +124,7 @@ class Engine:
 
     def __init__(
         self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
-        workers: int = 1, lateness_s: int = 60, accounts: int = RESERVED_ACCOUNTS,
+        workers: int = 1, lateness_s: int = 60, accounts: int = shards.RESERVED_ACCOUNTS,
         model: Model | None = None, record: bool = False, secret: bytes | None = None,
         exchange: Exchange | None = None,
     ) -> None:  # fmt: skip
@@ -149,8 +144,8 @@ class Engine:
             name: self._judgement(source) for name, source in (profile or _WHOLE).sources.items()
         }
         kernel_policy = _with_rules_of(kernel_policy, self.by_source.values())
-        self._whole = SourceTerms(kernel_policy, coverage_mask(self.covered))
-        self.core = ShardedKernel(
+        self._whole = shards.SourceTerms(kernel_policy, coverage_mask(self.covered))
+        self.core = shards.ShardedKernel(
             kernel_policy,
             coverage_mask(self.covered),
             enforce=enforce,
@@ -158,7 +153,7 @@ class Engine:
             accounts=accounts,
             record=record,
             secret=secret,
-            own=shards_of(exchange.group, exchange.groups) if exchange else ALL_SHARDS,
+            own=shards_of(exchange.group, exchange.groups) if exchange else shards.ALL_SHARDS,
         )
         self.shards = ShardGroup(self.core, self.linker, exchange or Alone())
         if self.by_source:
@@ -225,7 +220,7 @@ class Engine:
         covered = covered_features(profile, scored=scored)
         program = compile_rules(self.policy, covered)
         policy = build_kernel_policy(program, self.model, covered, challenges=profile.challenges)
-        terms = SourceTerms(policy, coverage_mask(covered))
+        terms = shards.SourceTerms(policy, coverage_mask(covered))
         return Judgement(program, covered, profile.challenges, terms)
 
     def judge_sources(self, numbered: int) -> None:

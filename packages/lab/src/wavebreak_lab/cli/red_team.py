@@ -8,16 +8,11 @@ from typing import Annotated
 
 import typer
 
+from wavebreak.cli import console
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import command
 from wavebreak.cli.console import (
     command as command_line,
-)
-from wavebreak.cli.console import (
-    out,
-    print_json,
-    print_next_steps,
-    progress_bar,
 )
 from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
 
@@ -88,7 +83,7 @@ def run_red_team(
     )
     edge, loaded_policy = Pseudonymizer(load_key(key)), rules.load_policy(policy)
     settings, terms = red_team.load_config(policy), load_terms(policy)
-    with progress_bar("red-team") as show:
+    with console.progress_bar("red-team") as show:
         result = red_team.run_red_team(
             options, loaded_policy, edge, settings, terms, out_path,
             model=model.load_selected(model_dir), progress=show,
@@ -97,11 +92,11 @@ def run_red_team(
     write_json(report, out_path / "red_team.json")
     write_html(report, out_path / "red-team.html")
     if as_json:
-        print_json(report.data)
+        console.print_json(report.data)
         return
-    print_report(report, out)
+    print_report(report, console.out)
     last = out_path / "weeks" / str(weeks)
-    print_next_steps([
+    console.print_next_steps([
         f"charts: {out_path}/red-team.html",
         command_line("wavebreak", "evaluate", last, "--labels", last / "labels.csv"),
         command_line("wavebreak", "run", out_path, "--enforce", "-o", "out"),

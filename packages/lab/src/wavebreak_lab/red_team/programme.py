@@ -30,16 +30,9 @@ from wavebreak.outcomes import REFUSING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak_lab import simulation
-from wavebreak_lab.red_team import counts
+from wavebreak_lab.red_team import counts, round
 from wavebreak_lab.red_team.config import RedTeamConfig
 from wavebreak_lab.red_team.learner import Learner
-from wavebreak_lab.red_team.round import (
-    FeedbackMode,
-    OperatorEntry,
-    Round,
-    new_engine,
-    simulate_environment,
-)
 from wavebreak_lab.red_team.search import FamilySearch, describe_changes
 from wavebreak_lab.simulation.attackers import (
     EVASION_PRESETS,
@@ -65,7 +58,7 @@ class RunOptions:
     rounds: int = 5
     weeks: int = 1
     seed: int = 0
-    feedback: FeedbackMode = "delayed"
+    feedback: round.FeedbackMode = "delayed"
 
 
 @dataclass(frozen=True)
@@ -146,7 +139,7 @@ class _Run:
         }
         self.span = int(options.days * DAY_MS)
         self.report_progress("simulating people")
-        self.environment = simulate_environment(
+        self.environment = round.simulate_environment(
             self.pseudonymizer,
             people=options.people,
             days=options.days * options.weeks,
@@ -157,20 +150,20 @@ class _Run:
         stage_count = self.options.weeks + (self.options.rounds + 1 if self.options.rounds else 0)
         self.progress(min(1.0, (self.stages + share) / stage_count), text)
 
-    def new_round(self, number: int, *, until_ms: int) -> Round:
+    def new_round(self, number: int, *, until_ms: int) -> round.Round:
         """Return a round with a fresh engine on the environment before a time."""
         environment, seed = self.environment.until(until_ms), (self.options.seed, number)
-        engine, mode = new_engine(self.policy, self.model), self.options.feedback
-        return Round(environment, engine, self.pseudonymizer, self.settings, mode, seed)
+        engine, mode = round.new_engine(self.policy, self.model), self.options.feedback
+        return round.Round(environment, engine, self.pseudonymizer, self.settings, mode, seed)
 
-    def entries(self, method: Callable[[FamilySearch], list[Sender]]) -> list[OperatorEntry]:
+    def entries(self, method: Callable[[FamilySearch], list[Sender]]) -> list[round.OperatorEntry]:
         """Split each family's accounts over its operators, one operator a candidate."""
         entries = []
         for family, search in self.searches.items():
             candidates = method(search)
             shares = np.array_split(np.arange(self.options.accounts), len(candidates))
             entries += [
-                OperatorEntry(family, f"{family}-{k + 1}", sender, max(1, len(share)))
+                round.OperatorEntry(family, f"{family}-{k + 1}", sender, max(1, len(share)))
                 for k, (sender, share) in enumerate(zip(candidates, shares, strict=True))
             ]
         return entries
@@ -208,7 +201,7 @@ class _Run:
         return stages
 
     def play_stage(
-        self, name: str, replay: Round, start: int, directory: str, *, is_week: bool = False
+        self, name: str, replay: round.Round, start: int, directory: str, *, is_week: bool = False
     ) -> Stage:
         """Play the operators that entered, day by day; in a week, learn from the log."""
         end, days_acting = max(state.sim.end for state in replay.operators), 0
@@ -224,7 +217,7 @@ class _Run:
         self.stages += 1
         return stage
 
-    def learn(self, replay: Round, now_ms: int, *, is_week_over: bool) -> None:
+    def learn(self, replay: round.Round, now_ms: int, *, is_week_over: bool) -> None:
         """Learn or check, and let the engine go on under the acting model."""
         previous = self.learner.acting
         if is_week_over:
@@ -233,7 +226,7 @@ class _Run:
             self.learner.check(replay.replay.log_events().to_batches())
         if self.learner.acting is not previous:
             old = replay.replay.engine
-            engine = new_engine(old.policy, self.learner.acting)
+            engine = round.new_engine(old.policy, self.learner.acting)
             snapshot.load(engine, carried_state(old, engine))
             engine.first_messages = old.first_messages
             replay.replay.engine = engine
@@ -241,7 +234,7 @@ class _Run:
     def count(
         self,
         name: str,
-        replay: Round,
+        replay: round.Round,
         directory: Path,
         start: int,
         days_acting: int,
@@ -280,7 +273,7 @@ class _Run:
             tuple(score.summary() for score in self.learner.scores),
         )
 
-    def tell_searches(self, replay: Round) -> None:
+    def tell_searches(self, replay: round.Round) -> None:
         """Tell each family's search the gains of its operators."""
         worst = counts.worst_outcomes(replay.replay.engine)
         harmed = {account for account, outcome in worst.items() if outcome in REFUSING}
@@ -290,7 +283,7 @@ class _Run:
         for name, search in self.searches.items():
             search.tell(gains[name])
 
-    def write_world(self, replay: Round) -> None:
+    def write_world(self, replay: round.Round) -> None:
         """Write the weeks as a simulated world."""
         wire = pa.Table.from_batches(list(self.environment.world.batches()))
         events = replay.replay.events(wire).combine_chunks()
@@ -303,7 +296,7 @@ class _Run:
 
 
 def _count_people(
-    played: Round, evaluation: Evaluation, accused: Counter[str], start: int
+    played: round.Round, evaluation: Evaluation, accused: Counter[str], start: int
 ) -> counts.PeopleCounts:
     personas, replay = evaluation.personas.values(), played.replay
     abusive = {account for account, label, *_ in played.registry.labels() if label == "abusive"}

@@ -12,22 +12,12 @@ from typing import Protocol
 import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak_lab.simulation import geography
 from wavebreak_lab.simulation.attackers import CAMPAIGNS
 from wavebreak_lab.simulation.behaviour import STYLE, ConversationStyle
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.conversations import add_group_messages, converse
 from wavebreak_lab.simulation.daily_life import add_group
-from wavebreak_lab.simulation.geography import (
-    CONSUMERS,
-    COUNTRIES,
-    HOSTING,
-    MOBILES,
-    VIRTUAL,
-    Clock,
-    draw_addresses,
-    draw_number_block,
-    draw_phone_numbers,
-)
 from wavebreak_lab.simulation.log import Ints
 from wavebreak_lab.simulation.newcomers import NewcomerBehaviour, add_newcomers
 from wavebreak_lab.simulation.population import BEFORE_START, draw_devices
@@ -111,7 +101,9 @@ class People:
             people.registered_at[new] = sim.draw_times(*self.when, len(new))
         if self.virtual:
             selected = accounts[rng.random(count) < self.virtual]
-            people.phone[selected] = sim.pool.codes(draw_phone_numbers(rng, VIRTUAL, len(selected)))
+            people.phone[selected] = sim.pool.codes(
+                geography.draw_phone_numbers(rng, geography.VIRTUAL, len(selected))
+            )
         if not self.types:
             people.companion[accounts], people.typing[accounts] = True, 0.0
         return accounts
@@ -127,8 +119,8 @@ def share_phone(sim: SimulationContext, party: Ints) -> None:
 def share_carrier_address(sim: SimulationContext, party: Ints) -> None:
     """Give a family abroad one carrier address, one client, and phones of three models."""
     rng, people = sim.rng, sim.people
-    country = COUNTRIES[int(rng.integers(len(COUNTRIES)))]
-    address = sim.pool.code(draw_addresses(rng, country.carriers, 1)[0])
+    country = geography.COUNTRIES[int(rng.integers(len(geography.COUNTRIES)))]
+    address = sim.pool.code(geography.draw_addresses(rng, country.carriers, 1)[0])
     for networks in (people.home, people.carrier, people.work):
         networks[party] = address
     people.device[party] = draw_devices(rng, sim.pool, 3)[np.arange(len(party)) % 3]
@@ -138,7 +130,7 @@ def share_carrier_address(sim: SimulationContext, party: Ints) -> None:
 def share_office(sim: SimulationContext, party: Ints) -> None:
     """Give the staff of a firm one address and one client."""
     people = sim.people
-    address = sim.pool.code(draw_addresses(sim.rng, CONSUMERS, 1)[0])
+    address = sim.pool.code(geography.draw_addresses(sim.rng, geography.CONSUMERS, 1)[0])
     for networks in (people.home, people.work):
         networks[party] = address
     people.client[party] = people.client[party[0]]
@@ -156,7 +148,7 @@ def share_in_cohort(addresses: int = 1, models: int = 0, width: int = 0) -> Shar
     def share(sim: SimulationContext, party: Ints) -> None:
         rng, people, pool, count = sim.rng, sim.people, sim.pool, len(party)
         if addresses:
-            network = draw_addresses(rng, CONSUMERS, 1)[0].rpartition(".")[0]
+            network = geography.draw_addresses(rng, geography.CONSUMERS, 1)[0].rpartition(".")[0]
             hosts = rng.choice(np.arange(1, 255), min(addresses, 254), replace=False)
             lines = pool.codes(f"{network}.{host}" for host in hosts.tolist())
             for networks in (people.home, people.work, people.carrier):
@@ -165,8 +157,8 @@ def share_in_cohort(addresses: int = 1, models: int = 0, width: int = 0) -> Shar
             devices = draw_devices(rng, pool, models)
             people.device[party] = devices[rng.integers(0, models, count)]
         if width:
-            block = MOBILES[int(rng.integers(len(MOBILES)))]
-            people.phone[party] = pool.codes(draw_number_block(rng, block, count, width))
+            block = geography.MOBILES[int(rng.integers(len(geography.MOBILES)))]
+            people.phone[party] = pool.codes(geography.draw_number_block(rng, block, count, width))
 
     return share
 
@@ -406,8 +398,10 @@ def change_networks(sim: SimulationContext, day: AccountDay) -> None:
     rng, people, pool = sim.rng, sim.people, sim.pool
     ts = in_order(sim, day.span, int(rng.integers(4, 16)))
     tunnel = rng.random(len(ts)) < 0.3
-    plain = pool.codes(draw_addresses(rng, CONSUMERS, len(ts)))
-    ip = np.where(tunnel, pool.codes(draw_addresses(rng, HOSTING, len(ts))), plain)
+    plain = pool.codes(geography.draw_addresses(rng, geography.CONSUMERS, len(ts)))
+    ip = np.where(
+        tunnel, pool.codes(geography.draw_addresses(rng, geography.HOSTING, len(ts))), plain
+    )
     account = np.full(len(ts), day.account)
     device, client = int(people.device[day.account]), int(people.client[day.account])
     sim.add_sessions(ts, account, ip, device, client)
@@ -480,7 +474,7 @@ class FamilyChats:
         """Plan the chats of each family after its members register."""
         rng, registered_at = sim.rng, sim.people.registered_at
         for family in split(accounts, 10):
-            ts = Clock(0).times(rng, sim.start, sim.end, 4 * len(family))
+            ts = geography.Clock(0).times(rng, sim.start, sim.end, 4 * len(family))
             opener, other = (rng.choice(family, len(ts)) for _ in range(2))
             registered = np.maximum(registered_at[opener], registered_at[other])
             real = (opener != other) & (ts > registered)
@@ -533,8 +527,11 @@ class RecoveredAccount:
         rng, people, pool, count = sim.rng, sim.people, sim.pool, len(accounts)
         ts = sim.draw_times(0.3, 0.7, count)
         device = draw_devices(rng, pool, count)
-        countries = rng.integers(0, len(COUNTRIES), count).tolist()
-        ip = pool.codes(draw_addresses(rng, COUNTRIES[index].homes, 1)[0] for index in countries)
+        countries = rng.integers(0, len(geography.COUNTRIES), count).tolist()
+        ip = pool.codes(
+            geography.draw_addresses(rng, geography.COUNTRIES[index].homes, 1)[0]
+            for index in countries
+        )
         sim.add_sessions(ts, accounts, ip, device, people.client[accounts])
         sim.log.add("challenge.passed", ts + 40 * SECOND_MS, accounts, kind=pool.code("code"))
         for account, returned_at in zip(accounts.tolist(), ts.tolist(), strict=True):

@@ -7,23 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak_lab.simulation import behaviour, geography
 from wavebreak_lab.simulation.activities import IntBounds, Span, working_hours
-from wavebreak_lab.simulation.behaviour import (
-    STYLE,
-    TOLERATED,
-    ConversationStyle,
-    MessageContent,
-    adjust_style,
-)
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.conversations import add_unsolicited_messages, converse
-from wavebreak_lab.simulation.geography import (
-    HOMES,
-    MOBILES,
-    Clock,
-    draw_addresses,
-    draw_phone_numbers,
-)
 from wavebreak_lab.simulation.log import Ints
 from wavebreak_lab.simulation.population import draw_clients, draw_devices
 
@@ -55,13 +42,13 @@ class Firms:
         rng, pool = sim.rng, sim.pool
         account = sim.registry.add(count, "benign", family)
         ts = sim.draw_times(0.0, OPENING, count)
-        ip = pool.codes(draw_addresses(rng, HOMES, count))
+        ip = pool.codes(geography.draw_addresses(rng, geography.HOMES, count))
         device = draw_devices(rng, pool, count)
         if self.client:
             client = np.full(count, pool.code(self.client))
         else:
             client = draw_clients(rng, pool, count)
-        phone = pool.codes(draw_phone_numbers(rng, MOBILES, count))
+        phone = pool.codes(geography.draw_phone_numbers(rng, geography.MOBILES, count))
         sim.log.add(
             "account.registered", ts, account, phone=phone, ip=ip, device=device, client=client,
             attested=1, verification=pool.code("sms"), attempts=1,
@@ -95,7 +82,7 @@ def opened_at_ms(sim: SimulationContext) -> int:
 def draw_customers(sim: SimulationContext, a_day: IntBounds) -> tuple[Ints, Ints]:
     """Draw (time, person) of people who write to a firm, as the day goes."""
     count = sim.rng.integers(*a_day) * sim.span / DAY_MS
-    ts = Clock(0).times(sim.rng, opened_at_ms(sim), sim.end, max(1, int(count)))
+    ts = geography.Clock(0).times(sim.rng, opened_at_ms(sim), sim.end, max(1, int(count)))
     return ts, sim.rng.choice(np.flatnonzero(sim.people.registered_at < sim.start), len(ts))
 
 
@@ -104,7 +91,7 @@ class SupportDesk:
 
     def plan(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the conversations."""
-        style = ConversationStyle(answer_gap=50.0 * SECOND_MS, length=5.0)
+        style = behaviour.ConversationStyle(answer_gap=50.0 * SECOND_MS, length=5.0)
         for account in accounts.tolist():
             ts, peer = draw_customers(sim, (80, 130))
             converse(sim, style, ts, peer, account, is_known=0.05, is_mutual=0.3)
@@ -115,11 +102,11 @@ class Shop:
 
     def plan(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan orders and notifications."""
-        rng, short = sim.rng, ConversationStyle(length=1.0, length_spread=0.5)
+        rng, short = sim.rng, behaviour.ConversationStyle(length=1.0, length_spread=0.5)
         for account in accounts.tolist():
             ts, peer = draw_customers(sim, (25, 70))
             is_known = rng.random(len(ts)) < 0.5
-            converse(sim, STYLE, ts, peer, account, is_known=0.3, is_mutual=is_known)
+            converse(sim, behaviour.STYLE, ts, peer, account, is_known=0.3, is_mutual=is_known)
             notified = rng.random(len(ts)) < 0.5
             notified_at = ts[notified] + rng.integers(HOUR_MS, 8 * HOUR_MS, int(notified.sum()))
             converse(
@@ -146,8 +133,9 @@ class Newsletter:
                 gaps = rng.exponential(SECOND_MS / 4, len(reader))
                 add_unsolicited_messages(
                     sim, start + np.cumsum(gaps).astype(np.int64), firm, reader,
-                    content=MessageContent(variation=2.0, image=0.0), behaviour=TOLERATED,
-                    template=pool.code(f"t{portfolio}"), category=marketing, in_contacts=-1,
+                    content=behaviour.MessageContent(variation=2.0, image=0.0),
+                    behaviour=behaviour.TOLERATED, template=pool.code(f"t{portfolio}"),
+                    category=marketing, in_contacts=-1,
                 )  # fmt: skip
             leavers = reader[rng.random(len(reader)) < 0.004]
             log.add("consent.revoked", sim.draw_times(0.7, 1.0, len(leavers)), leavers, **consent)
@@ -158,7 +146,7 @@ class Radio:
 
     def plan(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the conversations of the shows."""
-        rng, style = sim.rng, ConversationStyle(length=2.0, characters=40.0)
+        rng, style = sim.rng, behaviour.ConversationStyle(length=2.0, characters=40.0)
         for account in accounts.tolist():
             shows = max(1, round(2 * sim.span / DAY_MS))
             for start in sim.draw_times(0.1, 0.9, shows).tolist():
@@ -225,14 +213,14 @@ class AppFirm:
     ) -> None:
         rng = sim.rng
         count = max(1, int(rng.integers(*self.asked) * sim.span / DAY_MS))
-        ts = np.sort(Clock(zone).times(rng, opened_at_ms(sim), sim.end, count))
+        ts = np.sort(geography.Clock(zone).times(rng, opened_at_ms(sim), sim.end, count))
         peer = rng.choice(customers, count)
         opens = np.array([low for low, _ in spans] or [sim.end], np.int64)
         closes = np.array([high for _, high in spans] or [sim.end], np.int64)
         last = np.searchsorted(opens, ts, side="right") - 1
         is_open = (last >= 0) & (ts < closes[np.maximum(last, 0)])
         quick = rng.random(count) < self.quick
-        by_day = ConversationStyle(
+        by_day = behaviour.ConversationStyle(
             length=4.0, turn_first=0.97,
             media=(1 - self.catalogue, self.catalogue, 0.0, 0.0, 0.0, 0.0),
         )  # fmt: skip
@@ -246,7 +234,7 @@ class AppFirm:
             )  # fmt: skip
         ts, peer = ts[~is_open], peer[~is_open]
         automatic = rng.random(len(ts)) < self.away
-        at_night = ConversationStyle(
+        at_night = behaviour.ConversationStyle(
             turn_first=1.0, answer_gap=AWAY_MESSAGE_MS, answer_spread=0.1, characters=90.0
         )
         converse(
@@ -258,7 +246,7 @@ class AppFirm:
         answered_at = opens[morning[opens_again]] + rng.integers(
             0, 2 * HOUR_MS, int(opens_again.sum())
         )
-        morning_style = adjust_style(STYLE, length=2.0)
+        morning_style = behaviour.adjust_style(behaviour.STYLE, length=2.0)
         converse(
             sim, morning_style, answered_at, firm, peer[opens_again], is_known=0.3, is_mutual=0.2
         )
@@ -274,7 +262,7 @@ class AppFirm:
         blocks = first & ~is_known & (rng.random(len(ts)) < self.blocks)
         reports = first & ~is_known & (rng.random(len(ts)) < self.reports)
         silent = (rng.random(len(ts)) < self.silent) | blocks | reports
-        style = ConversationStyle(length=1.0, length_spread=0.5, characters=70.0)
+        style = behaviour.ConversationStyle(length=1.0, length_spread=0.5, characters=70.0)
         converse(
             sim, style, ts, firm, peer, is_known=is_known, is_mutual=0.5, silent=silent, typing=0.3
         )
@@ -305,6 +293,6 @@ class AppFirm:
             gaps = rng.exponential(BROADCAST_GAP_MS, len(people))
             add_unsolicited_messages(
                 sim, int(rng.integers(*spans[day])) + np.cumsum(gaps).astype(np.int64), firm,
-                people, content=MessageContent(variation=0.0, image=0.5, dead=0.003),
-                behaviour=TOLERATED, in_contacts=1, broadcast=1,
+                people, content=behaviour.MessageContent(variation=0.0, image=0.5, dead=0.003),
+                behaviour=behaviour.TOLERATED, in_contacts=1, broadcast=1,
             )  # fmt: skip

@@ -20,14 +20,9 @@ from sklearn.preprocessing import QuantileTransformer
 from wavebreak.evaluation.home_learning import HomeDays, HomeLabels
 from wavebreak.evaluation.scoring_points import Bools, Floats
 from wavebreak.model import Model, from_booster
+from wavebreak_lab.training import trainer
 from wavebreak_lab.training.config import load_settings
 from wavebreak_lab.training.splits import hash_to_unit
-from wavebreak_lab.training.trainer import (
-    DETERMINISTIC,
-    AccountLabels,
-    make_fit,
-    predict_margins,
-)
 
 FOLDS = 5
 """Parts of the operators; each is held against trees of the others."""
@@ -60,16 +55,16 @@ def fit_home(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[
         return _fit_answers(days, labels, name, seed)
     settings = load_settings()
     points, is_labelled = days.points, labels.positive | labels.answered
-    accounts = AccountLabels(
+    accounts = trainer.AccountLabels(
         labels.positive, labels.positive.astype(np.int64), labels.weight, is_labelled,
         ("benign/", "abusive/"),
     )  # fmt: skip
-    fit = make_fit(points, accounts, settings, seed, FOLDS + 1, lambda *_: None)
+    fit = trainer.make_fit(points, accounts, settings, seed, FOLDS + 1, lambda *_: None)
     rows, fold = is_labelled[points.account], _folds(days, seed)[points.account]
     booster, margins = fit(rows, FOLDS), np.zeros(len(points))
     for part in range(FOLDS):
         out = fold == part
-        margins[out] = predict_margins(fit(rows & ~out, part), points.values[out])
+        margins[out] = trainer.predict_margins(fit(rows & ~out, part), points.values[out])
     return from_booster(booster, name=name, seed=seed), margins
 
 
@@ -89,12 +84,12 @@ def _fit_answers(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tu
         points.values, target, feature_name=list(points.names), params={"verbosity": -1}
     )
     booster = lightgbm.train(
-        DETERMINISTIC
+        trainer.DETERMINISTIC
         | {"objective": "regression", "seed": seed, "learning_rate": 0.1, "num_leaves": 31},
         table,
         _LEARNING,
     )
-    margins = predict_margins(booster, points.values)
+    margins = trainer.predict_margins(booster, points.values)
     fold = np.where(is_labelled, _folds(days, seed), -1)[account]
     shares, everybody = np.linspace(0, 1, 401), margins.copy()
     for part in range(FOLDS):
@@ -153,9 +148,11 @@ class _Average:
             self._values[rows], self._bad[rows], weight=weights[rows], params={"verbosity": -1}
         )
         booster = lightgbm.train(
-            DETERMINISTIC | _SMALL | {"objective": "binary", "seed": self._seed}, table, _TEACHING
+            trainer.DETERMINISTIC | _SMALL | {"objective": "binary", "seed": self._seed},
+            table,
+            _TEACHING,
         )
-        return predict_margins(booster, self._values)
+        return trainer.predict_margins(booster, self._values)
 
     def _balanced(self, rows: Bools, sides: list[tuple[Bools, float]]) -> Floats:
         """Return weights of points of which each side has its share."""

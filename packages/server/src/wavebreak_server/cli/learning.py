@@ -22,20 +22,13 @@ from wavebreak.extras import load_home_fit
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table
-from wavebreak_server.cli.service_home import (
-    BY,
-    Home,
-    bind_deployment_key,
-    clock_ms,
-    service_command,
-    service_engine,
-)
+from wavebreak_server.cli import service_home
 from wavebreak_server.slices.learning import service as learning
 from wavebreak_server.slices.versions import policy_replay
 from wavebreak_server.storage import event_log, ownership
 
 
-@service_command(
+@service_home.service_command(
     app,
     "wavebreak learn var",
     "wavebreak learn var --report",
@@ -45,7 +38,7 @@ from wavebreak_server.storage import event_log, ownership
     reads="policy model enforce profile lateness key database",
 )
 def learn(
-    home: Home,
+    home: service_home.Home,
     *,
     report: Annotated[bool, "Only print what the last week taught."] = False,
     check: Annotated[bool, "Only check the scores that are in shadow or act."] = False,
@@ -74,7 +67,7 @@ def learn(
     if not report:
         # The service goes on beside it.
         os.nice(10)
-        now_ms = clock_ms()
+        now_ms = service_home.clock_ms()
         work = learning.check if check else partial(learning.learn, fit=load_home_fit())
         learning.write_state(home.path, work(**_own_log(home), now_ms=now_ms))
     state = learning.read_state(home.path)
@@ -116,7 +109,7 @@ def _ceilings_table(proposal: learning.CeilingProposal) -> Table:
     return Table("Ceilings of complaints", headings, rows, note)
 
 
-def _ask(home: Home, number: int, path: Path) -> Output:
+def _ask(home: service_home.Home, number: int, path: Path) -> Output:
     """Draw accounts for reviewers, and write them to a file."""
     if not 1 <= number <= asked_labels.MAX_QUESTIONS:
         raise UsageError(
@@ -134,7 +127,7 @@ def _ask(home: Home, number: int, path: Path) -> Output:
     )
 
 
-def _take_answers(home: Home, path: Path, url: str, key_file: Path | None) -> Output:
+def _take_answers(home: service_home.Home, path: Path, url: str, key_file: Path | None) -> Output:
     """Put answers of reviewers into the log as their labels."""
     answers = asked_labels.read_answers(path, learning.read_questions(home.path))
     said = {account: label for account, (label, _) in answers.items()}
@@ -153,10 +146,11 @@ def _take_answers(home: Home, path: Path, url: str, key_file: Path | None) -> Ou
         edge = Pseudonymizer(load_key(home.key))
         home.connect()
         with ownership.owned(home.path):
-            bind_deployment_key(home.options)
+            service_home.bind_deployment_key(home.options)
+            now_ms = service_home.clock_ms()
             with transaction.atomic():
                 learning.store_answers(
-                    home.path, edge, said, now_ms=clock_ms(), by=BY, reason=reason
+                    home.path, edge, said, now_ms=now_ms, by=service_home.BY, reason=reason
                 )
     counts = {word: list(said.values()).count(word) for word in ("abusive", "benign")}
     return Output(
@@ -167,13 +161,13 @@ def _take_answers(home: Home, path: Path, url: str, key_file: Path | None) -> Ou
     )
 
 
-def _own_log(home: Home) -> dict[str, Any]:
+def _own_log(home: service_home.Home) -> dict[str, Any]:
     """Return what a look at the service's own log needs."""
     decisions = home.decisions
     home.connect(reading=True)
     end = event_log.log_end()
     first = max(event_log.log_start().position, end - policy_replay.MOST_EVENTS)
-    engine = service_engine(
+    engine = service_home.service_engine(
         decisions, decisions.policy, model.load_selected(decisions.model), record=True
     )
     return {

@@ -18,13 +18,8 @@ from django.core.handlers.asgi import ASGIHandler
 from django.urls import clear_url_caches
 
 from wavebreak.errors import UsageError
+from wavebreak_server import django_settings
 from wavebreak_server.console.site import LOOPBACK, Site
-from wavebreak_server.django_settings import (
-    CONSOLE_MIDDLEWARE,
-    OPENID_CONNECT,
-    PUBLIC_MIDDLEWARE,
-    PUBLIC_URLS,
-)
 from wavebreak_server.http.app_context import AppContext, closing_connection, run_in_transaction
 from wavebreak_server.http.responses import App, Receive, Scope, Send
 from wavebreak_server.slices.users.models import User
@@ -76,7 +71,9 @@ def configure(options: ConsoleOptions, secret: bytes) -> Site:
     settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not secure
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = options.trusted_proxies
     apps = [dict(options.oidc)] if options.oidc else []
-    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": OPENID_CONNECT | {"APPS": apps}}
+    settings.SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": django_settings.OPENID_CONNECT | {"APPS": apps}
+    }
     sign_in_origin = ""
     if options.oidc:
         given = options.oidc["settings"]
@@ -95,7 +92,7 @@ class ConsoleRouter:
     """ASGI app: the paths of all pages through Django with sessions, all others to the API."""
 
     prefixes: ClassVar[tuple[str, ...]] = PREFIXES
-    middleware: ClassVar[tuple[str, ...]] = CONSOLE_MIDDLEWARE
+    middleware: ClassVar[tuple[str, ...]] = django_settings.CONSOLE_MIDDLEWARE
     start: ClassVar[bytes] = b"/console/"
 
     def __init__(self, api: App) -> None:
@@ -116,7 +113,7 @@ class PublicRouter(ConsoleRouter):
     """ASGI app: the pages for account holders, without sessions; all other paths to the API."""
 
     prefixes = PUBLIC_PREFIXES
-    middleware = PUBLIC_MIDDLEWARE
+    middleware = django_settings.PUBLIC_MIDDLEWARE
     start = b""
 
 
@@ -189,7 +186,7 @@ def start_without_console(
 ) -> Callable[[App], App]:
     """Configure the pages for account holders alone; return what wraps the API's app."""
     context.states[Site] = configure(chosen, secret)
-    settings.ROOT_URLCONF = PUBLIC_URLS
+    settings.ROOT_URLCONF = django_settings.PUBLIC_URLS
     clear_url_caches()
     return PublicRouter
 

@@ -32,15 +32,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import override
 
 from wavebreak.durations import DAY_S
-from wavebreak_server.console import sign_in_audit
+from wavebreak_server.console import sign_in_audit, sign_in_limits
 from wavebreak_server.console.pages import error_page
 from wavebreak_server.console.public_access import peer_of
-from wavebreak_server.console.sign_in_limits import (
-    Counted,
-    SignInLimits,
-    factor_guess,
-    password_guess,
-)
 from wavebreak_server.console.site import app_of
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.slices.users.models import User
@@ -109,17 +103,19 @@ class Guess:
         self._request, self._user = request, user
         self._device = known_device(request, user)
         self._counted = self._counts(name.strip().casefold(), factor)
-        self._limits = app_of(request).state_of(SignInLimits)
+        self._limits = app_of(request).state_of(sign_in_limits.SignInLimits)
         wait = self._limits.begin(self._counted)
         if wait > 0:
             request.slowed_s = wait
             raise forms.ValidationError(slowed_words(wait, known=bool(self._device)), "slowed")
 
-    def _counts(self, name: str, factor: bool) -> tuple[Counted, ...]:
+    def _counts(self, name: str, factor: bool) -> tuple[sign_in_limits.Counted, ...]:
         person = f"name {name}" if self._user is None else f"user {self._user.pk}"
         if factor:
-            return factor_guess(person, self._device)
-        return password_guess(person, peer_network(peer_of(self._request)), self._device)
+            return sign_in_limits.factor_guess(person, self._device)
+        return sign_in_limits.password_guess(
+            person, peer_network(peer_of(self._request)), self._device
+        )
 
     def succeed(self) -> None:
         """The guess was right."""

@@ -33,16 +33,11 @@ from wavebreak.features.first_names import FirstNames
 from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.io import log_rows
 from wavebreak.schema.events import Refusal
+from wavebreak_server.pipeline import pending_requests
 from wavebreak_server.pipeline.admission import LABELED
-from wavebreak_server.pipeline.pending_requests import (
-    BusyError,
-    LoggedBatch,
-    PendingRequest,
-    resolve_futures,
-)
 from wavebreak_server.pipeline.request_decoder import DecodedBatch, DecodeResult
 
-Group = tuple[list[PendingRequest], DecodedBatch]
+Group = tuple[list[pending_requests.PendingRequest], DecodedBatch]
 Find = Callable[[pa.RecordBatch], tuple[Any, Any]]
 """Returns how many accounts, and how many entities, of each event are not known (`new_names`)."""
 
@@ -68,7 +63,7 @@ _REASONS = {
 }
 
 
-class NoRoomError(BusyError):
+class NoRoomError(pending_requests.BusyError):
     """No event of a body was accepted, since its new names have no room.
 
     `cause` is NO_MEMORY or TOO_MANY_NAMES, `events` how many events were refused for it.
@@ -233,7 +228,7 @@ class NewNames:
 
     # Log writer
 
-    def logged(self, batch: LoggedBatch) -> None:
+    def logged(self, batch: pending_requests.LoggedBatch) -> None:
         """Note whose events a committed batch holds."""
         end = batch.first
         for sender, events in batch.senders:
@@ -262,7 +257,7 @@ class NewNames:
                 left.append(kept)
         return left
 
-    def _has_spent(self, request: PendingRequest) -> bool:
+    def _has_spent(self, request: pending_requests.PendingRequest) -> bool:
         share = self._shares.get(request.sender)
         if share is None or request.sender in _EXEMPT:
             return False
@@ -286,7 +281,7 @@ class NewNames:
         return self._spoken_for() + rows * _WORST_EVENT <= self.ceiling.accounts
 
     def _causes(
-        self, waiting: list[PendingRequest], decoded: DecodedBatch, spent: set[str]
+        self, waiting: list[pending_requests.PendingRequest], decoded: DecodedBatch, spent: set[str]
     ) -> tuple[Any, int]:
         """Return why each event is refused (0: it is not), and bytes that the others may need."""
         log = decoded.log
@@ -329,11 +324,13 @@ class NewNames:
         later = log.column("ts").to_numpy() // EPOCH_MS > self._measured[2]
         return bool(later.any()) and not self._charges
 
-    def _without(self, waiting: list[PendingRequest], decoded: DecodedBatch, causes: Any) -> Group:
+    def _without(
+        self, waiting: list[pending_requests.PendingRequest], decoded: DecodedBatch, causes: Any
+    ) -> Group:
         """Return a group without the refused events, and answer requests of which none is left."""
         if not causes.any():
             return waiting, decoded
-        kept, reads, begin = list[PendingRequest](), list[DecodeResult](), 0
+        kept, reads, begin = list[pending_requests.PendingRequest](), list[DecodeResult](), 0
         for request, read in zip(waiting, decoded.reads, strict=True):
             assert isinstance(read, DecodeResult)  # noqa: S101 - others have been answered
             own = causes[begin : begin + read.taken]
@@ -343,7 +340,7 @@ class NewNames:
                 kept.append(request)
                 reads.append(left)
             else:
-                resolve_futures([(request, self._error(int(own.max()), own.size))])
+                pending_requests.resolve_futures([(request, self._error(int(own.max()), own.size))])
         self._report_once(causes)
         log = decoded.log.filter(pa.array(causes == 0))
         blob = bytes(log_rows.encode_row(log)) if kept else b""

@@ -50,7 +50,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
-from wavebreak_server.pipeline import job_switches, pending_requests
+from wavebreak_server.pipeline import idempotency, job_switches, pending_requests
 from wavebreak_server.pipeline.admission import FORBIDDEN, Admission, event_fault
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
@@ -68,12 +68,6 @@ from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
 from wavebreak_server.pipeline.engine_view import AsOf, NoAnswerError, StaleError
-from wavebreak_server.pipeline.idempotency import (
-    AnsweredAttempts,
-    attempt_key,
-    attempted,
-    encode_lines,
-)
 from wavebreak_server.pipeline.job_view import JobView
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak_server.pipeline.log_writer import LogWriter, refusal_of
@@ -225,7 +219,7 @@ class Service:
         self._background = background
         self._backpressure = Backpressure(settings.limits)
         keep_ms = int(settings.limits.idempotency_s * 1000)
-        self._answered = AnsweredAttempts(lambda: self.clock(), keep_ms)
+        self._answered = idempotency.AnsweredAttempts(lambda: self.clock(), keep_ms)
         self._pipeline: Pipeline | None = None
         self._stopped, self._switching = False, ""
         self._lifecycle = asyncio.Lock()
@@ -862,10 +856,10 @@ class Service:
         self, asked: ParsedEvents, sender: pending_requests.Sender
     ) -> DecideResponse:
         """Decide events that have not happened; the log takes those that are refused."""
-        key = attempt_key(sender.owner or sender.name, asked.events)
+        key = idempotency.attempt_key(sender.owner or sender.name, asked.events)
         if answered := self._answered.allowed(key):
             return msgspec.json.decode(answered, type=DecideResponse)
-        events = list(map(attempted, asked.events))
+        events = list(map(idempotency.attempted, asked.events))
         # Both wait for others: the engine, and the database. An answer that is stored in between is
         # found where it would be stored a second time.
         responses, answered = await asyncio.gather(
@@ -884,7 +878,7 @@ class Service:
             return response
         try:
             state = await self.accept(
-                Body(encode_lines(refused), "lines"),
+                Body(idempotency.encode_lines(refused), "lines"),
                 sender,
                 ask=self._state_query(account),
                 audit=DECIDE,

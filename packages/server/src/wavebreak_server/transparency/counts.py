@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from wavebreak.durations import WEEK_MS
 from wavebreak.outcomes import REFUSING, REFUSING_ALL, SILENCING, outcomes_below, rank_of
+from wavebreak_server.transparency import review_counts
 from wavebreak_server.transparency.history import (
     CHALLENGE_RANK,
     MEASURES,
@@ -28,12 +29,6 @@ from wavebreak_server.transparency.report import (
     ReportBuilder,
     Sources,
     check_minimum,
-)
-from wavebreak_server.transparency.review_counts import (
-    count_appeals,
-    count_errors,
-    count_reviews,
-    measure_classifiers,
 )
 
 
@@ -76,10 +71,10 @@ def build_report(
     _count_decisions(builder, history, period, made)
     _count_automation(builder, made)
     _count_accounts(builder, made, sources)
-    count_appeals(builder, history, period)
-    count_reviews(builder, history, period)
-    count_errors(builder, history, made)
-    measure_classifiers(builder, history, period, sources)
+    review_counts.count_appeals(builder, history, period)
+    review_counts.count_reviews(builder, history, period)
+    review_counts.count_errors(builder, history, made)
+    review_counts.measure_classifiers(builder, history, period, sources)
     return Report(
         VERSION,
         publication.provider,

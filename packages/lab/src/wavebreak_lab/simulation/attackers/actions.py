@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak_lab.simulation import conversations
 from wavebreak_lab.simulation.attackers.config import Sender
 from wavebreak_lab.simulation.attackers.infrastructure import apply_hourly_cap
 from wavebreak_lab.simulation.behaviour import (
@@ -21,15 +22,6 @@ from wavebreak_lab.simulation.behaviour import (
 )
 from wavebreak_lab.simulation.calls import add_call_ends
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.conversations import (
-    ReplyReading,
-    add_first_messages,
-    add_responses,
-    add_undeliverable,
-    converse,
-    draw_text_sizes,
-    text_sizes,
-)
 from wavebreak_lab.simulation.log import ABSENT, Bools, Columns, Floats, Ints
 
 OWN_ACCOUNTS = RecipientBehaviour(
@@ -111,7 +103,7 @@ def make_acts(
 
 
 def add_consequences(
-    sim: SimulationContext, acts: Acts, reading: ReplyReading, after: int = 0
+    sim: SimulationContext, acts: Acts, reading: conversations.ReplyReading, after: int = 0
 ) -> tuple[Acts, Ints]:
     """Plan people's responses to delivered acts; return the answered acts, and the reply times.
 
@@ -127,7 +119,9 @@ def add_consequences(
     for kind in (CHAT, PAID):
         _add_message_responses(sim, kinds[kind], OWN_ACCOUNTS, reading, after)
     dead = kinds[MESSAGE].select(kinds[MESSAGE].dead)
-    add_undeliverable(sim, np.maximum(dead.ts, after - SECOND_MS), dead.account, dead.peer)
+    conversations.add_undeliverable(
+        sim, np.maximum(dead.ts, after - SECOND_MS), dead.account, dead.peer
+    )
     alive = kinds[MESSAGE].select(~kinds[MESSAGE].dead)
     return _add_message_responses(sim, alive, sim.behaviour, reading, after)
 
@@ -136,13 +130,13 @@ def _add_message_responses(
     sim: SimulationContext,
     acts: Acts,
     behaviour: RecipientBehaviour,
-    reading: ReplyReading,
+    reading: conversations.ReplyReading,
     after: int,
 ) -> tuple[Acts, Ints]:
     if not len(acts):
         return acts, acts.ts
     ts = np.maximum(acts.ts, after)
-    rows, replied_at = add_responses(
+    rows, replied_at = conversations.add_responses(
         sim, acts.id, ts, acts.account, acts.peer, behaviour, reply=acts.reply, reading=reading
     )
     return acts.select(rows), replied_at
@@ -329,7 +323,7 @@ def add_script_events(
     part = parts[JOIN]
     log.add("group.joined", part.ts, account, group=part.group)
     part = parts[POST]
-    size = draw_text_sizes(rng, len(part), content)[1]
+    size = conversations.draw_text_sizes(rng, len(part), content)[1]
     log.add(
         "message.sent", part.ts, account, group=part.group, size=size, media=pool.code("none"),
         recipients=part.size,
@@ -348,7 +342,7 @@ def add_script_events(
         if kind == CHAT and len(own_accounts):
             part = replace(part, peer=own_accounts[rng.integers(0, len(own_accounts), len(part))])
         part = part.select(part.peer != ABSENT)
-        size = draw_text_sizes(rng, len(part), content)[1]
+        size = conversations.draw_text_sizes(rng, len(part), content)[1]
         ids = _add_texts(sim, part.ts, account, part.peer, size, is_known=kind == CHAT)
         acts.append(make_acts(sim, kind, ids, part.ts, account, part.peer, reply=reply))
     return concat_acts(acts)
@@ -391,7 +385,7 @@ def _add_corrections(sim: SimulationContext, sender: Sender, draft: OutgoingMess
     rng, content = sim.rng, sender.content or sim.content
     wrong = draft.select(np.flatnonzero(rng.random(len(draft)) < sender.errors))
     ts = wrong.ts + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND_MS).astype(np.int64)
-    size = text_sizes(content, np.full(len(wrong), _CORRECTION))
+    size = conversations.text_sizes(content, np.full(len(wrong), _CORRECTION))
     ids = _add_texts(sim, ts, wrong.account, wrong.peer, size)
     return make_acts(sim, MESSAGE, ids, ts, wrong.account, wrong.peer, lists=wrong.lists, reply=0.0)
 
@@ -401,7 +395,7 @@ def _add_approaches(sim: SimulationContext, sender: Sender, draft: OutgoingMessa
     first = rng.random(len(draft)) < sender.approached
     lag = rng.lognormal(np.log(10 * MINUTE_MS), 1.2, int(first.sum())).astype(np.int64)
     times = np.maximum(draft.ts[first] - lag, sim.start)
-    add_first_messages(sim, times, draft.peer[first], draft.account[first], STYLE)
+    conversations.add_first_messages(sim, times, draft.peer[first], draft.account[first], STYLE)
     return first
 
 
@@ -427,7 +421,9 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
     typed = draft.select(is_typed)
     log.add("typing.started", typed.ts - typed.lead, typed.account, peer=typed.peer)
     picture = ~is_typed & (rng.random(count) < content.image)
-    size = np.where(picture, int(content.image_bytes), text_sizes(content, draft.characters))
+    size = np.where(
+        picture, int(content.image_bytes), conversations.text_sizes(content, draft.characters)
+    )
     ids = log.add(
         "message.sent", draft.ts, draft.account, peer=draft.peer, size=size,
         media=np.where(picture, pool.code("image"), pool.code("none")),
@@ -447,7 +443,7 @@ def add_willing_messages(
 
     They are first messages to people who do not know the sender, as those to strangers are.
     """
-    size = draw_text_sizes(sim.rng, len(ts), sender.content or sim.content)[1]
+    size = conversations.draw_text_sizes(sim.rng, len(ts), sender.content or sim.content)[1]
     ids = _add_texts(sim, ts, account, peer, size)
     return make_acts(sim, kind, ids, ts, account, peer, reply=OWN_ACCOUNTS.reply)
 
@@ -466,7 +462,7 @@ def add_dialogues(
     style = adjust_style(STYLE, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR_MS)
     start = answered_at + rng.lognormal(np.log(gap), 1.0, count).astype(np.int64)
     length = rng.integers(max(1, low), max(2, high + 1), count)
-    converse(
+    conversations.converse(
         sim,
         style,
         start,
@@ -523,7 +519,7 @@ def add_accusations(sim: SimulationContext, due: Accusations) -> None:
     """Plan complaints, and before some of them the message that the accused was led to send."""
     rng, log, lured = sim.rng, sim.log, due.select(due.lured)
     ahead = (rng.uniform(*LURE_AHEAD_S, len(lured)) * SECOND_MS).astype(np.int64)
-    size = draw_text_sizes(rng, len(lured), sim.content)[1]
+    size = conversations.draw_text_sizes(rng, len(lured), sim.content)[1]
     _add_texts(sim, lured.ts, lured.rival, lured.account, size)
     times = due.ts.copy()
     times[due.lured] += ahead
@@ -626,7 +622,7 @@ def plan_day(
     count = daily_quota(sender, day) * pace
     burst = sender.burst if day == 0 else 0
     count = int(count) + burst + int(rng.random() < count % 1)
-    text = draw_text_sizes(rng, count, sender.content or DEFAULT_CONTENT)[0]
+    text = conversations.draw_text_sizes(rng, count, sender.content or DEFAULT_CONTENT)[0]
     speed = np.clip(rng.normal(*sender.words, count), 20, 80)
     typed = text / CHARACTERS_A_WORD / speed * MINUTE_MS
     lead = np.where(rng.random(count) < sender.typing, typed, -1).astype(np.int64)

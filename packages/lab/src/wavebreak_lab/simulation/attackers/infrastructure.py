@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavebreak.durations import HOUR_MS, SECOND_MS
+from wavebreak_lab.simulation import geography
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.geography import (
-    HOMES,
-    HOSTING,
-    MOBILES,
-    draw_addresses,
-    draw_number_block,
-)
 from wavebreak_lab.simulation.log import Floats, Ints
 from wavebreak_lab.simulation.population import draw_clients
 
@@ -31,7 +25,7 @@ class Enrolment:
     method, or several in equal shares. `channel`: the product that they register with.
     """
 
-    ranges: tuple[tuple[str, int], ...] = MOBILES
+    ranges: tuple[tuple[str, int], ...] = geography.MOBILES
     blocks: int = 2
     spread: int = 3000
     networks: int = 3
@@ -57,13 +51,15 @@ class RegisteredAccounts:
 
 def rent_consumer_addresses(sim: SimulationContext, count: int) -> Ints:
     """Rent consumer addresses, anywhere."""
-    return sim.pool.codes(draw_addresses(sim.rng, HOMES, count))
+    return sim.pool.codes(geography.draw_addresses(sim.rng, geography.HOMES, count))
 
 
 def rent_hosted_addresses(sim: SimulationContext, count: int, networks: int) -> Ints:
     """Rent addresses in a few /24 networks of server hosts."""
     rng = sim.rng
-    bases = [a.rsplit(".", 1)[0] for a in draw_addresses(rng, HOSTING, networks)]
+    bases = [
+        a.rsplit(".", 1)[0] for a in geography.draw_addresses(rng, geography.HOSTING, networks)
+    ]
     range_index = rng.integers(0, networks, count).tolist()
     last = rng.integers(1, 255, count).tolist()
     return sim.pool.codes(f"{bases[k]}.{x}" for k, x in zip(range_index, last, strict=True))
@@ -78,7 +74,7 @@ def _draw_phones(sim: SimulationContext, count: int, enrolment: Enrolment) -> In
     numbers = [
         n
         for b in blocks
-        for n in draw_number_block(rng, enrolment.ranges[b], share, enrolment.spread)
+        for n in geography.draw_number_block(rng, enrolment.ranges[b], share, enrolment.spread)
     ]
     return sim.pool.codes(numbers[:count])
 

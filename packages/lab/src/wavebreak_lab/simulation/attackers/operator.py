@@ -12,13 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from wavebreak_lab.simulation.attackers import actions
+from wavebreak_lab.simulation.attackers import actions, infrastructure
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS, OperatorFeedback, Sender
-from wavebreak_lab.simulation.attackers.infrastructure import (
-    Infrastructure,
-    rent_consumer_addresses,
-    rent_hosted_addresses,
-)
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.conversations import ReplyReading
 from wavebreak_lab.simulation.geography import COUNTRIES
@@ -166,7 +161,9 @@ class Operator:
         self._victims = self._find_victims(sim) if victims is None else victims
         self._around = sim.draw_times(0.45, 0.8, len(self._victims))
         self._infrastructure = (
-            None if sender.hijack else Infrastructure(sim, sender.enrolment, accounts)
+            None
+            if sender.hijack
+            else infrastructure.Infrastructure(sim, sender.enrolment, accounts)
         )
         self._sharing = 1.0
         self.spent["devices"] = 0 if sender.hijack else min(sender.enrolment.devices, accounts)
@@ -202,7 +199,7 @@ class Operator:
             return _NONE
         enrolment = replace(sender.enrolment, residential=True, devices=sender.helpers)
         ts = np.sort(sim.start + sim.rng.integers(0, HOUR_MS, sender.helpers))
-        helpers = Infrastructure(sim, enrolment, sender.helpers).enrol(
+        helpers = infrastructure.Infrastructure(sim, enrolment, sender.helpers).enrol(
             sim, ts, HELPERS, self.name, aged=True
         )
         self.spent["helpers"] += sender.helpers
@@ -385,7 +382,7 @@ class Operator:
     def _take_over(self, sim: SimulationContext, ts: Ints) -> list[Ints]:
         owners = sim.assign_people(len(ts), self.family, "abusive", self.name)
         sim.registry.mark_compromised(owners, ts)
-        ip = rent_hosted_addresses(sim, len(owners), 2)
+        ip = infrastructure.rent_hosted_addresses(sim, len(owners), 2)
         device = draw_devices(sim.rng, sim.pool, len(owners))
         client = draw_clients(sim.rng, sim.pool, len(owners))
         sim.add_sessions(ts, owners, ip, device, client, linked=True)
@@ -447,7 +444,7 @@ class Operator:
             ts, line.rotate = max(low, line.rotate), NEVER
             if sender.proxy_h[1]:
                 line.rotate = ts + int(rng.uniform(*sender.proxy_h) * HOUR_MS)
-            line.ip = int(rent_consumer_addresses(sim, 1)[0])
+            line.ip = int(infrastructure.rent_consumer_addresses(sim, 1)[0])
             self.spent["addresses"] += 1
             self._connect(sim, line, ts)
         if line.reroll < high and self._infrastructure is not None:

@@ -13,12 +13,7 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.engine.account_queries import (
-    AccountState,
-    account_states,
-    challenged_accounts,
-    known_accounts,
-)
+from wavebreak.engine import account_queries
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
 from wavebreak.outcomes import ALLOW, OBSERVE, OUTCOMES, RANKS, row_of
@@ -49,7 +44,7 @@ def describe_end(outcome: str, until_ms: int | None) -> str:
     return row_of("suspend" if outcome == "ban" and until_ms is not None else outcome).end_words
 
 
-async def sealed_state(context: RequestContext, account: str) -> AccountState:
+async def sealed_state(context: RequestContext, account: str) -> account_queries.AccountState:
     """Return an account's state once its newest decision is sealed; raises ApiError (404, 503)."""
     state = await sealed_state_if_known(context, account)
     if state is None:
@@ -57,12 +52,14 @@ async def sealed_state(context: RequestContext, account: str) -> AccountState:
     return state
 
 
-async def sealed_state_if_known(context: RequestContext, account: str) -> AccountState | None:
+async def sealed_state_if_known(
+    context: RequestContext, account: str
+) -> account_queries.AccountState | None:
     """Return an account's state once its newest decision is sealed; raises ApiError (503).
 
     None if the log does not contain the account.
     """
-    states = await context.service.query(account_states, [account])
+    states = await context.service.query(account_queries.account_states, [account])
     await wait_until_sealed(context, account)
     return states.get(account)
 
@@ -95,7 +92,7 @@ async def override_account(
     service = context.service
     if (
         change.outcome == "challenge"
-        and not (await service.query(challenged_accounts, [account]))[account]
+        and not (await service.query(account_queries.challenged_accounts, [account]))[account]
     ):
         raise ApiError(
             422,
@@ -116,7 +113,7 @@ async def override_account(
         "label": change.verdict,
         "source": change.by,
     }
-    before = (await service.query(account_states, [account])).get(account)
+    before = (await service.query(account_queries.account_states, [account])).get(account)
     if until_ms is not None:
         # The label has this date whatever the clock says when it is written: ends stay exact.
         label["ts"] = label_time_ms(context)
@@ -161,7 +158,7 @@ def label_time_ms(context: RequestContext) -> int:
 
 async def add_labels(
     context: RequestContext, labels: list[dict[str, Any]], asked: Sequence[str] = ()
-) -> dict[str, AccountState]:
+) -> dict[str, account_queries.AccountState]:
     """Add labels to the log, which seals them; return the states of those asked about afterwards.
 
     The caller has checked the ids (`check_ids`), before it wrote an audit entry with one.
@@ -174,7 +171,7 @@ async def add_labels(
     result = await service.accept_then(
         Body(b"\n".join(map(msgspec.json.encode, lines)), "lines"),
         Sender(context.key, labels=True, identifiers=True),
-        account_states,
+        account_queries.account_states,
         asked,
     )
     if not isinstance(result, Accepted):
@@ -200,7 +197,7 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
     taken = await context.service.accept_then(
         Body(msgspec.json.encode(line), "lines"),
         Sender(context.key, identifiers=True, declares=True),
-        account_states,
+        account_queries.account_states,
         [account],
     )
     if isinstance(taken, Accepted) or lane_in(taken, account) != lane:
@@ -226,7 +223,7 @@ async def log_time_ms(context: RequestContext) -> int:
     return max(earliest, min(context.now_ms, clock.time_ms))
 
 
-def lane_in(states: Mapping[str, AccountState], account: str) -> Lane:
+def lane_in(states: Mapping[str, account_queries.AccountState], account: str) -> Lane:
     """Return what an account is declared to be, by the states of some."""
     state = states.get(account)
     return state.lane if state else "none"
@@ -237,7 +234,7 @@ async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
     allow = context.service.settings.allow_identifiers
     faults = {each: kind for each in accounts if (kind := fault("account", each, allow=allow))}
     if faults:
-        known = await context.service.query(known_accounts, list(faults))
+        known = await context.service.query(account_queries.known_accounts, list(faults))
         for name, kind in faults.items():
             if not known[name]:
                 raise ApiError(

@@ -34,12 +34,8 @@ from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query, write_audit_entry
+from wavebreak_server.pipeline import platform_messages
 from wavebreak_server.pipeline.holder_notices import HolderNotices, has_notice, token_of
-from wavebreak_server.pipeline.platform_messages import (
-    enqueue_message,
-    new_message_id,
-    one_time_code,
-)
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
@@ -259,9 +255,9 @@ def send_code(appeal: Appeal, now_ms: int, *, shows_codes: bool = False) -> None
         )
     expires = now_ms + CODE_MS
     data = {"account": appeal.account, "expires_ms": expires, "language": appeal.language}
-    message = enqueue_message("appeal.code", data, now_ms)
+    message = platform_messages.enqueue_message("appeal.code", data, now_ms)
     if not message and shows_codes:
-        message = new_message_id()
+        message = platform_messages.new_message_id()
     if not message:
         raise ApiError(
             503, translate("no webhook would bring the code"), fix=translate("add a webhook")
@@ -296,7 +292,7 @@ def check_code(appeal: Appeal, code: str, key: bytes, now_ms: int) -> bool:
         code_attempts__lt=MAX_ATTEMPTS,
     ).update(code_attempts=F("code_attempts") + 1)
     appeal.code_attempts += 1
-    right = one_time_code(key, appeal.code_message)
+    right = platform_messages.one_time_code(key, appeal.code_message)
     return bool(counted) and hmac.compare_digest(code.encode(), right.encode())
 
 
@@ -643,7 +639,7 @@ def _notify(acting: ActingUser, appeal: Appeal) -> None:
         "reason": appeal.reason,
         "url": url,
     }
-    enqueue_message("appeal.decided", data, acting.now_ms)
+    platform_messages.enqueue_message("appeal.decided", data, acting.now_ms)
 
 
 class GroupAnswers(NamedTuple):

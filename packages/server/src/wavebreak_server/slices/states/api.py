@@ -9,17 +9,11 @@ import msgspec
 from django.http import StreamingHttpResponse
 from msgspec import Meta
 
+from wavebreak_server.http import schemas
 from wavebreak_server.http.app_context import run_query
 from wavebreak_server.http.auth import Scope
 from wavebreak_server.http.operations import MAX_BODY, RequestContext, Router
 from wavebreak_server.http.responses import STREAM
-from wavebreak_server.http.schemas import (
-    AccountId,
-    DecisionNumber,
-    Request,
-    StreamQuery,
-    check_account_ids,
-)
 from wavebreak_server.http.streams import StreamSource, stream_response
 from wavebreak_server.pipeline import states as enforcement_states
 from wavebreak_server.pipeline.states import MAX_ACCOUNTS, MAX_PAGE
@@ -27,21 +21,21 @@ from wavebreak_server.pipeline.states import MAX_ACCOUNTS, MAX_PAGE
 SCOPES: tuple[Scope, ...] = ("read", "decide")
 
 
-class StatesQuery(Request):
+class StatesQuery(schemas.Request):
     """A page of enforcement states: of decisions with a number above `since`, at most `limit`."""
 
-    since: DecisionNumber = 0
+    since: schemas.DecisionNumber = 0
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = MAX_PAGE
 
 
-class Accounts(Request):
+class Accounts(schemas.Request):
     """Accounts whose enforcement states are asked for."""
 
-    accounts: Annotated[list[AccountId], Meta(min_length=1, max_length=MAX_ACCOUNTS)]
+    accounts: Annotated[list[schemas.AccountId], Meta(min_length=1, max_length=MAX_ACCOUNTS)]
 
     def __post_init__(self) -> None:
         """Raise ValueError for an id that is too long."""
-        check_account_ids(self.accounts)
+        schemas.check_account_ids(self.accounts)
 
 
 router = Router(*SCOPES)
@@ -74,7 +68,9 @@ async def states(context: RequestContext, query: StatesQuery) -> enforcement_sta
     "id is the decision's number.",
     media=STREAM,
 )
-async def follow_states(context: RequestContext, query: StreamQuery) -> StreamingHttpResponse:
+async def follow_states(
+    context: RequestContext, query: schemas.StreamQuery
+) -> StreamingHttpResponse:
     """Stream enforcement states from a number on."""
 
     def load(

@@ -44,13 +44,9 @@ from wavebreak.errors import WavebreakError
 from wavebreak.outcomes import outcomes_from, rank_of
 from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 from wavebreak_server.http.app_context import AppContext, closing_connection, write_audit_entry
+from wavebreak_server.pipeline import platform_messages
 from wavebreak_server.pipeline.decide import outcome_in_force
 from wavebreak_server.pipeline.holder_notices import Notice
-from wavebreak_server.pipeline.platform_messages import (
-    enqueue_message,
-    message_body,
-    remove_delivered,
-)
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.pipeline.states import State, StateTerms, changed_states, state_of
 from wavebreak_server.storage.authentic_rows import authentic, checked
@@ -232,7 +228,7 @@ def _enqueue_changes(now_ms: int, terms: StateTerms) -> int:
                 if rank_of(each.min_outcome) <= worst
                 and (change.lifted or STATES in each.kinds.split())
             ]
-            enqueue_message("state.changed", state, now_ms, to=to)
+            platform_messages.enqueue_message("state.changed", state, now_ms, to=to)
         StateChange.objects.filter(number__in=[change.number for change in changes]).update(
             sent=True
         )
@@ -437,7 +433,7 @@ def _content(
     """Return the id and the body of a delivery's message; the same at each attempt."""
     webhook = str(delivery.webhook_id)
     if delivery.message is not None:
-        body = message_body(delivery.message, context.webhook_key, webhook)
+        body = platform_messages.message_body(delivery.message, context.webhook_key, webhook)
         return delivery.message.id, body
     for row in authentic(Decision.objects.filter(number=delivery.number)):
         name = message_id(row.id, state=delivery.state)
@@ -503,7 +499,7 @@ def record_attempt(
                 Webhook.objects.filter(id=due.webhook).update(failing_since_ms=0)
             delivery.delete()
             if not is_decision:
-                remove_delivered(due.message)
+                platform_messages.remove_delivered(due.message)
             return "delivered"
         wait_s = max(retry_policy.wait_s(attempts, draw), result.wait_s)
         delivery.update(
