@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from wavebreak.engine import state_ceiling
-from wavebreak.engine.control_groups import memory_limits
-from wavebreak.engine.state_ceiling import available_memory
+from wavebreak.engine.state_ceiling import available_memory, memory_limits
 
 V1 = "32 31 0:29 {root} /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory"
 V1_OTHER = "33 31 0:30 / /sys/fs/cgroup/cpu rw,nosuid - cgroup cgroup rw,cpu"

@@ -15,7 +15,7 @@ from wavebreak.evaluation.label_votes import LabelVote, read_votes, resolve_vote
 from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS, concat_points, model_inputs
 from wavebreak.outcomes import RESTRICT
 from wavebreak.schema.event_kinds import KINDS
-from wavebreak_lab.training import config, sample_weights, splits
+from wavebreak_lab.training import config, splits, trainer
 from wavebreak_lab.training.trainer import account_labels
 
 SHIPPED = config.load_settings()
@@ -142,7 +142,7 @@ def test_point_weights_balance_accounts_and_families() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
     thinned = points.select(np.flatnonzero((points.account % 3 > 0) | (points.ordinals() < 2)))
     who = account_labels(thinned, labels.resolved)
-    counted = sample_weights.point_weights(
+    counted = trainer.point_weights(
         thinned, who.abusive, who.family, who.label_weight, SHIPPED.weights
     )
     bad = who.abusive[thinned.account]
@@ -156,7 +156,7 @@ def test_point_weights_balance_accounts_and_families() -> None:
 def test_first_points_of_an_account_weigh_most() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
     who = account_labels(points, labels.resolved)
-    counted = sample_weights.point_weights(
+    counted = trainer.point_weights(
         points, who.abusive, who.family, who.label_weight, SHIPPED.weights
     )
     assert (np.diff(counted[points.account == 5]) < 0).all()

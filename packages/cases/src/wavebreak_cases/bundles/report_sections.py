@@ -1,7 +1,7 @@
 """Sections of the case report: summary, parties, determinations, notices, facts, exhibits.
 
 A section is a list of blocks, plain values that `report.typ` typesets. Pages and the platform's
-figures have modules of their own (`report_pages`, `report_conduct`).
+figures have modules of their own (`report`, `report_conduct`).
 """
 
 from __future__ import annotations

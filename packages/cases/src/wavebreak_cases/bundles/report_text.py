@@ -5,7 +5,9 @@ A block is a plain value that `report.typ` typesets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from string import Template
 from typing import Any
 
@@ -14,7 +16,6 @@ from msgspec import UnsetType
 from wavebreak import config
 from wavebreak.errors import CaseError
 from wavebreak.languages import get_language, isolate, text_direction
-from wavebreak_cases.bundles.earlier_reasons import find_code
 from wavebreak_cases.cases.counterfactuals import Counterfactual
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.cases.parties import Bar, HeldTie
@@ -229,3 +230,29 @@ def code(words: str) -> Block:
 def section(title: str, blocks: Iterable[Block]) -> Block:
     """A section."""
     return {"title": title, "blocks": list(blocks)}
+
+
+# Reasons that earlier versions stored as text
+
+
+@cache
+def _patterns(table: str) -> list[tuple[str, re.Pattern[str]]]:
+    """Return the sentences of a table, `report.custody_lines`, with their values as groups."""
+    file, _, key = table.partition(".")
+    every = config.read_toml(config.resolve_path(f"cases/{file}.toml"))[key]
+    return [
+        (code, re.compile(re.sub(r"\\\$(\w+)", r"(?P<\1>.+)", re.escape(words)), re.DOTALL))
+        for code, words in every.items()
+    ]
+
+
+def find_code(table: str, sentence: str) -> tuple[str, Mapping[str, str]] | None:
+    """Return the code and the values of an English sentence; None where the table has it not.
+
+    >>> find_code("reasons.supposed", "the conduct is shown until 2019-12-08T00:00:00Z")
+    ('until', {'at': '2019-12-08T00:00:00Z'})
+    """
+    for code, pattern in _patterns(table):
+        if matched := pattern.fullmatch(sentence):
+            return code, matched.groupdict()
+    return None
