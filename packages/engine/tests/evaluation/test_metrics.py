@@ -18,6 +18,7 @@ from wavebreak.evaluation import (
     labels_path,
     read_labels,
 )
+from wavebreak.example import example_labels_path, example_path
 
 FAMILY_KEYS = {
     "accounts",
@@ -375,5 +376,8 @@ def test_labels_path_is_beside_the_events_of_the_run(
     two_runs: list[tuple[Path, Path]], tmp_path: Path
 ) -> None:
     assert [labels_path(run) for run, _ in two_runs] == [labels for _, labels in two_runs]
+    source = {"path": str(example_path())}
+    run = run_directory(tmp_path / "example", [account_row("a")], source=source)
+    assert labels_path(run) == example_labels_path()
     with pytest.raises(FileError, match=r"no labels\.csv"):
         labels_path(run_directory(tmp_path / "alone", [account_row("a")]))

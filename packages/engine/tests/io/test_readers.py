@@ -30,6 +30,7 @@ from support.events import (
 )
 from wavebreak import io as formats
 from wavebreak.errors import FileError, UsageError
+from wavebreak.example import example_path
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, WIRE_SCHEMA
 
@@ -90,6 +91,17 @@ def test_directory_resolves_to_its_events_file(tmp_path: Path) -> None:
     (tmp_path / "events.parquet").write_bytes(b"")
     with pytest.raises(FileError, match="has 2 event files"):
         Seen(tmp_path)
+
+
+def test_the_word_example_is_the_example_data_where_no_file_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert formats.events_file(Path("example")) == example_path()
+    Path("example").touch()
+    assert formats.events_file(Path("example")) == Path("example")
+    with pytest.raises(FileError, match="example for the example data"):
+        formats.events_file(tmp_path / "none")
 
 
 def test_a_dash_reads_lines_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -367,10 +367,14 @@ class _Group:
 
 
 def labels_path(run_dir: Path) -> Path:
-    """Return the path of a run's labels.csv: in its directory, or beside its events."""
+    """Return the path of a run's labels.csv: in its directory, or beside its events.
+
+    Of events in `NAME_events.*`, the labels beside them may be `NAME_labels.csv`.
+    """
     read = _object(run_dir / "summary.json").get("source")
     log = Path(str(read.get("path") if isinstance(read, dict) else ""))
-    for path in (run_dir / "labels.csv", log.parent / "labels.csv"):
+    named = f"{log.name.partition('events.')[0]}labels.csv"
+    for path in (run_dir / "labels.csv", log.parent / "labels.csv", log.parent / named):
         if path.is_file():
             return path
     raise FileError(

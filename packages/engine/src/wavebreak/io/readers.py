@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from wavebreak import example
 from wavebreak.errors import FileError
 from wavebreak.io.line_splitter import MAX_LINE, LineBlock
 from wavebreak.io.validation import LONG_WORD, check_buffers
@@ -76,11 +77,17 @@ def file_format(path: Path) -> FileFormat:
 
 
 def events_file(path: Path) -> Path:
-    """Return the file, or the one file `events.*` of a directory; raises FileError."""
+    """Return the file, or the one file `events.*` of a directory; raises FileError.
+
+    The name `example` is the example data, where there is no such file.
+    """
     if not path.is_dir():
-        if not path.exists():
-            raise FileError(f"{path}: no such file", fix="give a file with events, or - for stdin")
-        return path
+        if path.exists():
+            return path
+        if str(path) == example.NAME:
+            return example.example_path()
+        fix = f"give a file with events, {example.NAME} for the example data, or - for stdin"
+        raise FileError(f"{path}: no such file", fix=fix)
     names = {f"events{s}{c}" for s in _FORMATS for c in ("", *_CODECS)}
     files = sorted(p for p in path.iterdir() if p.name in names)
     if len(files) != 1:

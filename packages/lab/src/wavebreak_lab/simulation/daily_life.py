@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.conversations import add_group_messages, converse
 from wavebreak_lab.simulation.geography import COUNTRIES, Clock, local_hour
 from wavebreak_lab.simulation.log import ABSENT, Floats, Ints
-from wavebreak_lab.simulation.population import draw_devices
+from wavebreak_lab.simulation.population import Society, draw_devices
 
 NEVER = 1 << 62
 
@@ -47,9 +48,6 @@ class Habits:
     tidies: float = 0.002
 
 
-HABITS = Habits()
-
-
 @dataclass(frozen=True, slots=True)
 class GroupHabits:
     """What groups are like.
@@ -76,7 +74,15 @@ class GroupHabits:
     keen: float = 1.8
 
 
-GROUP_HABITS = GroupHabits()
+class Everyday(NamedTuple):
+    """What people and their groups are like, and how often they do what people do."""
+
+    society: Society = Society()
+    habits: Habits = Habits()
+    groups: GroupHabits = GroupHabits()
+
+
+EVERYDAY = Everyday()
 
 
 class Groups:
@@ -86,8 +92,8 @@ class Groups:
     bursts a day over its groups.
     """
 
-    def __init__(self, sim: SimulationContext) -> None:
-        rng, people, habits = sim.rng, sim.people, GROUP_HABITS
+    def __init__(self, sim: SimulationContext, habits: GroupHabits) -> None:
+        rng, people, self.habits = sim.rng, sim.people, habits
         count = int(len(people) * habits.each)
         founder = np.sort(rng.integers(0, len(people), count))
         size = self._sizes(rng, count)
@@ -107,7 +113,7 @@ class Groups:
         self.rates: list[Floats] = [np.cumsum(rate[a:b]) for a, b in pairwise(self.first)]
 
     def _sizes(self, rng: np.random.Generator, count: int) -> Ints:
-        habits = GROUP_HABITS
+        habits = self.habits
         sizes = rng.lognormal(np.log(habits.size), habits.size_spread, count)
         return np.clip(sizes, habits.smallest, habits.largest).astype(np.int64)
 
@@ -117,12 +123,12 @@ class Groups:
 
     def speakers(self, rng: np.random.Generator, group: Ints) -> Ints:
         """Draw speakers of groups: some members far more often than others."""
-        place = self.sizes[group] * rng.random(len(group)) ** GROUP_HABITS.keen
+        place = self.sizes[group] * rng.random(len(group)) ** self.habits.keen
         return np.asarray(self.members[self.offsets[group] + place.astype(np.int64)])
 
     def bursts(self, rng: np.random.Generator, group: Ints, start: Ints) -> tuple[Ints, Ints, Ints]:
         """Play bursts of talk: return group, time and speaker of every message."""
-        habits = GROUP_HABITS
+        habits = self.habits
         length = 1 + rng.lognormal(np.log(habits.length), habits.length_spread, len(group))
         count = np.minimum(length, 60).astype(np.int64)
         burst = np.repeat(np.arange(len(group)), count)
@@ -162,9 +168,9 @@ class _Window:
 class DailyLife:
     """Plans what people do, window by window, from their ties and groups."""
 
-    def __init__(self, sim: SimulationContext, groups: Groups) -> None:
+    def __init__(self, sim: SimulationContext, groups: Groups, habits: Habits) -> None:
         rng, people, count = sim.rng, sim.people, len(sim.people)
-        self.groups = groups
+        self.groups, self.habits = groups, habits
         self._clocks = [Clock(country.zone) for country in COUNTRIES]
         self._people = np.searchsorted(people.country, np.arange(len(COUNTRIES) + 1))
         ties = np.searchsorted(people.ties.opener, self._people)
@@ -173,7 +179,7 @@ class DailyLife:
         self._companion = np.full(count, ABSENT, np.int64)
         owners = np.flatnonzero(people.companion)
         self._companion[owners] = draw_devices(rng, sim.pool, len(owners))
-        changes = rng.random(count) < HABITS.new_device * sim.span / DAY_MS
+        changes = rng.random(count) < self.habits.new_device * sim.span / DAY_MS
         self._changed_at = np.full(count, NEVER, np.int64)
         self._changed_at[changes] = rng.integers(sim.start, sim.end, int(changes.sum()))
         self._new_device = people.device.copy()
@@ -224,30 +230,30 @@ class DailyLife:
 
     def _add_new_contacts(self, sim: SimulationContext, window: _Window) -> None:
         rng, log = sim.rng, sim.log
-        person, ts = self._draw_actors(sim, window, HABITS.meets)
+        person, ts = self._draw_actors(sim, window, self.habits.meets)
         first, last = self._people[window.country : window.country + 2].tolist()
         other = rng.integers(first, last, len(person))
         real = (other != person) & (sim.people.registered_at[other] < ts)
         person, ts, other = person[real], ts[real], other[real]
-        looks = rng.random(len(person)) < HABITS.looks_up
-        saved = rng.random(len(person)) < HABITS.saves
-        saves_back = rng.random(len(person)) < HABITS.saves
+        looks = rng.random(len(person)) < self.habits.looks_up
+        saved = rng.random(len(person)) < self.habits.saves
+        saves_back = rng.random(len(person)) < self.habits.saves
         early = ts - rng.integers(2_000, MINUTE_MS, len(person))
         log.add("contact.looked_up", early[looks], person[looks], count=1, hits=1)
         log.add("contact.added", early[saved] + 500, person[saved], peer=other[saved])
         late = ts + rng.integers(MINUTE_MS, HOUR_MS, len(person))
         log.add("contact.added", late[saves_back], other[saves_back], peer=person[saves_back])
-        met_known = HABITS.met_known
+        met_known = self.habits.met_known
         converse(sim, STYLE, ts, person, other, is_known=met_known, is_mutual=saved, silent=0.06)
 
     def _add_sessions(self, sim: SimulationContext, window: _Window) -> None:
         people, rng = sim.people, sim.rng
-        person, ts = self._draw_actors(sim, window, HABITS.connects)
+        person, ts = self._draw_actors(sim, window, self.habits.connects)
         hour = local_hour(ts, people.zone[person])
         busy = (hour >= 9) & (hour < 17)
         ip = np.where(busy, people.work[person], people.home[person])
-        ip = np.where(rng.random(len(person)) < HABITS.out, people.carrier[person], ip)
-        linked = busy & people.companion[person] & (rng.random(len(person)) < HABITS.linked)
+        ip = np.where(rng.random(len(person)) < self.habits.out, people.carrier[person], ip)
+        linked = busy & people.companion[person] & (rng.random(len(person)) < self.habits.linked)
         ip = np.where(linked, people.work[person], ip)
         phone = np.where(
             ts >= self._changed_at[person], self._new_device[person], people.device[person]
@@ -271,12 +277,12 @@ class DailyLife:
         groups, rng = self.groups, sim.rng
         span = groups.first[window.country], groups.first[window.country + 1]
         for kind, rate in (
-            ("group.joined", HABITS.group_joins),
-            ("group.left", HABITS.group_leaves),
+            ("group.joined", self.habits.group_joins),
+            ("group.left", self.habits.group_leaves),
         ):
             person, ts = self._draw_actors(sim, window, rate)
             sim.log.add(kind, ts, person, group=groups.names[rng.integers(*span, len(person))])
-        makers, times = self._draw_actors(sim, window, HABITS.new_groups)
+        makers, times = self._draw_actors(sim, window, self.habits.new_groups)
         for maker, ts in zip(makers.tolist(), times.tolist(), strict=True):
             size = groups.draw_size(rng)
             name = int(sim.new_groups(1)[0])
@@ -290,12 +296,12 @@ class DailyLife:
             ties = sim.people.ties.select(self._draw_ties(sim, window, len(person)))
             return ties.opener, ties.other, ts
 
-        person, peer, ts = draw_pairs(HABITS.quarrels)
+        person, peer, ts = draw_pairs(self.habits.quarrels)
         log.add("user.blocked", ts, person, peer=peer)
-        reconciles = rng.random(len(ts)) < HABITS.reconciles
+        reconciles = rng.random(len(ts)) < self.habits.reconciles
         unblocked_at = ts[reconciles] + rng.integers(HOUR_MS, DAY_MS)
         log.add("user.unblocked", unblocked_at, person[reconciles], peer=peer[reconciles])
-        person, peer, ts = draw_pairs(HABITS.false_reports)
+        person, peer, ts = draw_pairs(self.habits.false_reports)
         log.add("user.reported", ts, person, peer=peer, reason=sim.pool.code("other"))
-        person, peer, ts = draw_pairs(HABITS.tidies)
+        person, peer, ts = draw_pairs(self.habits.tidies)
         log.add("contact.removed", ts, person, peer=peer)

@@ -45,12 +45,11 @@ from wavebreak_lab.simulation.behaviour import STYLE
 from wavebreak_lab.simulation.calls import CallHabits, Calls
 from wavebreak_lab.simulation.contact_requests import ContactRequests, RequestHabits
 from wavebreak_lab.simulation.context import AccountRegistry, Label, SimulationContext
-from wavebreak_lab.simulation.daily_life import DailyLife, Groups
+from wavebreak_lab.simulation.daily_life import EVERYDAY, DailyLife, Everyday, Groups
 from wavebreak_lab.simulation.newcomers import NewcomerBehaviour, add_newcomers
 from wavebreak_lab.simulation.personas import APP_FIRMS, EVERY_PERSONA, PERSONAS
 from wavebreak_lab.simulation.population import (
     BEFORE_START,
-    Society,
     draw_population,
     placeholder_people,
 )
@@ -214,7 +213,8 @@ def simulate(
     people: int,
     days: float,
     campaigns: Sequence[tuple[str, int | None] | Campaign] = (),
-    personas: Sequence[str] = (),
+    personas: Sequence[str | tuple[Persona, int]] = (),
+    everyday: Everyday = EVERYDAY,
     background: Path | None = None,
     seed: int = 0,
     start_ms: int = START_MS,
@@ -230,8 +230,9 @@ def simulate(
         people: Number of ordinary people.
         days: Length of the simulation in days.
         campaigns: Campaigns, or (name, accounts); None for the campaign's default size.
-        personas: Benign personas by name; "all" for every one but the cohorts, the firms on the
-            business app and the people of public rooms.
+        personas: Benign personas by name, or (persona, accounts); "all" for every one but the
+            cohorts, the firms on the business app and the people of public rooms.
+        everyday: What people and their groups are like.
         background: A file of events. The campaigns then run among its accounts, from a tenth of
             its time span on, and no people are simulated.
         seed: Seed of every random draw.
@@ -274,21 +275,22 @@ def simulate(
         return _simulate_on_trace(load_trace(background), campaign_list, days, seed, description)
     personas_with_counts = [
         (persona, max(MIN_PERSONA_ACCOUNTS, int(people * persona.per_person)))
-        for persona in _resolve_personas(personas)
-    ]
+        for persona in _resolve_personas([entry for entry in personas if isinstance(entry, str)])
+    ] + [entry for entry in personas if not isinstance(entry, str)]
     description["personas"] = [
         {"name": persona.name, "accounts": count} for persona, count in personas_with_counts
     ]
     living = sum(count for persona, count in personas_with_counts if persona.source.in_population)
-    sim = _new_context(people + living, (start_ms, start_ms + int(days * DAY_MS)), seed)
-    groups = Groups(sim)
+    span = start_ms, start_ms + int(days * DAY_MS)
+    sim = _new_context(people + living, everyday, span, seed)
+    groups = Groups(sim, everyday.groups)
     newcomers = np.flatnonzero(sim.people.registered_at != BEFORE_START)
     accounts = [persona.prepare(sim, count) for persona, count in personas_with_counts]
     for (persona, _), theirs in zip(personas_with_counts, accounts, strict=True):
         persona.play(sim, theirs)
     add_newcomers(sim, newcomers, NewcomerBehaviour())
     _play_campaigns(sim, campaign_list)
-    life = DailyLife(sim, groups)
+    life = DailyLife(sim, groups, everyday.habits)
     labels = sim.registry.labels()
     description["accounts"] = dict(Counter(family for _, _, family, _ in labels))
     request_habits = RequestHabits() if requests is True else requests or None
@@ -302,10 +304,12 @@ def simulate(
     return World(labels, description, timeline.events, timeline, sim.registry.compromised_at())
 
 
-def _new_context(people: int, span: tuple[int, int], seed: int) -> SimulationContext:
+def _new_context(
+    people: int, everyday: Everyday, span: tuple[int, int], seed: int
+) -> SimulationContext:
     rng, pool, registry = np.random.default_rng(seed), log.StringPool(), AccountRegistry(seed)
     registry.add(people, "benign", "person")
-    population = draw_population(rng, pool, people, Society(), span, STYLE.mean_length())
+    population = draw_population(rng, pool, people, everyday.society, span, STYLE.mean_length())
     return SimulationContext(rng, log.EventLog(), pool, registry, population, *span)
 
 
