@@ -2,12 +2,14 @@
 
 Both do the same work alternately, each in a process of its own, and what is measured is processor
 time: other programs on the machine then meet both alike. A ratio is that of one turn, ours by the
-other's. The benchmarks' own code is this checkout's for both.
+other's. The benchmarks' own code is this checkout's for both, the packages are each checkout's own:
+a process whose packages would be those of another checkout refuses.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -124,15 +126,33 @@ PARTS: dict[str, Callable[[bool], Callable[[], Costs]]] = {
 }
 
 
+def _package_roots(root: Path) -> list[str]:
+    """Return where the packages of a checkout lie: in distributions, or in `src`."""
+    return [str(path) for path in (*sorted(root.glob("packages/*/src")), root / "src")]
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Return the environment of processes that import the packages of a checkout."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([*_package_roots(root), str(ROOT)])}
+
+
+def check_origin(root: Path, part: str) -> None:
+    """End the process where what it imports does not lie in the checkout that it is to measure."""
+    for name in ("wavebreak", *(["wavebreak_server"] if part == "ingest" else [])):
+        spec = importlib.util.find_spec(name)
+        origin = "missing" if spec is None else str(spec.origin)
+        if not origin.startswith(f"{root}{os.sep}"):
+            sys.exit(f"{part}, {root}: the package {name} of this process is {origin}")
+
+
 @contextmanager
 def _working(root: Path, part: str, *, quick: bool) -> Iterator[subprocess.Popen[str]]:
     """A process with the packages of a checkout, which does its work once for each line."""
-    packages = [str(path) for path in sorted(root.glob("packages/*/src"))]
     command = [sys.executable, "-m", "benchmarks.turns", str(root), part, "--work"]
     with subprocess.Popen(
         [*command, "--quick"] if quick else command, stdin=subprocess.PIPE, cwd=ROOT,
         stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([*packages, str(ROOT)])},
+        env=environment(root),
     ) as process:  # fmt: skip
         yield process
         process.communicate()
@@ -143,7 +163,10 @@ def _asked(process: subprocess.Popen[str]) -> Costs:
     assert process.stdout is not None
     process.stdin.write("\n")
     process.stdin.flush()
-    costs: Costs = json.loads(process.stdout.readline())
+    line = process.stdout.readline()
+    if not line:
+        sys.exit("a process ended without an answer; it says why above")
+    costs: Costs = json.loads(line)
     return costs
 
 
@@ -187,15 +210,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    other = given.other.resolve()
+    if not any(
+        (Path(path) / "wavebreak" / "__init__.py").is_file() for path in _package_roots(other)
+    ):
+        parser.error(f"{other} is no checkout: it has no packages/*/src/wavebreak or src/wavebreak")
     if unknown := [name for name in given.part if name not in PARTS]:
         parser.error(f"unknown part: {', '.join(unknown)}; choose from {', '.join(PARTS)}")
     if given.work:
+        check_origin(other, given.part[0])
         _work(given.part[0], given.quick, sys.stdout)
         return
+    if other == ROOT:
+        parser.error(f"{other} is this checkout; give another one")
     console = Console(width=None if sys.stdout.isatty() else 140)
     for part in given.part or PARTS:
         load = f"load {os.getloadavg()[0]:.1f}"
-        made = compare(given.other.resolve(), part, given.turns, quick=given.quick)
+        made = compare(other, part, given.turns, quick=given.quick)
         show(console, f"{part}, in turns; {load} before, {os.getloadavg()[0]:.1f} after", made)
     console.print(machine.described()["processor"], highlight=False)
 
