@@ -172,6 +172,8 @@ def test_engine_decides_explains_and_names_what_brings_the_rest(environment: Mak
     decisions = [json.loads(line) for line in decided(engine).splitlines()]
     assert {row["account"] for row in decisions} == {"ann"}
     assert "It is limited until" in engine.ok("explain", "out", "ann")
+    engine.ok("run", "example", "--enforce", "-o", "week")
+    assert "unwanted messages" in engine.ok("evaluate", "week")
     for command, brings in (
         ("serve x", "wavebreak-server"), ("case list", "wavebreak-cases"),
         ("bundle C-1 -o x", "wavebreak-cases"), ("red-team -o x", "wavebreak-lab"),
