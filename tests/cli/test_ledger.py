@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from support.ledger_fixtures import a_decision
 from support.rfc3161_authority import Authority, answering_authority
+from support.witness import FakeWitness, listening_witness
 from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
 from wavebreak.ledger import DirectoryRecorder
-from wavebreak.ledger.checkpoints import load_signer
+from wavebreak.ledger.checkpoints import encode_verifier_key, load_signer
 
 
 def say(*words: str | Path, status: int = 0) -> str:
@@ -103,17 +104,15 @@ def test_erased_account_leaves_a_log_that_verifies(log: Path) -> None:
         say("show", log, "8")
 
 
-def test_witness_signs_only_a_consistent_continuation(log: Path, tmp_path: Path) -> None:
-    public = say("keygen", "witness.example", "--witness", "-o", tmp_path / "w.key").strip()
-    held = tmp_path / "held.txt"
-    held.write_text(say("checkpoint", log), encoding="utf-8")
-    result = say("witness", log, "--key", tmp_path / "w.key", "--log-key", log / "key.pub",
-               "--at", "1700000000", "--remembered", held)  # fmt: skip
-    signed = tmp_path / "signed.txt"
-    signed.write_text(result, encoding="utf-8")
-    say("checkpoint", log, "--witnessed", signed, "--key", tmp_path / "log.key")
-    said = say("verify", log, "--key", log / "key.pub", "--key", public)
-    assert "signed by witness.example, at 1700000000" in said
+def test_signature_of_a_witness_is_printed_and_stored(log: Path, tmp_path: Path) -> None:
+    witness = FakeWitness(load_signer(tmp_path / "log.key").key)
+    key = encode_verifier_key(witness.signer.key)
+    with listening_witness(witness) as url:
+        asked = ("witness", log, "--url", url, "--witness-key", key, "--key", tmp_path / "log.key")
+        signed = say(*asked)
+        assert say(*asked) == signed == say("checkpoint", log)
+    result = say("verify", log, "--key", log / "key.pub", "--key", key)
+    assert "signed by witness.example, at 1700000000" in result
 
 
 @pytest.fixture

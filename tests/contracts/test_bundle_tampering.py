@@ -38,7 +38,7 @@ from support.bundle_tampering import (
 )
 from wavebreak.ledger import DirectoryStorage, Ledger, new_signer, proof_bundle
 from wavebreak.ledger.checkpoints import encode_verifier_key, fingerprint
-from wavebreak.ledger.key_history import RETIRED, REVOKED, KeyChange
+from wavebreak.ledger.key_changes import RETIRED, REVOKED, KeyChange
 from wavebreak.ledger.verifier import Key
 from wavebreak_cases.bundles import archive_writer, report
 from wavebreak_cases.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds

@@ -36,14 +36,9 @@ from support.bundle_tampering import (
 from support.case_workflow import PARTY, Bench
 from wavebreak.cli import app, commands
 from wavebreak.ledger import DirectoryStorage, Ledger, Signer, new_signer, proof_bundle
-from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key
-from wavebreak.ledger.key_history import (
-    RETIRED,
-    REVOKED,
-    KeyChange,
-    add_to_history,
-    encode_change,
-)
+from wavebreak.ledger.checkpoints import add_cosignature, encode_key_change, encode_verifier_key
+from wavebreak.ledger.key_changes import RETIRED, REVOKED, KeyChange
+from wavebreak.ledger.storage import add_key_change
 from wavebreak.ledger.verifier import WITNESS, canonical
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.bundle_checks import (
@@ -419,7 +414,7 @@ def test_key_history_is_followed(original: Original, tmp_path: Path) -> None:
     for why, signers, code in ((RETIRED, [new, old], HOLDS), (REVOKED, [new], UNCHECKED)):
         history = tmp_path / f"{why}.jsonl"
         change = KeyChange(old.key, new.key, why, 86_400_000)
-        add_to_history(history, encode_change(change, signers))
+        add_key_change(history, encode_key_change(change, signers))
         words = (*key, "--key-history", str(history))
         assert (ours(original.file, *words).code, alone(original.file, *words).code) == (code, code)
         history.write_bytes(history.read_bytes().replace(b"86400000", b"96400000"))

@@ -38,7 +38,7 @@ from wavebreak.engine.versions import Terms
 from wavebreak.errors import EventError, ServiceError
 from wavebreak.io import log_rows
 from wavebreak.ledger import new_signer
-from wavebreak.ledger.key_history import RETIRED, KeyChange
+from wavebreak.ledger.key_changes import RETIRED, KeyChange
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_server.pipeline.admission import Admission

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,10 @@ from typer.testing import CliRunner, Result
 
 from support.ledger_fixtures import SIGNER, some
 from support.rfc3161_authority import Authority, answering_authority
+from support.witness import FakeWitness, listening_witness
 from wavebreak.cli.app import app
 from wavebreak.errors import UsageError
-from wavebreak.ledger import Ledger, MemoryStorage, new_signer
+from wavebreak.ledger import Ledger, MemoryStorage
 from wavebreak.ledger.checkpoints import (
     check_time_stamp,
     encode_verifier_key,
@@ -25,8 +25,7 @@ from wavebreak.ledger.checkpoints import (
     load_or_create_signer,
 )
 from wavebreak.ledger.storage import LEDGER, DirectoryStorage
-from wavebreak.ledger.verifier import WITNESS, read_key
-from wavebreak.ledger.witnesses import Witness, witness_server
+from wavebreak.ledger.verifier import read_checkpoint, read_key
 from wavebreak_cases.bundles.bundle_checks import (
     FAILS,
     KEY_UNKNOWN,
@@ -88,47 +87,44 @@ def test_bundle_is_stamped_where_an_authority_is_configured(
 
 
 @pytest.fixture
-def witness(opened: Path) -> Iterator[Path]:
-    """The policy of a case whose ledger a witness signs; the directory where it remembers."""
-    (opened / "seen").mkdir()
-    own = new_signer("witness.example", WITNESS)
-    log = load_or_create_signer(opened / "key").key
-    signs = Witness(opened / "seen", own, [log], lambda: 1_800_000_000)
-    server = witness_server(signs, "127.0.0.1", 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+def witness(opened: Path) -> Iterator[FakeWitness]:
+    """A witness that the policy beside the case names."""
+    witness = FakeWitness(load_or_create_signer(opened / "key").key, 1_800_000_000)
     (opened / "policy/cases").mkdir(parents=True)
-    (opened / "policy/cases/sealing.toml").write_text(
-        f'witness_url = "http://127.0.0.1:{server.server_port}/{{case}}"\n'
-        f'witness_key = "{encode_verifier_key(own.key)}"\n',
-        "utf-8",
-    )
-    yield opened
-    server.shutdown()
-    server.server_close()
+    with listening_witness(witness) as url:
+        (opened / "policy/cases/sealing.toml").write_text(
+            f'witness_url = "{url}/{{case}}"\n'
+            f'witness_key = "{encode_verifier_key(witness.signer.key)}"\n',
+            "utf-8",
+        )
+        yield witness
 
 
-def test_bundle_is_signed_by_the_witness_that_is_configured(witness: Path) -> None:
-    asked = ["--policy", str(witness / "policy")]
+def test_bundle_is_signed_by_the_witness_that_is_configured(
+    opened: Path, witness: FakeWitness
+) -> None:
+    asked = ["--policy", str(opened / "policy")]
     for _ in range(2):
-        done = packed(witness, *asked)
+        done = packed(opened, *asked)
         assert done.exit_code == 0
         assert "witnessed by witness.example" in " ".join(done.output.split())
-        run(witness, "case", "task", str(witness / "C-7"), "Call", "--by", "Noa")
-    assert [path.name for path in (witness / "seen").iterdir()] == ["C-7.txt"]
-    key = load_sealing(witness / "policy").witness_key
-    own = encode_verifier_key(load_or_create_signer(witness / "key").key)
+        run(opened, "case", "task", str(opened / "C-7"), "Call", "--by", "Noa")
+    key = load_sealing(opened / "policy").witness_key
+    own = encode_verifier_key(load_or_create_signer(opened / "key").key)
     for keys, said in (
         ([own, key], "and seen by witness.example at 2027-01-15T08:00:00Z"),
         ([own], "witness.example signed it too, says the bundle: give that key"),
     ):
-        findings = verify_bundle(witness / "C-7.zip", [read_key(each) for each in keys])
+        findings = verify_bundle(opened / "C-7.zip", [read_key(each) for each in keys])
         assert exit_code(findings) == 0
         assert said in next(each.said for each in findings if each.what == "sealed entries")
 
 
-def test_report_names_stamp_and_witness_or_says_what_rests_on_the_maker(witness: Path) -> None:
+def test_report_names_stamp_and_witness_or_says_what_rests_on_the_maker(
+    opened: Path, witness: FakeWitness
+) -> None:
     words = ReportText("en")
-    named = load_settings("en", policy=witness / "policy")
+    named = load_settings("en", policy=opened / "policy")
     for settings, asked in ((named, True), (load_settings("en"), False)):
         said = " ".join(seal_sentences(words, settings))
         assert ("witness.example" in said) == asked
@@ -137,14 +133,16 @@ def test_report_names_stamp_and_witness_or_says_what_rests_on_the_maker(witness:
         assert "rests on the operator alone" in said
 
 
-def test_witness_that_does_not_sign_leaves_the_bundle_and_is_said(witness: Path) -> None:
+def test_witness_that_does_not_sign_leaves_the_bundle_and_is_said(
+    opened: Path, witness: FakeWitness
+) -> None:
     other = Ledger(MemoryStorage(), SIGNER)
     other.seal(some(0, 9))
-    (witness / "seen/C-7.txt").write_bytes(other.note)
-    done = packed(witness, "--policy", str(witness / "policy"))
+    witness.last = read_checkpoint(other.note)
+    done = packed(opened, "--policy", str(opened / "policy"))
     assert done.exit_code == 1
     assert "not witnessed" in " ".join(done.output.split())
-    assert (witness / "C-7.zip").exists()
+    assert (opened / "C-7.zip").exists()
 
 
 def test_name_of_somebody_signed_in_cannot_be_typed(opened: Path) -> None:

@@ -11,19 +11,15 @@ from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger import DirectoryStorage, Ledger, MemoryStorage, Signer, new_signer
 from wavebreak.ledger.audit import audit_directory
-from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key, save_signer
-from wavebreak.ledger.key_history import (
-    HISTORY,
-    RETIRED,
-    REVOKED,
-    KeyChange,
-    add_to_history,
-    encode_change,
-    known_keys,
-    read_history,
-    revoked_doubt,
-    rotate,
+from wavebreak.ledger.checkpoints import (
+    add_cosignature,
+    encode_key_change,
+    encode_verifier_key,
+    save_signer,
 )
+from wavebreak.ledger.key_changes import RETIRED, REVOKED, KeyChange, known_keys, revoked_doubt
+from wavebreak.ledger.ledger import rotate_key
+from wavebreak.ledger.storage import KEY_HISTORY, add_key_change, read_key_history
 from wavebreak.ledger.verifier import WITNESS, Key, read_checkpoint
 
 NAME = "example.org/log"
@@ -67,9 +63,12 @@ def test_the_earliest_revocation_counts() -> None:
 
 def test_statement_is_read_as_it_was_signed(tmp_path: Path) -> None:
     retired, revoked = change(FIRST, SECOND), change(FIRST, SECOND, REVOKED, 500)
-    for note in (encode_change(retired, [SECOND, FIRST]), encode_change(revoked, [SECOND])) * 2:
-        add_to_history(tmp_path / HISTORY, note)
-    assert read_history(tmp_path / HISTORY) == [retired, revoked]
+    for note in (
+        encode_key_change(retired, [SECOND, FIRST]),
+        encode_key_change(revoked, [SECOND]),
+    ) * 2:
+        add_key_change(tmp_path / KEY_HISTORY, note)
+    assert read_key_history(tmp_path / KEY_HISTORY) == [retired, revoked]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_statement_without_its_signatures_is_refused(
     signers: list[Signer], made: KeyChange
 ) -> None:
     with pytest.raises(EvidenceError):
-        encode_change(made, signers)
+        encode_key_change(made, signers)
 
 
 def test_keys_of_two_logs_do_not_follow_each_other() -> None:
@@ -96,22 +95,24 @@ def test_keys_of_two_logs_do_not_follow_each_other() -> None:
     witness = new_signer(NAME, WITNESS, secret=bytes(32))
     for after in (other, witness):
         with pytest.raises(EvidenceError):
-            encode_change(change(FIRST, after), [after, FIRST])
+            encode_key_change(change(FIRST, after), [after, FIRST])
 
 
 def test_every_changed_byte_of_a_statement_is_found(tmp_path: Path) -> None:
-    add_to_history(tmp_path / HISTORY, encode_change(change(FIRST, SECOND), [SECOND, FIRST]))
-    whole = (tmp_path / HISTORY).read_bytes()
+    add_key_change(
+        tmp_path / KEY_HISTORY, encode_key_change(change(FIRST, SECOND), [SECOND, FIRST])
+    )
+    whole = (tmp_path / KEY_HISTORY).read_bytes()
     for at in range(len(whole) - 1):
-        (tmp_path / HISTORY).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        (tmp_path / KEY_HISTORY).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(EvidenceError):
-            read_history(tmp_path / HISTORY)
+            read_key_history(tmp_path / KEY_HISTORY)
 
 
 def test_ledger_goes_on_under_the_next_key() -> None:
     storage = MemoryStorage()
     Ledger(storage, FIRST).seal([ENTRY])
-    rotate(storage, FIRST, SECOND, why=RETIRED, at=5)
+    rotate_key(storage, FIRST, SECOND, why=RETIRED, at_ms=5)
     ledger = Ledger(storage, SECOND)
     ledger.seal([ENTRY])
     assert [ledger.entry(n).kind for n in range(1, 2)] == ["key"]
@@ -119,7 +120,7 @@ def test_ledger_goes_on_under_the_next_key() -> None:
     with pytest.raises(EvidenceError, match="signature_missing"):
         Ledger(storage, FIRST)
     with pytest.raises(EvidenceError, match="signature_missing"):
-        rotate(storage, FIRST, THIRD, why=RETIRED, at=5)
+        rotate_key(storage, FIRST, THIRD, why=RETIRED, at_ms=5)
 
 
 def test_revoked_checkpoint_counts_where_a_witness_saw_it_before() -> None:
@@ -152,7 +153,7 @@ def doubt(*words: str | Path) -> str:
 
 
 def test_commands_rotate_verify_and_revoke(tmp_path: Path) -> None:
-    log, history = tmp_path / "log", tmp_path / HISTORY
+    log, history = tmp_path / "log", tmp_path / KEY_HISTORY
     first, second = tmp_path / "first.key", tmp_path / "second.key"
     save_signer(FIRST, first)
     save_signer(SECOND, second)
@@ -167,11 +168,11 @@ def test_commands_rotate_verify_and_revoke(tmp_path: Path) -> None:
     for key in (before, after):
         assert "2 entries" in said(*verify, key)
     assert doubt(*verify, thief) == "signature_missing"
-    (log / HISTORY).unlink()
+    (log / KEY_HISTORY).unlink()
     assert doubt(*verify, after) == "signature_missing"
     assert "2 entries" in said(*verify, after, "--key-history", history)
     revocation = ("--key", second, "--since", "2026-11-01", "--history", history)
     assert "revoked from 2026-11-01 00:00 UTC" in said("ledger", "revoke", before, *revocation)
     # What the later key has signed covers all that the revoked one had.
     assert "2 entries" in said(*verify, after, "--key-history", history)
-    assert not audit_directory(log, [SECOND.key], [], (), read_history(history)).revoked
+    assert not audit_directory(log, [SECOND.key], [], (), read_key_history(history)).revoked

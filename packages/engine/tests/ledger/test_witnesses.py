@@ -1,22 +1,17 @@
-"""Witnesses: what continues the log is signed, and nothing else."""
+"""Cosignatures of witnesses: what the client sends, stores and refuses."""
 
 from __future__ import annotations
-
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from support.ledger_fixtures import SIGNER, some
-from wavebreak.cli.ledger import witness_ledger
+from support.witness import FakeWitness, listening_witness
+from wavebreak.cli.ledger import request_cosignature
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger import Ledger, MemoryStorage, new_signer
 from wavebreak.ledger.checkpoints import Signer
-from wavebreak.ledger.verifier import WITNESS, check_signature, read_checkpoint
-from wavebreak.ledger.witnesses import Ask, Witness, ask_witness, witness_server
-
-OWN = new_signer("witness.example", WITNESS, secret=bytes(range(1, 33)))
+from wavebreak.ledger.verifier import check_signature, read_checkpoint
+from wavebreak.ledger.witnesses import SendCheckpoint, cosign
 
 
 def sealed(*parts: int, signer: Signer = SIGNER) -> Ledger:
@@ -28,97 +23,91 @@ def sealed(*parts: int, signer: Signer = SIGNER) -> Ledger:
 
 
 @pytest.fixture
-def witness(tmp_path: Path) -> Witness:
-    return Witness(tmp_path, OWN, [SIGNER.key], lambda: 1_700_000_000)
+def witness() -> FakeWitness:
+    return FakeWitness(SIGNER.key)
 
 
-@pytest.fixture
-def ask(witness: Witness) -> Ask:
-    return lambda request: witness.answer("C-7", request)
+def refusal(ledger: Ledger, witness: FakeWitness, send: SendCheckpoint | None = None) -> str:
+    with pytest.raises(EvidenceError) as error:
+        cosign(ledger, witness.signer.key, send or witness.respond)
+    return f"{error.value}"
 
 
-def refused(ledger: Ledger, ask: Ask) -> str:
-    with pytest.raises(EvidenceError) as wrong:
-        ask_witness(ledger, OWN.key, ask)
-    return f"{wrong.value}"
-
-
-def test_witness_signs_what_continues_the_log(ask: Ask) -> None:
+def test_witness_signs_what_continues_the_log(witness: FakeWitness) -> None:
     ledger = sealed(3)
     for more in (0, 1, 5):
         if more:
             ledger.seal(some(ledger.size, more))
-        ask_witness(ledger, OWN.key, ask)
-        assert check_signature(read_checkpoint(ledger.note), OWN.key) == 1_700_000_000
+        ledger.witnessed(cosign(ledger, witness.signer.key, witness.respond))
+        assert check_signature(read_checkpoint(ledger.note), witness.signer.key) == 1_700_000_000
 
 
-def test_checkpoint_that_is_signed_is_not_sent_again(ask: Ask) -> None:
+def test_request_is_as_the_protocol_has_it(witness: FakeWitness) -> None:
+    requests = list[bytes]()
+
+    def send(request: bytes) -> tuple[int, bytes]:
+        requests.append(request)
+        return witness.respond(request)
+
     ledger = sealed(3)
-    ask_witness(ledger, OWN.key, ask)
-    before = ledger.note
-    ask_witness(ledger, OWN.key, lambda _: (500, b""))
-    assert ledger.note == before
+    ledger.witnessed(cosign(ledger, witness.signer.key, send))
+    ledger.seal(some(3, 1))
+    cosign(ledger, witness.signer.key, send)
+    first, unknown_size, later = requests
+    assert first.startswith(b"old 0\n\nexample.org/log\n3\n")
+    assert unknown_size == b"old 0\n\n" + ledger.note
+    head, _, note = later.partition(b"\n\n")
+    assert head.startswith(b"old 3\n")
+    assert [len(line) for line in head.splitlines()[1:]] == [44, 44, 44]
+    assert note == ledger.note
+
+
+def test_checkpoint_that_is_signed_is_neither_sent_nor_stored_again(witness: FakeWitness) -> None:
+    storage = MemoryStorage()
+    ledger = Ledger(storage, SIGNER)
+    ledger.seal(some(0, 3))
+    ledger.witnessed(cosign(ledger, witness.signer.key, witness.respond))
+    ledger.witnessed(cosign(ledger, witness.signer.key, lambda _: (500, b"")))
+    assert len(storage.notes) == 2
 
 
 @pytest.mark.parametrize("other", [(4,), (2, 3)])
-def test_witness_refuses_another_log_of_the_name(ask: Ask, other: tuple[int, ...]) -> None:
-    ask_witness(sealed(3), OWN.key, ask)
+def test_another_log_of_the_name_is_not_signed(
+    witness: FakeWitness, other: tuple[int, ...]
+) -> None:
+    cosign(sealed(3), witness.signer.key, witness.respond)
     rewritten = Ledger(MemoryStorage(), SIGNER)
     for count in other:
         rewritten.seal(some(rewritten.size + 100, count))
-    assert "did not sign (status 422)" in refused(rewritten, ask)
+    assert "did not sign (status 422)" in refusal(rewritten, witness)
 
 
-def test_witness_refuses_a_log_that_was_cut(ask: Ask) -> None:
-    ask_witness(sealed(5), OWN.key, ask)
-    assert "signed 5 entries of this log before" in refused(sealed(3), ask)
+def test_log_that_was_cut_is_not_signed(witness: FakeWitness) -> None:
+    cosign(sealed(5), witness.signer.key, witness.respond)
+    assert "signed 5 entries of this log before" in refusal(sealed(3), witness)
 
 
-def test_witness_refuses_keys_that_it_does_not_know(ask: Ask) -> None:
-    assert "status 404" in refused(sealed(3, signer=new_signer("other.example/log")), ask)
-    assert "status 403" in refused(sealed(3, signer=new_signer(SIGNER.name)), ask)
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [b"", b"old 0\n", b"old x\n\nnote", b"old 0\n%%\n\nnote", b"old 0\n\n" + bytes(70_000)],
-)
-def test_request_that_is_none_is_refused(witness: Witness, request_: bytes) -> None:
-    assert witness.answer("C-7", request_) == (400, b"")
-
-
-@pytest.mark.parametrize("log", ["", "../C-7", "a/b", ".hidden", "x" * 65])
-def test_name_of_a_log_is_no_path(witness: Witness, log: str) -> None:
-    assert witness.answer(log, b"old 0\n\nnote") == (404, b"")
+def test_refusal_names_the_status(witness: FakeWitness) -> None:
+    assert "status 404" in refusal(sealed(3, signer=new_signer("other.example/log")), witness)
+    assert "status 403" in refusal(sealed(3, signer=new_signer(SIGNER.name)), witness)
 
 
 @pytest.mark.parametrize("answer", [b"", b"no signature\n", bytes(100)])
-def test_answer_that_is_no_signature_is_refused(answer: bytes) -> None:
-    ledger = sealed(2)
-    before = ledger.note
-    assert "is not its signature" in refused(ledger, lambda _: (200, answer))
-    assert ledger.note == before
+def test_answer_that_is_no_signature_is_refused(witness: FakeWitness, answer: bytes) -> None:
+    assert "is not its signature" in refusal(sealed(2), witness, lambda _: (200, answer))
 
 
 def test_key_of_a_log_is_none_of_a_witness() -> None:
     with pytest.raises(EvidenceError, match="not of a witness"):
-        ask_witness(sealed(2), SIGNER.key, lambda _: (200, b""))
+        cosign(sealed(2), SIGNER.key, lambda _: (200, b""))
 
 
-@pytest.fixture
-def address(witness: Witness) -> Iterator[str]:
-    server = witness_server(witness, "127.0.0.1", 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_witness_answers_over_http(address: str) -> None:
-    ledger = sealed(2)
-    witness_ledger(ledger, f"{address}/C-7", OWN.key)
-    ledger.seal(some(2, 4))
-    witness_ledger(ledger, f"{address}/C-7/", OWN.key)
-    assert check_signature(read_checkpoint(ledger.note), OWN.key)
-    with pytest.raises(EvidenceError, match="status 404"):
-        witness_ledger(sealed(1), f"{address}/nothing/here", OWN.key)
+def test_witness_is_asked_over_http(witness: FakeWitness) -> None:
+    ledger, key = sealed(2), witness.signer.key
+    with listening_witness(witness) as url:
+        ledger.witnessed(request_cosignature(ledger, url, key))
+        ledger.seal(some(2, 4))
+        ledger.witnessed(request_cosignature(ledger, f"{url}/C-7/", key))
+        assert check_signature(read_checkpoint(ledger.note), key)
+        with pytest.raises(EvidenceError, match="status 404"):
+            request_cosignature(sealed(1, signer=new_signer("other.example/log")), url, key)

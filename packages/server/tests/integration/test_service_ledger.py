@@ -34,7 +34,7 @@ from wavebreak.ledger.entries import (
     ReceiptEntry,
     VersionEntry,
 )
-from wavebreak.ledger.key_history import RETIRED, KeyChange
+from wavebreak.ledger.key_changes import RETIRED, KeyChange
 from wavebreak.ledger.verifier import (
     canonical,
     check_consistency,

@@ -20,7 +20,7 @@ from wavebreak import __version__
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger.checkpoints import MAX_RESPONSE, check_time_stamp, stamp_said
-from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
+from wavebreak.ledger.key_changes import KeyChange, KnownKey, known_keys, revoked_doubt
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import Key, VerifierError
 from wavebreak_cases.bundles import bundle_checks, report, reproduction

@@ -22,7 +22,7 @@ from wavebreak.cli.app import app
 from wavebreak.cli.commands import command
 from wavebreak.cli.console import command as command_line
 from wavebreak.cli.console import echo, out, print_json, print_next_steps, styled
-from wavebreak.cli.ledger import read_authorities, stamp_ledger, witness_ledger
+from wavebreak.cli.ledger import read_authorities, request_cosignature, stamp_ledger
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE
@@ -566,7 +566,8 @@ class _Witness:
             if not sealing.witness_key:
                 return
             key = checkpoints.load_verifier_key(sealing.witness_key)
-            witness_ledger(ledger, sealing.witness_url.replace("{case}", self.case), key)
+            url = sealing.witness_url.replace("{case}", self.case)
+            ledger.witnessed(request_cosignature(ledger, url, key))
         except WavebreakError as error:
             self.failed = True
             self.said = f"not witnessed: {error.what}; that rests on the maker alone"
@@ -616,10 +617,10 @@ def verify(
     Exits with 0 where every check passes, 1 where one fails, 3 where not all can be made here, 4
     where it holds but rests on a key that nobody vouched for, 5 where it holds, with redactions.
     """
-    from wavebreak.ledger.key_history import read_history
+    from wavebreak.ledger.storage import read_key_history
     from wavebreak_cases.bundles.verify import Stamp, exit_code, verify_bundle
 
-    history = read_history(key_history) if key_history else []
+    history = read_key_history(key_history) if key_history else []
     keys = [checkpoints.load_verifier_key(text) for text in key or []]
     beside = stamp or stamp_beside(source)
     roots = read_authorities(stamp_authority)

@@ -2,10 +2,9 @@
 
     @command(ledgers, "wavebreak ledger keygen example.org/log -o log.key")
     def keygen(
-        name: Annotated[str, "The log's origin, or the witness's name."],
+        name: Annotated[str, "The log's origin."],
         *,
         out: options.OutFile,
-        witness: Annotated[bool, "A witness's key."] = False,
     ) -> None:
         '''Make a key that signs checkpoints; prints the verifier key, which others need.'''
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from wavebreak.ledger import (
     Storage,
     audit,
     checkpoints,
-    key_history,
+    key_changes,
     proof_bundle,
     sources,
     verifier,
@@ -35,7 +35,8 @@ from wavebreak.ledger import (
 )
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_signer, load_verifier_key
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.storage import LEDGER
+from wavebreak.ledger.ledger import rotate_key
+from wavebreak.ledger.storage import KEY_HISTORY, LEDGER, add_key_change, read_key_history
 from wavebreak.privacy import secret_key
 
 httpx = LazyModule("httpx")
@@ -107,13 +108,12 @@ def _openings(place: Path) -> OpeningFile:
 
 @command(ledgers, "wavebreak ledger keygen example.org/log -o log.key")
 def keygen(
-    name: Annotated[str, "The log's origin, or the witness's name."],
+    name: Annotated[str, "The log's origin."],
     *,
     out: options.OutFile,
-    witness: Annotated[bool, "A witness's key."] = False,
 ) -> None:
     """Make a key that signs checkpoints; prints the verifier key, which others need."""
-    signer = checkpoints.new_signer(name, verifier.WITNESS if witness else verifier.LOG)
+    signer = checkpoints.new_signer(name)
     checkpoints.save_signer(signer, out)
     console.echo(encode_verifier_key(signer.key))
 
@@ -124,7 +124,7 @@ def rotate(
     *,
     old: Annotated[Path, "Key file that signed them so far."],
     new: Annotated[Path, "Key file that signs them from now on."],
-    history: HistoryFile = Path(key_history.HISTORY),
+    history: HistoryFile = Path(KEY_HISTORY),
     service: ServiceOptions,
 ) -> None:
     """Have another key sign from now on; `ledger keygen` with the same name makes it.
@@ -133,16 +133,16 @@ def rotate(
     """
     before, after = load_signer(old), load_signer(new)
     now_ms = time.time_ns() // 1_000_000
-    change = key_history.KeyChange(before.key, after.key, key_history.RETIRED, now_ms)
+    change = key_changes.KeyChange(before.key, after.key, key_changes.RETIRED, now_ms)
     # Checked before anything is changed.
-    note = key_history.encode_change(change, [after, before])
-    recorded = key_history.read_history(history) if history.exists() else []
+    note = checkpoints.encode_key_change(change, [after, before])
+    recorded = read_key_history(history) if history.exists() else []
     for place in places:
         _rotate(place, before, after, note, service)
         fingerprint = checkpoints.fingerprint(after.key)
         console.out.print(f"{place}: signed by {after.name} ({fingerprint})")
     if not any((one.before, one.after, one.why) == change[:3] for one in recorded):
-        key_history.add_to_history(history, note)
+        add_key_change(history, note)
     console.out.print(f"{history}: publish it beside the new verifier key:")
     console.echo(encode_verifier_key(after.key))
 
@@ -156,17 +156,17 @@ def _rotate(
     if source is not None:
         source.rotate(before, after, now_ms)
         source.key_file.write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
-        key_history.add_to_history(place / key_history.HISTORY, note)
+        add_key_change(place / KEY_HISTORY, note)
         return
     directory = place / LEDGER if (place / LEDGER).is_dir() else place
     files = DirectoryStorage(directory, write=True)
     try:
-        key_history.rotate(files, before, after, why=key_history.RETIRED, at=now_ms)
+        rotate_key(files, before, after, why=key_changes.RETIRED, at_ms=now_ms)
     finally:
         files.close()
     if (directory / "key.pub").exists():
         (directory / "key.pub").write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
-    key_history.add_to_history(directory / key_history.HISTORY, note)
+    add_key_change(directory / KEY_HISTORY, note)
 
 
 @command(
@@ -178,15 +178,15 @@ def revoke(
     *,
     key: Annotated[Path, "Key file that replaced it."],
     since: Annotated[datetime, "From when it is not to be trusted (UTC)."],
-    history: HistoryFile = Path(key_history.HISTORY),
+    history: HistoryFile = Path(KEY_HISTORY),
 ) -> None:
     """Declare a key compromised: what it signed counts only where a witness saw it before."""
     signer = load_signer(key)
     since_ms = int(since.replace(tzinfo=UTC).timestamp() * 1000)
-    change = key_history.KeyChange(
-        load_verifier_key(revoked), signer.key, key_history.REVOKED, since_ms
+    change = key_changes.KeyChange(
+        load_verifier_key(revoked), signer.key, key_changes.REVOKED, since_ms
     )
-    key_history.add_to_history(history, key_history.encode_change(change, [signer]))
+    add_key_change(history, checkpoints.encode_key_change(change, [signer]))
     console.out.print(
         f"{history}: {checkpoints.fingerprint(change.before)} is revoked from "
         f"{since:%Y-%m-%d %H:%M} UTC on; publish it"
@@ -252,11 +252,11 @@ def verify(
     )
 
 
-def _read_history(file: Path | None, home: Path | None) -> list[key_history.KeyChange]:
+def _read_history(file: Path | None, home: Path | None) -> list[key_changes.KeyChange]:
     """Read the changes of keys in a file, and in the directory of a service."""
-    changes = key_history.read_history(file) if file else []
-    if home and (home / key_history.HISTORY).exists():
-        changes += key_history.read_history(home / key_history.HISTORY)
+    changes = read_key_history(file) if file else []
+    if home and (home / KEY_HISTORY).exists():
+        changes += read_key_history(home / KEY_HISTORY)
     return changes
 
 
@@ -335,23 +335,10 @@ def show(
 def checkpoint(
     place: Place,
     *,
-    witnessed: Annotated[
-        Path | None, "Keep this, the last checkpoint as a witness signed it."
-    ] = None,
-    key: SigningKey = None,
     service: ServiceOptions,
 ) -> None:
     """Print the last checkpoint: keep it, to detect a later change of the log."""
     storage, _, _ = service.open(place)
-    if witnessed and not isinstance(storage, DirectoryStorage):
-        raise UsageError(
-            "a service's log goes on while a witness signs",
-            fix="keep the note that the witness signed as a file",
-        )
-    if witnessed:
-        files = DirectoryStorage(place, write=True)
-        Ledger(files, checkpoints.load_or_create_signer(key)).witnessed(_bytes(witnessed))
-        storage = DirectoryStorage(place)
     console.echo((storage.latest() or b"").decode(), nl=False)
 
 
@@ -416,12 +403,12 @@ def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
     return answer.status_code, bytes(body)
 
 
-def witness_ledger(ledger: Ledger, url: str, key: verifier.Key) -> None:
-    """Have a witness sign the last checkpoint of a ledger, and keep its signature with it.
+def request_cosignature(ledger: Ledger, url: str, key: verifier.Key) -> bytes:
+    """Return the last checkpoint of a ledger, signed by a witness too.
 
     Args:
         ledger: The ledger.
-        url: Where the witness answers for this log, without `add-checkpoint`.
+        url: The witness's address for this log, without `add-checkpoint`.
         key: Its verifier key.
 
     Raises:
@@ -429,51 +416,35 @@ def witness_ledger(ledger: Ledger, url: str, key: verifier.Key) -> None:
         EvidenceError: It did not sign, or its answer is not its signature.
     """
 
-    def ask(request: bytes) -> tuple[int, bytes]:
-        return _post(f"{url.rstrip('/')}/{witnesses.ADD}", request, "text/plain", "the witness")
+    def send(request: bytes) -> tuple[int, bytes]:
+        return _post(
+            f"{url.rstrip('/')}/{witnesses.ENDPOINT}", request, "text/plain", "the witness"
+        )
 
-    witnesses.ask_witness(ledger, key, ask)
-
-
-@command(ledgers, "wavebreak ledger serve-witness remembered --key witness.key --log-key KEY")
-def serve_witness(
-    place: Annotated[Path, "Where it remembers the last checkpoint of each."],
-    *,
-    key: Annotated[Path, "The witness's key file."],
-    log_key: Annotated[list[str], "Verifier key of a log, or its file."],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8095,
-    host: Annotated[str, "The address it listens at."] = "127.0.0.1",
-) -> None:
-    """Sign checkpoints of logs by HTTP, each where it continues the one signed last."""
-    place.mkdir(parents=True, exist_ok=True)
-    logs = [load_verifier_key(text) for text in log_key]
-    signer = load_signer(key)
-    witness = witnesses.Witness(place, signer, logs, lambda: int(time.time()))
-    with witnesses.witness_server(witness, host, port) as server:
-        url = f"http://{host}:{port}/CASE/{witnesses.ADD}"
-        console.out.print(f"witness {signer.name} at {url}")
-        console.out.print(f"its key: {encode_verifier_key(signer.key)}")
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+    return witnesses.cosign(ledger, key, send)
 
 
-@command(
-    ledgers,
-    "wavebreak ledger witness proof --key witness.key --log-key KEY > signed.txt",
-)
+@command(ledgers, "wavebreak ledger witness log --url https://witness.example --witness-key KEY")
 def witness(
-    place: Annotated[Path, "A proof bundle, or a ledger."],
+    place: Place,
     *,
-    key: Annotated[Path, "The witness's key file."],
-    log_key: Annotated[str, "Verifier key of the log, or its file."],
-    at: Annotated[int, "When: seconds since 1970."],
-    remembered: Annotated[Path | None, "The checkpoint that this witness signed last."] = None,
+    url: Annotated[str, "The witness's address (C2SP tlog-witness), without add-checkpoint."],
+    witness_key: Annotated[str, "Verifier key of the witness, or its file."],
+    key: SigningKey = None,
+    service: ServiceOptions,
 ) -> None:
-    """Check that a log continues the checkpoint signed last, and print its newest one signed."""
-    kept = [_checkpoint(remembered)] if remembered else []
-    audit.audit_directory(place, [load_verifier_key(log_key)], kept)
-    latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
-    note = checkpoints.add_cosignature(str(latest).encode(), load_signer(key), at)
+    """Have a witness sign the last checkpoint, print it, and store it with a ledger's directory.
+
+    Of a service, whose log goes on meanwhile, keep the printed checkpoint yourself.
+    """
+    storage, _, signing_key = service.open(place)
+    files = DirectoryStorage(place, write=True) if isinstance(storage, DirectoryStorage) else None
+    with closing(files) if files else nullcontext():
+        signer = checkpoints.load_or_create_signer(key or signing_key)
+        ledger = Ledger(files or storage, signer)
+        note = request_cosignature(ledger, url, load_verifier_key(witness_key))
+        if files:
+            ledger.witnessed(note)
     console.echo(note.decode(), nl=False)
 
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from cryptography.x509 import Certificate
 
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger import key_history, verifier
+from wavebreak.ledger import key_changes, verifier
 from wavebreak.ledger.checkpoints import check_time_stamp, fingerprint
 from wavebreak.ledger.entries import parse_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index
-from wavebreak.ledger.storage import DirectoryStorage
+from wavebreak.ledger.storage import KEY_HISTORY, DirectoryStorage, read_key_history
 
 STAMPS = "stamps"
 EXPLAINABLE = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
@@ -43,7 +43,7 @@ def audit_directory(
     keys: list[verifier.Key],
     kept: list[verifier.Checkpoint],
     roots: Sequence[Certificate] = (),
-    history: Sequence[key_history.KeyChange] = (),
+    history: Sequence[key_changes.KeyChange] = (),
 ) -> AuditResult:
     """Check a ledger or proof bundle in a directory.
 
@@ -64,12 +64,8 @@ def audit_directory(
     log = (place / "entries.jsonl").exists()
     try:
         with convert_verifier_errors():
-            own = (
-                key_history.read_history(place / key_history.HISTORY)
-                if (place / key_history.HISTORY).exists()
-                else []
-            )
-            known = key_history.known_keys(keys, [*history, *own])
+            own = read_key_history(place / KEY_HISTORY) if (place / KEY_HISTORY).exists() else []
+            known = key_changes.known_keys(keys, [*history, *own])
             notes = verifier.verify(place, [each.key for each in known], kept)
     except EvidenceError as doubt:
         if log and doubt.name in EXPLAINABLE:
@@ -90,11 +86,11 @@ def audit_directory(
     if roots:
         done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
     left = _unchecked(place, keys, kept, bool(roots))
-    doubts = key_history.revoked_doubt(last, known)
+    doubts = key_changes.revoked_doubt(last, known)
     return AuditResult(last, done, [*doubts, *left], bool(doubts))
 
 
-def _signed(last: verifier.Checkpoint, known: Sequence[key_history.KnownKey]) -> Iterator[str]:
+def _signed(last: verifier.Checkpoint, known: Sequence[key_changes.KnownKey]) -> Iterator[str]:
     """Say which key signed the last checkpoint, and which witnesses saw it when."""
     own = verifier.check_signed(last, [each.key for each in known if each.key.kind == verifier.LOG])
     yield f"signed by {own.name} ({fingerprint(own)})"

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from wavebreak.durable_files import create_file
 from wavebreak.errors import EvidenceError, FileError
 from wavebreak.extras import LazyModule
+from wavebreak.ledger import key_changes
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
 from wavebreak.ledger.verifier import fingerprint as fingerprint
@@ -175,6 +176,20 @@ def sign_note(signers: Sequence[Signer], text: str) -> bytes:
     """Sign a text, whose last line ends, by each of the signers (C2SP signed-note)."""
     lines = "".join(_signature_line(signer, text.encode()) for signer in signers)
     return f"{text}\n{lines}".encode()
+
+
+def encode_key_change(change: key_changes.KeyChange, signers: Sequence[Signer]) -> bytes:
+    """Write and sign a statement; the signers are the later key, and of a retired one the earlier.
+
+    Raises EvidenceError for keys of different logs, or where a signature is missing.
+    """
+    keys = (encode_verifier_key(change.before), encode_verifier_key(change.after))
+    text = "\n".join((key_changes.HEADING, *keys, change.why, str(change.at), ""))
+    note = sign_note(signers, text)
+    with convert_verifier_errors("give two keys of one log, and their signers"):
+        if key_changes.read_change(note) != change:
+            raise ledger_error("key_change", "a statement is of other keys than were given")
+    return note
 
 
 def _signature_line(signer: Signer, message: bytes, before: bytes = b"") -> str:

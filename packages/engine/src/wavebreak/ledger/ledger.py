@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from wavebreak.ledger import merkle_tree, verifier
-from wavebreak.ledger.checkpoints import Signer, sign_checkpoint
-from wavebreak.ledger.entries import Entry, read_entry
+from wavebreak.ledger.checkpoints import Signer, encode_verifier_key, sign_checkpoint
+from wavebreak.ledger.entries import Entry, KeyEntry, make_entry, read_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 
 
@@ -142,7 +142,8 @@ class Ledger:
             raise ledger_error(
                 "checkpoint_other", "the witness signed another checkpoint than the last"
             )
-        self.storage.keep(note)
+        if note != self.note:
+            self.storage.keep(note)
         self._last = checkpoint
 
     def entry(self, position: int) -> Entry:
@@ -188,3 +189,24 @@ def check_last_checkpoint(storage: Storage, signer: Signer) -> verifier.Checkpoi
             "root_wrong", "the stored tree has another root than the last checkpoint"
         )
     return last
+
+
+def rotate_key(storage: Storage, old: Signer, new: Signer, *, why: str, at_ms: int) -> None:
+    """Have a ledger's later checkpoints signed by another key, and seal that it is so.
+
+    The last checkpoint of the earlier key is followed by one of the later key over the same
+    entries. Raises EvidenceError where the ledger is not as the earlier key signed it.
+
+    Args:
+        storage: The ledger's storage, to which nobody else writes.
+        old: The key that signed it so far.
+        new: The key that signs it from now on, of the same name.
+        why: RETIRED or REVOKED.
+        at_ms: Now.
+    """
+    ledger = Ledger(storage, old)
+    body = KeyEntry(encode_verifier_key(new.key), why)
+    entry, _ = make_entry("key", body, {}, at=at_ms, salts=bytes)
+    ledger.seal([entry])
+    storage.keep(sign_checkpoint(new, ledger.size, ledger.sealed.root))
+    Ledger(storage, new)

@@ -17,7 +17,7 @@ from wavebreak.extras import SERVER, load_plugin
 from wavebreak.ledger.audit import AuditResult
 from wavebreak.ledger.checkpoints import Signer
 from wavebreak.ledger.entries import Openings
-from wavebreak.ledger.key_history import KeyChange
+from wavebreak.ledger.key_changes import KeyChange
 from wavebreak.ledger.ledger import Storage
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import Checkpoint, Key

@@ -26,11 +26,15 @@ from wavebreak.errors import FileError
 from wavebreak.ledger import verifier
 from wavebreak.ledger.entries import Openings
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
+from wavebreak.ledger.key_changes import KeyChange, read_changes
 from wavebreak.ledger.merkle_tree import leaf_index, peaks
 
 NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 LEDGER = "ledger"
 """Directory of the ledger within a case, and within a bundle of one."""
+
+KEY_HISTORY = "key-history.jsonl"
+"""Name of the file of a log's key changes, in its directory and where it is published."""
 
 
 class DirectoryStorage:
@@ -260,3 +264,33 @@ class OpeningFile:
             key = (field, verifier.canonical(value).encode())
             self._db.execute("DELETE FROM named WHERE field = ? AND value = ?", key)
         return len(erased)
+
+
+def read_key_history(path: Path) -> list[KeyChange]:
+    """Read a file of statements, each a line of JSON; the order of lines does not matter.
+
+    Raises:
+        FileError: The file cannot be read.
+        EvidenceError: A statement is not well formed, or not signed by the keys that must sign it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(
+            f"the key history {path} cannot be read: {error.strerror}", fix="name a file"
+        ) from None
+    with convert_verifier_errors("ask the log's owner for the key history as published"):
+        return read_changes(content)
+
+
+def add_key_change(path: Path, note: bytes) -> None:
+    """Append a signed statement to a file, once; raises FileError where it cannot be written."""
+    line = json.dumps(note.decode(), ensure_ascii=False).encode() + b"\n"
+    try:
+        if not path.exists() or line not in path.read_bytes().splitlines(keepends=True):
+            with path.open("ab") as file:
+                file.write(line)
+    except OSError as error:
+        raise FileError(
+            f"the key history {path} cannot be written: {error.strerror}", fix="name a file"
+        ) from None

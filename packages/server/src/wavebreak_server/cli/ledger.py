@@ -9,7 +9,7 @@ from typing import Any
 
 from wavebreak.ledger import Signer
 from wavebreak.ledger.audit import AuditResult
-from wavebreak.ledger.key_history import KeyChange
+from wavebreak.ledger.key_changes import KeyChange
 from wavebreak.ledger.verifier import Checkpoint, Key
 from wavebreak_server.cli.service_home import connect
 from wavebreak_server.config_sources import resolve

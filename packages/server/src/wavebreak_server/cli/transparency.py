@@ -21,7 +21,7 @@ from wavebreak.cli.app import command_group
 from wavebreak.cli.commands import KEY_UNKNOWN, NO, Output
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
-from wavebreak.ledger import audit, checkpoints, errors, key_history, storage, verifier
+from wavebreak.ledger import audit, checkpoints, errors, storage, verifier
 from wavebreak.privacy import pseudonymizer
 from wavebreak.reports.tables import count_of, print_table
 from wavebreak.schema import events as event_types
@@ -65,8 +65,8 @@ def _opened(source: Home) -> Iterator[_Opened]:
         source.connect(reading=True)
         with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
             ledger_store.export_ledger(Path(copy))
-            if (place / key_history.HISTORY).exists():
-                shutil.copy(place / key_history.HISTORY, copy)
+            if (place / storage.KEY_HISTORY).exists():
+                shutil.copy(place / storage.KEY_HISTORY, copy)
             key = place / ledger_store.LEDGER_KEY
             yield _Opened(Path(copy), key, ledger_store.OpeningRows())
         return

@@ -33,7 +33,7 @@ from wavebreak.ledger.entries import (
     VersionEntry,
     parse_entry,
 )
-from wavebreak.ledger.key_history import KeyChange
+from wavebreak.ledger.key_changes import KeyChange
 from wavebreak.ledger.recorder import decision_body
 from wavebreak.ledger.sources import Finding
 from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment

@@ -35,7 +35,8 @@ from wavebreak.ledger import (
 )
 from wavebreak.ledger.entries import ChangeEntry, DecisionEntry, LogEntry, RewriteEntry
 from wavebreak.ledger.errors import ledger_error
-from wavebreak.ledger.key_history import RETIRED, rotate
+from wavebreak.ledger.key_changes import RETIRED
+from wavebreak.ledger.ledger import rotate_key
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak_server.storage import database, event_log, row_macs, state_changes
 from wavebreak_server.storage.models import (
@@ -171,7 +172,7 @@ def rotate_service_key(before: Signer, after: Signer, now_ms: int) -> None:
     Raises EvidenceError where the ledger is not as the earlier key signed it.
     """
     with transaction.atomic():
-        rotate(LedgerRows(lambda: now_ms), before, after, why=RETIRED, at=now_ms)
+        rotate_key(LedgerRows(lambda: now_ms), before, after, why=RETIRED, at_ms=now_ms)
 
 
 def _value(openings: Openings, field: str) -> str:
