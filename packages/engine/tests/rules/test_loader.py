@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,15 @@ from wavebreak.rules import (
     policy_summary,
 )
 from wavebreak.rules.compiler import compile_rules
-from wavebreak.rules.model import ScoreThresholds
+from wavebreak.rules.model import (
+    Action,
+    Allowances,
+    EnforcementTerms,
+    Feedback,
+    Rule,
+    Score,
+    ScoreThresholds,
+)
 
 RULE = """
 [[rule]]
@@ -183,6 +192,39 @@ def test_invalid_rule_is_refused_with_place_and_fix(fault: str, directory: Polic
         load_policy(shipped=directory(bulk=text))
     assert what in refused.value.what
     assert fix in refused.value.fix
+
+
+TABLES = (EnforcementTerms, Score, Feedback, Allowances, EvidenceTerms)
+FIELDS = [
+    *(("rules/bulk", "[[rule]]", name) for name in Rule.__struct_encode_fields__),
+    *(("actions", "[[action]]", name) for name in Action.__struct_encode_fields__),
+    *(
+        ("evidence" if kind is EvidenceTerms else "actions", f"[{table}]", name)
+        for kind, table in zip(
+            TABLES, ("enforcement", "score", "feedback", "allowances", "evidence"), strict=True
+        )
+        for name in kind.__struct_encode_fields__
+    ),
+]
+
+
+@pytest.mark.parametrize(("stem", "table", "name"), FIELDS)
+@pytest.mark.parametrize("value", ["[[1]]", '"x"'])
+def test_error_about_a_field_names_the_file_with_the_field_and_no_other(
+    stem: str, table: str, name: str, value: str, directory: Policies
+) -> None:
+    policy = directory(bulk=RULE)
+    path = policy / f"{stem}.toml"
+    text = path.read_text() if path.exists() else ""
+    own = [line for line in text.splitlines() if not line.startswith(f"{name} =")]
+    text = "\n".join(own) + "\n"
+    if table not in text:
+        text += f"{table}\n"
+    path.write_text(text.replace(f"{table}\n", f"{table}\n{name} = {value}\n", 1))
+    with pytest.raises(PolicyError) as refused:
+        load_policy(shipped=policy)
+    assert set(re.findall(r"\w+\.toml", str(refused.value))) == {path.name}
+    assert refused.value.fix
 
 
 def test_outcome_without_its_action_is_refused(directory: Policies) -> None:

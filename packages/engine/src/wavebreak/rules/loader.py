@@ -56,6 +56,8 @@ _log = logging.getLogger(__name__)
 _FORMS = {
     "id": 'lower-case letters, digits and _, as in id = "mass_group_creation"',
     "abuse": 'lower-case letters, digits and _, as in abuse = "bulk"',
+    "about": "a sentence of 8 to 1,000 characters",
+    "source": "a sentence of 8 to 1,000 characters on where the numbers come from",
     "stage": "one of registration, messaging, feedback, review",
     "on": 'a list of kinds of fact, as in on = ["sent"]',
     "when": 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]',
@@ -176,7 +178,7 @@ def _evidence(path: Path) -> EvidenceTerms:
     if content or not isinstance(table, dict):
         what = f"unknown key `{next(iter(content))}`" if content else "`evidence` is not a table"
         raise PolicyError(f"{path.name}: {what}", fix="write the shares below [evidence]")
-    return _row(f"{path.name}, evidence", table, EvidenceTerms)
+    return _row(path, "evidence", table, EvidenceTerms)
 
 
 def _overridden(shipped: Found, local: Found) -> Found:
@@ -240,11 +242,11 @@ def _actions(
         if outcome not in named or named[outcome].outcome != outcome:
             what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"
             raise PolicyError(what, fix="give every outcome the action of its own name")
-    score = _row(f"{path.name}, score", tables["score"], Score)
-    feedback = _row(f"{path.name}, feedback", tables["feedback"], Feedback)
+    score = _row(path, "score", tables["score"], Score)
+    feedback = _row(path, "feedback", tables["feedback"], Feedback)
     _checked_tables(path.name, score, feedback)
-    terms = _row(f"{path.name}, enforcement", tables["enforcement"], EnforcementTerms)
-    allowances = _row(f"{path.name}, allowances", tables["allowances"], Allowances)
+    terms = _row(path, "enforcement", tables["enforcement"], EnforcementTerms)
+    allowances = _row(path, "allowances", tables["allowances"], Allowances)
     return named, (terms, score, feedback, allowances)
 
 
@@ -340,13 +342,12 @@ def _rows(path: Path, table: str, kind: type[Row], content: dict[str, Any]) -> l
     if content or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         what = f"unknown key `{next(iter(content))}`" if content else f"`{table}` is not a list"
         raise PolicyError(f"{path.name}: {what}", fix=f"write each {table} below [[{table}]]")
-    places = [
-        _place(path, str(row.get("id", f"{table} {n}"))[:64]) for n, row in enumerate(rows, 1)
-    ]
-    return [_row(where, row, kind) for where, row in zip(places, rows, strict=True)]
+    entries = [str(row.get("id", f"{table} {n}"))[:64] for n, row in enumerate(rows, 1)]
+    return [_row(path, entry, row, kind) for entry, row in zip(entries, rows, strict=True)]
 
 
-def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
+def _row(path: Path, entry: str, row: dict[str, Any], kind: type[Row]) -> Row:
+    where = _place(path, entry)
     if kind is Rule:
         row |= {name: _with_current_names(row[name]) for name in _READING if name in row}
     known = kind.__struct_encode_fields__
@@ -360,23 +361,23 @@ def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at `$.")
         field = field.rstrip("`")
-        fix = _field_fix(field, str(error))
+        fix = _field_fix(path, field, str(error))
         what = f"{field}: {what}" if field else what
         raise PolicyError(f"{where}, {what}", fix=fix) from None
 
 
-def _field_fix(field: str, problem: str) -> str:
-    """Return how to correct a field that has another type or form than it must have."""
+def _field_fix(path: Path, field: str, problem: str) -> str:
+    """Return how to correct a field of a file that has another type or form than it must have."""
     missing = re.search(r"missing required field `(\w+)`", problem)
     if missing:
         form = _FORMS.get(missing[1])
         return f"add {missing[1]}" + (f": {form}" if form else "")
     name = re.split(r"[.\[]", field)[0]
-    return f"write {_FORMS[name]}" if name in _FORMS else f"correct `{name}`; see actions.toml"
+    return f"write {_FORMS[name]}" if name in _FORMS else f"correct `{name}` in {path.name}"
 
 
-def _place(path: Path, rule_id: str) -> str:
-    return f"{path.name}, {rule_id}"
+def _place(path: Path, entry: str) -> str:
+    return f"{path.name}, {entry}"
 
 
 def _checked(
