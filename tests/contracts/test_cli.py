@@ -170,6 +170,37 @@ def test_engine_alone_lists_and_runs_its_commands_and_names_what_brings_others()
             assert missing.fix == f"pip install {distribution}"
 
 
+def next_steps(module: str) -> list[str]:
+    """Commands that a module of commands prints as next steps: calls of `console.command`."""
+    source = (ROOT / "packages/engine/src" / module.replace(".", "/")).with_suffix(".py")
+    return [
+        " ".join(str(word.value) for word in node.args if isinstance(word, ast.Constant))
+        for node in ast.walk(ast.parse(source.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "console.command"
+    ]
+
+
+@pytest.mark.usefixtures("engine_alone")
+def test_engine_alone_recommends_only_commands_that_it_has() -> None:
+    modules = set(declared("wavebreak").values())
+    own = {
+        path
+        for path, command in LEAVES.items()
+        if inspect.unwrap(command.callback).__module__ in modules
+    }
+    pages = [[], *([name] for name in command_modules()), *map(list, own)]
+    text = [CliRunner().invoke(app, [*page, "--help"]).stdout for page in pages]
+    text += [step for module in modules for step in next_steps(module)]
+    named = {
+        tuple(words.split()) for words in re.findall(r"wavebreak ([a-z][a-z -]*)", "\n".join(text))
+    }
+    assert {("run", "example", "-o", "out"), ("explain",)} <= named
+    known = {path[:length] for path in own for length in range(1, len(path) + 1)}
+    # A group's usage line names the group alone; what follows a command are its arguments.
+    missing = [w for w in named if w[:1] not in own and w[:2] not in known]
+    assert missing == []
+
+
 @pytest.mark.usefixtures("engine_alone")
 def test_ledger_of_a_service_needs_the_server(tmp_path: Path) -> None:
     (tmp_path / SERVICE_DATABASE).touch()

@@ -171,7 +171,7 @@ app = CommandTree(
     name="wavebreak",
     cls=LazyGroup,
     help="Detect bulk, automated and non-personal messaging from metadata alone, and act on it.",
-    epilog="Start with `wavebreak demo`; then `wavebreak run EVENTS -o OUT` on your own events.",
+    epilog="Start with `wavebreak run example -o out`; then give your own events for `example`.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
