@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from rich.console import Console
 
 from support.banning_policy import load_banning_policy
 from wavebreak import engine
+from wavebreak.config import SHIPPED
 from wavebreak.errors import FileError, UsageError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.html import write_html
 from wavebreak.reports.report import print_report
+from wavebreak.rules import Policy, load_policy
 from wavebreak.run_diff import compare, differences_report, replay
 from wavebreak_lab.simulation import simulate, write
 
@@ -159,6 +163,53 @@ def test_replay_under_same_policy_changes_nothing(tmp_path: Path) -> None:
 def run_of(world: Path, out: Path, edge: Pseudonymizer) -> Path:
     engine.run(world, out, load_banning_policy(), edge)
     return out
+
+
+RULE = """
+[[rule]]
+id = "quick_sender"
+abuse = "bulk"
+about = "Writes to ten strangers within an hour."
+source = "An example of a test."
+stage = "messaging"
+on = ["sent"]
+when = ["strangers_contacted_1h >= 10"]
+outcome = "limit"
+for = "24h"
+mode = "shadow"
+fires_on = [{ strangers_contacted_1h = 10 }]
+stays_quiet_on = [{ strangers_contacted_1h = 9 }]
+"""
+
+
+def policy_of(directory: Path, rule: str) -> Policy:
+    """A policy of one rule."""
+    (directory / "rules").mkdir(parents=True)
+    (directory / "rules" / "bulk.toml").write_text(rule)
+    shutil.copy(SHIPPED / "actions.toml", directory)
+    return load_policy(shipped=directory)
+
+
+def test_replay_counts_what_a_rule_in_shadow_would_have_met(tmp_path: Path) -> None:
+    world = simulate(people=60, days=0.3, campaigns=[("blast", 6)], seed=102)
+    write(world, tmp_path / "world")
+    edge = Pseudonymizer(b"0123456789abcdef0123456789abcdef")
+    enforced = policy_of(tmp_path / "enforced", RULE.replace('"shadow"', '"enforce"'))
+    summary = engine.run(tmp_path / "world", tmp_path / "out", enforced, edge)
+    assert "accounts" not in summary["rules"]["quick_sender"]
+    lines = (tmp_path / "out" / "decisions.jsonl").read_text().splitlines()
+    limited = {json.loads(line)["account"] for line in lines}
+    assert limited
+    shadow = policy_of(tmp_path / "shadow", RULE)
+    found = replay(tmp_path / "out", tmp_path / "again", shadow, edge)
+    met = found.as_json()["shadow"]["quick_sender"]
+    assert (met["outcome"], met["accounts"]) == ("limit", len(limited))
+    assert met["decisions"] >= met["accounts"]
+    text = io.StringIO()
+    print_report(differences_report(found), Console(file=text, width=140))
+    assert re.search(
+        rf"quick_sender\W+limit\W+{len(limited)}\W+{met['decisions']}\b", text.getvalue()
+    )
 
 
 def test_replay_of_a_missing_log_is_refused(tmp_path: Path) -> None:

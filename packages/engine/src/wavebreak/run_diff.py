@@ -79,6 +79,8 @@ class Differences:
         actioned: Accounts restricted or worse, by run and label ("" without a label).
         unwanted: Delivered messages to strangers from accounts labelled abusive, by run.
         labelled: Number of labels by kind.
+        shadow: What each rule of the challenger in shadow would have done: its outcome, and how
+            many accounts and decisions, by its id.
     """
 
     accounts: int
@@ -87,6 +89,7 @@ class Differences:
     actioned: tuple[dict[str, int], dict[str, int]]
     unwanted: tuple[int, int]
     labelled: dict[str, int] = field(default_factory=dict)
+    shadow: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Change]:
         """Return the changes of one kind."""
@@ -131,6 +134,7 @@ class Differences:
             "unwanted": {"champion": self.unwanted[0], "challenger": self.unwanted[1]},
             "labelled": self.labelled,
             "false_actions": self.false_actions(),
+            "shadow": self.shadow,
             "changes": [asdict(change) for change in self.changes],
         }
 
@@ -165,6 +169,11 @@ def compare(champion: Path, challenger: Path, labels: Path | None = None) -> Dif
         (actioned[0], actioned[1]),
         (unwanted[0], unwanted[1]),
         dict(sorted(Counter(label.label for label in read).items())),
+        {
+            rule: {"outcome": of["outcome"], "accounts": of["accounts"], "decisions": of["hits"]}
+            for rule, of in summaries[1].get("rules", {}).items()
+            if "accounts" in of
+        },
     )
 
 
@@ -314,6 +323,8 @@ def differences_report(differences: Differences) -> Report:
         for kind in KINDS
         if differences.of_kind(kind)
     ]
+    if differences.shadow:
+        sections.append(Section("Rules in shadow", [_shadow_table(differences)]))
     versions = [
         f"{name}: " + ", ".join(f"{key} {value}" for key, value in sorted(of.items()) if value)
         for name, of in zip(("champion", "challenger"), differences.versions, strict=True)
@@ -397,6 +408,19 @@ def _changes_table(differences: Differences) -> Table:
         ],
         "Actioned is restrict or worse. Earlier and later: the first such action. Harsher and "
         "milder: only the worst outcome differs.",
+    )
+
+
+def _shadow_table(differences: Differences) -> Table:
+    return Table(
+        "Rules of the challenger in shadow",
+        ("rule", "outcome", "accounts", "decisions"),
+        [
+            (rule, of["outcome"], of["accounts"], of["decisions"])
+            for rule, of in differences.shadow.items()
+        ],
+        "What each would have met, had it decided: so many accounts, with so many decisions.",
+        words=frozenset({0, 1}),
     )
 
 

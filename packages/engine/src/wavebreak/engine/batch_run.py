@@ -50,7 +50,7 @@ from wavebreak.linking import storage as operators_file
 from wavebreak.model import Model
 from wavebreak.outcomes import BY_RANK, code_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy
+from wavebreak.rules import Policy, Program
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 
@@ -132,6 +132,8 @@ def run(
     engine = Engine(policy, profile, enforce=enforce, workers=workers, lateness_s=lateness_s,
                     model=model)  # fmt: skip
     engine.first_messages = FirstMessages()
+    shadow = ShadowAccounts(engine.program)
+    engine.on_hit = shadow.note
     if resume:
         snapshot.restore(engine, resume)
     if sealer:
@@ -164,12 +166,36 @@ def run(
     table = accounts_table(engine)
     pq.write_table(table, out / "accounts.parquet", compression="zstd")
     summary = _summary(engine, output.counts, seconds, table.num_rows)
+    for rule, count in shadow.counts().items():
+        summary["rules"][rule]["accounts"] = count
     summary |= {"source": _source_digest(source), "profile": origin}
     if sealer:
         summary |= {"ledger": sealer.head()}
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
     return summary
+
+
+class ShadowAccounts:
+    """Accounts that each rule in shadow would have met.
+
+    `note` takes the hits of an engine (`Engine.on_hit`).
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._met = {k: set[int]() for k in range(len(program.ids)) if program.shadow[k]}
+        self._ids = program.ids
+
+    def note(self, hit: Any) -> None:
+        """Note the account of a hit (dtype HIT) for each rule in shadow that fired."""
+        fired = int(hit["hits"])
+        for k, accounts in self._met.items():
+            if fired >> k & 1:
+                accounts.add(int(hit["account"]))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of accounts by the rule's id."""
+        return {self._ids[k]: len(accounts) for k, accounts in self._met.items()}
 
 
 def stream_profile(
