@@ -13,17 +13,16 @@ import pytest
 
 from support.fake_model import Synthetic
 from support.strict_policy import strict_policy
+from support.traces import first_events
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
-from wavebreak.io.csv_import import PRESETS, read_csv
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_lab import simulation
 
-TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 EDGE = Pseudonymizer(b"a key for tests only")
 
 
@@ -41,10 +40,7 @@ def _simulated() -> pa.RecordBatch:
 
 
 def _trace() -> pa.RecordBatch:
-    path = TRACES / "collegemsg.csv.gz"
-    if not path.exists():
-        pytest.skip("../shared/data is absent")
-    return _one(read_csv(path, types=PRESETS["collegemsg"].types)).slice(0, 6_000)
+    return EDGE.apply(first_events("collegemsg", 6_000))
 
 
 @pytest.fixture(scope="module", params=["a simulated day", "a real trace"])

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from support.shard_comparison import Reference, compared, head_of_trace, reference
+from support.shard_comparison import Reference, compared, reference
 from support.shard_worker import Partition, Rounds
+from support.traces import write_trace
 from wavebreak.engine.exchange import ExchangeConflictError
-from wavebreak.io.csv_import import PRESETS
 from wavebreak_lab import simulation
-
-TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +78,7 @@ def test_a_torn_value_is_dropped_and_written_again(tmp_path: Path) -> None:
 
 
 def test_a_real_trace_is_decided_the_same(tmp_path: Path) -> None:
-    path = TRACES / "collegemsg.csv.gz"
-    if not path.exists():
-        pytest.skip("../shared/data is absent")
-    log = tmp_path / "trace.jsonl"
-    head_of_trace(path, PRESETS["collegemsg"].types, 1_500, log)
+    log = write_trace("collegemsg", 1_500, tmp_path / "trace.jsonl")
     made = reference(log, tmp_path, model=True, strict=True)
     assert len(made.decisions) > 20
     compared(made, tmp_path / "divided", [3, 2])

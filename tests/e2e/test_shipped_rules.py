@@ -12,36 +12,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.banning_policy import load_banning_policy
+from support.traces import trace
 from wavebreak import rules
 from wavebreak.engine import Engine, run
 from wavebreak.engine.decision import EVIDENCE_COUNTS, Decision
 from wavebreak.evaluation import evaluate, read_labels
-from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab import simulation
 
-TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 EDGE = Pseudonymizer(b"a key for tests only")
 HOUR = 3_600_000
 WORST = ("restrict", "suspend", "ban")
 
 
 @pytest.mark.parametrize(
-    ("preset", "file", "most"),
-    [("collegemsg", "collegemsg", 0.005), ("copenhagen", "copenhagen", 0.0),
-     ("email_eu", "email_eu_150d", 0.005), ("irc_ubuntu", "irc_ubuntu", 0.001)],
+    ("file", "most"),
+    [("collegemsg", 0.005), ("copenhagen", 0.0), ("email_eu_150d", 0.005), ("irc_ubuntu", 0.001)],
 )  # fmt: skip
-def test_real_traces_have_no_false_restrictions(
-    preset: str, file: str, most: float, tmp_path: Path
-) -> None:
-    path = TRACES / f"{file}.csv.gz"
-    if not path.exists():
-        pytest.skip("../shared/data is absent")
-    known = csv_import.PRESETS[preset]
-    csv_import.convert(path, tmp_path, types=known.types, unit=known.unit, several=known.several)
-    run(tmp_path, tmp_path / "out", rules.load_policy(), EDGE)
+def test_real_traces_have_no_false_restrictions(file: str, most: float, tmp_path: Path) -> None:
+    run(trace(file), tmp_path / "out", rules.load_policy(), EDGE)
     worst = pq.read_table(tmp_path / "out" / "accounts.parquet")["worst"].to_pylist()
     assert len(worst) > 500
     assert worst.count("ban") == 0

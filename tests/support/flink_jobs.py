@@ -16,13 +16,11 @@ import msgspec
 import pyarrow.parquet as pq
 
 from support.service_process import KEY as SERVICE_KEY
-from support.shard_comparison import head_of_trace
-from support.shard_test import TRACES
+from support.traces import write_trace
 from wavebreak import model as models
 from wavebreak import rules
 from wavebreak.engine.batch_run import run
 from wavebreak.io import read, write
-from wavebreak.io.csv_import import PRESETS
 from wavebreak.schema import coverage
 from wavebreak_flink import event_log
 from wavebreak_flink.event_log import EventLog
@@ -103,7 +101,7 @@ def decided_trace(home: Path, name: str, rows: int) -> Decided:
     """Let the embedded engine decide on the first events of a real trace, with one strict rule."""
     (home / "policy" / "rules").mkdir(parents=True)
     (home / "policy" / "rules" / "often.toml").write_text(OFTEN, "utf-8")
-    head_of_trace(TRACES / f"{name}.csv.gz", PRESETS[name].types, rows, home / "events.jsonl")
+    write_trace(name, rows, home / "events.jsonl")
     return decide(home, policy=str(home / "policy"))
 
 

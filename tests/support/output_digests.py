@@ -109,7 +109,7 @@ def decided(events: Path, out: Path, mode: str, model: str) -> dict[str, Any]:
 def of_trace(directory: Path) -> dict[str, Any]:
     """Digests of a real trace as it is imported, and of a run over it."""
     events = directory / "trace.jsonl"
-    wavebreak("import", "csv", TRACES / f"{TRACE}.csv.gz", "--preset", TRACE, "-o", events)
+    wavebreak("import", TRACES / f"{TRACE}.csv.gz", "-o", events)
     run = decided(events, directory / "out", "shadow", "model of 0.2")
     return {"events": sha256(events.read_bytes()), "run": run}
 

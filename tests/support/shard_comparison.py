@@ -20,8 +20,7 @@ from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.batch_run import run, stream_profile
 from wavebreak.engine.first_messages import FirstMessages
-from wavebreak.io import read, write
-from wavebreak.io.csv_import import read_csv
+from wavebreak.io import read
 from wavebreak.linking import storage as operators_file
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
@@ -57,13 +56,6 @@ def reference(source: Path, home: Path, *, model: bool, strict: bool = False) ->
         keep=out / "state")  # fmt: skip
     decisions = (out / "decisions.jsonl").read_bytes().splitlines()
     return Reference(source, profile, model, strict, decisions, out)
-
-
-def head_of_trace(path: Path, types: Mapping[str, str], rows: int, out: Path) -> Path:
-    """Write the first events of a trace as JSON Lines."""
-    table = pa.Table.from_batches(read_csv(path, types=types)).slice(0, rows)
-    write(out, table.to_batches())
-    return out
 
 
 def compared(

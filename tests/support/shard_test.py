@@ -14,11 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support.shard_comparison import Reference, compared, head_of_trace, reference
-from wavebreak.io.csv_import import PRESETS
+from support.shard_comparison import Reference, compared, reference
+from support.traces import write_trace
 from wavebreak_lab import simulation
-
-TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 
 
 def week(home: Path, people: int, days: float) -> Reference:
@@ -33,8 +31,7 @@ def week(home: Path, people: int, days: float) -> Reference:
 
 def trace(home: Path, name: str) -> Reference:
     """A whole real trace, decided by one engine."""
-    log = home / "trace.jsonl"
-    head_of_trace(TRACES / f"{name}.csv.gz", PRESETS[name].types, 1 << 40, log)
+    log = write_trace(name, 1 << 40, home / "trace.jsonl")
     return reference(log, home, model=True, strict=True)
 
 

@@ -15,15 +15,15 @@ import pytest
 from wavebreak import rules
 from wavebreak.assessment import (
     Assessment,
-    CsvOptions,
     assess,
     assessment_report,
 )
 from wavebreak.assessment.measurement import MetAccount, Options, missing_sources, time_held
 from wavebreak.assessment.report import MAX_ACCOUNTS, accounts_table, headline, next_steps
-from wavebreak.assessment.sources import Names
 from wavebreak.cli.console import TerminalConsole
 from wavebreak.errors import FileError, UsageError
+from wavebreak.io import open_source
+from wavebreak.privacy.names import Names
 from wavebreak.reports.html import write_html
 from wavebreak.reports.report import print_report
 from wavebreak.schema.coverage import Profile
@@ -177,15 +177,13 @@ def test_a_csv_is_read_by_its_header_or_its_options(tmp_path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(("when", "from", "to"))
         writer.writerows((r["ts"], r["account"], r["peer"]) for r in rows if "peer" in r)
-    by_header, _ = assess(plain, options())
+    by_header, _ = assess(open_source(plain), options())
     assert by_header.reading.refused.total() == 1
     assert by_header.reading.accepted == len(rows)
     columns = {"ts": "when", "account": "from", "peer": "to"}
-    by_option, _ = assess(other, Options(
-        rules.load_policy(), None, KEY, csv=CsvOptions(columns=columns, unit="ms")
-    ))  # fmt: skip
+    by_option, _ = assess(open_source(other, declared={"columns": columns}), options())
     assert by_option.reading.accepted == sum("peer" in r for r in rows)
-    assert by_option.reading.kind == "a CSV trace"
+    assert by_option.reading.kind == "a table"
 
 
 def test_labels_say_who_is_honest(tmp_path: Path) -> None:
@@ -206,7 +204,7 @@ def test_labels_say_who_is_honest(tmp_path: Path) -> None:
         ("events.jsonl", "nothing\nat all\n", "none of the 2 rows"),
         ("empty.jsonl", "", "holds no event"),
         ("server.log", "2026-01-01 INFO hello\n", "unknown file name extension"),
-        ("chats.csv", "when,who\n1,a\n", "has no column"),
+        ("chats.csv", "colour,shape\n1,a\n", "has no column"),
     ],
 )
 def test_what_cannot_be_assessed_is_an_error_with_a_fix(
@@ -215,35 +213,16 @@ def test_what_cannot_be_assessed_is_an_error_with_a_fix(
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises((FileError, UsageError)) as error:
-        assess(path, options())
+        assess(open_source(path), options())
     assert said in error.value.what
     assert error.value.fix
 
 
-@pytest.mark.parametrize(
-    ("first", "said", "fix"),
-    [
-        ("Sender Name,Receiver,Sent At", "it has Sender Name, Receiver, Sent At",
-         "ts=Sent At,account=Sender Name,peer=Receiver"),
-        ("when,colour", "it has when, colour", "account=HEADING"),
-        ("who;when", "divided by semicolons", "save it with commas"),
-    ],
-)  # fmt: skip
-def test_file_with_other_headings_is_told_with_what_to_say(
-    tmp_path: Path, first: str, said: str, fix: str
-) -> None:
-    (tmp_path / "chats.csv").write_text(f"{first}\n1,2,3\n")
-    with pytest.raises(UsageError) as error:
-        assess(tmp_path / "chats.csv", options())
-    assert said in error.value.what
-    assert fix in error.value.fix
-
-
-def test_file_without_a_header_shows_nobody(tmp_path: Path) -> None:
-    (tmp_path / "chats.csv").write_text("+14155550100,1767222000\n+14155550101,1767222001\n")
-    with pytest.raises(UsageError) as error:
-        assess(tmp_path / "chats.csv", options())
-    assert "4155550100" not in str(error.value)
+def test_accounts_that_are_spellings_of_a_number_are_told(tmp_path: Path) -> None:
+    spelt = {"p1": "+972 54-123-4567", "p2": "0541234567"}
+    rows = [row | {"account": spelt.get(row["account"], row["account"])} for row in lines()]
+    found, _ = assess(write(tmp_path / "events.jsonl", rows), options())
+    assert any("2 accounts look like 1 phone number" in note for note in found.reading.notes)
 
 
 def test_rows_of_a_page_are_bounded() -> None:

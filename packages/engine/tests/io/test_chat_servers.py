@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from wavebreak.errors import FileError, UsageError
-from wavebreak.io.chat_servers import SERVERS, is_database, query_of, read_database, server_of
-from wavebreak.io.csv_import import Counts
+from wavebreak.io.chat_servers import SERVERS, is_database, query_of, server_of
+from wavebreak.io.tables import Table
 
 SYNAPSE = """
 CREATE TABLE events (event_id TEXT, type TEXT, room_id TEXT, content TEXT, sender TEXT,
@@ -40,11 +40,11 @@ def database(path: Path, script: str, rows: dict[str, list[tuple[Any, ...]]]) ->
     return path
 
 
-def events(path: Path, counts: Counts | None = None) -> list[dict[str, Any]]:
-    read = read_database(path, Counts() if counts is None else counts)
+def events(table: Table | Path) -> list[dict[str, Any]]:
+    table = table if isinstance(table, Table) else Table(table)
     return [
         {name: value for name, value in row.items() if value is not None and name != "id"}
-        for batch in read
+        for batch, _ in table.wire_batches()
         for row in batch.to_pylist()
     ]
 
@@ -215,6 +215,6 @@ def test_a_bad_row_is_counted_and_not_fatal(tmp_path: Path) -> None:
     path = synapse(tmp_path)
     with closing(sqlite3.connect(path)) as made, made:
         made.execute("INSERT INTO events VALUES ('$10', 'm.room.message', '!dm', '', '', ?)", (AT,))
-    counts = Counts()
-    assert len(events(path, counts)) == 12
-    assert sum(counts.dropped.values()) == 1
+    table = Table(path)
+    assert len(events(table)) == 12
+    assert table.load().causes.total() == 1

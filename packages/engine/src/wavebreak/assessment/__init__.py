@@ -7,15 +7,13 @@ from wavebreak.extras import lazily
 if TYPE_CHECKING:
     from wavebreak.assessment.measurement import Assessment, assess
     from wavebreak.assessment.report import assessment_report
-    from wavebreak.assessment.sources import CsvOptions
 else:
     __getattr__ = lazily(
         __name__,
         {
             "measurement": "Assessment assess",
             "report": "assessment_report",
-            "sources": "CsvOptions",
         },
     )
 
-__all__ = ["Assessment", "CsvOptions", "assess", "assessment_report"]
+__all__ = ["Assessment", "assess", "assessment_report"]

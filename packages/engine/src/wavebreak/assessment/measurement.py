@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from wavebreak import engine
-from wavebreak.assessment.sources import CsvOptions, Names, Reading, store_log
+from wavebreak.assessment.sources import Reading, store_log
 from wavebreak.engine import Engine
 from wavebreak.errors import MissingExtraError, TrainingError
 from wavebreak.evaluation import home_learning, read_accounts
@@ -27,10 +27,11 @@ from wavebreak.evaluation.labels import read_labels
 from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
 from wavebreak.extras import load_home_fit
 from wavebreak.features.catalog import FEATURES
-from wavebreak.io import read
+from wavebreak.io import Source, Table, read
 from wavebreak.linking import Operator, storage
 from wavebreak.model import Model
 from wavebreak.outcomes import BY_RANK, MEETING, rank_of
+from wavebreak.privacy.names import Names
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.tables import span
 from wavebreak.rules import Policy, Rule, features_read
@@ -51,7 +52,6 @@ class Options:
         policy: The rules that would decide.
         model: The model that would score (None: rules alone).
         key: The secret key of pseudonyms.
-        csv: How a CSV is read.
         labels: A CSV of labels, by the accounts' own names (None: there are none).
         ip_database: A local file with AS numbers and countries.
         workers: Threads.
@@ -60,7 +60,6 @@ class Options:
     policy: Policy
     model: Model | None
     key: bytes
-    csv: CsvOptions = field(default_factory=CsvOptions)
     labels: Path | None = None
     ip_database: Path | None = None
     workers: int = 1
@@ -189,13 +188,12 @@ class Assessment:
 
 
 def assess(
-    source: Path | str, options: Options, progress: Progress = lambda _, __: None
+    source: Source, options: Options, progress: Progress = lambda _, __: None
 ) -> tuple[Assessment, Names]:
     """Assess somebody's own data in shadow: nothing is refused, and no name is kept.
 
     Args:
-        source: A file or directory of events, a CSV, the database of a chat server, or - for
-            JSON Lines on standard input.
+        source: A file or directory of events, - for JSON Lines on standard input, or a table.
         options: What it is assessed with.
         progress: Called with the completed share and what is done.
 
@@ -203,7 +201,7 @@ def assess(
         The assessment, and whose its pseudonyms are.
 
     Raises:
-        UsageError: The source is of no kind that is known, or the options do not fit it.
+        UsageError: A table lacks a column of its mapping.
         FileError: It cannot be read, or holds no valid event.
     """
     names, edge = Names(options.key), Pseudonymizer(options.key, options.ip_database)
@@ -211,7 +209,7 @@ def assess(
     with tempfile.TemporaryDirectory(prefix="wavebreak-assess-") as private:
         log, run = Path(private) / "events.arrow", Path(private) / "run"
         reading = store_log(
-            source, log, names, edge, options.csv, lambda share: progress(0.3 * share, "reading")
+            source, log, names, edge, lambda share: progress(0.3 * share, "reading")
         )
         counts = engine.run(
             log,
@@ -238,7 +236,8 @@ def assess(
         row["account"]: row for row in rows if row["sends"] or row["first_contacts_attempted"]
     }
     honest_senders = senders.keys() & (honest or set())
-    source_name = "standard input" if str(source) == "-" else Path(source).name
+    file = (source.path or source.name) if isinstance(source, Table) else source
+    source_name = "standard input" if str(source) == "-" else Path(file).name
     assessed = Assessment(
         source=source_name,
         reading=reading,

@@ -206,6 +206,7 @@ def _reading_lines(of: Assessment) -> list[str]:
     if reading.refused:
         lines.append(f"Left out, as no valid event: {', '.join(causes)}.")
     lines += [f"For example: {example}." for example in reading.examples]
+    lines += [f"{note[0].upper()}{note[1:]}." for note in reading.notes]
     late, duplicates = of.counts["late"], of.counts["duplicates"]
     if late or duplicates:
         lines.append(f"{number(late)} came too late to count, and {number(duplicates)} came twice.")

@@ -175,7 +175,6 @@ app = CommandTree(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-imports = command_group("import", "Convert another system's trace into events.")
 rules = command_group("rules", "List, show and check the rules of a policy.")
 features = command_group("features", "List and show the features that rules and models read.")
 operators = command_group(

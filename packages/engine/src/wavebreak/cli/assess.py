@@ -13,7 +13,7 @@ from wavebreak.assessment import measurement
 from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
-from wavebreak.cli.events import CsvOptions, read_pairs
+from wavebreak.cli.table_preview import choose_mapping
 from wavebreak.errors import UsageError
 from wavebreak.io.chat_servers import SERVERS, query_of
 from wavebreak.privacy import secret_key
@@ -22,8 +22,9 @@ from wavebreak.reports import html as html_pages
 
 @command(
     app,
-    "wavebreak assess events.jsonl",
-    "wavebreak assess chats.csv --columns ts=time,account=from,peer=to",
+    "wavebreak assess example",
+    "wavebreak assess chats.csv",
+    "wavebreak assess log.parquet --columns ts=sent,account=from,peer=to --zone Asia/Jerusalem",
     "wavebreak assess homeserver.db -o synapse.html --names names.csv",
     "wavebreak assess --query synapse",
 )
@@ -32,16 +33,15 @@ def assess(
         str,
         typer.Argument(
             metavar="EVENTS",
-            help="Events (.jsonl .json .parquet .arrow, also .gz .zst), a CSV (.csv, .csv.gz), the "
-            "SQLite database of a Synapse, Prosody or ejabberd, or - for JSON Lines on standard "
-            "input.",
+            help="Any table (CSV, JSON Lines, Parquet, Arrow, also .gz .zst), the SQLite database "
+            "of a Synapse, Prosody or ejabberd, - for JSON Lines on standard input, or `example`.",
         ),
     ] = "",
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML page to write.")] = Path(
         "assessment.html"
     ),
-    csv: CsvOptions,
+    table: options.TableOptions,
     labels: options.Labels = None,
     names: Annotated[
         Path | None, "Write whose the pseudonyms are: a CSV of mode 0600, of accounts that are met."
@@ -74,19 +74,14 @@ def assess(
         deciding.load_policy(),
         deciding.load_model(),
         secret_key.load_key(deciding.key),
-        csv=assessment.CsvOptions(
-            csv.preset,
-            read_pairs(csv.columns, "--columns"),
-            read_pairs(csv.types, "--types"),
-            csv.unit,
-        ),
         labels=labels,
         ip_database=ip_database,
         workers=shards,
     )
+    events = table.open(source, choose_mapping)
     with console.progress_bar("assess") as show:
         show(0.0, "starting")
-        result, pseudonyms = assessment.assess(source, settings, show)
+        result, pseudonyms = assessment.assess(events, settings, show)
     html_pages.write_html(assessment.assessment_report(result), out)
     if names:
         # The names of accounts that the page shows, for whoever runs this alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +11,9 @@ import typer
 
 from wavebreak import io
 from wavebreak.cli import console, options
-from wavebreak.cli.app import app, imports
+from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
 from wavebreak.errors import UsageError
-from wavebreak.io import csv_import
 from wavebreak.privacy import pseudonymizer, secret_key
 from wavebreak.reports.tables import Table, count_of
 from wavebreak.schema import coverage
@@ -22,84 +21,42 @@ from wavebreak.schema import coverage
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class CsvOptions:
-    """The options that say how a CSV file is read."""
-
-    preset: Annotated[str, f"A known trace: {', '.join(csv_import.PRESETS)}."] = ""
-    columns: Annotated[
-        str,
-        "Event fields and the file's headings: ts=time,account=from,peer=to.",
-    ] = ""
-    unit: Annotated[str, "Unit of the times: s or ms."] = "s"
-    types: Annotated[
-        str,
-        "The file's types and event types: message=message.sent,join=group.joined.",
-    ] = ""
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for options that contradict each other."""
-        if self.preset and (self.columns or self.types):
-            raise UsageError(
-                "--preset cannot be combined with --columns or --types",
-                fix="drop --preset, or the other two",
-            )
-
-
-def read_pairs(text: str, option: str) -> dict[str, str]:
-    """Parse `a=b,c=d`.
-
-    >>> read_pairs("ts=time,account=from", "--columns")
-    {'ts': 'time', 'account': 'from'}
-    """
-    pairs = {}
-    for part in filter(None, text.split(",")):
-        name, equals, value = part.partition("=")
-        if not (equals and name and value):
-            raise UsageError(f"{option} is not well formed", fix="write it as name=name,name=name")
-        pairs[name.strip()] = value.strip()
-    return pairs
+MAX_SHOWN = 5
+"""Refused rows that are printed."""
 
 
 @command(
-    imports,
-    "wavebreak import csv chats.csv --preset collegemsg -o in",
-    "wavebreak import csv log.csv --columns ts=time,account=from,peer=to "
-    "--types m=message.sent -o in",
-    name="csv",
+    app,
+    "wavebreak import chats.csv -o events.parquet",
+    "wavebreak import log.parquet --columns ts=sent,account=from,peer=to --time s -o in",
+    name="import",
 )
-def import_csv(
-    file: Annotated[Path, "A CSV file with a header (.csv or .csv.gz)."],
+def import_table(
+    file: Annotated[str, "A table: CSV, JSON Lines, Parquet, Arrow, or a chat server's database."],
     *,
     out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", help="Events file to write (.parquet, .jsonl, .arrow), or a directory."
-        ),
+        Path, typer.Option("--out", "-o", help="Events file to write (.parquet, .jsonl, .arrow).")
     ],
-    csv: CsvOptions,
-) -> None:
-    """Convert a CSV trace into events, and write a profile of its fields beside them."""
-    if csv.preset:
-        known = csv_import.preset(csv.preset)
-        counts = csv_import.convert(
-            file, out, types=known.types, unit=known.unit, several=known.several
-        )
-    elif csv.types:
-        types = read_pairs(csv.types, "--types")
-        columns = read_pairs(csv.columns, "--columns") or None
-        counts = csv_import.convert(file, out, types=types, columns=columns, unit=csv.unit)
-    else:
-        raise UsageError(
-            "--types is missing, so the event type of the rows is unknown",
-            fix="give --types such as message=message.sent, or --preset",
-        )
-    console.out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out}")
-    for cause, rows in counts.dropped.items():
-        line = f"  dropped, {cause.replace('_', ' ')}: {count_of(rows, 'row')}"
-        console.out.print(line, style="yellow")
-    console.print_next_steps([console.command("wavebreak", "run", out, "-o", "out")])
+    table: options.TableOptions,
+    key: options.Key = None,
+) -> Output:
+    """Convert a table into events, and write a profile of its fields beside them."""
+    source = table.open(file)
+    if not isinstance(source, io.Table):
+        raise UsageError(f"{file} holds events already", fix=f"wavebreak run {file} -o out")
+    with console.progress_bar("import") as show:
+        conversion = source.load(lambda share: show(share, "reading"))
+        events = io.write_table(source, out, secret_key.load_key(key))
+    causes = {cause.replace("_", " "): rows for cause, rows in conversion.causes.items()}
+    lines = [f"{conversion.rows:,} rows read, {events:,} events written to {out}"]
+    lines += [f"  refused, {cause}: {count_of(rows, 'row')}" for cause, rows in causes.items()]
+    lines += [f"  {one.message}" for one in conversion.refused[:MAX_SHOWN]]
+    return Output(
+        {"rows": conversion.rows, "events": events, "refused": dict(conversion.causes),
+         "notes": conversion.notes},
+        "\n".join([*lines, *conversion.notes]),
+        steps=[console.command("wavebreak", "run", out, "-o", "out")],
+    )  # fmt: skip
 
 
 @command(app, "wavebreak profile events.jsonl", name="profile")

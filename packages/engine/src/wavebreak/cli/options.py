@@ -15,10 +15,15 @@ from wavebreak.extras import LazyModule
 from wavebreak.privacy import pseudonymizer, secret_key
 
 if TYPE_CHECKING:
+    from wavebreak import io, rules
     from wavebreak import model as scores
-    from wavebreak import rules
+    from wavebreak.io import mapping as mappings
+    from wavebreak.io.sources import Choose
 else:  # they bring the kernel's libraries, which a help page does not need
     scores, rules = LazyModule("wavebreak.model"), LazyModule("wavebreak.rules")
+    io = LazyModule("wavebreak.io")
+    mappings = LazyModule("wavebreak.io.mapping")
+
 
 Events = Annotated[
     str,
@@ -152,6 +157,63 @@ class OutputOptions:
 
     as_json: Json = False
     wide: Wide = False
+
+
+def read_pairs(text: str, option: str) -> dict[str, str]:
+    """Parse `a=b,c=d`.
+
+    >>> read_pairs("ts=time,account=from", "--columns")
+    {'ts': 'time', 'account': 'from'}
+    """
+    pairs = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not (equals and name and value):
+            raise UsageError(f"{option} is not well formed", fix="write it as name=name,name=name")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The options that say how a table is read."""
+
+    mapping: Annotated[
+        Path | None, "How a table is read (TOML; default: NAME.mapping.toml beside it)."
+    ] = None
+    columns: Annotated[
+        str, "Event fields and the table's headings: ts=time,account=from,peer=to."
+    ] = ""
+    types: Annotated[
+        str, "The table's words and event types: sms=message.sent,join=group.joined."
+    ] = ""
+    time: Annotated[
+        str, "What the table's times are: s, ms, us, ns, iso, or a form such as '%d/%m/%Y %H:%M'."
+    ] = ""
+    zone: Annotated[str, "Zone of times without one: Asia/Jerusalem, +02:00, UTC."] = ""
+    country: Annotated[str, "Country of phone numbers without a code, such as IL."] = ""
+
+    def open(self, source: str | Path, choose: Choose | None = None) -> io.Source:
+        """Return the events, or the table, that a name means.
+
+        Args:
+            source: What the command was given.
+            choose: Settles a guessed mapping that is not certain (None: it is an error).
+        """
+        declared = {
+            "columns": read_pairs(self.columns, "--columns"),
+            "types": read_pairs(self.types, "--types"),
+            "time": self.time,
+            "zone": self.zone,
+            "country": self.country,
+        }
+        if self.mapping and any(declared.values()):
+            raise UsageError(
+                "--mapping cannot be combined with --columns, --types, --time, --zone or --country",
+                fix="write them into the mapping, or drop it",
+            )
+        mapping = mappings.load_mapping(self.mapping) if self.mapping else None
+        return io.open_source(source, mapping, declared, choose)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wavebreak import engine, evaluation, explain, ledger
+from wavebreak import engine, evaluation, explain, io, ledger
 from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
@@ -40,7 +40,7 @@ def _open_recorder(directory: Path, key: Path | None) -> ledger.DirectoryRecorde
     return recorder
 
 
-def run_engine(title: str, source: Path | str, directory: Path, **settings: Any) -> dict[str, Any]:
+def run_engine(title: str, source: io.Source, directory: Path, **settings: Any) -> dict[str, Any]:
     """Run the engine with a progress bar, and return the run's summary."""
     with console.progress_bar(title) as show:
         return engine.run(
@@ -55,12 +55,14 @@ def run_engine(title: str, source: Path | str, directory: Path, **settings: Any)
     app,
     "wavebreak run events.jsonl -o out",
     "wavebreak run world --enforce --labels world/labels.csv -o out",
+    "wavebreak run chats.csv --mapping chats.mapping.toml -o out",
     "zcat log.gz | wavebreak run - --profile p.json -o out",
 )
 def run(
     events: options.Events,
     *,
     out: options.OutDir,
+    table: options.TableOptions,
     deciding: options.Deciding,
     enforce: options.Enforce = False,
     shards: options.Shards = 1,
@@ -85,7 +87,7 @@ def run(
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
     counts = run_engine(
         "run",
-        Path(events) if events != "-" else events,
+        table.open(events),
         out,
         policy=deciding.load_policy(),
         edge=deciding.edge(ip_database),

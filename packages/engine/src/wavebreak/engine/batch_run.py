@@ -45,7 +45,7 @@ from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
-from wavebreak.io import Batch, events_file, read, sample
+from wavebreak.io import Batch, Source, Table, events_file, read, sample
 from wavebreak.linking import storage as operators_file
 from wavebreak.model import Model
 from wavebreak.outcomes import BY_RANK, code_of
@@ -89,7 +89,7 @@ class DecisionRecorder(Protocol):
 
 
 def run(
-    source: Path | str, out: Path, policy: Policy, edge: Pseudonymizer, *,
+    source: Source, out: Path, policy: Policy, edge: Pseudonymizer, *,
     profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
@@ -99,7 +99,8 @@ def run(
     """Decide on a file of events.
 
     Args:
-        source: An events file, a directory with one, or "-" for JSON Lines on standard input.
+        source: An events file, a directory with one, "-" for JSON Lines on standard input, or a
+            table.
         out: Directory for decisions.jsonl, refused.jsonl, operators.jsonl,
             accounts.parquet and summary.json.
         policy: Rules and enforcement settings.
@@ -198,9 +199,7 @@ class ShadowAccounts:
         return {self._ids[k]: len(accounts) for k, accounts in self._met.items()}
 
 
-def stream_profile(
-    source: Path | str, path: Path | None, edge: Pseudonymizer
-) -> tuple[Profile, str]:
+def stream_profile(source: Source, path: Path | None, edge: Pseudonymizer) -> tuple[Profile, str]:
     """Load the field coverage of a stream, or learn it from the file.
 
     It is learned from the file's beginning and from samples spread over the rest, so that what
@@ -219,6 +218,8 @@ def stream_profile(
     """
     if path:
         return coverage.load(path), str(path)
+    if isinstance(source, Table):
+        return coverage.measure(sample(source, edge)), "learned from the table"
     if str(source) == "-":
         raise UsageError(
             "standard input has no profile of what it carries",
@@ -290,10 +291,10 @@ class _RunOutput:
         """Count a batch's events and write those that were refused, up to REFUSED_KEPT."""
         self.counts.events += batch.read
         self.counts.accepted += batch.log.num_rows
-        for refusal in batch.refused:
-            if self.counts.refusal_causes.total() < REFUSED_KEPT:
-                self._refused.write(msgspec.json.encode(refusal) + b"\n")
-            self.counts.refusal_causes[refusal.cause] += 1
+        room = max(0, REFUSED_KEPT - self.counts.refusal_causes.total())
+        for refusal in batch.refused[:room]:
+            self._refused.write(msgspec.json.encode(refusal) + b"\n")
+        self.counts.refusal_causes.update(batch.causes)
 
     def write_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decisions, one JSON object a line."""
@@ -351,11 +352,12 @@ def _in_thread(name: str, items: Iterator[Item]) -> Generator[Item, None, None]:
         thread.join()
 
 
-def _source_digest(source: Path | str) -> dict[str, str | None]:
+def _source_digest(source: Source) -> dict[str, str | None]:
     """Path and SHA-256 of the log, so that it can be found and recognized again."""
-    if str(source) == "-":
+    if str(source) == "-" or (isinstance(source, Table) and source.path is None):
         return {"path": "-", "sha256": None}
-    path = events_file(Path(source)).resolve()
+    given = source.path if isinstance(source, Table) else source
+    path = events_file(Path(given or "")).resolve()
     with path.open("rb") as file:
         return {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 

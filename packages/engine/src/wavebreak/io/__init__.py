@@ -1,7 +1,8 @@
-"""Readers and writers of event files: JSON Lines, JSON arrays, Parquet, Arrow IPC, CSV import."""
+"""Readers and writers of events: files of events as they are, and tables through a mapping."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from wavebreak.errors import FileError, UsageError
 from wavebreak.io.jsonl import decode_lines
+from wavebreak.io.mapping import Mapping
 from wavebreak.io.readers import (
     InputFile,
     StandardInput,
@@ -24,12 +26,25 @@ from wavebreak.io.readers import (
     line_blocks,
 )
 from wavebreak.io.sampling import BEGINNING, spread_columns, spread_lines
+from wavebreak.io.sources import open_source, write_table
+from wavebreak.io.tables import Table
 from wavebreak.io.validation import ValidatedBatch, validate_columns
 from wavebreak.io.writers import write
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import Refusal
 
-__all__ = ["Batch", "events_file", "read", "sample", "write"]
+__all__ = [
+    "Batch",
+    "Mapping",
+    "Source",
+    "Table",
+    "events_file",
+    "open_source",
+    "read",
+    "sample",
+    "write",
+    "write_table",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +53,31 @@ class Batch:
 
     `log` contains the accepted events (LOG_SCHEMA), `refused` the reasons for the others; `read`
     counts both, `progress` is the share of the file that was read (0 to 1; 0 for standard input).
+    `causes` counts the refused ones, where `refused` has the first of them alone.
     """
 
     log: pa.RecordBatch
     refused: list[Refusal] = field(default_factory=list)
     read: int = 0
     progress: float = 0.0
+    causes: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """Count the refused events by cause, unless it was done."""
+        if not self.causes:
+            self.causes.update(refusal.cause for refusal in self.refused)
 
 
-def read(
-    source: Path | str, pseudonymizer: Pseudonymizer, *, batch: int = 50_000
-) -> Iterator[Batch]:
+Source = Path | str | Table
+"""A file of events, a directory with one, `-`, or a table with its mapping."""
+
+
+def read(source: Source, pseudonymizer: Pseudonymizer, *, batch: int = 50_000) -> Iterator[Batch]:
     """Read, validate and pseudonymize events.
 
     Args:
-        source: A file whose name gives its format, a directory with one `events.*`, or `-` for JSON
-            Lines on standard input.
+        source: A file whose name gives its format, a directory with one `events.*`, `-` for JSON
+            Lines on standard input, or a table.
         pseudonymizer: Pseudonymizes the events.
         batch: Events per batch at most.
 
@@ -66,6 +90,9 @@ def read(
     """
     if batch < 1:
         raise UsageError("the batch size is less than 1", fix="give 1 or more")
+    if isinstance(source, Table):
+        yield from _read_table(source, pseudonymizer, batch)
+        return
     if str(source) == "-":
         yield from _read_lines(StandardInput(), "lines", pseudonymizer, batch)
         return
@@ -85,7 +112,23 @@ def read(
         first += table.num_rows
 
 
-def sample(source: Path | str, pseudonymizer: Pseudonymizer) -> Iterator[pa.RecordBatch]:
+def _read_table(table: Table, pseudonymizer: Pseudonymizer, rows: int) -> Iterator[Batch]:
+    """Yield a table's events in the order of their times; the first batch has the refused rows."""
+    conversion = table.load()
+    refused, causes = conversion.refused, Counter(conversion.causes)
+    read, total = causes.total(), max(conversion.rows, 1)
+    accepted = 0
+    for wire, numbers in table.wire_batches(rows):
+        log, unparsed = pseudonymizer.split(wire, numbers.to_numpy())
+        accepted += wire.num_rows
+        causes.update(one.cause for one in unparsed)
+        yield Batch(log, [*refused, *unparsed], wire.num_rows + read, accepted / total, causes)
+        refused, causes, read = [], Counter(), 0
+    if read:
+        yield Batch(with_all_columns(pa.RecordBatch.from_pydict({})), refused, read, 1.0, causes)
+
+
+def sample(source: Source, pseudonymizer: Pseudonymizer) -> Iterator[pa.RecordBatch]:
     """Read a file's beginning and samples spread over the rest of it, a bounded number of events.
 
     The samples depend on the file alone. See `io.sampling` for how many there are.
@@ -100,6 +143,9 @@ def sample(source: Path | str, pseudonymizer: Pseudonymizer) -> Iterator[pa.Reco
     Raises:
         FileError: The file cannot be read.
     """
+    if isinstance(source, Table):
+        yield from (batch.log for batch in _read_table(source, pseudonymizer, 50_000))
+        return
     reached = 0.0
     for batch in islice(read(source, pseudonymizer), BEGINNING):
         reached = batch.progress

@@ -7,7 +7,6 @@ other, an administrator runs the query and imports the CSV that it gives. No que
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -16,8 +15,6 @@ from typing import Final
 import pyarrow as pa
 
 from wavebreak.errors import FileError, UsageError
-from wavebreak.io.csv_import import Counts, read_rows
-from wavebreak.schema.events import TYPES
 
 SERVERS: Final = {
     "synapse": ("events", "room_memberships", "users"),
@@ -74,12 +71,11 @@ def server_of(path: Path) -> str:
         return _server_of(_tables(database, path), path)
 
 
-def read_database(path: Path, counts: Counts) -> Iterator[pa.RecordBatch]:
-    """Read a server's database as wire batches in the order of (`ts`, `id`).
+def read_columns(path: Path) -> dict[str, pa.Array]:
+    """Read a server's database as columns of text by the event field that they give.
 
     Args:
         path: The file of SQLite; it is opened for reading alone.
-        counts: Receives the counts.
 
     Raises:
         UsageError: The tables are of no server that is known.
@@ -92,19 +88,14 @@ def read_database(path: Path, counts: Counts) -> Iterator[pa.RecordBatch]:
             # A large sort would else write names to a temporary file.
             database.execute("PRAGMA temp_store = MEMORY")
             rows = database.execute(query)
-            names = [each[0] for each in rows.description]
+            names = [column[0] for column in rows.description]
             columns: dict[str, list[str | None]] = {name: [] for name in names}
             while chunk := rows.fetchmany(_FETCHED):
                 for name, values in zip(names, zip(*chunk, strict=True), strict=True):
                     columns[name] += [None if value is None else str(value) for value in values]
         except sqlite3.Error as error:
             raise _unreadable(path, error) from None
-    yield from read_rows(
-        {name: pa.array(values, pa.string()) for name, values in columns.items()},
-        name=path.name.partition(".")[0],
-        types={kind: kind for kind in TYPES},
-        counts=counts,
-    )
+    return {name: pa.array(values, pa.string()) for name, values in columns.items()}
 
 
 def _without(query: str, absent: set[str]) -> str:

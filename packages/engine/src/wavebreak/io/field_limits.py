@@ -116,12 +116,13 @@ def validate_event(line: int, item: Any) -> events.Event | events.Refusal:
 
 
 def is_content(name: str) -> bool:
-    """Return whether a field's name indicates message content.
+    """Return whether a field's name indicates message content: its last word says what it holds.
 
-    >>> [is_content(n) for n in ("body", "Body-Text", "mediaUrl", "context", "colour")]
+    >>> [is_content(n) for n in ("body", "Body-Text", "mediaUrl", "msg_uuid", "text_length")]
     [True, True, True, False, False]
     """
-    return any(word.lower() in CONTENT for word in [name, *_WORD.findall(name)])
+    words = _WORD.findall(name) or [name]
+    return words[-1].lower() in CONTENT or name.lower() in CONTENT
 
 
 def similar_field(name: str) -> str | None:

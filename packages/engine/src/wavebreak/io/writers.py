@@ -23,7 +23,7 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-def write(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+def write(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema = WIRE_SCHEMA) -> int:
     """Write wire batches to a file whose name gives the format; returns the number of events.
 
     Formats: .jsonl, .ndjson, .json (an array), .parquet, .arrow (file), .ipc (stream), each also
@@ -33,19 +33,21 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     kind = file_format(path)
     try:
         with replacing(path, synced=False) as fresh:
-            return _write(Path(fresh.name), kind, batches)
+            return _write(Path(fresh.name), kind, batches, schema)
     except OSError as e:
         fix = "check the directory and its free space"
         raise FileError(f"{path} cannot be written: {e.strerror or 'I/O error'}", fix=fix) from None
 
 
-def _write(path: Path, kind: FileFormat, batches: Iterable[pa.RecordBatch]) -> int:
+def _write(
+    path: Path, kind: FileFormat, batches: Iterable[pa.RecordBatch], schema: pa.Schema
+) -> int:
     written = 0
     with pa.OSFile(str(path), "wb") as file:
         sink = pa.CompressedOutputStream(file, kind.codec) if kind.codec else file
-        writer = _writer(sink, kind.format)
+        writer = _writer(sink, kind.format, schema)
         for batch in batches:
-            writer.write(_whole(batch))
+            writer.write(_whole(batch, schema))
             written += batch.num_rows
         writer.close()
         if kind.codec:
@@ -53,29 +55,18 @@ def _write(path: Path, kind: FileFormat, batches: Iterable[pa.RecordBatch]) -> i
     return written
 
 
-def _writer(sink: Any, form: str) -> _Writer:
+def _writer(sink: Any, form: str, schema: pa.Schema) -> _Writer:
     match form:
         case "parquet":
-            return _Parquet(sink)
+            return _Columns(pq.ParquetWriter(sink, schema, compression="zstd"))
         case "arrow":
-            return _Ipc(pa.ipc.new_file(sink, WIRE_SCHEMA))
+            return _Columns(pa.ipc.new_file(sink, schema))
         case "stream":
-            return _Ipc(pa.ipc.new_stream(sink, WIRE_SCHEMA))
+            return _Columns(pa.ipc.new_stream(sink, schema))
     return _Json(sink, array=form == "json")
 
 
-class _Parquet:
-    def __init__(self, sink: Any) -> None:
-        self._writer = pq.ParquetWriter(sink, WIRE_SCHEMA, compression="zstd")
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(batch)
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class _Ipc:
+class _Columns:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
@@ -114,12 +105,12 @@ def _text_of(lines: pa.Array) -> Any:
     return text.slice(int(ends[0]), int(ends[-1] - ends[0]))
 
 
-def _whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-    if batch.schema.equals(WIRE_SCHEMA):
+def _whole(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if batch.schema.equals(schema):
         return batch
     have = set(batch.schema.names)
     columns = [
         batch.column(f.name).cast(f.type) if f.name in have else pa.nulls(batch.num_rows, f.type)
-        for f in WIRE_SCHEMA
+        for f in schema
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=WIRE_SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

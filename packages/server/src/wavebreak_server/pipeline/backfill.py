@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from wavebreak.io import readers
+from wavebreak.io import Table, open_source, readers
 from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Service
@@ -26,17 +26,23 @@ class Part(NamedTuple):
 
 
 def bodies(path: Path) -> Iterator[Part]:
-    """Yield the events of a file (or of a directory's one `events.*`) as bodies of requests.
+    """Yield the events of a file, of a directory's one `events.*`, or of a table, as bodies.
 
-    Raises FileError where the file cannot be read.
+    Raises FileError where the file cannot be read, UsageError where a table's mapping is not sure.
     """
+    source = open_source(path)
+    if isinstance(source, Table):
+        total = max(source.load().rows, 1)
+        for number, (wire, _) in enumerate(source.wire_batches(ROWS), start=1):
+            yield Part(Body(_stream(wire), "arrow"), min(1.0, number * ROWS / total))
+        return
     file = readers.events_file(path)
     kind = readers.file_format(file)
     if kind.format in ("lines", "json"):
-        source = readers.InputFile(file, kind.codec)
-        stream = readers.json_items(source) if kind.format == "json" else source
+        opened = readers.InputFile(file, kind.codec)
+        stream = readers.json_items(opened) if kind.format == "json" else opened
         for block in readers.line_blocks(stream, ROWS):
-            yield Part(Body(bytes(block.text), "lines"), source.progress())
+            yield Part(Body(bytes(block.text), "lines"), opened.progress())
         return
     for batch, progress in readers.columnar_batches(file, kind, ROWS):
         yield Part(Body(_stream(batch), "arrow"), progress)

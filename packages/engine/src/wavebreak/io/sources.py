@@ -1,0 +1,194 @@
+"""Sources: what a name means - events as they are, or a table with its mapping.
+
+A table's mapping is declared: in Python, on the command line, or in `NAME.mapping.toml` beside the
+table. Without one it is guessed, and a guess that is not certain is settled by a person or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Declared
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavebreak.errors import FileError, UsageError
+from wavebreak.io import readers, table_readers, tables, writers
+from wavebreak.io.conversion import Conversion
+from wavebreak.io.mapping import Mapping, Proposal, encode_mapping, load_mapping
+from wavebreak.privacy.names import Names
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema import coverage
+from wavebreak.schema.events import LOG_SCHEMA, TYPES
+
+Choose = Callable[[tables.Table, Proposal], Mapping]
+_NEEDED = frozenset(("ts", "type", "account"))
+
+
+def open_source(
+    source: Path | str | tables.Table,
+    mapping: Mapping | None = None,
+    declared: Declared[str, Any] | None = None,
+    choose: Choose | None = None,
+) -> Path | str | tables.Table:
+    """Return events as they are (a path or `-`), or a table with its mapping.
+
+    Args:
+        source: A file, a directory with one `events.*`, `-`, or a table.
+        mapping: How a table is read; a file of events with one is read as a table.
+        declared: Attributes of Mapping that are declared; the others are guessed.
+        choose: Settles a guess that is not certain (None: it is an error).
+
+    Raises:
+        UsageError: The mapping does not fit, or is not certain.
+        FileError: There is no such file, or it is of no kind that is known.
+    """
+    declared = {name: value for name, value in (declared or {}).items() if value}
+    if isinstance(source, tables.Table):
+        return source
+    if str(source) == "-":
+        if mapping or declared:
+            raise UsageError(
+                "standard input is events, not a table", fix="write it to a file first"
+            )
+        return "-"
+    path = readers.events_file(Path(source))
+    table = tables.Table(path, mapping)
+    if table.is_database or mapping is not None:
+        return table
+    beside = mapping_path(path)
+    if not declared and beside.exists():
+        return tables.Table(path, load_mapping(beside))
+    if not declared and not table_readers.is_csv(path) and has_events(path):
+        return Path(source)
+    return tables.Table(path, (choose or require_certain)(table, table.guess(**declared)))
+
+
+def mapping_path(path: Path) -> Path:
+    """Return where a table's mapping is kept.
+
+    >>> mapping_path(Path("in/chats.csv.gz")).name
+    'chats.mapping.toml'
+    """
+    return path.with_name(f"{path.name.partition('.')[0]}.mapping.toml")
+
+
+def has_events(path: Path) -> bool:
+    """Whether a file holds events as they are: its rows have a time, an account and a known type.
+
+    Raises:
+        FileError: It cannot be read, or its name gives no format.
+    """
+    kind = readers.file_format(path)
+    if kind.format in ("lines", "json"):
+        names, rows = table_readers.sample_rows(path)
+        # A file without a readable row is refused by whoever reads all of it, row by row.
+        if not rows:
+            return True
+        types = [row[names.index("type")] for row in rows] if "type" in names else []
+        known = sum(kind in TYPES for kind in types if isinstance(kind, str))
+        return names.count("ts") + names.count("account") == 2 and 2 * known > len(rows)
+    if is_log_file(path, kind):
+        return True
+    names, rows = table_readers.sample_rows(path)
+    types = [row[names.index("type")] for row in rows] if "type" in names else []
+    return set(names) >= _NEEDED and any(isinstance(kind, str) and kind in TYPES for kind in types)
+
+
+def is_log_file(path: Path, kind: readers.FileFormat) -> bool:
+    """Whether a columnar file is a log of Wavebreak, whose columns are codes and pseudonyms."""
+    if kind == readers.FileFormat("parquet", None):
+        with readers.columnar_errors(path, kind):
+            return readers.is_log(pq.read_schema(path))
+    first = next((batch for batch, _ in readers.columnar_batches(path, kind, 1)), None)
+    return first is None or readers.is_log(first.schema)
+
+
+def require_certain(table: tables.Table, proposal: Proposal) -> Mapping:
+    """Return a proposed mapping, where nothing about it is unsure.
+
+    Raises:
+        UsageError: Something is; the fix says what to declare.
+    """
+    name = table.path or table.name
+    if proposal.mapping is None:
+        raise unmapped(table, proposal)
+    if proposal.unsure:
+        raise UsageError(
+            f"how {name} is to be read is not certain: {'; '.join(proposal.unsure)}",
+            fix=f"say it, or write {mapping_path(Path(name)).name} beside it:\n"
+            f"{encode_mapping(proposal.mapping)}",
+        )
+    return proposal.mapping
+
+
+def unmapped(table: tables.Table, proposal: Proposal) -> UsageError | FileError:
+    """Return the error for a table in which no time or no sender was recognized."""
+    missing = [f"`{name}`" if name in ("ts", "account") else name for name in proposal.missing]
+    return tables.lacks_fields(table.path or Path(table.name), missing, table.names)
+
+
+def preview(
+    table: tables.Table, mapping: Mapping, rows: int = 2_000
+) -> tuple[pa.Table, Conversion]:
+    """Return how a table's first rows are read with a mapping, and which are refused.
+
+    Args:
+        table: The table.
+        mapping: The mapping.
+        rows: Rows that are tried.
+    """
+    names, values = table.first_rows(rows)
+    columns = {name: [row[k] for row in values] for k, name in enumerate(names)}
+    tried = tables.Table(
+        {name: table_readers.column_of_values(v) for name, v in columns.items()}, mapping
+    )
+    conversion = tried.load()
+    batches = [batch for batch, _ in tried.wire_batches()]
+    return (pa.Table.from_batches(batches) if batches else pa.table({})), conversion
+
+
+PERSONAL = frozenset(("phone", "ip", "device", "origin"))
+"""Fields that never reach the disk as they are."""
+
+
+def write_table(table: tables.Table, out: Path, key: bytes) -> int:
+    """Write a table's events as a file, with a profile beside it; returns their number.
+
+    A table with phone numbers, addresses or devices is written as a log, which has pseudonyms in
+    their place, and accounts that are phone numbers get pseudonyms too.
+
+    Args:
+        table: The table.
+        out: The file, whose name gives its format, or a directory for `events.parquet`.
+        key: The secret key of pseudonyms.
+
+    Raises:
+        UsageError: The table has personal fields, and the format cannot hold a log.
+        FileError: The file cannot be written.
+    """
+    if out.is_dir() or not out.suffix:
+        out.mkdir(parents=True, exist_ok=True)
+        out = out / "events.parquet"
+    personal = table.mapping.numbers or PERSONAL & table.mapping.columns.keys()
+    if personal and readers.file_format(out).format in ("lines", "json"):
+        raise UsageError(
+            "phone numbers, addresses and devices are not written as they are",
+            fix=f"give {out.with_suffix('.parquet').name}, which has pseudonyms in their place",
+        )
+    edge = Pseudonymizer(key)
+    names = Names(key) if table.mapping.numbers else None
+
+    def logs() -> Iterator[pa.RecordBatch]:
+        for wire, rows in table.wire_batches():
+            log = edge.split(wire, rows.to_numpy())[0]
+            yield names.replace(log) if names else log
+
+    if personal:
+        events = writers.write(out, logs(), LOG_SCHEMA)
+    else:
+        events = writers.write(out, (wire for wire, _ in table.wire_batches()))
+    coverage.save(coverage.measure(logs()), coverage.sidecar_path(out))
+    return events
