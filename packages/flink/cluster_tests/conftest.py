@@ -14,7 +14,7 @@ from support.external_servers import Postgres, running
 from support.flink_cluster import LocalCluster
 from support.flink_jobs import Decided, decided, decided_trace
 from support.kafka_broker import KafkaBroker
-from support.shard_test import TRACES
+from support.traces import TRACES
 from wavebreak_flink.environment import FlinkEnvironment
 
 __all__ = ["broker"]

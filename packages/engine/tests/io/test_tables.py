@@ -22,8 +22,8 @@ from wavebreak import io
 from wavebreak.errors import FileError, UsageError
 from wavebreak.io import Mapping, Table, open_source
 from wavebreak.io.mapping import encode_mapping, guess_mapping, load_mapping, save_mapping
-from wavebreak.io.phone_numbers import number_of
 from wavebreak.io.sources import mapping_path, preview
+from wavebreak.privacy.phone_numbers import number_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 

@@ -14,6 +14,7 @@ from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
 from wavebreak.errors import UsageError
+from wavebreak.example import NAME
 from wavebreak.privacy import pseudonymizer, secret_key
 from wavebreak.reports.tables import Table, count_of
 from wavebreak.schema import coverage
@@ -78,7 +79,9 @@ def profile_coverage(
                 yield batch.log
 
         profile = coverage.measure(logs())
-    target = out or coverage.sidecar_path(path)
+    # The example lies in the installed package, which is not written to.
+    beside = Path("example.profile.json") if str(events) == NAME else coverage.sidecar_path(path)
+    target = out or beside
     coverage.save(profile, target)
     rows = []
     for name, share in sorted(profile.types.items(), key=lambda item: -item[1]):

@@ -27,8 +27,8 @@ else:  # they bring the kernel's libraries, which a help page does not need
 
 Events = Annotated[
     str,
-    "Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory with one, or - for "
-    "JSON Lines on standard input.",
+    "Events (.jsonl .json .parquet .arrow, also .gz .zst), a directory with one, a table, "
+    "`example`, or - for JSON Lines on standard input.",
 ]
 RuleId = Annotated[str, "The rule's id, as `rules list` prints it."]
 RunDir = Annotated[Path, "Directory that `wavebreak run -o` wrote."]

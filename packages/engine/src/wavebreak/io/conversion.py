@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from wavebreak.errors import UsageError
 from wavebreak.io.field_limits import EITHER, LIMITS, refusal
 from wavebreak.io.mapping import ISO, UNITS, Mapping, known_type, read_zone
-from wavebreak.io.phone_numbers import Spellings
 from wavebreak.io.validation import validate_columns
+from wavebreak.privacy.phone_numbers import Spellings
 from wavebreak.schema.distinct_values import encode_distinct
 from wavebreak.schema.events import WIRE_SCHEMA, Refusal
 

@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-import phonenumbers
 
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import FileError, UsageError
 from wavebreak.io.field_limits import LIMITS
+from wavebreak.privacy.phone_numbers import is_country
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 UNITS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
@@ -119,7 +119,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 f"unknown form of times: {self.time}",
                 fix="use s, ms, us, ns, iso, or a form such as %d/%m/%Y %H:%M",
             )
-        if self.country and self.country.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        if self.country and not is_country(self.country):
             raise UsageError(f"unknown country: {self.country}", fix="use two letters, such as IL")
         read_zone(self.zone)
 

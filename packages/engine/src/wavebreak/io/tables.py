@@ -30,8 +30,8 @@ from wavebreak.io.mapping import (
     guess_mapping,
     identity_mapping,
 )
-from wavebreak.io.phone_numbers import Spellings
 from wavebreak.io.table_readers import SAMPLE_ROWS, Chunk
+from wavebreak.privacy.phone_numbers import Spellings
 from wavebreak.schema.distinct_values import encode_distinct
 from wavebreak.schema.events import WIRE_SCHEMA
 
@@ -112,7 +112,7 @@ class Table:
         """
         if self._conversion is None:
             conversion, parts = Conversion(), list[pa.RecordBatch]()
-            spellings = Spellings(self.mapping)
+            spellings = Spellings(self.mapping.country, numbers=self.mapping.numbers)
             for chunk in self._chunks(conversion):
                 converted = convert_rows(
                     chunk.columns, chunk.rows, self.mapping, self.name, conversion, spellings

@@ -7,7 +7,6 @@ import re
 import phonenumbers
 import pyarrow as pa
 
-from wavebreak.io.mapping import Mapping
 from wavebreak.schema.distinct_values import encode_distinct
 
 _SEPARATORS = re.compile(r"[\s\-().\u2010-\u2015/]+")
@@ -17,8 +16,8 @@ _E164 = re.compile(r"\+[1-9]\d{6,14}")
 class Spellings:
     """Phone numbers in one spelling (E.164), and what was found of others."""
 
-    def __init__(self, mapping: Mapping) -> None:
-        self._mapping = mapping
+    def __init__(self, country: str, *, numbers: bool) -> None:
+        self._country, self._numbers = country, numbers
         self._known: dict[str, str] = {}
         self._spelt: dict[str, str] = {}
         self._unified = set[str]()
@@ -26,7 +25,7 @@ class Spellings:
 
     def normalize(self, column: pa.Array, name: str) -> pa.Array:
         """Return a column with each number in one spelling, if it is declared to have some."""
-        if not (self._mapping.numbers or name == "phone"):
+        if not (self._numbers or name == "phone"):
             return column
         encoded = encode_distinct(column)
         words = [self._one(word) for word in encoded.dictionary.to_pylist()]
@@ -35,7 +34,7 @@ class Spellings:
     def _one(self, text: str) -> str:
         known = self._known.get(text)
         if known is None:
-            known = self._known[text] = number_of(text, self._mapping.country) or text
+            known = self._known[text] = number_of(text, self._country) or text
             if known is text and not _E164.fullmatch(text):
                 self._unread.add(text)
             if self._spelt.setdefault(known, text) != text:
@@ -50,7 +49,7 @@ class Spellings:
                 f"{len(self._unified):,} phone numbers had several spellings; each is one account"
             )
         if self._unread:
-            fix = "" if self._mapping.country else "; say --country, such as IL"
+            fix = "" if self._country else "; say --country, such as IL"
             notes.append(f"{len(self._unread):,} values could not be read as phone numbers{fix}")
         return notes
 
@@ -74,3 +73,12 @@ def number_of(text: str, country: str = "") -> str | None:
     if not phonenumbers.is_possible_number(parsed):
         return None
     return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+
+
+def is_country(code: str) -> bool:
+    """Return whether two letters are a country with phone numbers.
+
+    >>> is_country("il"), is_country("XX")
+    (True, False)
+    """
+    return code.upper() in phonenumbers.SUPPORTED_REGIONS
