@@ -62,7 +62,7 @@ def first_example(path: tuple[str, ...]) -> list[str]:
 
 
 RUN = [
-    "import csv",
+    "import",
     "run",
     "assess",
     "profile",

@@ -24,7 +24,6 @@ from wavebreak.schema import coverage
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 Choose = Callable[[tables.Table, Proposal], Mapping]
-_NEEDED = frozenset(("ts", "type", "account"))
 
 
 def open_source(
@@ -76,25 +75,19 @@ def mapping_path(path: Path) -> Path:
 
 
 def has_events(path: Path) -> bool:
-    """Whether a file holds events as they are: its rows have a time, an account and a known type.
+    """Whether a file holds events as they are: known types, with a time or an account.
 
     Raises:
         FileError: It cannot be read, or its name gives no format.
     """
     kind = readers.file_format(path)
-    if kind.format in ("lines", "json"):
-        names, rows = table_readers.sample_rows(path)
-        # A file without a readable row is refused by whoever reads all of it, row by row.
-        if not rows:
-            return True
-        types = [row[names.index("type")] for row in rows] if "type" in names else []
-        known = sum(kind in TYPES for kind in types if isinstance(kind, str))
-        return names.count("ts") + names.count("account") == 2 and 2 * known > len(rows)
-    if is_log_file(path, kind):
+    if kind.format not in ("lines", "json") and is_log_file(path, kind):
         return True
     names, rows = table_readers.sample_rows(path)
     types = [row[names.index("type")] for row in rows] if "type" in names else []
-    return set(names) >= _NEEDED and any(isinstance(kind, str) and kind in TYPES for kind in types)
+    known = sum(isinstance(name, str) and name in TYPES for name in types)
+    # A file without a readable row is refused by whoever reads all of it, row by row.
+    return not rows or (2 * known > len(rows) and not {"ts", "account"}.isdisjoint(names))
 
 
 def is_log_file(path: Path, kind: readers.FileFormat) -> bool:
