@@ -188,7 +188,6 @@ class Language:
         '1,200 people'
         """
         text = self._translations.ngettext(one, many, n)
-        # Formatting needs Babel, which an installation may lack.
         if "{n}" in text and "n" not in values:
             values = {"n": self.format_number(n)} | values
         return self._fill(text, values)
@@ -249,6 +248,8 @@ class Language:
         >>> get_language("he").format_number(1200)
         '1,200'
         """
+        if self.code == SOURCE_LANGUAGE and value == int(value):
+            return f"{int(value):,}"  # An installation without Babel has English alone.
         return str(_numbers.format_decimal(value, locale=self._locale))
 
     def format_instant(self, ms: int, zone: str = "UTC") -> str:

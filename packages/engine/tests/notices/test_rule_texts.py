@@ -6,7 +6,7 @@ import re
 
 from support.notice_decisions import policy
 from wavebreak.features.catalog import FEATURES, MODEL_INPUTS
-from wavebreak.notices.rule_texts import load_rule_texts
+from wavebreak.notices.texts import load_rule_texts
 from wavebreak.rules.model import BASES
 
 TEXTS = load_rule_texts()

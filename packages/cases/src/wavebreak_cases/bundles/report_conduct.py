@@ -13,8 +13,7 @@ from wavebreak import rules
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import get_language
-from wavebreak.notices.rule_texts import load_rule_texts
-from wavebreak.notices.statement import silence_phrase
+from wavebreak.notices.texts import load_rule_texts
 from wavebreak.reports import charts
 from wavebreak_cases.bundles import report_text, reproduction
 from wavebreak_cases.bundles.chronology import relied_decisions
@@ -264,12 +263,9 @@ class _Grounds:
 
     def of(self, decision: Decision) -> str:
         """Return the sentences of a decision's rules; "" for one by the score alone."""
-        facts = []
+        texts = []
         for name in decision.rules:
             rule = self.rules.get(name)
-            abuse, basis = (rule.abuse, rule.basis) if rule else ("", "")
-            values = {reason.feature: reason.value for reason in decision.reasons}
-            silence = self.language.gettext(silence_phrase(self.texts, values))
-            fact = self.texts.find(name, abuse, basis).fact
-            facts.append(self.language.gettext(fact, silence=silence))
-        return " ".join(dict.fromkeys(facts))
+            texts.append(self.texts.find(name, *((rule.abuse, rule.basis) if rule else ("", ""))))
+        values = {reason.feature: reason.value for reason in decision.reasons}
+        return " ".join(dict.fromkeys(self.texts.facts(texts, values, self.language)))

@@ -13,6 +13,7 @@ from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import BARE_UNITS, unit_forms
 from wavebreak.languages import ENGLISH, Language, msgid, msgids
 from wavebreak.model import describe_contribution, describe_direction
+from wavebreak.notices.texts import people_sentence
 from wavebreak.outcomes import OUTCOMES, SEVERITIES, SILENCING, rank_of, row_of
 from wavebreak.reports.tables import Table, moment, number, span, stamp
 from wavebreak.schema.events import CHANNELS, LANES
@@ -30,7 +31,6 @@ _NOUNS = {
     "message": (*msgids("{n} message", "{n} messages"), msgid("no messages")),
     "more message": (*msgids("{n} more message", "{n} more messages"), msgid("no more messages")),
     "person": (*msgids("{n} person", "{n} people"), msgid("no people")),
-    "stranger": (*msgids("{n} stranger", "{n} strangers"), msgid("no strangers")),
     "other account": (
         *msgids("{n} other account", "{n} other accounts"),
         msgid("no other accounts"),
@@ -118,7 +118,7 @@ know it.'
     """
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or []}
     said = (
-        _strangers_sentence(values, language),
+        people_sentence(values, "analyst", language),
         _traps_sentence(values, language),
         _operator_sentence(values, language),
     )
@@ -152,22 +152,6 @@ def _operator_sentence(values: dict[str, Any], language: Language) -> str:
         abusive,
         accounts=accounts,
         n=number(abusive),
-    )
-
-
-def _strangers_sentence(values: dict[str, Any], language: Language) -> str:
-    counts = [values.get(f"stranger_{n}") for n in ("contacts", "answers", "complaints")]
-    if any(count is None for count in counts) or not counts[0]:
-        return ""
-    contacts, *reacted = (int(count or 0) for count in counts)
-    nobody = language.pgettext("of strangers", "nobody")
-    answered, complained = (number(n) if n else nobody for n in reacted)
-    return language.gettext(
-        "Of {people} that it wrote to first, {answered} answered and {complained} blocked or "
-        "reported it, or did not know it.",
-        people=_count(language, "stranger", contacts),
-        answered=answered,
-        complained=complained,
     )
 
 

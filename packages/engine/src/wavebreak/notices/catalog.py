@@ -18,8 +18,9 @@ from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.descriptions import BARE_UNITS, DESCRIPTIONS, title_texts, unit_forms
 from wavebreak.languages import CATALOGS, DOMAIN, SOURCE_LANGUAGE, read_catalog
 from wavebreak.linking.operators import SENTENCES
+from wavebreak.notices.help import help_texts
 from wavebreak.notices.platform import FILE as PLATFORM
-from wavebreak.notices.rule_texts import load_rule_texts
+from wavebreak.notices.texts import TEXTS, load_rule_texts
 from wavebreak.outcomes import TABLE as OUTCOMES
 from wavebreak.schema.events import CHANNELS, LANES
 
@@ -90,6 +91,13 @@ def texts_of(context: str, texts: Any) -> Iterator[tuple[str, str]]:
         yield context, texts
 
 
+def holder_texts() -> Iterator[str]:
+    """Yield the texts of rules, of statements and of the pages around them, which files hold."""
+    yield from load_rule_texts().messages()
+    yield from (text for table in TEXTS.values() for text in table.values())
+    yield from help_texts()
+
+
 def catalog_of(texts: Iterable[tuple[str, str]]) -> Any:
     """Return a catalog of a table's texts, each with its context."""
     found = _messages.Catalog(fuzzy=False)
@@ -102,7 +110,7 @@ def holder_catalog() -> Any:
     """Return the texts that account holders may read: of notices, of rules and of the tables."""
     found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
     _add_marked(found, (path for path in source_paths() if path.parent == PACKAGE))
-    for message in load_rule_texts().messages():
+    for message in holder_texts():
         found.add(message)
     for context, text in table_texts():
         found.add(text, context=context)

@@ -21,15 +21,15 @@ from wavebreak.engine.decision import Decision
 from wavebreak.errors import UsageError
 from wavebreak.languages import get_language
 from wavebreak.notices.platform import Platform
-from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import (
     AutomatedDecision,
     Circumstances,
     Statement,
     build_statement,
-    is_ban_with_end,
+    outcome_form,
     read_decision,
 )
+from wavebreak.notices.texts import load_rule_texts
 
 FACTS_MAX = 5000
 OTHER_MAX = 500
@@ -166,7 +166,8 @@ def _record(
     decision: Decision, statement: Statement, about: Circumstances, key: bytes
 ) -> dict[str, Any]:
     # An account that returns by itself is not terminated.
-    field, value = RESTRICTIONS["suspend" if is_ban_with_end(decision) else decision.outcome]
+    form = outcome_form(decision.outcome, has_end=decision.until is not None)
+    field, value = RESTRICTIONS["suspend" if form == "ban_with_end" else decision.outcome]
     ground = " ".join(next(([*s.lines()] for s in statement.sections if s.id == "ground"), [])[1:])
     record: dict[str, Any] = {
         field: value,

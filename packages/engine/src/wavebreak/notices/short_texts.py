@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from wavebreak.languages import LANGUAGES, Language, get_language
-from wavebreak.notices.statement import challenge_text, outcome_title
+from wavebreak.notices.statement import outcome_form
+from wavebreak.notices.texts import TEXTS
 from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.schema.events import Challenge
 
@@ -37,9 +38,10 @@ def short_notice(
     if outcome in WITHOUT_NOTICE:
         return ""
     _ = language.gettext
-    said = [f"{_(outcome_title(outcome, has_end=until_ms is not None))}."]
+    form = outcome_form(outcome, has_end=until_ms is not None)
+    said = [f"{_(TEXTS['title'][form])}."]
     if challenge is not None:
-        said.append(_(challenge_text(challenge)))
+        said.append(_(TEXTS["challenge"][challenge]))
     if until_ms is not None:
         instant = language.format_instant(until_ms, zone)
         said.append(_("If you do nothing, it ends by itself on {instant}.", instant=instant))

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from wavebreak.durations import DAY_MS
-from wavebreak.engine.decision import EVIDENCE_COUNTS, Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import (
     GROUP_CREATED,
     MEMBER_ADDED,
@@ -28,15 +28,18 @@ from wavebreak.features.layout import HELD
 from wavebreak.languages import Language, get_language, msgid
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
-from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
+from wavebreak.notices.texts import (
+    TEXTS,
+    RuleText,
+    RuleTexts,
+    Term,
+    load_rule_texts,
+    people_sentence,
+)
 from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
 VERSION = 1
-CROWD = 5
-"""At least so many who neither answered nor complained, or complaints are not counted in words: a
-holder must not be able to conclude who complained."""
-
 Status = Literal["in_force", "ended", "none"]
 Result = Literal["unchanged", "partially_reversed", "reversed"]
 GroundKind = Literal["breach", "precaution", "protection", "none"]
@@ -156,95 +159,29 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Act(NamedTuple):
-    """Something that a holder does, and how `refuses` sees it."""
+    """Something that a holder does (`[act]` of `texts.toml`), and how `refuses` sees it."""
 
     name: str
-    text: str
     kind: int
     opens: int = 0
     linked: int = 0
 
 
 _ACTS = (
-    _Act("write_existing_chats", msgid("write in chats that you already have"), SENT),
-    _Act("answer", msgid("answer people who write to you first"), SENT),
-    _Act("write_contacts", msgid("write to people who have you in their contacts"), SENT),
-    _Act("write_groups", msgid("write in groups that you are in"), SENT_GROUP),
-    _Act(
-        "mention_many",
-        msgid("mention many people in groups that you have just joined"),
-        SENT_GROUP,
-        1,
-    ),
-    _Act("start_chats", msgid("start chats with people you have not been in touch with"), SENT, 1),
-    _Act("create_groups", msgid("create groups"), GROUP_CREATED),
-    _Act("add_contacts", msgid("add people you know to groups"), MEMBER_ADDED),
-    _Act(
-        "add_strangers",
-        msgid("add people you have not been in touch with to groups"),
-        MEMBER_ADDED,
-        1,
-    ),
-    _Act("link_devices", msgid("link another device"), SESSION, 0, 1),
+    _Act("write_existing_chats", SENT),
+    _Act("answer", SENT),
+    _Act("write_contacts", SENT),
+    _Act("write_groups", SENT_GROUP),
+    _Act("mention_many", SENT_GROUP, 1),
+    _Act("start_chats", SENT, 1),
+    _Act("create_groups", GROUP_CREATED),
+    _Act("add_contacts", MEMBER_ADDED),
+    _Act("add_strangers", MEMBER_ADDED, 1),
+    _Act("link_devices", SESSION, 0, 1),
 )
-_RECEIVING = (
-    ("receive", msgid("receive and read messages")),
-    ("protect", msgid("leave groups, and block or report others")),
-)
+_RECEIVING = ("receive", "protect")
 """Never refused (`refuses`); a ban ends the use of the account altogether."""
 
-_TITLES: dict[str, str] = {
-    "allow": msgid("Your account is no longer restricted"),
-    "observe": msgid("Nothing is restricted on your account"),
-    "request": msgid("New chats that you start arrive as requests for now"),
-    "challenge": msgid("Please confirm that a person is using your account"),
-    "limit": msgid("Starting new chats is limited on your account for now"),
-    "restrict": msgid("You cannot start new chats for now"),
-    "suspend": msgid("Your account is suspended for now"),
-    "ban": msgid("Your account is banned"),
-}
-_TITLE_BAN_WITH_END = msgid("Your account is banned for a limited time")
-_TITLE_HELD = msgid("Please confirm that it was you: sending is on hold until then")
-
-_RESTRICTED: dict[str, str] = {
-    "allow": msgid("All restrictions on your account have ended. You can use it as before."),
-    "observe": msgid("You can use your account as before. We only noted what we noticed."),
-    "request": msgid(
-        "Nothing is refused. Who hears from you for the first time gets your message as a request: "
-        "without a notification, and without media or links until it is accepted. They are asked "
-        "whether they know you."
-    ),
-    "challenge": msgid("Until a short check is passed, you cannot:"),
-    "limit": msgid("Beyond a daily allowance, you have to wait before you can:"),
-    "restrict": msgid("For now you cannot:"),
-    "suspend": msgid("For now nothing can be sent from your account. You cannot:"),
-    "ban": msgid("Your account can no longer be used: nothing can be sent from it."),
-}
-_BAN_WITH_END = msgid(
-    "Until the ban ends, your account cannot be used: nothing can be sent from it."
-)
-_HELD = msgid(
-    "To protect you and the people you know, nothing is sent from your account until you confirm "
-    "that it was you. You cannot:"
-)
-
-_CHALLENGES: dict[Challenge, str] = {
-    "captcha": msgid(
-        "Open the app and solve the short puzzle shown there. If you cannot see it or solve it, "
-        "contact us and we will find another way."
-    ),
-    "code": msgid(
-        "Open the app and ask for a code. We send it to you; enter it in the app only. Nobody who "
-        "writes or calls on our behalf will ask you for it."
-    ),
-    "push": msgid(
-        "On the device that you used before, open our question and confirm that it was you, or say "
-        "that it was not. If you no longer have that device, contact us."
-    ),
-}
-_ANY_CHALLENGE = msgid("Open the app and follow the check shown there.")
-
-_REVERSED = msgid("The decision on your account was reversed")
 _SET_BY_PERSON = msgid(
     "A person examined the account's activity and decided on this. Whether you broke our terms was "
     "left open."
@@ -258,21 +195,6 @@ _GROUNDS: dict[str, GroundKind] = {
     "tie": "breach",
     "person": "breach",
 }
-_GROUND_TEXTS: dict[GroundKind, str] = {
-    "breach": msgid("Our terms do not allow this. They say:"),
-    "precaution": msgid(
-        "We have not established that you broke our terms. This is a precaution, because what we "
-        "noticed often goes with conduct that they do not allow:"
-    ),
-    "protection": msgid(
-        "You are not accused of anything. This protects you and the people you know, in case "
-        "somebody else is using your account."
-    ),
-}
-_GROUND_HEADING = msgid("The term in question")
-_GROUND_HEADINGS: dict[GroundKind, str] = {"protection": msgid("This is for your protection")}
-
-_TESTS = ("unanswered_evidence", "leave_evidence", "undeliverable_evidence")
 _BY_PERSON: frozenset[Source | None] = frozenset({None, *PERSONS})
 
 
@@ -301,30 +223,16 @@ def is_held(decision: Decision) -> bool:
     )
 
 
-def is_ban_with_end(decision: Decision) -> bool:
-    """Whether a person gave a ban an end; the policy's bans have none."""
-    return decision.outcome == "ban" and decision.until is not None
-
-
 def is_left_open(decision: Decision) -> bool:
     """Whether a person set the outcome and called the account neither abusive nor benign."""
     return decision.basis == "person" and not decision.rules and decision.outcome != "allow"
 
 
-def outcome_title(outcome: str, *, has_end: bool) -> str:
-    """Return the title of an outcome's statement, untranslated."""
-    return _TITLE_BAN_WITH_END if outcome == "ban" and has_end else _TITLES[outcome]
-
-
-def challenge_text(challenge: Challenge) -> str:
-    """Return what the holder does to pass a challenge, untranslated."""
-    return _CHALLENGES[challenge]
-
-
-def _title(decision: Decision) -> str:
-    if is_held(decision):
-        return _TITLE_HELD
-    return outcome_title(decision.outcome, has_end=decision.until is not None)
+def outcome_form(outcome: str, *, has_end: bool, held: bool = False) -> str:
+    """Return the name of an outcome's texts: a ban with an end and a takeover have their own."""
+    if held:
+        return "held"
+    return "ban_with_end" if outcome == "ban" and has_end else outcome
 
 
 def ground_kind(decision: Decision) -> GroundKind:
@@ -386,6 +294,17 @@ class _Writer:
 
     def _(self, text: str, **values: object) -> str:
         return self.language.gettext(text, **values)
+
+    def text(self, table: str, name: str) -> str:
+        """Return a text of `texts.toml`."""
+        return self.language.gettext(TEXTS[table][name])
+
+    @property
+    def form(self) -> str:
+        """The name of the texts of its outcome."""
+        decision = self.decision
+        has_end = decision.until is not None
+        return outcome_form(decision.outcome, has_end=has_end, held=is_held(decision))
 
     def instant(self, ms: int) -> str:
         return self.language.format_instant(ms, self.about.zone)
@@ -504,7 +423,7 @@ blocked or reported you, or do not know you.')
         outcome=decision.outcome,
         language=language.code,
         direction=language.direction,
-        title=writer._(_title(decision)),
+        title=writer.text("title", writer.form),
         restriction=_restriction(writer),
         facts=facts,
         ground=ground,
@@ -545,10 +464,10 @@ def _with_outcome(statement: Statement, one: Correction, language: Language) -> 
         left = statement.restriction
         if left.status == "in_force":
             left = msgspec.structs.replace(left, status="ended")
-        title = language.gettext(_REVERSED)
+        title = language.gettext(TEXTS["title"]["reversed"])
         return msgspec.structs.replace(statement, title=title, restriction=left)
-    title = outcome_title(one.outcome, has_end=one.until_ms is not None)
-    return msgspec.structs.replace(statement, title=language.gettext(title))
+    form = outcome_form(one.outcome, has_end=one.until_ms is not None)
+    return msgspec.structs.replace(statement, title=language.gettext(TEXTS["title"][form]))
 
 
 def _correction_section(one: Correction, language: Language, zone: str, n: int) -> Section:
@@ -563,7 +482,7 @@ def _correction_section(one: Correction, language: Language, zone: str, n: int) 
         said = [
             _("On {instant} a person reviewed this decision and reversed it in part.", instant=on)
         ]
-        said.append(_("What holds now: {state}.", state=_(_TITLES.get(one.outcome, ""))))
+        said.append(_("What holds now: {state}.", state=_(TEXTS["title"][one.outcome])))
         if one.until_ms is not None:
             until = language.format_instant(one.until_ms, zone)
             said.append(_("It ends by itself on {instant}.", instant=until))
@@ -583,7 +502,7 @@ def _correction_section(one: Correction, language: Language, zone: str, n: int) 
 
 def _restriction(writer: _Writer) -> Restriction:
     decision = writer.decision
-    receiving = () if decision.outcome == "ban" else tuple(name for name, _ in _RECEIVING)
+    receiving = () if decision.outcome == "ban" else _RECEIVING
     return Restriction(
         refused=tuple(act.name for act in writer.acts(refused=True)),
         works=(*receiving, *(act.name for act in writer.acts(refused=False))),
@@ -595,14 +514,12 @@ def _restriction(writer: _Writer) -> Restriction:
 
 
 def _restriction_section(writer: _Writer) -> Section:
-    text = _HELD if is_held(writer.decision) else _RESTRICTED[writer.outcome]
-    text = _BAN_WITH_END if is_ban_with_end(writer.decision) else text
     listed = () if writer.outcome == "ban" else writer.acts(refused=True)
     return Section(
         id="restriction",
         heading=writer._("What this means"),
-        paragraphs=(writer._(text),),
-        items=tuple(writer._(act.text) for act in listed),
+        paragraphs=(writer.text("restricted", writer.form),),
+        items=tuple(writer.text("act", act.name) for act in listed),
         closing=tuple(_allowance_and_times(writer)),
     )
 
@@ -661,13 +578,12 @@ def _works_section(writer: _Writer) -> Section | None:
             "in before."
         )
         return Section(id="works", heading=heading, paragraphs=(kept,))
-    items = [text for _, text in _RECEIVING]
-    items += [act.text for act in writer.acts(refused=False)]
+    works = (*_RECEIVING, *(act.name for act in writer.acts(refused=False)))
     return Section(
         id="works",
         heading=heading,
         paragraphs=(writer._("You can go on to:"),),
-        items=tuple(writer._(text) for text in items),
+        items=tuple(writer.text("act", name) for name in works),
         closing=(writer._("Your chats, groups and contacts stay as they are."),),
     )
 
@@ -681,59 +597,19 @@ def _facts(writer: _Writer) -> list[str]:
             return [writer._("The check was passed.")]
         return [writer._("The reason for the restriction no longer applies.")]
     values = {reason.feature: reason.value for reason in decision.reasons}
-    silence = writer._(silence_phrase(writer.texts, values))
-    facts = [writer._(text.fact, silence=silence) for text in writer.rule_texts()]
-    if not decision.rules:
-        facts = [writer._(_SET_BY_PERSON) if is_left_open(decision) else _score_fact(writer)]
-    counted = "" if decision.basis == "takeover" else _people_sentence(writer.language, values)
-    return list(dict.fromkeys(filter(None, (*facts[:1], counted, *facts[1:]))))
-
-
-def silence_phrase(texts: RuleTexts, values: Mapping[str, float | None]) -> str:
-    """Return the text of the test that spoke most clearly, besides complaints."""
-    strength = {name: values.get(name) or 0.0 for name in _TESTS}
-    clearest = max(strength, key=lambda name: strength[name])
-    return texts.silence[clearest if strength[clearest] > 0 else "unknown"]
-
-
-def _score_fact(writer: _Writer) -> str:
-    decision, texts = writer.decision, writer.texts
-    if decision.score is None:
-        return writer._(texts.find("", "", decision.basis).fact)
-    weighed = {r.feature: r.contribution for r in decision.reasons if r.contribution is not None}
-    aspects = [writer._(phrase) for phrase in texts.aspects(weighed)]
-    if not aspects:
-        return writer._(texts.score.fact_without_aspects)
-    return writer._(texts.score.fact, aspects="; ".join(aspects))
-
-
-def _people_sentence(language: Language, values: Mapping[str, float | None]) -> str:
-    """Say how many were written to first, answered and complained, where a decision names it."""
-    counts = [values.get(name) for name in EVIDENCE_COUNTS]
-    contacts, answers, complaints = (int(count or 0) for count in counts)
-    if any(count is None for count in counts) or not contacts:
-        return ""
-    people = language.ngettext(
-        "{n} person you wrote to first", "{n} people you wrote to first", contacts
-    )
-    answered = language.gettext("nobody answered")
-    if answers:
-        answered = language.ngettext("{n} answered", "{n} answered", answers)
-    complained = language.gettext("nobody blocked or reported you")
-    if complaints and contacts - answers - complaints < CROWD:
-        complained = language.gettext("some people blocked or reported you, or do not know you")
-    elif complaints:
-        complained = language.ngettext(
-            "{n} blocked or reported you, or does not know you",
-            "{n} blocked or reported you, or do not know you",
-            complaints,
-        )
-    return language.gettext(
-        "Of {people}, {answered} and {complained}.",
-        people=people,
-        answered=answered,
-        complained=complained,
-    )
+    facts = writer.texts.facts(writer.rule_texts(), values, writer.language)
+    if not decision.rules and is_left_open(decision):
+        facts = [writer._(_SET_BY_PERSON)]
+    elif not decision.rules and decision.score is None:
+        facts = [writer._(writer.texts.find("", "", decision.basis).fact)]
+    elif not decision.rules:
+        weighed = {
+            r.feature: r.contribution for r in decision.reasons if r.contribution is not None
+        }
+        facts = [writer.texts.score_fact(weighed, writer.language)]
+    if decision.basis != "takeover":
+        facts.insert(1, people_sentence(values, "holder", writer.language))
+    return list(dict.fromkeys(filter(None, facts)))
 
 
 def _ground(writer: _Writer) -> Ground:
@@ -752,8 +628,8 @@ def _ground_section(writer: _Writer, ground: Ground) -> Section | None:
         return None
     return Section(
         id="ground",
-        heading=writer._(_GROUND_HEADINGS.get(ground.kind, _GROUND_HEADING)),
-        paragraphs=tuple(filter(None, (writer._(_GROUND_TEXTS[ground.kind]), ground.clause))),
+        heading=writer.text("ground_heading", ground.kind),
+        paragraphs=tuple(filter(None, (writer.text("ground", ground.kind), ground.clause))),
         links=present_links(Link(writer._("Read the terms"), ground.terms_url)),
     )
 
@@ -797,7 +673,7 @@ def _way_out_section(writer: _Writer) -> Section | None:
 def _ways_out(writer: _Writer) -> list[str]:
     if writer.outcome in NOT_REFUSING:
         return []
-    check = writer._(_CHALLENGES[writer.challenge] if writer.challenge else _ANY_CHALLENGE)
+    check = writer.text("challenge", writer.challenge or "any")
     ways = []
     if is_held(writer.decision):
         ways += [

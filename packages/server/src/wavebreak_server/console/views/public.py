@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from wavebreak import notices
 from wavebreak.durations import DAY_MS
-from wavebreak.notices.public_pages import REASONS, public_text, public_texts
+from wavebreak.notices.texts import PUBLIC_REASONS, public_text, public_texts
 from wavebreak_server.console import public_access
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import AppContext
@@ -370,7 +370,7 @@ def help_view(request: HttpRequest, lang: str, page_name: str) -> HttpResponse:
         page=BUILDERS[page_name](page.platform, page.language),
         action=reverse(page_name, args=[lang]),
         form=public_access.form_token(f"help {page_name}"),
-        reasons=[(name, page.text(name)) for name in REASONS],
+        reasons=[(name, page.text(name)) for name in PUBLIC_REASONS],
         thanks=thanks,
         error=error,
     )
@@ -386,7 +386,7 @@ def _count(page: Public, page_name: str) -> bool:
     agent = page.request.headers.get("User-Agent", "")[:400]
     viewer = f"viewer\0{page_name}\0{peer_network(public_access.peer_of(page.request))}\0{agent}"
     if page.app.state_of(public_access.OnceADay).first(f"form\0{nonce}", viewer):
-        given = reason if helped == "no" and reason in REASONS else ""
+        given = reason if helped == "no" and reason in PUBLIC_REASONS else ""
         help_answers.count_answer(
             page.now_ms, page_name, page.language.code, helped == "yes", given
         )
