@@ -66,6 +66,7 @@ LEDGER_WORDS: dict[str, list[str]] = {
     "ledger rotate": [HOME, "--old", "{keys}/old.key", "--new", "{keys}/new.key"],
     "ledger show": [HOME, "0"],
     "ledger verify": [HOME],
+    "ledger witness": [HOME, "--url", "https://witness.example", "--witness-key", "{keys}/old.key"],
 }
 """Commands of the engine that read the ledger of a service too."""
 OTHERS = {"config check", "config docs", "config show"}

@@ -19,7 +19,7 @@ from django.core.mail.backends.dummy import EmailBackend
 from django.urls import URLPattern, get_resolver
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
-from wavebreak_server.console import sign_in, sign_in_audit
+from wavebreak_server.console import sign_in_audit, sign_in_limits
 from wavebreak_server.console.sign_in_limits import SignInLimits
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
@@ -49,7 +49,7 @@ CLOCK = Clock()
 def standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test limits of its own, in which no time passes."""
     CLOCK.now = 0.0
-    monkeypatch.setattr(sign_in, "SignInLimits", partial(SignInLimits, CLOCK))
+    monkeypatch.setattr(sign_in_limits, "SignInLimits", partial(SignInLimits, CLOCK))
     attempts = partial(sign_in_audit.UnnamedAttempts, CLOCK)
     monkeypatch.setattr(sign_in_audit, "UnnamedAttempts", attempts)
 
