@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from support.events import Item, Seen
 from support.traces import trace
-from wavebreak import io
+from wavebreak import engine, explain, io, rules
 from wavebreak.errors import FileError, UsageError
+from wavebreak.evaluation.scoring_points import open_run
 from wavebreak.io import Mapping, Table, open_source
 from wavebreak.io.mapping import encode_mapping, guess_mapping, load_mapping, save_mapping
 from wavebreak.io.sources import mapping_path, preview
@@ -136,6 +137,8 @@ def test_personal_fields_of_a_table_become_pseudonyms(tmp_path: Path) -> None:
     assert event["device"] != "pixel"
     out = tmp_path / "events.parquet"
     assert io.write_table(Table(path, mapping), out, KEY) == 1
+    (stored,) = list(io.read(out, EDGE))
+    assert stored.log.to_pylist() == batch.log.to_pylist()
     assert not any(value in out.read_bytes() for value in (b"541234567", b"192.0.2.7", b"pixel"))
     with pytest.raises(UsageError, match=r"events\.parquet"):
         io.write_table(Table(path, mapping), tmp_path / "events.jsonl", KEY)
@@ -421,6 +424,22 @@ def test_written_table_has_its_profile_beside_it(tmp_path: Path) -> None:
     assert profile.resolution_ms == 60_000
     assert profile.covers("message.sent.size")
     assert not profile.covers("typing.started")
+
+
+def test_run_over_a_table_keeps_the_log_that_it_decided_on(tmp_path: Path) -> None:
+    lines = [f"{1_709_287_200 + k},spammer,p{k}\n" for k in range(300)]
+    path = csv(tmp_path, "when,from,to\n" + "".join([*lines, "never,a,b\n"]))
+    out, policy = tmp_path / "out", rules.load_policy()
+    summary = engine.run(Table(path, Mapping(columns=SHORT, time="s")), out, policy, EDGE)
+    assert (summary["events"], summary["accepted"], summary["refused"]) == (301, 300, 1)
+    timeline = explain.explain(out, "spammer").timeline
+    assert timeline is not None
+    assert len(timeline["sends"]) == 300
+    path.unlink()
+    again = engine.run(open_run(out).events, tmp_path / "again", policy, EDGE)
+    assert again["source"]["sha256"] == summary["source"]["sha256"]
+    decisions = [directory / "decisions.jsonl" for directory in (out, tmp_path / "again")]
+    assert decisions[0].read_bytes() == decisions[1].read_bytes() != b""
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,14 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import LOG_SCHEMA
 
 Item = TypeVar("Item")
 
 REFUSED_KEPT = 1_000
 """Most refused events that are written to refused.jsonl; all are counted."""
+TABLE_LOG = "events.parquet"
+"""File of a run's directory with the events of a table, which `summary.json` names as its log."""
 QUEUE_SIZE = 4
 """Batches that one stage may be ahead of the next."""
 
@@ -102,7 +105,7 @@ def run(
         source: An events file, a directory with one, "-" for JSON Lines on standard input, or a
             table.
         out: Directory for decisions.jsonl, refused.jsonl, operators.jsonl,
-            accounts.parquet and summary.json.
+            accounts.parquet and summary.json; of a table also events.parquet, the log it became.
         policy: Rules and enforcement settings.
         edge: Pseudonymizes phone numbers, addresses and devices of raw events.
         profile_path: Field coverage of the stream; by default the file beside the events, else
@@ -142,7 +145,12 @@ def run(
     start = time.perf_counter()
     with _RunOutput(out) as output:
         # Read, validate, pseudonymize: a thread of its own.
-        batches = _in_thread("wavebreak-read", read(source, edge, batch=batch))
+        events = read(source, edge, batch=batch)
+        if isinstance(source, Table):
+            # Whoever explains or replays the run reads what was decided on, not the table.
+            source, events = out / TABLE_LOG, _keep(events, out / TABLE_LOG)
+            coverage.save(profile, coverage.sidecar_path(source))
+        batches = _in_thread("wavebreak-read", events)
         # Fan out into account events: a thread of its own.
         routed = _in_thread("wavebreak-fan-out", _fan_out(batches, engine))
         with closing(routed):
@@ -197,6 +205,15 @@ class ShadowAccounts:
     def counts(self) -> dict[str, int]:
         """Return the number of accounts by the rule's id."""
         return {self._ids[k]: len(accounts) for k, accounts in self._met.items()}
+
+
+def _keep(batches: Iterator[Batch], path: Path) -> Iterator[Batch]:
+    """Yield batches, and write their events as a log."""
+    with pq.ParquetWriter(path, LOG_SCHEMA, compression="zstd") as writer:
+        for batch in batches:
+            if batch.log.num_rows:
+                writer.write_batch(batch.log)
+            yield batch
 
 
 def stream_profile(source: Source, path: Path | None, edge: Pseudonymizer) -> tuple[Profile, str]:
@@ -352,12 +369,11 @@ def _in_thread(name: str, items: Iterator[Item]) -> Generator[Item, None, None]:
         thread.join()
 
 
-def _source_digest(source: Source) -> dict[str, str | None]:
+def _source_digest(source: Path | str) -> dict[str, str | None]:
     """Path and SHA-256 of the log, so that it can be found and recognized again."""
-    if str(source) == "-" or (isinstance(source, Table) and source.path is None):
+    if str(source) == "-":
         return {"path": "-", "sha256": None}
-    given = source.path if isinstance(source, Table) else source
-    path = events_file(Path(given or "")).resolve()
+    path = events_file(Path(source)).resolve()
     with path.open("rb") as file:
         return {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 

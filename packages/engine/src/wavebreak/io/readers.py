@@ -329,7 +329,25 @@ def _row_groups(source: Any, rows: int) -> Iterator[Part]:
         file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
         for batch in file.iter_batches(batch_size=rows, row_groups=groups):
             seen += batch.num_rows
-            yield batch, min(seen / total, 1.0)
+            yield _plain_log(batch), min(seen / total, 1.0)
+
+
+def _plain_log(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch of a log with its texts as the log's schema has them; others as they are.
+
+    Raises:
+        FileError: A text is longer than the schema allows, so that it may not be spread out.
+    """
+    if events.SCHEMA_KEY not in (batch.schema.metadata or {}):
+        return batch
+    if any(_longest(column) > LONG_WORD for column in batch.columns):
+        raise FileError("the log is damaged", fix="recreate it from its events")
+    columns = [
+        c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns
+    ]
+    kinds = zip(batch.schema, columns, strict=True)
+    schema = pa.schema([field.with_type(column.type) for field, column in kinds])
+    return pa.RecordBatch.from_arrays(columns, schema=schema.with_metadata(batch.schema.metadata))
 
 
 def row_group_batches(
@@ -340,7 +358,7 @@ def row_group_batches(
     long = _long_words(source, metadata, [n for n in _SPREAD if n in leaves], group)
     repeated = [name for name in _REPEATED if name in leaves]
     file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
-    yield from file.iter_batches(batch_size=rows, row_groups=[group])
+    yield from map(_plain_log, file.iter_batches(batch_size=rows, row_groups=[group]))
 
 
 def _runs(
