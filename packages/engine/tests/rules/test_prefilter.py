@@ -176,8 +176,9 @@ def test_necessary_conditions_hold_where_the_rule_does(
     if math.isnan(given_values["lookups_1d"]) or given_values["lookups_1d"] < 0:
         given_values["lookups_1d"] = np.float64(0)
         result["lookups_1d"] = np.float64(stale * rare)
-    parts = necessary_conditions(when, FEATURES_HERE)
-    holds = _value_of(parse(when, FEATURES_HERE).code, {"f": list(given_values.values())})
+    code = parse(when, FEATURES_HERE).code
+    parts = necessary_conditions(code, FEATURES_HERE)
+    holds = _value_of(code, {"f": list(given_values.values())})
     if holds:
         assert all(_value_of(part.code, result) for part in parts)
     read = {name for part in parts for name in part.reads}

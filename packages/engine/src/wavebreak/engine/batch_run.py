@@ -413,7 +413,16 @@ def _summary(engine: Engine, counts: _Counts, seconds: float, accounts: int) -> 
             }
             for rule in policy.rules
         },
+        **_own_features(policy),
     }  # fmt: skip
+
+
+def _own_features(policy: Policy) -> dict[str, Any]:
+    """Return what explanations say of the user's own features; empty if no rule reads one."""
+    declared = {
+        name: {"unit": own.unit, "about": own.about} for name, own in policy.own_features.items()
+    }
+    return {"own_features": declared} if declared else {}
 
 
 def _score_requests(engine: Engine) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from wavebreak.outcomes import (
 )
 from wavebreak.rules import STAGES, Program, features_read
 from wavebreak.rules.basis import COMPLAINTS
+from wavebreak.rules.own_features import own_value
 from wavebreak.schema.event_kinds import LABELLED
 
 STRONG: Final = RESTRICT
@@ -275,7 +276,13 @@ def build_decision(
     read = dict.fromkeys(name for k in ids for name in features_read(program.policy.rules[k]))
     if _TESTS & read.keys():
         read |= dict.fromkeys(EVIDENCE_COUNTS)
-    values = {name: float(hit["values"][NAMES.index(name)]) for name in read}
+    own = program.policy.own_features
+    values = {
+        name: own_value(own[name], hit["values"])
+        if name in own
+        else float(hit["values"][NAMES.index(name)])
+        for name in read
+    }
     outcome = OUTCOMES[int(hit["outcome"])]
     until = int(hit["until"]) * 1000
     key = f"{int(hit['position'])}\0{int(hit['role'])}\0{int(hit['kind'])}\0{account}\0{outcome}"

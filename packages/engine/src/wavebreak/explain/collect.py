@@ -7,7 +7,7 @@ import json
 import shlex
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,7 @@ class Explanation:
         gap: Why there is no timeline.
         ties: Edges to accounts that seem to be of the same operator at the run's end.
         language: The language of its paragraphs; tables and pages of a run are English.
+        own_features: Unit and meaning of the user's own features that rules read, by name.
     """
 
     run_dir: Path
@@ -226,6 +227,7 @@ class Explanation:
     gap: str = ""
     ties: tuple[Edge, ...] = ()
     language: Language = ENGLISH
+    own_features: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def start_ms(self) -> int:
@@ -372,4 +374,5 @@ def explain(run_dir: Path, account: str) -> Explanation:
         timeline=timeline,
         gap=gap,
         ties=_ties(run_dir, account),
+        own_features=summary.get("own_features") or {},
     )

@@ -20,10 +20,12 @@ from wavebreak.rules.model import (
     EnforcementTerms,
     EvidenceTerms,
     Feedback,
+    OwnFeature,
     Policy,
     Rule,
     Score,
 )
+from wavebreak.rules.own_features import feature
 from wavebreak.rules.prefilter import compile_prefilter
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "EnforcementTerms",
     "EvidenceTerms",
     "Feedback",
+    "OwnFeature",
     "Policy",
     "Program",
     "Rule",
@@ -43,6 +46,7 @@ __all__ = [
     "compile_rules",
     "describe_rule",
     "explain_rule",
+    "feature",
     "features_read",
     "load_policy",
     "matching_rules",

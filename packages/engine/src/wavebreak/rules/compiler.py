@@ -29,8 +29,9 @@ from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.outcomes import code_of
-from wavebreak.rules.expressions import Expression, can_hold, parse
-from wavebreak.rules.model import MAX_RULES, STAGES, Policy, Rule
+from wavebreak.rules.expressions import INTERPRETED, Expression, can_hold, parse
+from wavebreak.rules.model import MAX_RULES, STAGES, OwnFeature, Policy, Rule
+from wavebreak.rules.own_features import interpreted_function
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
@@ -147,14 +148,25 @@ class Program:
         return _signed(sum(1 << k for k, rule_id in enumerate(self.ids) if rule_id in chosen))
 
 
+def parsed_rule(rule: Rule, features: tuple[str, ...]) -> Expression:
+    """Return a rule's conditions as a checked expression."""
+    return _parsed(rule.expression, features, rule.own)
+
+
 @cache
-def _parsed(expression: str, features: tuple[str, ...]) -> Expression:
-    return parse(expression, features)
+def _parsed(expression: str, features: tuple[str, ...], own: tuple[OwnFeature, ...]) -> Expression:
+    return parse(expression, features, {feature.name: feature.inputs for feature in own})
 
 
 def features_read(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
-    """Return the features that a rule reads, in order of mention."""
-    return _parsed(rule.expression, features).features
+    """Return the features that a rule reads, in order of mention; inputs follow an own feature."""
+    return parsed_rule(rule, features).features
+
+
+def preamble(policy: Policy) -> str:
+    """Return the start of the generated code: imports, helpers, the user's own features."""
+    own = (feature.source for feature in policy.own_features.values())
+    return PREAMBLE + "".join(f'@numba.njit(error_model="numpy")\n{source}\n' for source in own)
 
 
 def program_source(policy: Policy) -> str:
@@ -171,16 +183,16 @@ def program_source(policy: Policy) -> str:
             if masks[k] == mask:
                 # Bit 63 is the sign: only its complement is a literal of int64.
                 bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
-                lines.append(f"        if {_parsed(rule.expression, policy.features).code}:")
+                lines.append(f"        if {parsed_rule(rule, policy.features).code}:")
                 lines.append(f"            hits |= {bit}  # {rule.id}")
-    return PREAMBLE + "\n".join([*lines, "    return hits", ""])
+    return preamble(policy) + "\n".join([*lines, "    return hits", ""])
 
 
 def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Program:
     """Compile a policy for a stream that covers the features `covered` (None: all)."""
     rules = policy.rules
     silent = frozenset(
-        rule.id for rule in rules if covered is not None and not can_hold(rule.expression, covered)
+        rule.id for rule in rules if covered is not None and not _can_match(rule, covered)
     )
     enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
     made = compile_source(program_source(policy), "rules", 2, policy.features)
@@ -198,6 +210,11 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
         not_covered=tuple(rule.id for rule in rules if rule.id in silent),
         keepalive=made,
     )
+
+
+def _can_match(rule: Rule, covered: frozenset[str]) -> bool:
+    own = {feature.name for feature in rule.own if covered.issuperset(feature.inputs)}
+    return can_hold(rule.expression, covered | own)
 
 
 def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
@@ -229,28 +246,19 @@ def interpreted_rules(policy: Policy, kind: str, values: Mapping[str, float]) ->
     row = np.full(len(policy.features), np.nan)
     for name, value in values.items():
         row[policy.features.index(name)] = value
-    given = {"f": row, "least": _least, "greatest": _greatest, "differs": _differs, "abs": abs}
+    functions = {
+        f"own_{name}": interpreted_function(own) for name, own in policy.own_features.items()
+    }
+    names = INTERPRETED | functions | {"f": row}
     matched = []
     with np.errstate(all="ignore"):
         for rule in policy.rules:
             if kind in rule.on:
-                code = _parsed(rule.expression, policy.features).code
+                code = parsed_rule(rule, policy.features).code
                 # Only what `expressions.parse` wrote.
-                if eval(code, {"__builtins__": {}}, given):  # noqa: S307
+                if eval(code, names):  # noqa: S307
                     matched.append(rule.id)
     return tuple(matched)
-
-
-def _least(a: float, b: float) -> float:
-    return a + b if a != a or b != b else min(b, a)
-
-
-def _greatest(a: float, b: float) -> float:
-    return a + b if a != a or b != b else max(b, a)
-
-
-def _differs(a: float, b: float) -> bool:
-    return a < b or a > b
 
 
 def _signed(mask: int) -> int:

@@ -73,6 +73,11 @@ def explain_rule(policy: Policy, rule_id: str) -> str:
                 f"  False positives: {feature.false_positives}. "
                 f"Blind spots: {feature.blind_spots}.",
             ]
+        elif name in policy.own_features:
+            own = policy.own_features[name]
+            lines.append(
+                f"- **{name}** ({own.unit}; your own, of {', '.join(own.inputs)}): {own.about}"
+            )
     lines += ["", "### Examples", ""]
     lines += [f"- fires on {_example_text(example)}" for example in rule.fires_on]
     lines += [f"- stays quiet on {_example_text(example)}" for example in rule.stays_quiet_on]

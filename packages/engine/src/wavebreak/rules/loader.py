@@ -45,6 +45,7 @@ from wavebreak.rules.model import (
     Rule,
     Score,
 )
+from wavebreak.rules.own_features import declared_features, own_features_in
 from wavebreak.schema.event_kinds import KINDS
 
 SHIPPED = config.SHIPPED
@@ -131,7 +132,9 @@ def load_policy(
     _check_aliases(found)
     if len(found) > MAX_RULES:
         raise PolicyError(f"there are {len(found)} rules", fix=f"keep at most {MAX_RULES}")
-    for rule, path in found.values():
+    for rule, path in list(found.values()):
+        rule = msgspec.structs.replace(rule, own=own_features_in(rule.expression, features))
+        found[rule.id] = rule, path
         _checked(rule, _place(path, rule.id), actions, features, kinds)
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
@@ -350,7 +353,7 @@ def _row(path: Path, entry: str, row: dict[str, Any], kind: type[Row]) -> Row:
     where = _place(path, entry)
     if kind is Rule:
         row |= {name: _with_current_names(row[name]) for name in _READING if name in row}
-    known = kind.__struct_encode_fields__
+    known = [field for field in kind.__struct_encode_fields__ if field != "own"]
     for key in row:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
@@ -397,13 +400,20 @@ def _checked(
     _check_effect(rule, where, actions)
     check_basis(rule, where)
     try:
-        check_conditions(rule.when, features, needs_split=rule.needs_split)
-        read = features_read(rule, features)
+        names = (*features, *declared_features())
+        check_conditions(rule.when, names, needs_split=rule.needs_split)
+        own = {feature.name: feature.inputs for feature in rule.own}
+        read = [name for name in features_read(rule, features) if name not in own]
     except PolicyError as error:
         raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
     for field in ("fires_on", "stays_quiet_on"):
         for n, example in enumerate(getattr(rule, field), 1):
             for name in set(example) - set(read):
+                if name in own:
+                    raise PolicyError(
+                        f"{where}, {field}, example {n}: `{name}` is computed",
+                        fix=f"give what it is computed from: {', '.join(own[name])}",
+                    )
                 what = f"{field}, example {n}: the rule does not read `{name[:64]}`"
                 raise PolicyError(f"{where}, {what}", fix=f"it reads {', '.join(read)}")
 

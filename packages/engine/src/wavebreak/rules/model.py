@@ -43,6 +43,26 @@ Example = dict[str, float]
 Examples = Annotated[tuple[Example, ...], Meta(min_length=1)]
 
 
+class OwnFeature(Struct, frozen=True):
+    """A feature that a user has declared by a Python function (`own_features.feature`).
+
+    Attributes:
+        name: Its name in conditions.
+        unit: Its unit, one of the catalogue's.
+        about: What it says of an account.
+        bounds: Least and greatest value; the feature is missing outside of them.
+        inputs: The features that it reads, in the order of the function's parameters.
+        source: Generated Python of the function `own_<name>`, which rules call.
+    """
+
+    name: Word
+    unit: str
+    about: Sentence
+    bounds: tuple[float, float]
+    inputs: Annotated[tuple[str, ...], Meta(min_length=1)]
+    source: str
+
+
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One rule of a policy; `when` is evaluated on the kinds of fact in `on`.
 
@@ -53,7 +73,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `needs_split` marks a rule with more conditions than a reader can follow. `aliases` are ids that
     the rule had in earlier versions: it is found by them too. `basis` says what it rests on (see
     `BASES`), `new_chats_1d` what its limit leaves, `false_actions` whom it will
-    wrongly meet and how often, `review_by` when somebody looks at it again.
+    wrongly meet and how often, `review_by` when somebody looks at it again. `own` are the user's
+    own features that it names; the loader sets them, a file cannot.
     """
 
     id: Word
@@ -77,6 +98,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     on_failure: Literal["open", "closed"] | None = None
     fires_on: Examples
     stays_quiet_on: Examples
+    own: tuple[OwnFeature, ...] = ()
 
     @property
     def expression(self) -> str:
@@ -292,8 +314,15 @@ class Policy:
             for name in ("on_failure", "needs_split", "aliases", "false_actions", "review_by"):
                 del fields[name]
             fields["when"] = rule.expression
+            if not rule.own:  # The version is then the one that it had before there were any.
+                del fields["own"]
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
+
+    @property
+    def own_features(self) -> dict[str, OwnFeature]:
+        """The user's own features that rules read, by name."""
+        return {own.name: own for rule in self.rules for own in rule.own}
 
     def rule(self, rule_id: str) -> Rule | None:
         """Return the rule of that id or, where there is none, of that alias; else None."""

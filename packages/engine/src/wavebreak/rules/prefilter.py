@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from wavebreak.compiled.numba_runtime import Callback
 from wavebreak.features import row_values
-from wavebreak.rules.compiler import PREAMBLE, compile_source
-from wavebreak.rules.expressions import parse
+from wavebreak.rules.compiler import compile_source, parsed_rule, preamble
 from wavebreak.rules.model import Policy
 
 RARE = "rare"
@@ -92,24 +91,25 @@ def prefilter_source(policy: Policy) -> str:
         if on:
             lines.append(f"    if kind_bit & {mask:#x}:")
             lines += _tree([candidates[k] for k in on], frozenset({RARE}), frozenset(), 2)
-    return PREAMBLE + "\n".join([*lines, "    return may", ""])
+    return preamble(policy) + "\n".join([*lines, "    return may", ""])
 
 
 def _candidate(policy: Policy, k: int) -> _Candidate:
     # Bit 63 is the sign: only its complement is a literal of int64.
     bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
     rule = policy.rules[k]
-    return _Candidate(bit, rule.id, necessary_conditions(rule.expression, policy.features))
+    code = parsed_rule(rule, policy.features).code
+    return _Candidate(bit, rule.id, necessary_conditions(code, policy.features))
 
 
-def necessary_conditions(when: str, features: Sequence[str]) -> tuple[Part, ...]:
-    """Return conditions on an account's own row that hold wherever a rule's expression does.
+def necessary_conditions(code: str, features: Sequence[str]) -> tuple[Part, ...]:
+    """Return conditions on an account's own row that hold wherever an expression's code does.
 
     >>> names = ("sends_1h", "device_bad")
-    >>> [part.code for part in necessary_conditions("sends_1h >= 60 and device_bad > 1", names)]
+    >>> [part.code for part in necessary_conditions("f[0] >= 60.0 and f[1] > 1.0", names)]
     ['sends_1h >= 60.0']
     """
-    tree = _named(parse(when, features).code, features)
+    tree = _named(code, features)
     made = (_part(node) for node in _conjuncts(tree))
     return tuple(dict.fromkeys(part for part in made if part is not None))
 
