@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from wavebreak.features.layout import RARE, ROW
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import own_features
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.prefilter import RARE as HAS_RARE
 from wavebreak.rules.prefilter import necessary_conditions, prefilter_source
@@ -76,8 +79,32 @@ def _random_rows(n: int) -> tuple[Any, Any]:
     return rows, rares
 
 
-def test_matching_rule_passes_the_prefilter() -> None:
-    program = rules.compile_rules(rules.load_policy())
+@rules.feature(unit="messages", about="Rises and falls with two counts.", bounds=(-1e6, 1e6))
+def distance(sends_1d: float, lookups_1d: float) -> float:
+    return abs(sends_1d - lookups_1d)
+
+
+@rules.feature(unit="ratio", about="Grows as a count falls.", bounds=(0, 1))
+def quietness(first_contacts_1d: float, age_s: float) -> float | None:
+    return 1 / (1 + first_contacts_1d) if age_s > 3_600 else None
+
+
+OWN = tuple(own_features._declared.pop(name)[1] for name in ("distance", "quietness"))
+
+
+def own_policy() -> rules.Policy:
+    """A policy whose rules read features of one's own, of a row and of a rare row."""
+    conditions = ("distance <= 3", "distance > 20 and quietness < 0.2", "quietness >= 0.5")
+    made = [
+        rule(when, id=f"own_{k}", on=KINDS, own=OWN, mode="enforce")
+        for k, when in enumerate(conditions)
+    ]
+    return replace(policy(made), features=NAMES, kinds=KINDS)
+
+
+@pytest.mark.parametrize("load", [rules.load_policy, own_policy])
+def test_matching_rule_passes_the_prefilter(load: Callable[[], rules.Policy]) -> None:
+    program = rules.compile_rules(load())
     guard = rules.compile_prefilter(program.policy)
     core = ShardedKernel(policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
     n = 4_000

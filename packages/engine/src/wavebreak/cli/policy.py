@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.markdown import Markdown
 
@@ -14,7 +14,9 @@ from wavebreak.cli.app import rules as rules_app
 from wavebreak.cli.commands import Output, command
 from wavebreak.cli.options import PolicyDir, RuleId
 from wavebreak.features import catalog
+from wavebreak.features.feature import Feature
 from wavebreak.reports.tables import Table
+from wavebreak.rules import OwnFeature, own_features
 
 
 @command(rules_app, "wavebreak rules check", "wavebreak rules check --policy my-policy")
@@ -70,23 +72,56 @@ def explain_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
 
 @command(features, "wavebreak features list", name="list")
 def list_features() -> Output:
-    """List the features that rules and models read, by family."""
+    """List the features that rules and models read, by family; your own ones come last."""
     headings = ("feature\nfamily", "window\nunit", "what it says")
+    fields = [f._asdict() | {"description": f.description} for f in catalog.FEATURES]
+    fields += [_own_fields(declaration) for declaration in own_features.load_installed().values()]
     rows = [
-        (f"{f.name}\n{f.family}", f"{f.window}\n{f.unit}".rstrip(), f.description)
-        for f in catalog.FEATURES
+        (
+            f"{f['name']}\n{f['family']}",
+            f"{f['window']}\n{f['unit']}".strip(),
+            f["description"],
+        )
+        for f in fields
     ]
-    return Output(
-        [f._asdict() | {"description": f.description} for f in catalog.FEATURES],
-        Table(f"{len(rows)} features", headings, rows, words=frozenset(range(3))),
-    )
+    return Output(fields, Table(f"{len(rows)} features", headings, rows, words=frozenset(range(3))))
+
+
+def _own_fields(declaration: OwnFeature) -> dict[str, Any]:
+    return {
+        "name": declaration.name,
+        "unit": declaration.unit,
+        "family": "own",
+        "window": "",
+        "description": declaration.about,
+        "inputs": declaration.inputs,
+        "bounds": declaration.bounds,
+    }
 
 
 @command(features, "wavebreak features show gap_sd", name="show")
 def show_feature(name: Annotated[str, "The feature's name, as `features list` prints."]) -> None:
     """Show one feature: meaning, sources, false positives, blind spots."""
-    feature = catalog.get_feature(name)
-    lines = [
+    installed = {} if catalog.current_name(name) in catalog.INDEX else own_features.load_installed()
+    declaration = installed.get(name)
+    lines = _own_lines(declaration) if declaration else _catalogue_lines(catalog.get_feature(name))
+    console.out.print(Markdown("\n".join(lines)))
+
+
+def _own_lines(declaration: OwnFeature) -> list[str]:
+    low, high = declaration.bounds
+    return [
+        f"## {declaration.name}",
+        "",
+        declaration.about,
+        "",
+        f"- unit: {declaration.unit}; from {low:g} to {high:g}; family: own",
+        f"- computed from: {', '.join(declaration.inputs)}",
+    ]
+
+
+def _catalogue_lines(feature: Feature) -> list[str]:
+    return [
         f"## {feature.name}",
         "",
         feature.description,
@@ -99,7 +134,6 @@ def show_feature(name: Annotated[str, "The feature's name, as `features list` pr
         f"- blind spots: {feature.blind_spots}",
         f"- version: {feature.version}",
     ]
-    console.out.print(Markdown("\n".join(lines)))
 
 
 @command(app, "wavebreak precompile")

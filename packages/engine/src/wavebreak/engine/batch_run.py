@@ -420,7 +420,8 @@ def _summary(engine: Engine, counts: _Counts, seconds: float, accounts: int) -> 
 def _own_features(policy: Policy) -> dict[str, Any]:
     """Return what explanations say of the user's own features; empty if no rule reads one."""
     declared = {
-        name: {"unit": own.unit, "about": own.about} for name, own in policy.own_features.items()
+        name: {"unit": feature.unit, "about": feature.about}
+        for name, feature in policy.own_features.items()
     }
     return {"own_features": declared} if declared else {}
 

@@ -276,10 +276,10 @@ def build_decision(
     read = dict.fromkeys(name for k in ids for name in features_read(program.policy.rules[k]))
     if _TESTS & read.keys():
         read |= dict.fromkeys(EVIDENCE_COUNTS)
-    own = program.policy.own_features
+    own_features = program.policy.own_features
     values = {
-        name: own_value(own[name], hit["values"])
-        if name in own
+        name: own_value(own_features[name], hit["values"])
+        if name in own_features
         else float(hit["values"][NAMES.index(name)])
         for name in read
     }

@@ -178,9 +178,16 @@ _SPANS = {"seconds": SECOND_MS, "hours": HOUR_MS}
 
 
 def format_value(
-    name: str, value: float | None, *, named: bool = True, language: Language = ENGLISH
+    name: str,
+    value: float | None,
+    *,
+    named: bool = True,
+    unit: str = "",
+    language: Language = ENGLISH,
 ) -> str:
     """Format a feature's value with its unit; a code by its name, or as the number it is.
+
+    `unit` is that of a user's own feature, which the catalogue does not have.
 
     >>> format_value("sends_15s", 112.0), format_value("first_contact_share_1d", 0.954)
     ('112 messages', '95.4 %')
@@ -197,7 +204,7 @@ def format_value(
         return language.gettext("missing")
     if named and (word := _CODES.get(name, {}).get(value)):
         return language.gettext(word)
-    unit = _FEATURES[name].unit if name in _FEATURES else ""
+    unit = _FEATURES[name].unit if name in _FEATURES else unit
     if unit == "share":
         return language.gettext("{n} %", n=number(100 * value))
     if unit in _SPANS:
@@ -220,11 +227,12 @@ def reasons_table(
     rows = []
     for reason in decision.get("reasons") or []:
         name = str(reason["feature"])
-        meaning = (describe(name),) if meanings else ()
+        declaration = explanation.own_features.get(name, {})
+        meaning = (declaration.get("about") or describe(name),) if meanings else ()
         rows.append(
             (
                 name,
-                format_value(name, reason.get("value")),
+                format_value(name, reason.get("value"), unit=declaration.get("unit", "")),
                 _weight(reason.get("contribution"), reason.get("value")),
                 *meaning,
             )

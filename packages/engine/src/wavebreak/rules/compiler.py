@@ -154,8 +154,10 @@ def parsed_rule(rule: Rule, features: tuple[str, ...]) -> Expression:
 
 
 @cache
-def _parsed(expression: str, features: tuple[str, ...], own: tuple[OwnFeature, ...]) -> Expression:
-    return parse(expression, features, {feature.name: feature.inputs for feature in own})
+def _parsed(
+    expression: str, features: tuple[str, ...], own_features: tuple[OwnFeature, ...]
+) -> Expression:
+    return parse(expression, features, {feature.name: feature.inputs for feature in own_features})
 
 
 def features_read(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
@@ -165,8 +167,10 @@ def features_read(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tupl
 
 def preamble(policy: Policy) -> str:
     """Return the start of the generated code: imports, helpers, the user's own features."""
-    own = (feature.source for feature in policy.own_features.values())
-    return PREAMBLE + "".join(f'@numba.njit(error_model="numpy")\n{source}\n' for source in own)
+    return PREAMBLE + "".join(
+        f'@numba.njit(error_model="numpy")\n{feature.source}\n'
+        for feature in policy.own_features.values()
+    )
 
 
 def program_source(policy: Policy) -> str:
@@ -213,8 +217,8 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
 
 
 def _can_match(rule: Rule, covered: frozenset[str]) -> bool:
-    own = {feature.name for feature in rule.own if covered.issuperset(feature.inputs)}
-    return can_hold(rule.expression, covered | own)
+    computable = {feature.name for feature in rule.own if covered.issuperset(feature.inputs)}
+    return can_hold(rule.expression, covered | computable)
 
 
 def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
@@ -247,7 +251,8 @@ def interpreted_rules(policy: Policy, kind: str, values: Mapping[str, float]) ->
     for name, value in values.items():
         row[policy.features.index(name)] = value
     functions = {
-        f"own_{name}": interpreted_function(own) for name, own in policy.own_features.items()
+        f"own_{name}": interpreted_function(feature)
+        for name, feature in policy.own_features.items()
     }
     names = INTERPRETED | functions | {"f": row}
     matched = []

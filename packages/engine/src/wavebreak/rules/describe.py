@@ -28,6 +28,8 @@ def policy_summary(policy: Policy) -> list[str]:
         f"({', '.join(f'{stages[stage]} {stage}' for stage in STAGES)}; {shadow} in shadow), "
         f"{examples} examples, {len(policy.actions)} actions"
     )
+    if policy.own_features:
+        lines.append(f"your own features: {', '.join(policy.own_features)}")
     return lines
 
 
@@ -74,9 +76,10 @@ def explain_rule(policy: Policy, rule_id: str) -> str:
                 f"Blind spots: {feature.blind_spots}.",
             ]
         elif name in policy.own_features:
-            own = policy.own_features[name]
+            declaration = policy.own_features[name]
             lines.append(
-                f"- **{name}** ({own.unit}; your own, of {', '.join(own.inputs)}): {own.about}"
+                f"- **{name}** ({declaration.unit}; your own, of "
+                f"{', '.join(declaration.inputs)}): {declaration.about}"
             )
     lines += ["", "### Examples", ""]
     lines += [f"- fires on {_example_text(example)}" for example in rule.fires_on]

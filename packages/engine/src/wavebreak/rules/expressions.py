@@ -84,25 +84,26 @@ def _names(node: ast.expr) -> list[str]:
 
 
 def feature_names(text: str) -> list[str]:
-    """Return the names that an expression mentions as features; none of an invalid one.
+    """Return the names that an expression mentions as features; none if it is invalid.
 
     >>> feature_names("max(a, b) > 1 and a < 3"), feature_names("a >")
     (['a', 'b'], [])
     """
+    flat = " ".join(text.split())
     try:
-        return sorted(set(_names(_tree(" ".join(text.split())))))
+        return sorted(set(_names(_tree(flat)))) if len(flat) <= MAX_LENGTH else []
     except PolicyError:
         return []
 
 
 def parse(
-    text: str, names: Sequence[str], own: Mapping[str, Sequence[str]] = MappingProxyType({})
+    text: str, names: Sequence[str], own_inputs: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> Expression:
     """Check `text` against the language and the feature `names`, and translate it.
 
     In the code, `f[i]` is the feature `names[i]`; `least`, `greatest` and `differs` are the
-    functions of `compiler.PREAMBLE`; `own_x` computes the user's own feature `x`. `own` holds the
-    inputs of each own feature. Raises `PolicyError` with the column and the fix.
+    functions of `compiler.PREAMBLE`; `own_x` computes the user's own feature `x`. `own_inputs`
+    holds the inputs of each own feature. Raises `PolicyError` with the column and the fix.
 
     >>> parse("sends_1h >= 60 and age_s < 3_600", ["age_s", "sends_1h"]).code
     '((f[1] >= 60.0) and (f[0] < 3600.0))'
@@ -117,7 +118,7 @@ def parse(
         raise PolicyError(
             "the expression has a character that the language does not allow", fix=ALLOWED
         )
-    translation = Translation(flat, names, own)
+    translation = Translation(flat, names, own_inputs)
     code = translation.truth(_tree(flat), 0)
     return Expression(flat, code, tuple(translation.read))
 
@@ -137,10 +138,12 @@ def _tree(flat: str) -> ast.expr:
 class Translation:
     """Translates a syntax tree; `truth` and `number` expect a node of that type."""
 
-    def __init__(self, flat: str, names: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, flat: str, names: Sequence[str], own_inputs: Mapping[str, Sequence[str]]
+    ) -> None:
         self.flat = flat
         self.index = {name: i for i, name in enumerate(names)}
-        self.own = own
+        self.own_inputs = own_inputs
         self.read: dict[str, None] = {}
 
     def truth(self, node: ast.expr, depth: int) -> str:
@@ -196,9 +199,9 @@ class Translation:
         return f"({left} {_COMPARISONS[type(op)]} {right})"
 
     def _feature(self, node: ast.expr, name: str) -> str:
-        if name in self.own:
+        if name in self.own_inputs:
             self.read[name] = None
-            return f"own_{name}({', '.join(self._feature(node, x) for x in self.own[name])})"
+            return f"own_{name}({', '.join(self._feature(node, x) for x in self.own_inputs[name])})"
         if name not in self.index:
             near = difflib.get_close_matches(name, self.index, 3)
             listed = ", ".join(f"`{other}`" for other in near)

@@ -402,17 +402,17 @@ def _checked(
     try:
         names = (*features, *declared_features())
         check_conditions(rule.when, names, needs_split=rule.needs_split)
-        own = {feature.name: feature.inputs for feature in rule.own}
-        read = [name for name in features_read(rule, features) if name not in own]
+        inputs = {feature.name: feature.inputs for feature in rule.own}
+        read = [name for name in features_read(rule, features) if name not in inputs]
     except PolicyError as error:
         raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
     for field in ("fires_on", "stays_quiet_on"):
         for n, example in enumerate(getattr(rule, field), 1):
             for name in set(example) - set(read):
-                if name in own:
+                if name in inputs:
                     raise PolicyError(
                         f"{where}, {field}, example {n}: `{name}` is computed",
-                        fix=f"give what it is computed from: {', '.join(own[name])}",
+                        fix=f"give what it is computed from: {', '.join(inputs[name])}",
                     )
                 what = f"{field}, example {n}: the rule does not read `{name[:64]}`"
                 raise PolicyError(f"{where}, {what}", fix=f"it reads {', '.join(read)}")

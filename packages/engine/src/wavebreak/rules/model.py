@@ -322,7 +322,7 @@ class Policy:
     @property
     def own_features(self) -> dict[str, OwnFeature]:
         """The user's own features that rules read, by name."""
-        return {own.name: own for rule in self.rules for own in rule.own}
+        return {feature.name: feature for rule in self.rules for feature in rule.own}
 
     def rule(self, rule_id: str) -> Rule | None:
         """Return the rule of that id or, where there is none, of that alias; else None."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import math
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -35,6 +34,9 @@ from wavebreak.rules.model import OwnFeature
 GROUP = "wavebreak.features"
 """Group of the entry points whose modules declare features."""
 UNITS = tuple(sorted({feature.unit for feature in catalog.FEATURES} - {"code"}))
+
+MAX_BOUND = 2**53 - 1
+"""Largest bound: a decision cannot state a larger number (`engine.decision.MOST_STATED`)."""
 
 _ALLOWED_IN_BODY = (
     "assign variables, and use if, else, return, parameters, numbers, + - * /, comparisons, and, "
@@ -86,15 +88,15 @@ def feature(
     """
 
     def declare(function: Function) -> Function:
-        own = _own_feature(function, unit, about, bounds)
+        declaration = _own_feature(function, unit, about, bounds)
         module = str(function.__module__)
-        other = _declared.get(own.name, (module, own))[0]
+        other = _declared.get(declaration.name, (module, declaration))[0]
         if other != module:
             raise PolicyError(
-                f"the modules {other} and {module} both declare the feature `{own.name}`",
+                f"the modules {other} and {module} both declare the feature `{declaration.name}`",
                 fix="rename one of the two functions",
             )
-        _declared[own.name] = module, own
+        _declared[declaration.name] = module, declaration
         return function
 
     return declare
@@ -102,7 +104,7 @@ def feature(
 
 def declared_features() -> dict[str, OwnFeature]:
     """Return the features that this process has declared so far, by name."""
-    return {name: own for name, (_, own) in _declared.items()}
+    return {name: declaration for name, (_, declaration) in _declared.items()}
 
 
 def load_installed() -> dict[str, OwnFeature]:
@@ -138,25 +140,25 @@ def own_features_in(expression: str, features: Sequence[str]) -> tuple[OwnFeatur
 
 
 @cache
-def interpreted_function(own: OwnFeature) -> Callable[..., float]:
+def interpreted_function(declaration: OwnFeature) -> Callable[..., float]:
     """Return an own feature as a Python function of its inputs (float64), not compiled."""
     names = INTERPRETED | {"np": np}
     # Only what `_Body` wrote.
-    exec(own.source, names)  # noqa: S102
-    function: Callable[..., float] = names[f"own_{own.name}"]
+    exec(declaration.source, names)  # noqa: S102
+    function: Callable[..., float] = names[f"own_{declaration.name}"]
     return function
 
 
-def own_value(own: OwnFeature, values: Any) -> float:
+def own_value(declaration: OwnFeature, values: Any) -> float:
     """Return the value of an own feature, NaN if it is missing.
 
     Args:
-        own: The feature.
+        declaration: The feature.
         values: Values of the catalogue's features (float64[catalog]).
     """
-    inputs = [np.float64(values[catalog.INDEX[name]]) for name in own.inputs]
+    inputs = [np.float64(values[catalog.INDEX[name]]) for name in declaration.inputs]
     with np.errstate(all="ignore"):
-        return float(interpreted_function(own)(*inputs))
+        return float(interpreted_function(declaration)(*inputs))
 
 
 def _own_feature(
@@ -179,18 +181,20 @@ def _own_feature(
     body = _Body(node, file, first_line)
     fields = {"name": node.name, "unit": unit, "about": about, "bounds": bounds}
     try:
-        own = msgspec.convert(
+        declaration = msgspec.convert(
             fields | {"inputs": body.inputs(), "source": body.source(bounds)}, OwnFeature
         )
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at `$.")
         fix = _FORMS.get(field.rstrip("`").partition("[")[0], "correct it")
         body.refuse(node, f"{field.rstrip('`')}: {what}", fix)
-    if catalog.current_name(own.name) in catalog.INDEX:
-        body.refuse(node, f"the catalogue has a feature `{own.name}`", "rename the function")
+    if catalog.current_name(declaration.name) in catalog.INDEX:
+        body.refuse(
+            node, f"the catalogue has a feature `{declaration.name}`", "rename the function"
+        )
     if unit not in UNITS:
         body.refuse(node, f"there is no unit `{unit[:40]}`", f"use one of: {', '.join(UNITS)}")
-    return own
+    return declaration
 
 
 class _Body(Translation):
@@ -222,7 +226,7 @@ class _Body(Translation):
         """Return the function `own_<name>` in the form that rules call."""
         match bounds:
             case (int() | float() as low, int() | float() as high) if (
-                math.isfinite(low) and math.isfinite(high) and low < high
+                -MAX_BOUND <= low < high <= MAX_BOUND
             ):
                 self.bounds = f"{float(low)!r} <= result <= {float(high)!r}"
             case _:
@@ -275,6 +279,12 @@ class _Body(Translation):
                 ), False
             case ast.Return(value=None | ast.Constant(value=None)):
                 return [f"{pad}return np.nan"], True
+            case ast.Return(value=ast.IfExp(test=test, body=value, orelse=other)):
+                # Either side may be None.
+                branches = ast.If(test, [ast.Return(value)], [ast.Return(other)])
+                return self._branches(
+                    ast.fix_missing_locations(ast.copy_location(branches, node)), depth
+                )
             case ast.Return(value=ast.expr() as value):
                 return [
                     f"{pad}result = {self.number(value, 0)}",
