@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import re
 import sys
-import textwrap
 import threading
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,17 +14,16 @@ import pytest
 from support.events import edge
 from support.exchange_board import Board, Seat
 from support.factories import events_file
+from support.installed_features import RULE, guide_policy, installed_guide
 from support.service_harness import abuser
 from wavebreak.engine import Engine, run
 from wavebreak.engine.exchange import shards_of
 from wavebreak.explain import explain
 from wavebreak.explain.narrative import reasons_table
-from wavebreak.rules import Policy, load_policy, own_features
+from wavebreak.rules import own_features
 from wavebreak.run_diff import replay
 from wavebreak.schema.events import WIRE_SCHEMA
 
-GUIDE = Path(__file__).parents[4] / "docs" / "how-to" / "add-a-feature.md"
-FILE = re.compile(r"<!-- file: (\S+) -->\n *```\w+\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 EVENTS = [
     event
     for n in range(12)
@@ -39,40 +34,18 @@ EVENTS.sort(key=lambda event: event["ts"])
 
 
 @pytest.fixture
-def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The files of the how-to, with the distribution that it describes installed."""
-    monkeypatch.setattr(own_features, "_declared", {})
-    for name, body in FILE.findall(GUIDE.read_text("utf-8")):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(body))
-    project = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]
-    points = project["entry-points"][own_features.GROUP]
-    info = tmp_path / "our_features-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: our-features\nVersion: 1\n")
-    lines = [f"{name} = {module}" for name, module in points.items()]
-    (info / "entry_points.txt").write_text("\n".join([f"[{own_features.GROUP}]", *lines]))
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    yield tmp_path
-    for module in points.values():
-        sys.modules.pop(module, None)
-
-
-def enforced(guide: Path) -> Policy:
-    """The how-to's policy, with its rule enforced."""
-    rules = guide / "my-policy" / "rules" / "strangers.toml"
-    rules.write_text(rules.read_text("utf-8").replace('"shadow"', '"enforce"'))
-    return load_policy(guide / "my-policy")
+def guide(tmp_path: Path) -> Iterator[Path]:
+    """The directory with the files of the how-to, whose distribution is installed."""
+    with installed_guide(tmp_path):
+        yield tmp_path
 
 
 def test_rule_decides_and_its_decision_names_the_value_and_the_inputs(guide: Path) -> None:
-    policy = enforced(guide)
+    policy = guide_policy(guide)
     engine = Engine(policy, enforce=True, accounts=256)
     log = edge().apply(pa.RecordBatch.from_pylist(EVENTS, WIRE_SCHEMA))
     decisions = [d for d in engine.take(log) + engine.finish() if d.rules and d.outcome == "limit"]
-    mine = [d for d in decisions if d.rules[0] == "many_strangers_few_contacts"]
+    mine = [d for d in decisions if d.rules[0] == RULE]
     assert {d.account for d in mine} == {f"a{n}" for n in range(0, 12, 2)}
     for decision in mine:
         values = {reason.feature: reason.value for reason in decision.reasons}
@@ -82,7 +55,7 @@ def test_rule_decides_and_its_decision_names_the_value_and_the_inputs(guide: Pat
 
 
 def test_groups_of_shards_find_what_one_engine_does(guide: Path) -> None:
-    policy, board = enforced(guide), Board(3)
+    policy, board = guide_policy(guide), Board(3)
     single = Engine(policy, enforce=True, accounts=256)
     log = edge().apply(pa.RecordBatch.from_pylist(EVENTS, WIRE_SCHEMA))
     segments = list(single.fanout.segments(log))
@@ -113,7 +86,7 @@ def test_groups_of_shards_find_what_one_engine_does(guide: Path) -> None:
 
 
 def test_run_replay_and_explanation_agree(guide: Path) -> None:
-    policy = enforced(guide)
+    policy = guide_policy(guide)
     log = events_file(guide / "events.jsonl", EVENTS)
     lines = []
     for workers in (1, 3):
@@ -123,15 +96,13 @@ def test_run_replay_and_explanation_agree(guide: Path) -> None:
     assert lines[0] == lines[1]
     assert b'"feature":"unanswered_per_contact","value":20.0' in lines[0]
     replayed = guide / "replayed"
-    replay(guide / "run-1", replayed, load_policy(guide / "my-policy"), edge())
+    replay(guide / "run-1", replayed, guide_policy(guide), edge())
     assert (replayed / "decisions.jsonl").read_bytes() == lines[0]
     summary = json.loads((replayed / "summary.json").read_text("utf-8"))
     assert summary["own_features"]["unanswered_per_contact"]["unit"] == "ratio"
 
     explanation = explain(guide / "run-1", "a0")
-    (decision,) = (
-        d for d in explanation.decisions if d["rules"][:1] == ["many_strangers_few_contacts"]
-    )
+    (decision,) = (d for d in explanation.decisions if d["rules"][:1] == [RULE])
     row = reasons_table(explanation, decision).rows[0]
     assert row == (
         "unanswered_per_contact",
@@ -143,13 +114,13 @@ def test_run_replay_and_explanation_agree(guide: Path) -> None:
 
 def test_changed_body_is_another_policy_and_may_decide_otherwise(guide: Path) -> None:
     log = events_file(guide / "events.jsonl", EVENTS)
-    policy = enforced(guide)
+    policy = guide_policy(guide)
     run(log, guide / "first", policy, edge(), enforce=True)
     source = guide / "our_features.py"
     source.write_text(source.read_text("utf-8").replace("contacts, 1)", "contacts, 4)"))
     sys.modules.pop("our_features")
     own_features._declared.clear()
-    changed = load_policy(guide / "my-policy")
+    changed = guide_policy(guide)
     assert changed.version != policy.version
     replay(guide / "first", guide / "second", changed, edge())
     decided = [(guide / n / "decisions.jsonl").read_text("utf-8") for n in ("first", "second")]
