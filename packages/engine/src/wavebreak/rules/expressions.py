@@ -27,11 +27,11 @@ CALLS = {"min": "least", "max": "greatest", "abs": "abs"}
 
 
 def _least(a: float, b: float) -> float:
-    return a + b if a != a or b != b else min(b, a)
+    return a + b if a != a or b != b else (b if b < a else a)
 
 
 def _greatest(a: float, b: float) -> float:
-    return a + b if a != a or b != b else max(b, a)
+    return a + b if a != a or b != b else (b if b > a else a)
 
 
 def _differs(a: float, b: float) -> bool:

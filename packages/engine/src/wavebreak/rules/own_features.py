@@ -1,8 +1,8 @@
 """A user's own features: decorated Python functions over features of the catalogue.
 
-The function is never called on an account. Its body is translated, from its syntax tree, into the
-source that is compiled into a policy's rules. A run, a replay, a shard and the service then compute
-it by the same code, and the policy's version covers it.
+The function is never called on an account. Its syntax tree is translated into source that is
+compiled into a policy's rules. A run, a replay, a shard and the service then compute the feature by
+the same code, and the policy's version covers that code.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def feature(
 ) -> Callable[[Function], Function]:
     """Declare a feature that rules of a local policy may read, by the function's name.
 
-    The function's parameters are names of catalogue features; it returns a number, or None for
-    "missing". Its body may assign variables and use `if`, `else`, `return`, numbers, `+ - * /`,
-    comparisons, `and`, `or`, `min`, `max` and `abs`. The feature is missing, and a condition on it
-    does not hold, where an input is missing or the result is outside of `bounds`. Declaring it
-    again in the same module replaces it.
+    Parameters are names of catalogue features. The function returns a number, or None for a missing
+    value. The body may assign variables and use `if`, `else`, `return`, numbers, `+ - * /`,
+    comparisons, `and`, `or`, `min`, `max` and `abs`. The feature is missing if an input is missing
+    or the result is outside of `bounds`; a condition on a missing feature does not hold. A second
+    declaration in the same module replaces the first one.
 
     Args:
         unit: Unit of the result, one of `own_features.UNITS`.
@@ -72,10 +72,10 @@ def feature(
         bounds: Least and greatest result.
 
     Returns:
-        A decorator that returns the function as it is.
+        A decorator that returns the function unchanged.
 
     Raises:
-        PolicyError: The declaration or the body is invalid; names the line and what is allowed.
+        PolicyError: The declaration or the body is invalid; names the line and the allowed syntax.
 
     Example:
         >>> from wavebreak.rules import feature
@@ -89,14 +89,14 @@ def feature(
 
     def declare(function: Function) -> Function:
         declaration = _own_feature(function, unit, about, bounds)
-        module = str(function.__module__)
-        other = _declared.get(declaration.name, (module, declaration))[0]
-        if other != module:
+        name, module = declaration.name, str(function.__module__)
+        earlier_module, _ = _declared.get(name, (module, declaration))
+        if earlier_module != module:
             raise PolicyError(
-                f"the modules {other} and {module} both declare the feature `{declaration.name}`",
+                f"the modules {earlier_module} and {module} both declare the feature `{name}`",
                 fix="rename one of the two functions",
             )
-        _declared[declaration.name] = module, declaration
+        _declared[name] = module, declaration
         return function
 
     return declare
@@ -130,13 +130,13 @@ def load_installed() -> dict[str, OwnFeature]:
 def own_features_in(expression: str, features: Sequence[str]) -> tuple[OwnFeature, ...]:
     """Return the user's own features that an expression names.
 
-    Modules of entry points are imported only if it names a feature that is not known without them.
+    Modules of entry points are imported only for a name that is unknown without them.
     """
     names = [name for name in feature_names(expression) if name not in features]
-    known = declared_features()
-    if not all(name in known for name in names):
-        known = load_installed()
-    return tuple(known[name] for name in names if name in known)
+    declarations = declared_features()
+    if not all(name in declarations for name in names):
+        declarations = load_installed()
+    return tuple(declarations[name] for name in names if name in declarations)
 
 
 @cache
@@ -185,9 +185,9 @@ def _own_feature(
             fields | {"inputs": body.inputs(), "source": body.source(bounds)}, OwnFeature
         )
     except msgspec.ValidationError as error:
-        what, _, field = str(error).partition(" - at `$.")
-        fix = _FORMS.get(field.rstrip("`").partition("[")[0], "correct it")
-        body.refuse(node, f"{field.rstrip('`')}: {what}", fix)
+        problem, _, path = str(error).partition(" - at `$.")
+        field = path.rstrip("`").partition("[")[0]
+        body.refuse(node, f"{field}: {problem}", _FORMS.get(field, "correct it"))
     if catalog.current_name(declaration.name) in catalog.INDEX:
         body.refuse(
             node, f"the catalogue has a feature `{declaration.name}`", "rename the function"
@@ -216,9 +216,9 @@ class _Body(Translation):
             )
         for argument in arguments.args:
             if argument.arg not in catalog.INDEX:
-                near = difflib.get_close_matches(argument.arg, catalog.NAMES, 3)
-                listed = ", ".join(f"`{name}`" for name in near)
-                fix = f"did you mean {listed}?" if near else "see `wavebreak features list`"
+                matches = difflib.get_close_matches(argument.arg, catalog.NAMES, 3)
+                names = ", ".join(f"`{name}`" for name in matches)
+                fix = f"did you mean {names}?" if names else "see `wavebreak features list`"
                 self.refuse(argument, f"there is no feature `{argument.arg[:64]}`", fix)
         return tuple(argument.arg for argument in arguments.args)
 
@@ -256,8 +256,8 @@ class _Body(Translation):
         returns = False
         for statement in body:
             if returns or depth > MAX_DEPTH:
-                what = "is never reached" if returns else f"is nested more than {MAX_DEPTH} deep"
-                self.refuse(statement, f"`{self._text(statement)}` {what}", "remove or move it")
+                problem = "is never reached" if returns else f"is nested more than {MAX_DEPTH} deep"
+                self.refuse(statement, f"`{self._text(statement)}` {problem}", "remove or move it")
             code, returns = self._statement(statement, depth)
             lines += code
         return lines or ["    " * depth + "pass"], returns
@@ -273,18 +273,16 @@ class _Body(Translation):
             ):
                 return self._assignment(name, value, pad), False
             case ast.AugAssign(target=ast.Name(id=name), op=op, value=value):
-                both = ast.BinOp(ast.Name(name, ast.Load()), op, value)
-                return self._assignment(
-                    name, ast.fix_missing_locations(ast.copy_location(both, node)), pad
-                ), False
+                result = ast.BinOp(ast.Name(name, ast.Load()), op, value)
+                ast.fix_missing_locations(ast.copy_location(result, node))
+                return self._assignment(name, result, pad), False
             case ast.Return(value=None | ast.Constant(value=None)):
                 return [f"{pad}return np.nan"], True
             case ast.Return(value=ast.IfExp(test=test, body=value, orelse=other)):
                 # Either side may be None.
                 branches = ast.If(test, [ast.Return(value)], [ast.Return(other)])
-                return self._branches(
-                    ast.fix_missing_locations(ast.copy_location(branches, node)), depth
-                )
+                ast.fix_missing_locations(ast.copy_location(branches, node))
+                return self._branches(branches, depth)
             case ast.Return(value=ast.expr() as value):
                 return [
                     f"{pad}result = {self.number(value, 0)}",
