@@ -23,7 +23,7 @@ from wavebreak.durations import DAY_MS
 from wavebreak.languages import SOURCE_LANGUAGE, get_language, read_catalog
 from wavebreak.notices import Correction, build_statement, load_platform
 from wavebreak.notices.catalog import holder_catalog, table_texts
-from wavebreak.notices.texts import load_rule_texts
+from wavebreak.notices.reasons import load_rule_texts
 from wavebreak.outcomes import OUTCOMES
 from wavebreak_cases.bundles import evidence_intake, letters, report
 from wavebreak_cases.bundles.report_settings import Operator, load_settings

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from support.notice_decisions import policy
 from wavebreak.features.catalog import FEATURES, MODEL_INPUTS
-from wavebreak.notices.texts import load_rule_texts
+from wavebreak.languages import get_language
+from wavebreak.notices.reasons import Audience, decision_facts, load_rule_texts
 from wavebreak.rules.model import BASES
 
 TEXTS = load_rule_texts()
@@ -63,3 +65,25 @@ def test_aspects_are_few_and_speak_for_abuse_only() -> None:
     assert found[0] == "how many of those written to first answer"
     assert len(found) == 3
     assert TEXTS.aspects({"sends_1h": -3.0}) == []
+
+
+def test_each_audience_reads_the_facts_that_concern_it() -> None:
+    counts = {"stranger_contacts": 21.0, "stranger_answers": 2.0, "stranger_complaints": 3.0}
+    decision = {
+        "outcome": "restrict",
+        "basis": "evidence",
+        "rules": ["evidence_of_unwanted_messages"],
+        "score": None,
+        "reasons": [{"feature": name, "value": value} for name, value in counts.items()],
+    }
+    english = get_language("en")
+    analyst, holder, court = (
+        decision_facts(decision, audience, english) for audience in get_args(Audience)
+    )
+    fact = TEXTS.rule["evidence_of_unwanted_messages"].fact
+    assert court == [fact]
+    assert holder[0] == fact
+    assert "3 blocked or reported you" in holder[1]
+    assert len(analyst) == 1
+    assert "3 blocked or reported it" in analyst[0]
+    assert decision_facts(decision | {"rules": [], "score": 0.9}, "court", english) == []

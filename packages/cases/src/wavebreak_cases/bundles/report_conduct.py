@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from wavebreak import rules
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import get_language
-from wavebreak.notices.texts import load_rule_texts
+from wavebreak.notices.reasons import decision_facts
 from wavebreak.reports import charts
 from wavebreak_cases.bundles import report_text, reproduction
 from wavebreak_cases.bundles.chronology import relied_decisions
@@ -225,13 +225,13 @@ def _decisions(
     source: ReportSource, place: Path, about: reproduction.RerunManifest, own: list[Decision]
 ) -> Iterator[report_text.Block]:
     words = source.words
-    grounds = _Grounds(place, about, words.language)
+    ground = _grounds(place, about, words.language)
     rows = [
         (
             n,
             words.instant(d.ts),
             words.of("outcomes", d.outcome),
-            grounds.of(d) or words("by_score"),
+            ground(d) or words("by_score"),
             d.id,
         )
         for n, d in enumerate(own[:DECISIONS_SHOWN], 1)
@@ -247,25 +247,18 @@ def _decisions(
         yield report_text.note(words("more_decisions", n=f"{len(own) - DECISIONS_SHOWN:,}"))
 
 
-class _Grounds:
-    """The ground of a decision in words: those that the account's holder gets for its rules."""
-
-    def __init__(self, place: Path, about: reproduction.RerunManifest, language: str) -> None:
-        self.texts, self.language = load_rule_texts(), get_language(language)
-        try:
-            policy = rules.load_policy(
-                place / reproduction.POLICY / about.policy_name,
-                shipped=place / reproduction.POLICY / "shipped",
-            )
-            self.rules = {rule.id: rule for rule in policy.rules}
-        except WavebreakError:
-            self.rules = {}
-
-    def of(self, decision: Decision) -> str:
-        """Return the sentences of a decision's rules; "" for one by the score alone."""
-        texts = []
-        for name in decision.rules:
-            rule = self.rules.get(name)
-            texts.append(self.texts.find(name, *((rule.abuse, rule.basis) if rule else ("", ""))))
-        values = {reason.feature: reason.value for reason in decision.reasons}
-        return " ".join(dict.fromkeys(self.texts.facts(texts, values, self.language)))
+def _grounds(
+    place: Path, about: reproduction.RerunManifest, language: str
+) -> Callable[[Decision], str]:
+    """Return a function from a decision to its facts in sentences; "" for one by the score."""
+    try:
+        policy = rules.load_policy(
+            place / reproduction.POLICY / about.policy_name,
+            shipped=place / reproduction.POLICY / "shipped",
+        )
+        abuse = {rule.id: rule.abuse for rule in policy.rules}
+    except WavebreakError:
+        abuse = {}
+    return lambda decision: " ".join(
+        decision_facts(decision, "court", get_language(language), abuse)
+    )

@@ -11,7 +11,6 @@ import msgspec
 from wavebreak.errors import CaseError
 from wavebreak.ledger import Signer, verifier
 from wavebreak.ledger.checkpoints import encode_verifier_key
-from wavebreak.ledger.detached_signatures import sign_message, signature_holds
 from wavebreak.ledger.verifier import Key, VerifierError
 from wavebreak_cases.cases.determination import Determination
 from wavebreak_cases.cases.parties import Text
@@ -42,8 +41,8 @@ def sign_determination(
     signer: Signer, case: str, name: str, determination: Determination
 ) -> KeySignature:
     """Sign a determination of a case with a person's key."""
-    made = sign_message(signer, signed_message(case, name, determination))
-    return KeySignature(encode_verifier_key(signer.key), base64.b64encode(made).decode())
+    signature = signer.sign(signed_message(case, name, determination))
+    return KeySignature(encode_verifier_key(signer.key), base64.b64encode(signature).decode())
 
 
 def check_signature(
@@ -55,7 +54,7 @@ def check_signature(
         signature = base64.b64decode(given.signature, validate=True)
     except (ValueError, binascii.Error):
         signature = b""
-    if not signature_holds(read_signer_key(given.key), message, signature):
+    if not verifier.signature_holds(read_signer_key(given.key).public, message, signature):
         raise CaseError(
             f"the signature of {name} does not hold", fix="sign again with the signer's own key"
         )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak.engine.decision import EVIDENCE_COUNTS
 from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES, describe
-from wavebreak.features.descriptions import BARE_UNITS, unit_forms
+from wavebreak.features.descriptions import BARE_UNITS, feature_title, unit_forms
 from wavebreak.languages import ENGLISH, Language, msgid, msgids
-from wavebreak.model import describe_contribution, describe_direction
-from wavebreak.notices.texts import people_sentence
+from wavebreak.notices.reasons import decision_facts, is_set_by_person
 from wavebreak.outcomes import OUTCOMES, SEVERITIES, SILENCING, rank_of, row_of
 from wavebreak.reports.tables import Table, moment, number, span, stamp
 from wavebreak.schema.events import CHANNELS, LANES
@@ -31,10 +31,6 @@ _NOUNS = {
     "message": (*msgids("{n} message", "{n} messages"), msgid("no messages")),
     "more message": (*msgids("{n} more message", "{n} more messages"), msgid("no more messages")),
     "person": (*msgids("{n} person", "{n} people"), msgid("no people")),
-    "other account": (
-        *msgids("{n} other account", "{n} other accounts"),
-        msgid("no other accounts"),
-    ),
     "group": (*msgids("{n} group", "{n} groups"), msgid("no groups")),
     "member": (*msgids("{n} member", "{n} members"), msgid("no members")),
     "number": (*msgids("{n} number", "{n} numbers"), msgid("no numbers")),
@@ -49,7 +45,7 @@ _CODES: dict[str, dict[float, str]] = {
     "lane": {code: lane.replace("_", " ") for code, lane in enumerate(LANES)},
     "enforcement_level": dict(zip(SEVERITIES, OUTCOMES, strict=True)),
 }
-_SAID = 3
+MAX_WEIGHTS, MAX_STRONGEST = 3, 2
 
 
 def _count(language: Language, noun: str, n: int) -> str:
@@ -87,19 +83,14 @@ def describe_score(decision: dict[str, Any], language: Language = ENGLISH) -> st
     """
     if decision.get("rules") or decision.get("score") is None:
         return ""
-    weighed = [r for r in decision.get("reasons") or [] if r.get("contribution") is not None]
-    said = [
-        describe_contribution(
-            r["feature"],
-            format_value(r["feature"], r["value"], language=language),
-            r["contribution"],
-            r["value"],
-            language,
-        )
-        for r in weighed[:_SAID]
+    weights = [
+        f"{reason.title}: {reason.value} ({reason.direction})"
+        for reason in describe_reasons(decision, language)
+        if reason.direction
     ]
     score = language.gettext("score {score}", score=number(decision["score"], 3))
-    return language.gettext(" by the model ({reasons})", reasons="; ".join([score, *said]))
+    reasons = "; ".join([score, *weights[:MAX_WEIGHTS]])
+    return language.gettext(" by the model ({reasons})", reasons=reasons)
 
 
 def evidence_sentence(decision: dict[str, Any], language: Language = ENGLISH) -> str:
@@ -116,43 +107,7 @@ know it.'
     >>> evidence_sentence({"reasons": [{"feature": "trap_contacts_28d", "value": 2.0}]})
     'It wrote first to 2 traps in four weeks: numbers or accounts that nobody uses.'
     """
-    values = {r["feature"]: r.get("value") for r in decision.get("reasons") or []}
-    said = (
-        people_sentence(values, "analyst", language),
-        _traps_sentence(values, language),
-        _operator_sentence(values, language),
-    )
-    return " ".join(filter(None, said))
-
-
-def _traps_sentence(values: dict[str, Any], language: Language) -> str:
-    traps = int(values.get("trap_contacts_28d") or 0)
-    if not traps:
-        return ""
-    return language.ngettext(
-        "It wrote first to {n} trap in four weeks: a number or an account that nobody uses.",
-        "It wrote first to {n} traps in four weeks: numbers or accounts that nobody uses.",
-        traps,
-        n=number(traps),
-    )
-
-
-def _operator_sentence(values: dict[str, Any], language: Language) -> str:
-    others, abusive = (int(values.get(f"operator_{n}accounts") or 0) for n in ("", "abusive_"))
-    if not others:
-        return ""
-    accounts = _count(language, "other account", others)
-    if not abusive:
-        return language.gettext(
-            "It seems to be of one operator with {accounts}.", accounts=accounts
-        )
-    return language.ngettext(
-        "It seems to be of one operator with {accounts}, of which {n} was found abusive.",
-        "It seems to be of one operator with {accounts}, of which {n} were found abusive.",
-        abusive,
-        accounts=accounts,
-        n=number(abusive),
-    )
+    return " ".join(decision_facts(decision, "analyst", language))
 
 
 def basis_clause(decision: dict[str, Any], language: Language = ENGLISH) -> str:
@@ -220,23 +175,110 @@ def format_value(
     return language.ngettext(*unit_forms(unit), counted, n=number(value, 2))
 
 
+class Reason(NamedTuple):
+    """One value behind a decision, in words.
+
+    Attributes:
+        feature: The feature.
+        title: Its title.
+        value: Its value with the unit.
+        contribution: Its part in the model's score, in log-odds; 0 if only a rule read the value.
+        direction: Whether the model took the value for or against abuse; empty if it did not.
+    """
+
+    feature: str
+    title: str
+    value: str
+    contribution: float
+    direction: str
+
+
+def describe_reasons(
+    decision: Mapping[str, Any],
+    language: Language = ENGLISH,
+    own_features: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[Reason]:
+    """Return the values behind a decision in words, in the order in which they are stored.
+
+    `own_features` are declarations of the policy's own features, which give their units.
+
+    >>> [reason] = describe_reasons({"reasons": [
+    ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5}]})
+    >>> reason.title, reason.value, reason.direction
+    ('first contacts in 1 h', '31 accounts', 'speaks for abuse')
+    """
+    reasons = []
+    for reason in decision.get("reasons") or ():
+        feature, value = str(reason["feature"]), reason.get("value")
+        contribution = reason.get("contribution")
+        unit = (own_features or {}).get(feature, {}).get("unit", "")
+        reasons.append(
+            Reason(
+                feature,
+                feature_title(feature, language),
+                format_value(feature, value, language=language, unit=unit),
+                contribution or 0.0,
+                "" if contribution is None else _direction(contribution, value, language),
+            )
+        )
+    return reasons
+
+
+def _direction(contribution: float, value: float | None, language: Language) -> str:
+    """A missing value is no evidence, although the model's score moves with it."""
+    if value is None or value != value:
+        if contribution > 0:
+            return language.gettext("raises the score although it is not known")
+        return language.gettext("lowers the score although it is not known")
+    if contribution > 0:
+        return language.gettext("speaks for abuse")
+    return language.gettext("speaks against abuse")
+
+
+def strongest_reasons(
+    decision: Mapping[str, Any], abouts: Mapping[str, str], language: Language = ENGLISH
+) -> list[str]:
+    """Return the two strongest reasons of a decision for an analyst.
+
+    Of the model, the values that weigh most for abuse; of a rule, its first values except the
+    counts of people, which a queue shows in every row; else the description of the rule.
+
+    >>> strongest_reasons({"rules": [], "reasons": [
+    ...     {"feature": "gap_sd", "value": 1.0, "contribution": -2.0},
+    ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5},
+    ...     {"feature": "reply_share_7d", "value": 0.02, "contribution": 0.7}]}, {})
+    ['first contacts in 1 h: 31 accounts', 'reply share in 7 d: 2 %']
+    """
+    reasons = describe_reasons(decision, language)
+    if any(reason.direction for reason in reasons):
+        positive = (reason for reason in reasons if reason.contribution > 0)
+        strongest = sorted(positive, key=lambda reason: -reason.contribution)
+    else:
+        values = {r["feature"]: r.get("value") for r in decision.get("reasons") or ()}
+        strongest = [
+            reason
+            for reason in reasons
+            if reason.feature not in EVIDENCE_COUNTS and values[reason.feature]
+        ]
+        if not strongest:
+            return [abouts.get(rule, rule) for rule in (decision.get("rules") or ())[:1]]
+    return [f"{reason.title}: {reason.value}" for reason in strongest[:MAX_STRONGEST]]
+
+
 def reasons_table(
     explanation: Explanation, decision: dict[str, Any], *, meanings: bool = True
 ) -> Table:
     """Tabulate the feature values behind one decision, optionally with their meanings."""
-    rows = []
-    for reason in decision.get("reasons") or []:
-        name = str(reason["feature"])
-        declaration = explanation.own_features.get(name, {})
-        meaning = (declaration.get("about") or describe(name),) if meanings else ()
-        rows.append(
-            (
-                name,
-                format_value(name, reason.get("value"), unit=declaration.get("unit", "")),
-                _weight(reason.get("contribution"), reason.get("value")),
-                *meaning,
-            )
-        )
+    own = explanation.own_features
+    rows = [
+        (
+            reason.feature,
+            reason.value,
+            f"{reason.direction} ({reason.contribution:+.2f})" if reason.direction else "",
+            own.get(reason.feature, {}).get("about") or describe(reason.feature),
+        )[: 3 + meanings]
+        for reason in describe_reasons(decision, own_features=own)
+    ]
     at = moment(int(decision["ts"]), since=explanation.start_ms)
     what = "Values behind the rules" if decision.get("rules") else "Values that the model used"
     return Table(
@@ -246,13 +288,6 @@ def reasons_table(
         f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
         frozenset({0, 2, 3}),
     )
-
-
-def _weight(contribution: float | None, value: float | None) -> str:
-    """Say what a model made of a value, in log-odds; nothing where only a rule read it."""
-    if contribution is None:
-        return ""
-    return f"{describe_direction(contribution, value)} ({contribution:+.2f})"
 
 
 _REGISTERED = {
@@ -527,11 +562,6 @@ def _decision_clause(explanation: Explanation, decision: dict[str, Any]) -> str:
         return line
     held = span(int(decision["until"]) - int(decision["ts"]), said)
     return line + said.gettext(" for {held}", held=held)
-
-
-def is_set_by_person(decision: dict[str, Any]) -> bool:
-    """Whether a person chose the outcome itself, or ended the one in force; no rule decided."""
-    return decision.get("basis") == "person" and not decision.get("rules")
 
 
 def person_clause(

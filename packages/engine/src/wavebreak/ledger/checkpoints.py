@@ -51,6 +51,14 @@ class Signer(NamedTuple):
         public = _private_key(self).public_key().public_bytes_raw()
         return Key(self.name, key_id(self.name, self.kind, public), self.kind, public)
 
+    def sign(self, message: bytes) -> bytes:
+        """Return the Ed25519 signature of a message.
+
+        A message begins with its purpose, so that a signature over one kind of message is invalid
+        for another: a checkpoint begins with its origin.
+        """
+        return _private_key(self).sign(message)
+
     def __repr__(self) -> str:
         return f"Signer({self.name!r})"
 
@@ -193,7 +201,7 @@ def encode_key_change(change: key_changes.KeyChange, signers: Sequence[Signer]) 
 
 
 def _signature_line(signer: Signer, message: bytes, before: bytes = b"") -> str:
-    signature = _private_key(signer).sign(message)
+    signature = signer.sign(message)
     return f"— {signer.name} {_encode_base64(signer.key.id + before + signature)}\n"
 
 

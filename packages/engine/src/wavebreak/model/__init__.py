@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from wavebreak.model.calibration import Steps, to_fixed_point
     from wavebreak.model.inference import ONE, REJECTED
     from wavebreak.model.model import NEVER_INPUTS, Model, from_booster, smallest_model
-    from wavebreak.model.shap import describe_contribution, describe_direction
     from wavebreak.model.storage import load, load_selected, save
 else:
     __getattr__ = lazily(
@@ -20,7 +19,6 @@ else:
             "calibration": "Steps to_fixed_point",
             "inference": "ONE REJECTED",
             "model": "NEVER_INPUTS Model from_booster smallest_model",
-            "shap": "describe_contribution describe_direction",
             "storage": "load load_selected save",
         },
     )
@@ -31,8 +29,6 @@ __all__ = [
     "REJECTED",
     "Model",
     "Steps",
-    "describe_contribution",
-    "describe_direction",
     "from_booster",
     "load",
     "load_selected",

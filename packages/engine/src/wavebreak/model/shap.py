@@ -16,8 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.descriptions import feature_title
-from wavebreak.languages import ENGLISH, Language
 from wavebreak.model.trees import ZERO, Forest, Tree
 
 # Unsigned, since a signed index is checked each time for counting from the end.
@@ -209,43 +207,3 @@ def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float6
         made,
     )  # fmt: skip
     return made
-
-
-def describe_direction(
-    contribution: float, value: float | None, language: Language = ENGLISH
-) -> str:
-    """Return in words whether a contribution is evidence for or against abuse.
-
-    What is not known of an account is no evidence, though a model's score moves with it.
-
-    >>> describe_direction(1.5, 31.0), describe_direction(-0.2, 0.0)
-    ('speaks for abuse', 'speaks against abuse')
-    >>> describe_direction(1.5, None)
-    'raises the score although it is not known'
-    """
-    if value is None or value != value:
-        if contribution > 0:
-            return language.gettext("raises the score although it is not known")
-        return language.gettext("lowers the score although it is not known")
-    if contribution > 0:
-        return language.gettext("speaks for abuse")
-    return language.gettext("speaks against abuse")
-
-
-def describe_contribution(
-    feature: str,
-    shown: str,
-    contribution: float,
-    value: float | None,
-    language: Language = ENGLISH,
-) -> str:
-    """Return a feature's contribution in words; `shown` is its value, formatted already.
-
-    >>> describe_contribution("first_contacts_1h", "31", 1.5, 31.0)
-    'first contacts in 1 h: 31 (speaks for abuse)'
-    """
-    title, direction = (
-        feature_title(feature, language),
-        describe_direction(contribution, value, language),
-    )
-    return f"{title}: {shown} ({direction})"

@@ -20,7 +20,8 @@ from wavebreak.languages import CATALOGS, DOMAIN, SOURCE_LANGUAGE, read_catalog
 from wavebreak.linking.operators import SENTENCES
 from wavebreak.notices.help import help_texts
 from wavebreak.notices.platform import FILE as PLATFORM
-from wavebreak.notices.texts import TEXTS, load_rule_texts
+from wavebreak.notices.reasons import load_rule_texts
+from wavebreak.notices.texts import TEXTS
 from wavebreak.outcomes import TABLE as OUTCOMES
 from wavebreak.schema.events import CHANNELS, LANES
 
@@ -31,7 +32,6 @@ _SOURCES = (
     "notices/*.py",
     "explain/narrative.py",
     "features/descriptions.py",
-    "model/shap.py",
     "reports/tables.py",
 )
 """Modules with texts; those of tables that others read come from the tables."""

@@ -21,6 +21,7 @@ from wavebreak.engine.decision import Decision
 from wavebreak.errors import UsageError
 from wavebreak.languages import get_language
 from wavebreak.notices.platform import Platform
+from wavebreak.notices.reasons import load_rule_texts
 from wavebreak.notices.statement import (
     AutomatedDecision,
     Circumstances,
@@ -29,7 +30,6 @@ from wavebreak.notices.statement import (
     outcome_form,
     read_decision,
 )
-from wavebreak.notices.texts import load_rule_texts
 
 FACTS_MAX = 5000
 OTHER_MAX = 500

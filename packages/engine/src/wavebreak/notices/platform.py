@@ -14,7 +14,7 @@ from msgspec import Meta
 from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, Language, time_zone
-from wavebreak.notices.texts import Term
+from wavebreak.notices.reasons import Term
 
 FILE = "platform.toml"
 LEAST_APPEAL_DAYS = 180

@@ -25,17 +25,11 @@ from wavebreak.engine.enforcement import (
 )
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import HELD
-from wavebreak.languages import Language, get_language, msgid
+from wavebreak.languages import Language, get_language
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
-from wavebreak.notices.texts import (
-    TEXTS,
-    RuleText,
-    RuleTexts,
-    Term,
-    load_rule_texts,
-    people_sentence,
-)
+from wavebreak.notices.reasons import Term, decision_facts, load_rule_texts
+from wavebreak.notices.texts import TEXTS
 from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
@@ -182,11 +176,6 @@ _ACTS = (
 _RECEIVING = ("receive", "protect")
 """Never refused (`refuses`); a ban ends the use of the account altogether."""
 
-_SET_BY_PERSON = msgid(
-    "A person examined the account's activity and decided on this. Whether you broke our terms was "
-    "left open."
-)
-
 _GROUNDS: dict[str, GroundKind] = {
     "doubt": "precaution",
     "takeover": "protection",
@@ -290,7 +279,6 @@ class _Writer:
     now_ms: int
     links: Links
     about: Circumstances
-    texts: RuleTexts
 
     def _(self, text: str, **values: object) -> str:
         return self.language.gettext(text, **values)
@@ -328,17 +316,16 @@ class _Writer:
         until = self.decision.until
         return "in_force" if until is None or self.now_ms < until else "ended"
 
-    def rule_texts(self) -> list[RuleText]:
-        """The texts of the rules, the deciding one first; of a takeover only that one."""
-        decision = self.decision
-        ids = decision.rules[:1] if decision.basis == "takeover" else decision.rules
-        return [self.texts.find(i, self.about.abuse.get(i, ""), decision.basis) for i in ids]
-
     @property
     def term(self) -> Term | None:
-        if ground_kind(self.decision) in ("none", "protection"):
+        """The term of the deciding rule, else that of the model's text."""
+        decision, texts = self.decision, load_rule_texts()
+        if ground_kind(decision) in ("none", "protection"):
             return None
-        return next((text.term for text in self.rule_texts()), self.texts.score.term)
+        if not decision.rules:
+            return texts.score.term
+        rule = decision.rules[0]
+        return texts.find(rule, self.about.abuse.get(rule, ""), decision.basis).term
 
     def acts(self, *, refused: bool) -> list[_Act]:
         """The acts that the outcome refuses (of a limit: beyond its allowance), or the others."""
@@ -403,9 +390,8 @@ blocked or reported you, or do not know you.')
         now_ms,
         links or Links(),
         circumstances or Circumstances(),
-        load_rule_texts(),
     )
-    facts = tuple(_facts(writer))
+    facts = tuple(decision_facts(decision, "holder", language, writer.about.abuse))
     ground, appeal = _ground(writer), _appeal(writer)
     sections = (
         _restriction_section(writer),
@@ -586,30 +572,6 @@ def _works_section(writer: _Writer) -> Section | None:
         items=tuple(writer.text("act", name) for name in works),
         closing=(writer._("Your chats, groups and contacts stay as they are."),),
     )
-
-
-def _facts(writer: _Writer) -> list[str]:
-    decision = writer.decision
-    if decision.outcome == "allow":
-        if decision.basis == "person":
-            return [writer._("A person reviewed your account and ended the restriction.")]
-        if decision.basis == "challenge":
-            return [writer._("The check was passed.")]
-        return [writer._("The reason for the restriction no longer applies.")]
-    values = {reason.feature: reason.value for reason in decision.reasons}
-    facts = writer.texts.facts(writer.rule_texts(), values, writer.language)
-    if not decision.rules and is_left_open(decision):
-        facts = [writer._(_SET_BY_PERSON)]
-    elif not decision.rules and decision.score is None:
-        facts = [writer._(writer.texts.find("", "", decision.basis).fact)]
-    elif not decision.rules:
-        weighed = {
-            r.feature: r.contribution for r in decision.reasons if r.contribution is not None
-        }
-        facts = [writer.texts.score_fact(weighed, writer.language)]
-    if decision.basis != "takeover":
-        facts.insert(1, people_sentence(values, "holder", writer.language))
-    return list(dict.fromkeys(filter(None, facts)))
 
 
 def _ground(writer: _Writer) -> Ground:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from wavebreak.durations import HOUR_MS
 from wavebreak.engine.account_queries import live_accounts
 from wavebreak.engine.outside_lists import shown_lists
+from wavebreak.explain.narrative import strongest_reasons
 from wavebreak.languages import msgid
 from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import ActForm, BulkForm, act_form, effect_of
@@ -20,17 +21,17 @@ from wavebreak_server.console.forms import ShareForm
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.accounts.neighbours import operators_of
-from wavebreak_server.slices.accounts.service import account_page, decision_shown
+from wavebreak_server.slices.accounts.service import account_page, decision_shown, rule_abouts
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
 from wavebreak_server.slices.queries import service as queries
 from wavebreak_server.slices.queue import service as review_queue
-from wavebreak_server.slices.queue.live_accounts import RowFacts, hands_of, strongest_reasons
+from wavebreak_server.slices.queue.live_accounts import RowFacts, hands_of
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.shares import service as shares
 from wavebreak_server.storage.models import Decision
-from wavebreak_server.texts import translate, translate_count
+from wavebreak_server.texts import page_language, translate, translate_count
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "abuse", "mine", "left_out")
@@ -118,7 +119,8 @@ def _reasons(console: pages.Console, body: bytes | None) -> list[str]:
         return []
     decision = msgspec.json.decode(bytes(body))
     queue = _settings(console).queue
-    return strongest_reasons(decision) or review_queue.priority_of(queue, decision).why[:1]
+    reasons = strongest_reasons(decision, rule_abouts(), page_language())
+    return reasons or review_queue.priority_of(queue, decision).why[:1]
 
 
 def _settings(console: pages.Console) -> ConsoleConfig:

@@ -20,7 +20,6 @@ from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
 from wavebreak.languages import Language, msgid
-from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
@@ -92,19 +91,16 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     rules, language = rule_abouts(), page_language()
     reasons = [
         {
-            "feature": r["feature"],
-            "title": feature_title(r["feature"], language),
-            "meaning": describe(r["feature"], language),
-            "value": narrative.format_value(r["feature"], r.get("value"), language=language),
-            "direction": "" if r.get("contribution") is None
-            else describe_direction(r["contribution"], r.get("value"), language),
+            "title": reason.title,
+            "meaning": describe(reason.feature, language),
+            "value": reason.value,
+            "direction": reason.direction,
         }
-        for r in decision.get("reasons") or ()
-    ]  # fmt: skip
+        for reason in narrative.describe_reasons(decision, language)
+    ]
     return dict(decision) | {
         "sentence": narrative.evidence_sentence(dict(decision), language),
         "basis_words": narrative.basis_clause(dict(decision), language),
-        "score_words": narrative.describe_score(dict(decision), language),
         "reasons": reasons,
         "rules": [{"id": r, "about": rules.get(r, "")} for r in decision.get("rules") or ()],
         "refuses": row_of(decision["outcome"]).refusal_words,

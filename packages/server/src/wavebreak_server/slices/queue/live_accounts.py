@@ -6,15 +6,12 @@ goes on writing. One query of the engine reads the accounts of a page, or of a p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from wavebreak.engine.account_queries import LiveAccount
-from wavebreak.explain import narrative
-from wavebreak.features.descriptions import feature_title
 from wavebreak.linking import Operator
 from wavebreak.outcomes import REFUSING_ALL, SILENCING
-from wavebreak_server.slices.accounts.service import rule_abouts
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.queue.service import (
@@ -24,13 +21,9 @@ from wavebreak_server.slices.queue.service import (
     waiting,
     weighed,
 )
-from wavebreak_server.texts import page_language
 
-SHOWN_REASONS = 2
 MOST_OF_A_HAND = 500
 """Accounts of an operator whose cases are counted for its card."""
-_COUNTED = ("stranger_contacts", "stranger_answers", "stranger_complaints")
-"""What every row shows as a fact, so that it is no reason beside."""
 
 
 def priority_left(settings: Queue, case: ReviewCase, live: LiveAccount) -> Priority:
@@ -75,38 +68,6 @@ class RowFacts(NamedTuple):
         most = max(recent, default=0)
         heights = [max(1.0, round(16 * n / most, 1)) if n else 0.0 for n in recent]
         return [(4 * k, round(16 - high, 1), high) for k, high in enumerate(heights) if high]
-
-
-def strongest_reasons(decision: Mapping[str, Any]) -> list[str]:
-    """Return the two strongest reasons of a decision in words.
-
-    Of the model, the measures that weigh most for abuse; of a rule, the first that it reads and
-    that are more than nothing, or what it says.
-
-    >>> strongest_reasons({"rules": [], "reasons": [
-    ...     {"feature": "gap_sd", "value": 1.0, "contribution": -2.0},
-    ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5},
-    ...     {"feature": "reply_share_7d", "value": 0.02, "contribution": 0.7}]})
-    ['first contacts in 1 h: 31 accounts', 'reply share in 7 d: 2 %']
-    """
-    reasons = list(decision.get("reasons") or ())
-    weighed = [r for r in reasons if r.get("contribution") is not None]
-    if weighed:
-        weighed.sort(key=lambda r: -float(r["contribution"]))
-        return [_in_words(r) for r in weighed[:SHOWN_REASONS] if float(r["contribution"]) > 0]
-    measured = [r for r in reasons if r["feature"] not in _COUNTED and r.get("value")]
-    if measured:
-        return [_in_words(r) for r in measured[:SHOWN_REASONS]]
-    # What many rows would say alike, where a rule has measured nothing that is no fact of the row.
-    abouts = rule_abouts()
-    return [abouts.get(rule, rule) for rule in (decision.get("rules") or ())[:1]]
-
-
-def _in_words(reason: Mapping[str, Any]) -> str:
-    name = str(reason["feature"])
-    language = page_language()
-    shown = narrative.format_value(name, reason.get("value"), language=language)
-    return f"{feature_title(name, language)}: {shown}"
 
 
 class Hand(NamedTuple):
