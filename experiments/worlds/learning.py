@@ -52,7 +52,7 @@ from wavebreak.evaluation.home_learning import (
     load_terms,
     record_days,
 )
-from wavebreak.evaluation.label_votes import LabelVote
+from wavebreak.evaluation.labels import LabelVote
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.rules import load_policy

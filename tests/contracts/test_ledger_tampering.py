@@ -40,9 +40,10 @@ from support.tampering import (
     signed,
     under,
 )
+from support.witness import add_cosignature
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger.audit import EXPLAINABLE, audit_directory
-from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key, sign_checkpoint
+from wavebreak.ledger.checkpoints import encode_verifier_key, sign_checkpoint
 from wavebreak.ledger.verifier import VerifierError, canonical, read_checkpoint, verify
 
 ENTRY = b'{"at":1,"body":{},"commits":{},"kind":"step","v":1}'

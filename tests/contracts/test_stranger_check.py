@@ -34,9 +34,10 @@ from support.bundle_tampering import (
     value,
 )
 from support.case_workflow import PARTY, Bench
+from support.witness import add_cosignature
 from wavebreak.cli import app, commands
 from wavebreak.ledger import DirectoryStorage, Ledger, Signer, new_signer, proof_bundle
-from wavebreak.ledger.checkpoints import add_cosignature, encode_key_change, encode_verifier_key
+from wavebreak.ledger.checkpoints import encode_key_change, encode_verifier_key
 from wavebreak.ledger.key_changes import RETIRED, REVOKED, KeyChange
 from wavebreak.ledger.storage import add_key_change
 from wavebreak.ledger.verifier import WITNESS, canonical

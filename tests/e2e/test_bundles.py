@@ -24,10 +24,11 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from support.case_workflow import ABOVE, BELOW, OTHER, REPORTS, SENDER, SHOT, Bench, small_run
+from support.witness import add_cosignature
 from wavebreak import __version__
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
-from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key, fingerprint
+from wavebreak.ledger.checkpoints import encode_verifier_key, fingerprint
 from wavebreak.ledger.verifier import WITNESS, Key, canonical
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from wavebreak.evaluation.label_votes import Labels, LabelVote, resolve_votes
+from wavebreak.evaluation.labels import Labels, LabelVote, resolve_votes
 from wavebreak.evaluation.scoring_points import Points, model_inputs
 from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab.training.config import Settings, load_settings

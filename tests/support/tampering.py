@@ -18,6 +18,7 @@ from cryptography.x509 import Certificate
 
 from support.ledger_fixtures import SIGNER, a_decision
 from support.rfc3161_authority import Authority
+from support.witness import add_cosignature
 from wavebreak.ledger import (
     DirectoryStorage,
     Ledger,
@@ -28,7 +29,7 @@ from wavebreak.ledger import (
     seal_decisions,
     seal_receipts,
 )
-from wavebreak.ledger.checkpoints import add_cosignature, request_time_stamp, sign_checkpoint
+from wavebreak.ledger.checkpoints import request_time_stamp, sign_checkpoint
 from wavebreak.ledger.errors import convert_verifier_errors
 from wavebreak.ledger.verifier import WITNESS, Checkpoint, Key, canonical, read_checkpoint, read_key
 

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 
 from support.webhook_receiver import Answer, listening
-from wavebreak.ledger import new_signer
-from wavebreak.ledger.checkpoints import add_cosignature
+from wavebreak.ledger import Signer, new_signer
 from wavebreak.ledger.verifier import (
     WITNESS,
     Checkpoint,
@@ -19,6 +18,13 @@ from wavebreak.ledger.verifier import (
     check_signature,
     read_checkpoint,
 )
+
+
+def add_cosignature(note: bytes, witness: Signer, time_s: int) -> bytes:
+    """Add a witness's signature to a checkpoint (C2SP cosignature/v1)."""
+    message = f"cosignature/v1\ntime {time_s}\n{read_checkpoint(note).text}".encode()
+    signature = witness.key.id + time_s.to_bytes(8) + witness.sign(message)
+    return note + f"— {witness.name} {base64.b64encode(signature).decode()}\n".encode()
 
 
 class FakeWitness:

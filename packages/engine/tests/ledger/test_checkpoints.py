@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from support.witness import add_cosignature
 from wavebreak.errors import EvidenceError, FileError, UsageError
 from wavebreak.ledger import checkpoints, new_signer
 from wavebreak.ledger.verifier import (
@@ -40,7 +41,7 @@ def test_known_key_has_known_id_and_signature() -> None:
     assert signer.key == key
     assert checkpoints.encode_verifier_key(key) == VERIFIER
     assert checkpoints.encode_signer(signer) == f"{SECRET}\n"
-    assert checkpoints._signature_line(signer, TEXT.encode()) == f"— PeterNeumann {SIGNED}\n"
+    assert checkpoints.sign_note([signer], TEXT) == f"{TEXT}\n— PeterNeumann {SIGNED}\n".encode()
 
 
 def test_a_checkpoint_says_origin_size_and_root() -> None:
@@ -61,7 +62,7 @@ def test_a_checkpoint_says_origin_size_and_root() -> None:
 def test_witness_cosignature_has_its_time() -> None:
     signer = new_signer("example.org/log")
     witness = new_signer("witness.example", WITNESS)
-    note = checkpoints.add_cosignature(
+    note = add_cosignature(
         checkpoints.sign_checkpoint(signer, 5, bytes(32)), witness, 1_700_000_000
     )
     read = read_checkpoint(note)

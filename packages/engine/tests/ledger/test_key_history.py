@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from support.witness import add_cosignature
 from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger import DirectoryStorage, Ledger, MemoryStorage, Signer, new_signer
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.checkpoints import (
-    add_cosignature,
     encode_key_change,
     encode_verifier_key,
     save_signer,

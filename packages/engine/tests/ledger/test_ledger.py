@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.ledger_fixtures import SIGNER, a_decision, some
+from support.witness import add_cosignature
 from wavebreak.errors import EvidenceError, FileError
 from wavebreak.ledger import (
     DirectoryStorage,
@@ -23,7 +24,7 @@ from wavebreak.ledger import (
     seal_receipts,
 )
 from wavebreak.ledger import verifier as alone
-from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.verifier import WITNESS, VerifierError, check_inclusion, hash_node, verify
 
 

@@ -38,7 +38,7 @@ from wavebreak.evaluation.home_learning import (
     load_terms,
     model_margins,
 )
-from wavebreak.evaluation.label_votes import LabelVote
+from wavebreak.evaluation.labels import LabelVote
 from wavebreak.evaluation.scoring_points import Floats
 from wavebreak.model import Model
 from wavebreak_lab.training.home import fit_home

@@ -11,7 +11,7 @@ import pytest
 
 from support import scoring_points
 from wavebreak.errors import FileError, PolicyError, TrainingError
-from wavebreak.evaluation.label_votes import LabelVote, read_votes, resolve_votes
+from wavebreak.evaluation.labels import LabelVote, read_votes, resolve_votes
 from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS, concat_points, model_inputs
 from wavebreak.outcomes import RESTRICT
 from wavebreak.schema.event_kinds import KINDS

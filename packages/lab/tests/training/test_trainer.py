@@ -11,7 +11,7 @@ import pytest
 from support import scoring_points
 from wavebreak import model
 from wavebreak.errors import TrainingError
-from wavebreak.evaluation.label_votes import Labels
+from wavebreak.evaluation.labels import Labels
 from wavebreak.evaluation.scoring_points import to_catalog_columns
 from wavebreak_lab import training
 from wavebreak_lab.training import model_card, trainer

@@ -35,7 +35,7 @@ from wavebreak.engine import Engine
 from wavebreak.evaluation import asked_labels
 from wavebreak.evaluation.asked_labels import Answers, Curve, Question
 from wavebreak.evaluation.complaint_ceilings import CeilingTerms
-from wavebreak.evaluation.label_votes import LabelSource, LabelVote, resolve_votes
+from wavebreak.evaluation.labels import LabelSource, LabelVote, resolve_votes
 from wavebreak.evaluation.scoring_points import (
     Bools,
     Floats,

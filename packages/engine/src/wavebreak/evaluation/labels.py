@@ -1,14 +1,22 @@
-"""Labels: which accounts are abusive or benign, and their family or persona."""
+"""Labels: abusive and benign accounts, with their family or persona; votes of several sources.
+
+A label belongs to an account, never to a feature. An account is identified by its name within a
+world: two simulated worlds may use the same name for different accounts.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from wavebreak.errors import FileError
+from msgspec import Meta, Struct
+
+from wavebreak.errors import FileError, TrainingError
+from wavebreak.schema.events import PERSONS, SOURCES
 
 LABELS = ("abusive", "benign")
 WITHDRAWN = "undetermined"
@@ -45,10 +53,10 @@ def read_labels(path: Path) -> list[Label]:
             labels.pop(label.account, None)
             continue
         first_line, first = labels.setdefault(label.account, (line, label))
-        for field in ("label", "family", "operator"):
-            if getattr(first, field) != getattr(label, field):
+        for name in ("label", "family", "operator"):
+            if getattr(first, name) != getattr(label, name):
                 raise FileError(
-                    f"{path}: line {line}, field {field} contradicts line {first_line} "
+                    f"{path}: line {line}, field {name} contradicts line {first_line} "
                     "about the same account",
                     fix="keep one line for each account",
                 )
@@ -101,3 +109,155 @@ def _checked_row(line: str, row: dict[str, Any], columns: Sequence[str]) -> dict
             fix="write abusive or benign in lower case; delete accounts of unknown kind",
         )
     return values
+
+
+Key = tuple[str, str]
+"""World ("" for the real one) and account."""
+
+UNDATED = -1
+
+
+class LabelSource(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit.
+
+    A weight of 0: it is not heard.
+    """
+
+    rank: Annotated[int, Meta(ge=1, le=10_000)]
+    weight: Annotated[float, Meta(ge=0.0)]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelVote:
+    """What a source says of one account; `ts` is when it became known (ms), UNDATED if not said.
+
+    `label` is abusive, benign, or undetermined, which withdraws earlier votes on the account.
+    """
+
+    world: str
+    account: str
+    label: str
+    family: str
+    operator: str
+    source: str
+    ts: int = UNDATED
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedLabel:
+    """What an account is taken for, on whose word, and what that word weighs."""
+
+    abusive: bool
+    family: str
+    operator: str
+    source: str
+    weight: float
+    ts: int
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Truths by account, and how they came about.
+
+    `votes` counts by (source, label); `contradictions` by (taken source, its label, other
+    source); `undecided` accounts had two words of one rank and time against each other.
+    """
+
+    resolved: dict[Key, ResolvedLabel]
+    votes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    contradictions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    undecided: int = 0
+
+
+def resolve_votes(
+    votes: Iterable[LabelVote], sources: Mapping[str, LabelSource], until: int | None = None
+) -> Labels:
+    """Take for each account the vote of the highest rank, and of one rank the latest.
+
+    A vote `undetermined` withdraws the votes on its account before it, whoever cast them: of dated
+    votes those up to its time, of undated ones those earlier in `votes`. That of a honeypot or a
+    partner withdraws no person's. Sources without weight are not heard.
+    Claims that became known after `until` (ms) are not heard. Family and operator come from the
+    vote taken, or else from one that agrees with it. Raises `TrainingError` for a source that has
+    no rank.
+    """
+    heard: dict[Key, list[LabelVote]] = {}
+    made = Labels({})
+    for vote in votes:
+        if vote.source not in sources:
+            raise TrainingError(
+                "a label names a source that has no rank",
+                fix=f"use one of {', '.join(sorted(sources))}, or give it a rank in training.toml",
+            )
+        if sources[vote.source].weight > 0 and (until is None or vote.ts <= until):
+            heard.setdefault((vote.world, vote.account), []).append(vote)
+    undecided = 0
+    for key, cast in heard.items():
+        said = _not_withdrawn(cast)
+        if not said:
+            continue
+        said.sort(key=lambda c: (-sources[c.source].rank, -c.ts))
+        made.votes.update((c.source, c.label) for c in said)
+        taken = said[0]
+        against = [c for c in said if c.label != taken.label]
+        made.contradictions.update((taken.source, taken.label, c.source) for c in against)
+        level = sources[taken.source].rank, taken.ts
+        if any((sources[c.source].rank, c.ts) == level for c in against):
+            undecided += 1
+        else:
+            made.resolved[key] = _resolved_label(taken, said, sources[taken.source].weight)
+    return Labels(made.resolved, made.votes, made.contradictions, undecided)
+
+
+def _not_withdrawn(cast: list[LabelVote]) -> list[LabelVote]:
+    """Return the votes on one account that no later `undetermined` withdraws, by their time."""
+    said: list[LabelVote] = []
+    for vote in sorted(cast, key=lambda c: c.ts):
+        if vote.label == WITHDRAWN:
+            said = [c for c in said if not _withdraws(vote, c)]
+        else:
+            said.append(vote)
+    return said
+
+
+def _withdraws(vote: LabelVote, earlier: LabelVote) -> bool:
+    others = vote.source in SOURCES and vote.source not in PERSONS
+    same_order = (earlier.ts == UNDATED) == (vote.ts == UNDATED)
+    return same_order and not (others and earlier.source in PERSONS)
+
+
+def _resolved_label(taken: LabelVote, said: list[LabelVote], weight: float) -> ResolvedLabel:
+    agreeing = [c for c in said if c.label == taken.label]
+    family = next((c.family for c in agreeing if c.family not in ("", UNNAMED)), UNNAMED)
+    operator = next((c.operator for c in agreeing if c.operator), "")
+    return ResolvedLabel(taken.label == "abusive", family, operator, taken.source, weight, taken.ts)
+
+
+def read_votes(path: Path, world: str = "") -> list[LabelVote]:
+    """Read a labels file: `account,label,family,operator`, optionally `source` and `ts` (ms).
+
+    Lines may contradict each other, which `resolve_votes` settles.
+
+    Raises:
+        FileError: As for `label_rows`, or a time is not a whole number.
+    """
+    votes = []
+    for line, row in label_rows(path, ("account", "label")):
+        ts = row.get("ts", "")
+        if ts and not ts.isdigit():
+            raise FileError(
+                f"{path}: line {line}, field ts is not a whole number",
+                fix="give milliseconds since 1970, or leave it empty",
+            )
+        votes.append(
+            LabelVote(
+                world,
+                row["account"],
+                row["label"],
+                row.get("family", "") or UNNAMED,
+                row.get("operator", ""),
+                row.get("source", "") or "file",
+                int(ts) if ts else UNDATED,
+            )
+        )
+    return votes

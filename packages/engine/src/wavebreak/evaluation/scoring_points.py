@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from wavebreak.engine import Engine
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.evaluation.label_votes import Key, LabelVote
+from wavebreak.evaluation.labels import Key, LabelVote
 from wavebreak.features.catalog import FEATURES, INDEX, MODEL_INPUTS
 from wavebreak.features.layout import RANK
 from wavebreak.io import events_file, read

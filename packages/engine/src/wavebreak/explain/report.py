@@ -7,7 +7,7 @@ import numpy as np
 
 from wavebreak.durations import MINUTE_MS
 from wavebreak.explain import narrative
-from wavebreak.explain.collect import Explanation, Timeline, Times
+from wavebreak.explain.collect import Explanation
 from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.reports import charts
 from wavebreak.reports.report import Report, Section, Text, Tone
@@ -102,7 +102,11 @@ def _timelines(explanation: Explanation) -> list[charts.Chart | Text]:
         return [Text([explanation.gap or "The log is not available."], "note")]
     decisions = [(int(d["ts"]), str(d["outcome"])) for d in explanation.decisions]
     lines = {label: timeline[kind] for label, kind in LINES.items()}
-    lanes = _lanes(timeline)
+    lanes = {
+        label: np.sort(np.concatenate([timeline[kind] for kind in kinds.split()]))
+        for label, kinds in LANES.items()
+    }
+    lanes = {label: times for label, times in lanes.items() if len(times) or label in MAIN_LANES}
     instants = [*(time_ms for time_ms, _ in decisions), explanation.start_ms]
     start, end = timeline.window or (instants[0], instants[0])
     start, end = min(start, *instants), max(end, *instants)
@@ -125,14 +129,6 @@ def _timelines(explanation: Explanation) -> list[charts.Chart | Text]:
     title = "Around the first severe outcome"
     close_up = charts.Timeline("closeup", title, caption, lines, lanes, decisions, zoomed)
     return [close_up, whole]
-
-
-def _lanes(timeline: Timeline) -> dict[str, Times]:
-    lanes = {
-        label: np.sort(np.concatenate([timeline[kind] for kind in kinds.split()]))
-        for label, kinds in LANES.items()
-    }
-    return {label: times for label, times in lanes.items() if len(times) or label in MAIN_LANES}
 
 
 def _close_up(

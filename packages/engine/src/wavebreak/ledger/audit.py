@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +73,11 @@ def audit_directory(
         raise
     except OSError as e:
         raise ledger_error("file_missing", f"{e.filename} cannot be read: {e.strerror}") from None
-    count = _entries(place) if log else _proof_bundle(place)
+    if log:
+        count = _entries(place)
+    else:
+        proofs = verifier.read_lines(place / "proofs.jsonl")
+        count = len([parse_entry(json.loads(line)["entry"]) for line in proofs])
     last = notes[-1]
     done = [
         f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
@@ -149,14 +153,6 @@ def _entries(place: Path) -> int:
     return size
 
 
-def _proof_bundle(place: Path) -> int:
-    count = 0
-    for line in verifier.read_lines(place / "proofs.jsonl"):
-        parse_entry(json.loads(line)["entry"])
-        count += 1
-    return count
-
-
 def _explain(place: Path) -> None:
     """Raise the change to a log as an error, where its stored tree shows it."""
     files = DirectoryStorage(place)
@@ -178,7 +174,7 @@ def _first_change(
     def was(position: int) -> bytes:
         return node(leaf_index(position)) if 0 <= position < stored else b""
 
-    for at, (here, following) in enumerate(pairwise(_ended(leaves))):
+    for at, (here, following) in enumerate(pairwise(chain(leaves, [b"end"]))):
         if here == was(at):
             continue
         if here == was(at + 1) and following != was(at):
@@ -191,8 +187,3 @@ def _first_change(
             return "entries_reordered", f"entry {at} has changed places"
         return "entry_edited", f"entry {at} is not as it was sealed"
     return None
-
-
-def _ended(leaves: Iterator[bytes]) -> Iterator[bytes]:
-    yield from leaves
-    yield b"end"

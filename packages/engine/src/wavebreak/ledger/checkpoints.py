@@ -23,7 +23,7 @@ from wavebreak.errors import EvidenceError, FileError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger import key_changes
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
+from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_key
 from wavebreak.ledger.verifier import fingerprint as fingerprint
 from wavebreak.privacy.secret_key import read_secret_file
 
@@ -182,8 +182,11 @@ def sign_checkpoint(signer: Signer, size: int, root: bytes) -> bytes:
 
 def sign_note(signers: Sequence[Signer], text: str) -> bytes:
     """Sign a text, whose last line ends, by each of the signers (C2SP signed-note)."""
-    lines = "".join(_signature_line(signer, text.encode()) for signer in signers)
-    return f"{text}\n{lines}".encode()
+    signatures = (
+        f"— {signer.name} {_encode_base64(signer.key.id + signer.sign(text.encode()))}\n"
+        for signer in signers
+    )
+    return f"{text}\n{''.join(signatures)}".encode()
 
 
 def encode_key_change(change: key_changes.KeyChange, signers: Sequence[Signer]) -> bytes:
@@ -198,19 +201,6 @@ def encode_key_change(change: key_changes.KeyChange, signers: Sequence[Signer]) 
         if key_changes.read_change(note) != change:
             raise ledger_error("key_change", "a statement is of other keys than were given")
     return note
-
-
-def _signature_line(signer: Signer, message: bytes, before: bytes = b"") -> str:
-    signature = signer.sign(message)
-    return f"— {signer.name} {_encode_base64(signer.key.id + before + signature)}\n"
-
-
-def add_cosignature(note: bytes, witness: Signer, at: int) -> bytes:
-    """Add a witness's signature, made at `at` (s), to a checkpoint (C2SP cosignature/v1)."""
-    with convert_verifier_errors():
-        text = read_checkpoint(note).text.encode()
-    message = f"cosignature/v1\ntime {at}\n".encode() + text
-    return note + _signature_line(witness, message, at.to_bytes(8)).encode()
 
 
 SendRequest = Callable[[bytes], bytes]
@@ -277,7 +267,12 @@ def stamp_said(note: bytes, response: bytes) -> datetime:
 
 def _read_response(note: bytes, response: bytes) -> rfc3161.TimeStampResponse:
     """Read a response that was granted, for this checkpoint; its signature is not checked."""
-    read = _decode_response(response)
+    try:
+        read = rfc3161.decode_timestamp_response(response[: MAX_RESPONSE + 1])
+    except ValueError:
+        read = None
+    if len(response) > MAX_RESPONSE or read is None or read.as_bytes() != response:
+        raise _stamp_error("malformed", "the authority's response is not a time stamp")
     if rfc3161.PKIStatus(read.status) != rfc3161.PKIStatus.GRANTED:
         raise _stamp_error("refused", "the authority did not grant it")
     imprint = read.tst_info.message_imprint
@@ -285,17 +280,6 @@ def _read_response(note: bytes, response: bytes) -> rfc3161.TimeStampResponse:
     if digest != (SHA256_OID, sha256(note).digest()):
         raise _stamp_error("other_digest", "the time stamp is of other bytes")
     return read
-
-
-def _decode_response(response: bytes) -> rfc3161.TimeStampResponse:
-    if len(response) <= MAX_RESPONSE:
-        try:
-            read = rfc3161.decode_timestamp_response(response)
-            if read.as_bytes() == response:
-                return read
-        except ValueError:
-            pass
-    raise _stamp_error("malformed", "the authority's response is not a time stamp")
 
 
 def _stamp_error(name: str, what: str) -> EvidenceError:

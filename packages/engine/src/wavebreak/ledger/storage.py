@@ -17,6 +17,7 @@ import os
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,8 +82,12 @@ class DirectoryStorage:
     def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
         """Keep entries and nodes; a failure (a full disk) leaves the ledger as it was."""
         before = {name: self._length(name) for name in NAMES[:3]}
+        lengths = (len(line) + 1 for line in lines)
+        ends = list(accumulate(lengths, initial=self.end(self._size)))[1:]
         try:
-            self._add(lines, nodes)
+            self._write("entries.jsonl", b"".join([line + b"\n" for line in lines]))
+            self._write("nodes", nodes)
+            self._write("ends", b"".join(end.to_bytes(8) for end in ends))
         except OSError as e:
             for name, length in before.items():
                 os.ftruncate(self._files[name], length)
@@ -90,15 +95,6 @@ class DirectoryStorage:
                 f"the ledger {self.path} cannot be written: {e.strerror}",
                 fix="free space or make the directory writable; the ledger is unchanged",
             ) from None
-
-    def _add(self, lines: Sequence[bytes], nodes: bytes) -> None:
-        end, ends = self.end(self._size), []
-        for line in lines:
-            end += len(line) + 1
-            ends.append(end.to_bytes(8))
-        self._write("entries.jsonl", b"".join([line + b"\n" for line in lines]))
-        self._write("nodes", nodes)
-        self._write("ends", b"".join(ends))
         self._size += len(lines)
 
     def line(self, position: int) -> bytes:

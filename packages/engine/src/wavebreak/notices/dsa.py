@@ -165,6 +165,8 @@ def build_record(
 def _record(
     decision: Decision, statement: Statement, about: Circumstances, key: bytes
 ) -> dict[str, Any]:
+    # A decision on complaints, or on a partner's label, follows a notification.
+    is_notified = decision.stage == "feedback" or about.label_source == "partner"
     # An account that returns by itself is not terminated.
     form = outcome_form(decision.outcome, has_end=decision.until is not None)
     field, value = RESTRICTIONS["suspend" if form == "ban_with_end" else decision.outcome]
@@ -180,7 +182,7 @@ def _record(
         **_category(decision, about),
         "application_date": _day(decision.ts),
         "content_date": _day(decision.ts),
-        "source_type": _source(decision, about),
+        "source_type": "SOURCE_TYPE_OTHER_NOTIFICATION" if is_notified else "SOURCE_VOLUNTARY",
         "automated_detection": "Yes" if statement.automation.detection else "No",
         "automated_decision": _AUTOMATED[statement.automation.decision],
         "account_type": (
@@ -221,12 +223,6 @@ def _category(decision: Decision, about: Circumstances) -> dict[str, Any]:
         "category_specification": ["KEYWORD_OTHER"],
         "category_specification_other": OWN_CATEGORY,
     }
-
-
-def _source(decision: Decision, about: Circumstances) -> str:
-    """A decision on complaints, or on a partner's word, follows a notification; others do not."""
-    notified = decision.stage == "feedback" or about.label_source == "partner"
-    return "SOURCE_TYPE_OTHER_NOTIFICATION" if notified else "SOURCE_VOLUNTARY"
 
 
 def _day(ms: int) -> str:

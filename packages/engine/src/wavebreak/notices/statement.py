@@ -392,28 +392,45 @@ blocked or reported you, or do not know you.')
         circumstances or Circumstances(),
     )
     facts = tuple(decision_facts(decision, "holder", language, writer.about.abuse))
-    ground, appeal = _ground(writer), _appeal(writer)
+    term = writer.term
+    ground = Ground(
+        kind=ground_kind(decision),
+        basis=decision.basis,
+        term=term,
+        clause=platform.clause(term, language) if term else "",
+        terms_url=platform.links.terms if term else "",
+    )
+    about, appeal = writer.about, _appeal(writer)
+    how = automation(decision, about.label_source, about.automated_detection)
     sections = (
         _restriction_section(writer),
         _works_section(writer),
         Section(id="facts", heading=writer._("Why"), paragraphs=facts),
         _ground_section(writer, ground),
-        _automation_section(writer),
+        _automation_section(writer, how),
         _way_out_section(writer),
         _appeal_section(writer, appeal),
         _business_section(writer),
         _contact_section(writer),
     )
+    receiving = () if decision.outcome == "ban" else _RECEIVING
     statement = Statement(
         decision=decision.id,
         outcome=decision.outcome,
         language=language.code,
         direction=language.direction,
         title=writer.text("title", writer.form),
-        restriction=_restriction(writer),
+        restriction=Restriction(
+            refused=tuple(act.name for act in writer.acts(refused=True)),
+            works=(*receiving, *(act.name for act in writer.acts(refused=False))),
+            since_ms=decision.ts,
+            until_ms=decision.until,
+            status=writer.status,
+            new_chats_1d=decision.new_chats_1d,
+        ),
         facts=facts,
         ground=ground,
-        automation=_automation(writer),
+        automation=how,
         challenge=writer.challenge,
         appeal=appeal,
         corrections=(),
@@ -436,24 +453,21 @@ def with_corrections(statement: Statement, corrections: Sequence[Correction]) ->
     corrected = tuple(
         _correction_section(one, language, statement.zone, n) for n, one in enumerate(corrections)
     )
-    kept = [s for s in statement.sections if not s.id.startswith("correction")]
-    result = msgspec.structs.replace(
-        statement, corrections=tuple(corrections), sections=(*corrected, *kept)
+    sections = [s for s in statement.sections if not s.id.startswith("correction")]
+    statement = msgspec.structs.replace(
+        statement, corrections=tuple(corrections), sections=(*corrected, *sections)
     )
-    changes = [one for one in corrections if one.result != "unchanged"]
-    return _with_outcome(result, changes[-1], language) if changes else result
-
-
-def _with_outcome(statement: Statement, one: Correction, language: Language) -> Statement:
-    """Return a statement with the title and the status that a review has left."""
-    if one.result == "reversed":
-        left = statement.restriction
-        if left.status == "in_force":
-            left = msgspec.structs.replace(left, status="ended")
-        title = language.gettext(TEXTS["title"]["reversed"])
-        return msgspec.structs.replace(statement, title=title, restriction=left)
-    form = outcome_form(one.outcome, has_end=one.until_ms is not None)
-    return msgspec.structs.replace(statement, title=language.gettext(TEXTS["title"][form]))
+    changes = [each for each in corrections if each.result != "unchanged"]
+    if not changes:
+        return statement
+    last, restriction = changes[-1], statement.restriction
+    form = outcome_form(last.outcome, has_end=last.until_ms is not None)
+    if last.result == "reversed":
+        form = "reversed"
+        if restriction.status == "in_force":
+            restriction = msgspec.structs.replace(restriction, status="ended")
+    title = language.gettext(TEXTS["title"][form])
+    return msgspec.structs.replace(statement, title=title, restriction=restriction)
 
 
 def _correction_section(one: Correction, language: Language, zone: str, n: int) -> Section:
@@ -483,19 +497,6 @@ def _correction_section(one: Correction, language: Language, zone: str, n: int) 
         id=f"correction-{n + 1}",
         heading=_("Correction and review"),
         paragraphs=(*said, below),
-    )
-
-
-def _restriction(writer: _Writer) -> Restriction:
-    decision = writer.decision
-    receiving = () if decision.outcome == "ban" else _RECEIVING
-    return Restriction(
-        refused=tuple(act.name for act in writer.acts(refused=True)),
-        works=(*receiving, *(act.name for act in writer.acts(refused=False))),
-        since_ms=decision.ts,
-        until_ms=decision.until,
-        status=writer.status,
-        new_chats_1d=decision.new_chats_1d,
     )
 
 
@@ -574,17 +575,6 @@ def _works_section(writer: _Writer) -> Section | None:
     )
 
 
-def _ground(writer: _Writer) -> Ground:
-    term = writer.term
-    return Ground(
-        kind=ground_kind(writer.decision),
-        basis=writer.decision.basis,
-        term=term,
-        clause=writer.platform.clause(term, writer.language) if term else "",
-        terms_url=writer.platform.links.terms if term else "",
-    )
-
-
 def _ground_section(writer: _Writer, ground: Ground) -> Section | None:
     if ground.kind == "none":
         return None
@@ -596,13 +586,7 @@ def _ground_section(writer: _Writer, ground: Ground) -> Section | None:
     )
 
 
-def _automation(writer: _Writer) -> Automation:
-    about = writer.about
-    return automation(writer.decision, about.label_source, about.automated_detection)
-
-
-def _automation_section(writer: _Writer) -> Section:
-    how = _automation(writer)
+def _automation_section(writer: _Writer, how: Automation) -> Section:
     unread = writer._(
         "Only metadata was used: who writes to whom, when and how much. No message was read."
     )

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.durations import Duration
 from wavebreak.errors import PolicyError
-from wavebreak.evaluation.label_votes import LabelSource
+from wavebreak.evaluation.labels import LabelSource
 from wavebreak.outcomes import ABOVE_ALLOW
 
 SHIPPED = config.resolve_path("training.toml")

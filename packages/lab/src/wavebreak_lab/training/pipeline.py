@@ -18,7 +18,8 @@ from wavebreak import model
 from wavebreak.durations import duration_ms
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
-from wavebreak.evaluation import label_votes, scoring_points
+from wavebreak.evaluation import labels as label_files
+from wavebreak.evaluation import scoring_points
 from wavebreak.outcomes import CONFIRMING
 from wavebreak.reports.html import write_html
 from wavebreak.rules import Policy
@@ -35,14 +36,14 @@ class TrainingSet:
     """Replayed runs: their points together, their labels, and digests of the inputs."""
 
     points: scoring_points.Points
-    labels: label_votes.Labels
+    labels: label_files.Labels
     replays: tuple[scoring_points.ReplayResult, ...]
     calibrates: frozenset[int]
     notes: dict[str, Any]
 
-    def first_labels(self) -> dict[label_votes.Key, int]:
+    def first_labels(self) -> dict[label_files.Key, int]:
         """Return the time (ms) at which the logs first give each account's label."""
-        first: dict[label_votes.Key, int] = {}
+        first: dict[label_files.Key, int] = {}
         for replay in self.replays:
             for vote in replay.votes:
                 key = (vote.world, vote.account)
@@ -52,7 +53,7 @@ class TrainingSet:
 
 def confirmed_decisions(
     training_run: scoring_points.Run, end_ms: int, settings: Decisions
-) -> Iterator[label_votes.LabelVote]:
+) -> Iterator[label_files.LabelVote]:
     """Return votes of a run's decisions that still stood at its end, long after they were made."""
     if (
         training_run.decisions is None
@@ -67,14 +68,14 @@ def confirmed_decisions(
         action_ms = row["first_action_ms"]
         is_old = action_ms is not None and end_ms - action_ms >= min_age_ms
         if row["outcome"] in CONFIRMING and is_old:
-            yield label_votes.LabelVote(
+            yield label_files.LabelVote(
                 training_run.world,
                 row["account"],
                 "abusive",
                 "",
                 "",
                 "decision",
-                label_votes.UNDATED,
+                label_files.UNDATED,
             )
 
 
@@ -113,7 +114,7 @@ def collect(
         votes += replays[-1].votes
         votes += confirmed_decisions(training_run, replays[-1].end, settings.decisions)
     points = scoring_points.concat_points([replay.points for replay in replays])
-    resolved = label_votes.resolve_votes(votes, settings.sources)
+    resolved = label_files.resolve_votes(votes, settings.sources)
     notes = {
         "logs": [training_run.digest for training_run in runs],
         "labels": scoring_points.file_digest(labels) if labels else None,
@@ -143,7 +144,7 @@ def _check_runs(runs: Sequence[scoring_points.Run], labels: Path | None) -> None
 
 def _read_votes(
     runs: Sequence[scoring_points.Run], labels: Path | None
-) -> list[label_votes.LabelVote]:
+) -> list[label_files.LabelVote]:
     if labels:
         files = [(labels, world) for world in sorted({training_run.world for training_run in runs})]
     else:
@@ -152,7 +153,7 @@ def _read_votes(
             for training_run in runs
             if training_run.labels
         ]
-    return [vote for file, world in files for vote in label_votes.read_votes(file, world)]
+    return [vote for file, world in files for vote in label_files.read_votes(file, world)]
 
 
 def _stage_progress(

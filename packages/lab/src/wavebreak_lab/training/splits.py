@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.evaluation.label_votes import Key, ResolvedLabel
+from wavebreak.evaluation.labels import Key, ResolvedLabel
 from wavebreak.evaluation.scoring_points import Bools, Points
 from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab.training.config import Split

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.errors import TrainingError
-from wavebreak.evaluation.label_votes import Key, Labels, ResolvedLabel
+from wavebreak.evaluation.labels import Key, Labels, ResolvedLabel
 from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points, monotone_signs
 from wavebreak.model import Model, from_booster
 from wavebreak_lab.training import thresholds
