@@ -129,9 +129,11 @@ def choose_questions(
     """
     rng = np.random.default_rng([seed, days.end_ms])
     names = [name for _, name in days.points.accounts]
-    opened, prior = days.first_messages, prior_scores(days)
-    asked = {int(days.operator[n]) for n, name in enumerate(names) if name in set(known)}
-    active = np.flatnonzero((opened >= MIN_FIRST_MESSAGES) & ~np.isin(days.operator, [*asked]))
+    first_messages, prior = days.first_messages, prior_scores(days)
+    asked_operators = {int(days.operator[n]) for n, name in enumerate(names) if name in set(known)}
+    active = np.flatnonzero(
+        (first_messages >= MIN_FIRST_MESSAGES) & ~np.isin(days.operator, [*asked_operators])
+    )
     if not active.size:
         return ()
     # One account stands for its operator; its chance is the smaller for that.
@@ -140,9 +142,9 @@ def choose_questions(
     )
     frame = mixed[first]
     rank = np.argsort(np.argsort(prior[frame], kind="stable")) / frame.size
-    chosen = round(number * CHOSEN)
-    by_prior, prior_chance = draw(opened[frame] * (0.1 + rank**3), chosen, rng)
-    control, control_chance = draw(np.ones(frame.size), number - chosen, rng)
+    chosen_number = round(number * CHOSEN)
+    by_prior, prior_chance = draw(first_messages[frame] * (0.1 + rank**3), chosen_number, rng)
+    control, control_chance = draw(np.ones(frame.size), number - chosen_number, rng)
     chance = (1 - (1 - prior_chance) * (1 - control_chance)) / sizes
     uniform = set(control.tolist())
     return tuple(
@@ -167,10 +169,10 @@ def draw(size: Floats, number: int, rng: np.random.Generator) -> tuple[Ints, Flo
     while True:
         free = number - int(certain.sum())
         chance = np.where(certain, 1.0, free * size / size[~certain].sum())
-        above = (chance > 1) & ~certain
-        if not above.any():
+        is_above = (chance > 1) & ~certain
+        if not is_above.any():
             break
-        certain |= above
+        certain |= is_above
     order = rng.permutation(size.size)
     steps = np.floor(np.cumsum(chance[order]) + rng.random())
     return np.sort(order[np.diff(steps, prepend=0.0) >= 1]), chance
@@ -181,12 +183,12 @@ def prior_scores(days: HomeDays) -> Floats:
     rows = np.ones(len(days.points), bool)
     inbound_column = days.points.values[:, days.points.names.index("inbound_chats")]
     inbound = days.of_accounts(np.nan_to_num(inbound_column), rows)
-    opened, answers = days.first_messages, days.of_accounts(days.answers, rows)
-    unanswered = np.maximum(opened - answers, 0.0)
+    first_messages, answers = days.first_messages, days.of_accounts(days.answers, rows)
+    unanswered = np.maximum(first_messages - answers, 0.0)
     return np.asarray(
         np.log1p(unanswered)
-        * np.clip(unanswered / np.maximum(opened, 1.0), 0.05, 1.0)
-        * (1.0 - np.clip(inbound / np.maximum(inbound + opened, 1.0), 0.0, 0.95)),
+        * np.clip(unanswered / np.maximum(first_messages, 1.0), 0.05, 1.0)
+        * (1.0 - np.clip(inbound / np.maximum(inbound + first_messages, 1.0), 0.0, 0.95)),
         np.float64,
     )
 
@@ -210,23 +212,27 @@ def estimate_share(hits: Bools, weights: Floats) -> Share:
     share = float(weights[hits].sum()) / total
     number = total**2 / float((weights**2).sum())
     middle = (share + Z_95**2 / (2 * number)) / (1 + Z_95**2 / number)
-    spread = math.sqrt(share * (1 - share) / number + (Z_95 / (2 * number)) ** 2)
-    half = Z_95 * spread / (1 + Z_95**2 / number)
+    deviation = math.sqrt(share * (1 - share) / number + (Z_95 / (2 * number)) ** 2)
+    half = Z_95 * deviation / (1 + Z_95**2 / number)
     low, high = max(0.0, middle - half), min(1.0, middle + half)
     return Share(round(share, 4), round(low, 4), round(high, 4), len(hits))
 
 
 def summarise(days: HomeDays, abusive: Bools, reviewed: Bools, answered: Bools) -> Answers:
     """Estimate shares of everybody from the reviewed accounts; masks by account."""
-    drawn = np.flatnonzero(reviewed & (days.chance > 0))
-    bad, weight, sent = abusive[drawn], 1 / days.chance[drawn], days.first_messages[drawn]
-    taken = answered[drawn]
+    accounts = np.flatnonzero(reviewed & (days.chance > 0))
+    bad, weight, first_messages = (
+        abusive[accounts],
+        1 / days.chance[accounts],
+        days.first_messages[accounts],
+    )
+    is_answered = answered[accounts]
     return Answers(
         abusive=int((abusive & reviewed).sum()),
         benign=int((reviewed & ~abusive).sum()),
         senders=estimate_share(bad, weight),
-        answered=estimate_share(bad[taken], weight[taken]),
-        first_messages=estimate_share(bad, weight * sent),
+        answered=estimate_share(bad[is_answered], weight[is_answered]),
+        first_messages=estimate_share(bad, weight * first_messages),
     )
 
 
@@ -234,12 +240,14 @@ def estimate_refused(margins: Floats, line: float, days: HomeDays, benign: Bools
     """Estimate the share of honest first messages above a line, by the reviewed honest accounts."""
     account = days.points.account
     mine = np.flatnonzero(benign & (days.chance > 0))
-    sent = days.first_messages
-    above = np.bincount(account, days.opened * (margins >= line), sent.size)[mine]
-    weight = sent[mine] / days.chance[mine]
-    share = float((above / days.chance[mine]).sum() / max(weight.sum(), 1e-9))
+    first_messages = days.first_messages
+    refused_messages = np.bincount(account, days.opened * (margins >= line), first_messages.size)[
+        mine
+    ]
+    weight = first_messages[mine] / days.chance[mine]
+    share = float((refused_messages / days.chance[mine]).sum() / max(weight.sum(), 1e-9))
     # Of one account some messages are above and some below: the interval is that of accounts.
-    interval = estimate_share(above > 0, weight)
+    interval = estimate_share(refused_messages > 0, weight)
     return Share(round(share, 4), min(interval.low, round(share, 4)), interval.high, mine.size)
 
 
@@ -282,11 +290,11 @@ def fit_curve(
     slope, offset = _logistic(margins[rows], bad, weights)
     # Without the share of abusers among the reviewed: what the margin itself says.
     offset -= math.log((weights @ bad) / (weights @ (1 - bad)))
-    share, sent = within.share, days.opened
+    share, messages = within.share, days.opened
     for _ in range(200):
         share = min(max(share, within.low, 1e-4), within.high, 1 - 1e-4)
         curve = Curve(slope, offset + math.log(share / (1 - share)))
-        before, share = share, 1 - float(np.average(curve.honest(margins), weights=sent))
+        before, share = share, 1 - float(np.average(curve.honest(margins), weights=messages))
         if abs(share - before) < 1e-6:
             break
     return curve, round(before, 4)
@@ -310,12 +318,16 @@ def _logistic(x: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
 
 def find_line(margins: Floats, days: HomeDays, curve: Curve, allowed: float) -> float:
     """Return the lowest margin above which lies at most a share of honest first messages."""
-    sent = days.opened > 0
-    order = np.argsort(-margins[sent], kind="stable")
-    above = margins[sent][order]
-    honest = (days.opened[sent] * curve.honest(margins[sent]))[order]
-    over = np.flatnonzero(np.cumsum(honest) > allowed * honest.sum())
-    return float(np.nextafter(above[over[0]], math.inf)) if over.size else float(above[-1])
+    is_first = days.opened > 0
+    order = np.argsort(-margins[is_first], kind="stable")
+    descending = margins[is_first][order]
+    honest = (days.opened[is_first] * curve.honest(margins[is_first]))[order]
+    exceeding = np.flatnonzero(np.cumsum(honest) > allowed * honest.sum())
+    return (
+        float(np.nextafter(descending[exceeding[0]], math.inf))
+        if exceeding.size
+        else float(descending[-1])
+    )
 
 
 def too_weak(margins: Floats, line: float, days: HomeDays, abusive: Bools) -> str:
@@ -327,11 +339,11 @@ def too_weak(margins: Floats, line: float, days: HomeDays, abusive: Bools) -> st
         days: The days.
         abusive: Reviewed accounts that are abusive.
     """
-    above = days.of_accounts(margins >= line, days.opened > 0)[abusive].sum()
-    if above >= MIN_ABOVE * abusive.sum():
+    above_count = days.of_accounts(margins >= line, days.opened > 0)[abusive].sum()
+    if above_count >= MIN_ABOVE * abusive.sum():
         return ""
     return (
-        f"The scores tell too few apart: the line would meet {above:.0f} of {abusive.sum()} "
+        f"The scores tell too few apart: the line would meet {above_count:.0f} of {abusive.sum()} "
         f"reviewed abusive accounts; {MIN_ABOVE:.0%} are needed. More answers may help."
     )
 
@@ -340,11 +352,11 @@ def most_contradicted(
     margins: Floats, days: HomeDays, abusive: Bools, reviewed: Bools
 ) -> tuple[str, ...]:
     """Return the reviewed accounts whose answers the scores contradict most: half of each label."""
-    most = np.full(len(reviewed), -np.inf)
-    np.maximum.at(most, days.points.account, margins)
-    scored = reviewed & np.isfinite(most)
-    high = sorted(np.flatnonzero(scored & ~abusive).tolist(), key=lambda n: (-most[n], n))
-    low = sorted(np.flatnonzero(scored & abusive).tolist(), key=lambda n: (most[n], n))
+    max_margins = np.full(len(reviewed), -np.inf)
+    np.maximum.at(max_margins, days.points.account, margins)
+    scored = reviewed & np.isfinite(max_margins)
+    high = sorted(np.flatnonzero(scored & ~abusive).tolist(), key=lambda n: (-max_margins[n], n))
+    low = sorted(np.flatnonzero(scored & abusive).tolist(), key=lambda n: (max_margins[n], n))
     half = SECOND_LOOKS // 2
     return tuple(days.points.accounts[n][1] for n in [*high[:half], *low[:half]])
 

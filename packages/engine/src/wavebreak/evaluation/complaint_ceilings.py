@@ -171,16 +171,17 @@ def _complaints(rows: Any, terms: CeilingTerms) -> dict[str, tuple[Ints, Ints]]:
         "complaint_of_reactions": (reactions, first),
         "complaint_after_answer": (talks, np.maximum(complaints - first, 0)),
     }
-    answered = answers >= np.maximum(MIN_ANSWERS, trials / MAX_TRIALS_AN_ANSWER)
-    chosen = {name: (n >= terms.trials) & answered for name, (n, _) in counts.items()}
+    is_answered = answers >= np.maximum(MIN_ANSWERS, trials / MAX_TRIALS_AN_ANSWER)
+    is_chosen = {name: (n >= terms.trials) & is_answered for name, (n, _) in counts.items()}
     return {
-        name: (n[chosen[name]], np.minimum(k, n)[chosen[name]]) for name, (n, k) in counts.items()
+        name: (n[is_chosen[name]], np.minimum(k, n)[is_chosen[name]])
+        for name, (n, k) in counts.items()
     }
 
 
-def _within_limits(now: float, estimate: Estimate, within: Range, terms: CeilingTerms) -> float:
+def _within_limits(now: float, estimate: Estimate, limits: Range, terms: CeilingTerms) -> float:
     value = max(estimate.high, estimate.mean * terms.headroom)
-    value = min(max(math.ceil(value * 10_000) / 10_000, within[0]), within[1])
+    value = min(max(math.ceil(value * 10_000) / 10_000, limits[0]), limits[1])
     return value if abs(value - now) > terms.change * now else now
 
 
@@ -201,18 +202,20 @@ def estimate_ceiling(n: Ints, k: Ints, terms: CeilingTerms) -> Estimate:
     n, k, outlying = n[order], k[order], distance[order] >= OUTLYING
     level = 1 - terms.beyond
     max_removed = int(terms.contamination * n.size)
-    removed = min(max_removed, int(outlying.sum()))
-    mean, variance = _moments(n[removed:], k[removed:], np.ones(n.size - removed, np.int64))
+    removed_count = min(max_removed, int(outlying.sum()))
+    mean, variance = _moments(
+        n[removed_count:], k[removed_count:], np.ones(n.size - removed_count, np.int64)
+    )
     generator = np.random.default_rng(_SEED)
     quantiles = []
     for _ in range(terms.resamples):
         counts = np.bincount(generator.integers(0, n.size, n.size), minlength=n.size)
         # The worst are removed of every resample, as of the accounts themselves.
-        left = max_removed - (np.cumsum(counts) - counts)
-        gone = np.minimum(np.maximum(left, 0), counts) * outlying
-        quantiles.append(beta_quantile(*_moments(n, k, counts - gone), level))
+        remaining = max_removed - (np.cumsum(counts) - counts)
+        removed_counts = np.minimum(np.maximum(remaining, 0), counts) * outlying
+        quantiles.append(beta_quantile(*_moments(n, k, counts - removed_counts), level))
     low, high = np.quantile(quantiles, (0.025, 0.975)).tolist()
-    return Estimate(beta_quantile(mean, variance, level), low, high, mean, removed)
+    return Estimate(beta_quantile(mean, variance, level), low, high, mean, removed_count)
 
 
 def beta_quantile(mean: float, variance: float, level: float) -> float:
@@ -251,9 +254,9 @@ def _moments(n: Ints, k: Ints, weights: Ints) -> tuple[float, float]:
     total = weights.sum()
     rates = k / n
     mean = float(weights @ rates / total)
-    spread = float(weights @ (rates - mean) ** 2 / total)
+    total_variance = float(weights @ (rates - mean) ** 2 / total)
     noise = float(weights @ (1 / n) / total)
-    return mean, max(0.0, (spread - mean * (1 - mean) * noise) / max(1 - noise, 1e-9))
+    return mean, max(0.0, (total_variance - mean * (1 - mean) * noise) / max(1 - noise, 1e-9))
 
 
 def affected(feature: str, rows: Any, policy: Policy, evidence: EvidenceTerms) -> tuple[int, int]:
@@ -268,13 +271,13 @@ def affected(feature: str, rows: Any, policy: Policy, evidence: EvidenceTerms) -
     names = f"{feature}|unwanted_evidence"
     limiting, silencing = math.inf, math.inf
     for rule in policy.rules:
-        asked = [float(x) for x in re.findall(rf"\b(?:{names}) >= ([\d.]+)", rule.expression)]
-        if rule.mode == "shadow" or rule.outcome is None or not asked:
+        thresholds = [float(x) for x in re.findall(rf"\b(?:{names}) >= ([\d.]+)", rule.expression)]
+        if rule.mode == "shadow" or rule.outcome is None or not thresholds:
             continue
         if rule.outcome in SILENCING:
-            silencing = min(silencing, *asked)
+            silencing = min(silencing, *thresholds)
         elif set(features_read(rule, policy.features)) <= {feature, *_BESIDE}:
-            limiting = min(limiting, *asked)
+            limiting = min(limiting, *thresholds)
     values = evidence_values(feature, rows, evidence)
     return int((values >= limiting).sum()), int((values >= silencing).sum())
 
@@ -287,5 +290,5 @@ def evidence_values(feature: str, rows: Any, evidence: EvidenceTerms) -> Floats:
         "reaction_evidence": sequential_tests.reaction_value,
         "later_complaint_evidence": sequential_tests.later_value,
     }[feature]
-    tried = rows[np.maximum(rows["trials"], rows["contacted"]) >= MIN_CONTACTS]
-    return np.array([value(packed, row) for row in tried], np.float64)
+    tested_rows = rows[np.maximum(rows["trials"], rows["contacted"]) >= MIN_CONTACTS]
+    return np.array([value(packed, row) for row in tested_rows], np.float64)

@@ -175,8 +175,8 @@ class HomeDays:
     @property
     def first_messages(self) -> Floats:
         """First messages to strangers of each account."""
-        sent = np.bincount(self.points.account, self.opened, len(self.points.accounts))
-        return np.asarray(sent, np.float64)
+        counts = np.bincount(self.points.account, self.opened, len(self.points.accounts))
+        return np.asarray(counts, np.float64)
 
     def meets(self, margins: Floats, line: float, curve: Curve | None) -> Bools:
         """Return at which points a score acts: beside a complaint, or alone with a curve."""
@@ -185,9 +185,9 @@ class HomeDays:
 
     def of_accounts(self, value: Floats | Bools, rows: Bools) -> Floats:
         """Return the greatest value of each account at some points; 0 where it has none."""
-        most = np.zeros(len(self.points.accounts))
-        np.maximum.at(most, self.points.account[rows], value[rows])
-        return most
+        maxima = np.zeros(len(self.points.accounts))
+        np.maximum.at(maxima, self.points.account[rows], value[rows])
+        return maxima
 
 
 def record_days(
@@ -231,7 +231,10 @@ def record_days(
         values[TRAPS],
         _opened(points),
         np.array([operators.number(name) for _, name in points.accounts], np.int64),
-        {account: tuple(sorted(of)) for account, of in reporters.items()},
+        {
+            account: tuple(sorted(operator_numbers))
+            for account, operator_numbers in reporters.items()
+        },
         replay.votes,
         np.array([chances.get(name, 0.0) for _, name in points.accounts], np.float64),
         replay.end,
@@ -254,13 +257,13 @@ def _columns(log: Any, types: tuple[int, ...], name: str) -> list[tuple[str, Any
 
 def _opened(points: Points) -> Floats:
     """Return how many chats each point's account has started since its point before."""
-    started = np.nan_to_num(points.values[:, points.names.index("started_chats")])
+    chats = np.nan_to_num(points.values[:, points.names.index("started_chats")])
     order = np.argsort(points.account, kind="stable")
-    accounts, sorted_started = points.account[order], started[order]
+    accounts, sorted_started = points.account[order], chats[order]
     before = np.where(np.diff(accounts, prepend=-1) == 0, np.roll(sorted_started, 1), 0.0)
-    opened = np.empty(len(started))
-    opened[order] = np.maximum(sorted_started - before, 0.0)
-    return np.where(np.isin(points.kind, SENDING), opened, 0.0)
+    increments = np.empty(len(chats))
+    increments[order] = np.maximum(sorted_started - before, 0.0)
+    return np.where(np.isin(points.kind, SENDING), increments, 0.0)
 
 
 class _Operators(dict[str, int]):
@@ -273,11 +276,11 @@ class _Operators(dict[str, int]):
 
 def _operators(engine: Engine, networks: dict[str, Any]) -> _Operators:
     """Number operators: linked accounts, else those of a network that few registered on."""
-    used = Counter(networks.values())
-    names, seen = _Operators(), dict[Any, int]()
+    account_counts = Counter(networks.values())
+    names, numbers = _Operators(), dict[Any, int]()
     for account, network in networks.items():
-        if used[network] <= TIED:
-            names[account] = seen.setdefault(network, len(names))
+        if account_counts[network] <= TIED:
+            names[account] = numbers.setdefault(network, len(names))
     for operator in engine.operators():
         if not operator.victims:
             names.update(dict.fromkeys(operator.accounts, names.number(operator.accounts[0])))
@@ -345,23 +348,23 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
     upheld, cleared = _persons(days, until_ms)
     by_tests = (evidence >= terms.convicts) & ~cleared & ~upheld
     by_traps = (days.of_accounts(days.traps, rows) >= LEAST_TRAPS) & ~cleared & ~upheld
-    few = _convicted_by_few(days, np.flatnonzero(by_tests), evidence, terms)
-    bought = few & ~by_traps
-    by_tests_alone = by_tests & ~few & ~by_traps
+    is_by_few = _convicted_by_few(days, np.flatnonzero(by_tests), evidence, terms)
+    is_bought = is_by_few & ~by_traps
+    by_tests_alone = by_tests & ~is_by_few & ~by_traps
     positive = by_tests_alone | by_traps | upheld
     liked = (answers >= terms.answers) & (answers > terms.answers_a_complaint * accused)
-    answered = (liked & ~by_tests & ~by_traps & ~upheld) | cleared
-    weight = np.zeros(len(answered))
-    for side in (positive, answered):
+    is_answered = (liked & ~by_tests & ~by_traps & ~upheld) | cleared
+    weight = np.zeros(len(is_answered))
+    for side in (positive, is_answered):
         sizes = Counter(days.operator[side].tolist())
         of_operator = np.array([sizes[n] for n in days.operator[side].tolist()], np.float64)
         weight[side] = np.minimum(1.0, terms.most_of_an_operator / np.maximum(of_operator, 1.0))
-    seen = np.zeros(len(answered), bool)
-    seen[days.points.account[rows]] = True
-    reviewed = (upheld | cleared) & (days.chance > 0) & seen
+    is_present = np.zeros(len(is_answered), bool)
+    is_present[days.points.account[rows]] = True
+    reviewed = (upheld | cleared) & (days.chance > 0) & is_present
     return HomeLabels(
         positive,
-        answered,
+        is_answered,
         weight,
         reviewed,
         asked_labels.summarise(days, upheld, reviewed, liked & ~by_tests & ~by_traps),
@@ -370,12 +373,14 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
             "convicted by the tests": int(by_tests_alone.sum()),
             "convicted by traps": int(by_traps.sum()),
             "upheld by a reviewer": int(upheld.sum()),
-            "answered by strangers": int((answered & ~cleared).sum()),
+            "answered by strangers": int((is_answered & ~cleared).sum()),
             "cleared by a reviewer or an appeal": int(cleared.sum()),
         },
         {
-            "convicted by reports of too few operators": int(bought.sum()),
-            "neither convicted nor answered": int((seen & ~positive & ~answered & ~bought).sum()),
+            "convicted by reports of too few operators": int(is_bought.sum()),
+            "neither convicted nor answered": int(
+                (is_present & ~positive & ~is_answered & ~is_bought).sum()
+            ),
         },
     )
 
@@ -394,15 +399,17 @@ def _convicted_by_few(days: HomeDays, accounts: Ints, evidence: Floats, terms: T
 
     The words of an operator go to the strongest convictions.
     """
-    bought, spent = np.zeros(len(evidence), bool), Counter[int]()
+    is_bought, uses = np.zeros(len(evidence), bool), Counter[int]()
     for account in sorted(accounts.tolist(), key=lambda a: (-evidence[a], a)):
-        heard = [
-            by for by in days.reporters.get(account, ()) if spent[by] < terms.most_of_a_reporter
+        reporters = [
+            reporter
+            for reporter in days.reporters.get(account, ())
+            if uses[reporter] < terms.most_of_a_reporter
         ]
-        bought[account] = len(heard) < 2
-        if not bought[account]:
-            spent.update(heard)
-    return bought
+        is_bought[account] = len(reporters) < 2
+        if not is_bought[account]:
+            uses.update(reporters)
+    return is_bought
 
 
 # The line, and what is met
@@ -440,14 +447,16 @@ def find_line(margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms)
     """
     mine = labels.answered[days.points.account] & (days.opened > 0)
     allowed = terms.drawn * days.opened[mine].sum()
-    beside = mine & (days.complaints >= 1)
-    order = np.argsort(-margins[beside], kind="stable")
-    above, used = margins[beside][order], np.cumsum(days.opened[beside][order])
-    over = np.flatnonzero(used > allowed)
+    is_candidate = mine & (days.complaints >= 1)
+    order = np.argsort(-margins[is_candidate], kind="stable")
+    descending, totals = margins[is_candidate][order], np.cumsum(days.opened[is_candidate][order])
+    exceeding = np.flatnonzero(totals > allowed)
     # Above the first message that would be one too many; never below even odds.
-    line = max(0.0, float(np.nextafter(above[over[0]], math.inf)) if over.size else 0.0)
-    reached = labels.positive[days.points.account] & (margins >= line)
-    return line if reached.any() else None
+    line = max(
+        0.0, float(np.nextafter(descending[exceeding[0]], math.inf)) if exceeding.size else 0.0
+    )
+    is_reached = labels.positive[days.points.account] & (margins >= line)
+    return line if is_reached.any() else None
 
 
 def measure_met(
@@ -462,15 +471,15 @@ def measure_met(
 
     With a curve it needs no complaint, and the messages count by the chance that they are honest.
     """
-    later = (days.points.ts > since_ms) & (days.opened > 0)
-    met = later & days.meets(margins, line, curve)
+    is_later = (days.points.ts > since_ms) & (days.opened > 0)
+    is_met = is_later & days.meets(margins, line, curve)
     mine = answered[days.points.account]
     messages = days.opened if curve is None else days.opened * curve.honest(margins)
     return Met(
-        round(messages[later & mine].sum()),
-        round(messages[met & mine].sum()),
-        np.unique(days.points.account[met]),
-        len(np.unique(days.points.ts[later & mine] // DAY_MS)),
+        round(messages[is_later & mine].sum()),
+        round(messages[is_met & mine].sum()),
+        np.unique(days.points.account[is_met]),
+        len(np.unique(days.points.ts[is_later & mine] // DAY_MS)),
     )
 
 
@@ -569,19 +578,23 @@ def count_groups(
     age = np.full(len(days.points.accounts), -1.0)
     column = days.points.values[:, days.points.names.index("age_s")] / 86_400
     np.maximum.at(age, account[rows], np.nan_to_num(column[rows], nan=1e6))
-    sent = days.first_messages
-    share = days.of_accounts(days.answers, rows) / np.maximum(sent, 1.0)
-    met = days.of_accounts(days.meets(margins, line, curve), rows) > 0
+    first_messages = days.first_messages
+    share = days.of_accounts(days.answers, rows) / np.maximum(first_messages, 1.0)
+    is_met = days.of_accounts(days.meets(margins, line, curve), rows) > 0
     tests = days.of_accounts((days.evidence >= PROBE) * (days.complaints >= 2.0), rows) > 0
     groups = []
     low_age = -0.5
-    for named, high_age in AGES:
+    for age_name, high_age in AGES:
         low = -0.5
         for words, high in ANSWERED:
-            of = (age > low_age) & (age <= high_age) & (share > low) & (share <= high)
-            if of.any():
-                counts = (int(of.sum()), int((of & met).sum()), int((of & tests).sum()))
-                groups.append(Group(named, words, *counts))
+            in_group = (age > low_age) & (age <= high_age) & (share > low) & (share <= high)
+            if in_group.any():
+                counts = (
+                    int(in_group.sum()),
+                    int((in_group & is_met).sum()),
+                    int((in_group & tests).sum()),
+                )
+                groups.append(Group(age_name, words, *counts))
             low = high
         low_age = high_age
     return tuple(groups)
@@ -625,26 +638,26 @@ def learn(
     if labels.by_answers:
         answers, curve, line = _line_by_answers(margins, days, labels, terms)
         lesson = msgspec.structs.replace(lesson, answers=answers)
-        why = answers.too_weak
+        reason = answers.too_weak
     else:
         line = find_line(margins, days, labels, terms)
-        why = "No line meets a convicted account and spares answered ones."
+        reason = "No line meets a convicted account and spares answered ones."
     if line is None:
-        return msgspec.structs.replace(lesson, no_line=why), None, None
+        return msgspec.structs.replace(lesson, no_line=reason), None, None
     everybody = labels.answered if curve is None else np.ones(len(labels.answered), bool)
     messages = measure_met(margins, line, days, everybody, -1, curve)
     gains = model.forest.gains()
-    whole = sum(gains.values()) or 1.0
-    taught = msgspec.structs.replace(
+    total_gain = sum(gains.values()) or 1.0
+    result = msgspec.structs.replace(
         lesson,
         line=round(line, 3),
         first_messages=messages.first_messages,
         met=messages.met,
         caught=int(labels.positive[messages.accounts].sum()),
-        features=tuple((n, round(gains[n] / whole, 3)) for n in list(gains)[:8]),
+        features=tuple((n, round(gains[n] / total_gain, 3)) for n in list(gains)[:8]),
         groups=count_groups(margins, line, days, curve),
     )
-    return taught, at_line(model, line, {"until": days.end_ms}, curve), margins
+    return result, at_line(model, line, {"until": days.end_ms}, curve), margins
 
 
 def _line_by_answers(
@@ -656,10 +669,12 @@ def _line_by_answers(
         margins, days, abusive, labels.reviewed, labels.answers.first_messages
     )
     line = asked_labels.find_line(margins, days, curve, terms.drawn)
-    why = asked_labels.too_weak(margins, line, days, abusive)
-    refused = None if why else asked_labels.estimate_refused(margins, line, days, benign)
-    answers = msgspec.structs.replace(labels.answers, height=height, refused=refused, too_weak=why)
-    return answers, curve, None if why else line
+    reason = asked_labels.too_weak(margins, line, days, abusive)
+    refused_share = None if reason else asked_labels.estimate_refused(margins, line, days, benign)
+    answers = msgspec.structs.replace(
+        labels.answers, height=height, refused=refused_share, too_weak=reason
+    )
+    return answers, curve, None if reason else line
 
 
 def model_margins(model: Model, days: HomeDays) -> Floats:
@@ -737,10 +752,10 @@ def verdict_in_shadow(check: Check, terms: Terms) -> tuple[bool | None, str]:
             f"{check.days} of {terms.shadow_days} days and {check.first_messages:,} of "
             f"{terms.first_messages:,} first messages of answered accounts were seen."
         )
-    why = (
+    reason = (
         f"It meets {check.share:.2%} of answered accounts' first messages, and may {terms.met:.2%}."
     )
-    return check.share <= terms.met, why
+    return check.share <= terms.met, reason
 
 
 State = Literal["none", "shadow", "ready", "on", "failing", "ended"]
@@ -755,8 +770,8 @@ def state_after(state: State, check: Check, terms: Terms) -> tuple[State, str]:
     if state == "on":
         fault = fault_of_acting(check, terms)
         return ("failing", fault) if fault else ("on", "")
-    held, why = verdict_in_shadow(check, terms)
-    return ("shadow" if held is None else "ready" if held else "ended"), why
+    period, reason = verdict_in_shadow(check, terms)
+    return ("shadow" if period is None else "ready" if period else "ended"), reason
 
 
 def own_scores(model: Model, days: HomeDays) -> dict[str, baseline.Distribution]:
@@ -772,16 +787,16 @@ def moved_since(
     model: Model, spread: baseline.Distribution, days: HomeDays, terms: Terms, since_ms: int
 ) -> float | None:
     """Return how far a model's scores have moved since a time (ms); None where few were scored."""
-    later = model_margins(model, days)[days.points.ts > since_ms]
-    if later.size < terms.first_messages:
+    is_later = model_margins(model, days)[days.points.ts > since_ms]
+    if is_later.size < terms.first_messages:
         return None
-    return baseline.population_stability_index(spread, later)
+    return baseline.population_stability_index(spread, is_later)
 
 
 def fault_of_acting(check: Check, terms: Terms) -> str:
     """Say why a score that acts must be withdrawn; "" where it may go on."""
-    enough = check.first_messages >= terms.first_messages
-    if enough and check.share > terms.drift * terms.met:
+    has_enough = check.first_messages >= terms.first_messages
+    if has_enough and check.share > terms.drift * terms.met:
         return (
             f"It meets {check.share:.2%} of answered accounts' first messages: more than "
             f"{terms.drift:g} times the {terms.met:.2%} that it may."

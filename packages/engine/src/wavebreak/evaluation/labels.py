@@ -181,8 +181,8 @@ def resolve_votes(
     vote taken, or else from one that agrees with it. Raises `TrainingError` for a source that has
     no rank.
     """
-    heard: dict[Key, list[LabelVote]] = {}
-    made = Labels({})
+    votes_by_account: dict[Key, list[LabelVote]] = {}
+    result = Labels({})
     for vote in votes:
         if vote.source not in sources:
             raise TrainingError(
@@ -190,47 +190,49 @@ def resolve_votes(
                 fix=f"use one of {', '.join(sorted(sources))}, or give it a rank in training.toml",
             )
         if sources[vote.source].weight > 0 and (until is None or vote.ts <= until):
-            heard.setdefault((vote.world, vote.account), []).append(vote)
+            votes_by_account.setdefault((vote.world, vote.account), []).append(vote)
     undecided = 0
-    for key, cast in heard.items():
-        said = _not_withdrawn(cast)
-        if not said:
+    for key, cast in votes_by_account.items():
+        valid = _not_withdrawn(cast)
+        if not valid:
             continue
-        said.sort(key=lambda c: (-sources[c.source].rank, -c.ts))
-        made.votes.update((c.source, c.label) for c in said)
-        taken = said[0]
-        against = [c for c in said if c.label != taken.label]
-        made.contradictions.update((taken.source, taken.label, c.source) for c in against)
-        level = sources[taken.source].rank, taken.ts
-        if any((sources[c.source].rank, c.ts) == level for c in against):
+        valid.sort(key=lambda c: (-sources[c.source].rank, -c.ts))
+        result.votes.update((c.source, c.label) for c in valid)
+        winner = valid[0]
+        opposing = [c for c in valid if c.label != winner.label]
+        result.contradictions.update((winner.source, winner.label, c.source) for c in opposing)
+        level = sources[winner.source].rank, winner.ts
+        if any((sources[c.source].rank, c.ts) == level for c in opposing):
             undecided += 1
         else:
-            made.resolved[key] = _resolved_label(taken, said, sources[taken.source].weight)
-    return Labels(made.resolved, made.votes, made.contradictions, undecided)
+            result.resolved[key] = _resolved_label(winner, valid, sources[winner.source].weight)
+    return Labels(result.resolved, result.votes, result.contradictions, undecided)
 
 
 def _not_withdrawn(cast: list[LabelVote]) -> list[LabelVote]:
     """Return the votes on one account that no later `undetermined` withdraws, by their time."""
-    said: list[LabelVote] = []
+    valid: list[LabelVote] = []
     for vote in sorted(cast, key=lambda c: c.ts):
         if vote.label == WITHDRAWN:
-            said = [c for c in said if not _withdraws(vote, c)]
+            valid = [c for c in valid if not _withdraws(vote, c)]
         else:
-            said.append(vote)
-    return said
+            valid.append(vote)
+    return valid
 
 
 def _withdraws(vote: LabelVote, earlier: LabelVote) -> bool:
-    others = vote.source in SOURCES and vote.source not in PERSONS
+    is_automatic = vote.source in SOURCES and vote.source not in PERSONS
     same_order = (earlier.ts == UNDATED) == (vote.ts == UNDATED)
-    return same_order and not (others and earlier.source in PERSONS)
+    return same_order and not (is_automatic and earlier.source in PERSONS)
 
 
-def _resolved_label(taken: LabelVote, said: list[LabelVote], weight: float) -> ResolvedLabel:
-    agreeing = [c for c in said if c.label == taken.label]
+def _resolved_label(winner: LabelVote, valid: list[LabelVote], weight: float) -> ResolvedLabel:
+    agreeing = [c for c in valid if c.label == winner.label]
     family = next((c.family for c in agreeing if c.family not in ("", UNNAMED)), UNNAMED)
     operator = next((c.operator for c in agreeing if c.operator), "")
-    return ResolvedLabel(taken.label == "abusive", family, operator, taken.source, weight, taken.ts)
+    return ResolvedLabel(
+        winner.label == "abusive", family, operator, winner.source, weight, winner.ts
+    )
 
 
 def read_votes(path: Path, world: str = "") -> list[LabelVote]:

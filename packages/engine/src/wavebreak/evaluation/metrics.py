@@ -73,8 +73,8 @@ class Family:
     @property
     def stopped_share(self) -> float:
         """Share of what its accounts tried that was stopped; 0 where they tried nothing."""
-        tried = self.delivered + self.stopped
-        return self.stopped / tried if tried else 0.0
+        attempts = self.delivered + self.stopped
+        return self.stopped / attempts if attempts else 0.0
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,8 @@ class Evaluation:
     @property
     def first_messages(self) -> tuple[int, int]:
         """First messages of all benign accounts with a label: refused, and all."""
-        of = self.personas.values()
-        return sum(p.refused for p in of), sum(p.first_contacts for p in of)
+        personas = self.personas.values()
+        return sum(p.refused for p in personas), sum(p.first_contacts for p in personas)
 
     @property
     def worst_persona(self) -> str | None:
@@ -187,9 +187,9 @@ class Evaluation:
 
         One with fewer than `LEAST_FIRST_CONTACTS` counts only where all have.
         """
-        several = [n for n, p in self.personas.items() if p.first_contacts >= LEAST_FIRST_CONTACTS]
-        some = several or [n for n, p in self.personas.items() if p.first_contacts]
-        return max(some, key=lambda name: self.personas[name].refused_share, default=None)
+        names = [n for n, p in self.personas.items() if p.first_contacts >= LEAST_FIRST_CONTACTS]
+        candidates = names or [n for n, p in self.personas.items() if p.first_contacts]
+        return max(candidates, key=lambda name: self.personas[name].refused_share, default=None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values; the keys are part of the public interface."""
@@ -216,10 +216,10 @@ class Evaluation:
     def _refused(self) -> dict[str, Any]:
         """Return first messages of benign accounts refused: in all, and of the worst persona."""
         worst = self.worst_persona
-        found = self.personas[worst] if worst is not None else None
+        persona = self.personas[worst] if worst is not None else None
         return _refused_of(*self.first_messages) | {
-            "worst": {"persona": worst} | _refused_of(found.refused, found.first_contacts)
-            if found is not None
+            "worst": {"persona": worst} | _refused_of(persona.refused, persona.first_contacts)
+            if persona is not None
             else None
         }
 
@@ -238,10 +238,12 @@ def _share_intervals(counts: Family | Persona) -> dict[str, list[float]]:
         if isinstance(counts, Family)
         else ("challenged", "limited", "restricted", "suspended", "banned", "actioned")
     )
-    found = {name: list(exact_interval(getattr(counts, name), counts.accounts)) for name in names}
+    intervals = {
+        name: list(exact_interval(getattr(counts, name), counts.accounts)) for name in names
+    }
     if isinstance(counts, Persona):
-        found["refused"] = list(exact_interval(counts.refused, counts.first_contacts))
-    return found
+        intervals["refused"] = list(exact_interval(counts.refused, counts.first_contacts))
+    return intervals
 
 
 def read_accounts(run_dir: Path) -> pa.Table:
@@ -290,10 +292,10 @@ class _Columns:
 
         codes = {row.name: row.code for row in TABLE}
         worst = np.array([codes.get(w, 0) for w in table["worst"].to_pylist()], dtype=np.int64)
-        registered, seen = floats("registered_ms"), floats("first_seen_ms")
+        registered, first_seen = floats("registered_ms"), floats("first_seen_ms")
         return cls(
             worst=worst,
-            start=np.where(np.isnan(registered), seen, registered),
+            start=np.where(np.isnan(registered), first_seen, registered),
             action=floats("first_action_ms"),
             registration=np.array(
                 [stage == "registration" for stage in table["first_action_stage"].to_pylist()],
@@ -344,9 +346,9 @@ class _Columns:
     def persona(self, rows: NDArray[np.int64], absent: int) -> Persona:
         """Count one persona by worst outcome, and its first messages."""
         counts = np.bincount(self.worst[rows], minlength=len(TABLE))
-        refused = (counts[code_of(name)] for name in REFUSING)
+        outcome_counts = (counts[code_of(name)] for name in REFUSING)
         first = (self.first_contacts[rows].sum(), self.refused[rows].sum())
-        return Persona(len(rows) + absent, *(int(c) for c in (*refused, *first)))
+        return Persona(len(rows) + absent, *(int(c) for c in (*outcome_counts, *first)))
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -371,8 +373,8 @@ def labels_path(run_dir: Path) -> Path:
 
     Of events in `NAME_events.*`, the labels beside them may be `NAME_labels.csv`.
     """
-    read = _object(run_dir / "summary.json").get("source")
-    log = Path(str(read.get("path") if isinstance(read, dict) else ""))
+    source = _object(run_dir / "summary.json").get("source")
+    log = Path(str(source.get("path") if isinstance(source, dict) else ""))
     named = f"{log.name.partition('events.')[0]}labels.csv"
     for path in (run_dir / "labels.csv", log.parent / "labels.csv", log.parent / named):
         if path.is_file():
@@ -399,8 +401,8 @@ def _grouped(
         before += len(accounts)
     groups: dict[str, dict[str, _Group]] = {label: {} for label in LABELS}
     for (kind, name), rows in sorted(rows_by_family.items()):
-        seen = [row for row in rows if row is not None]
-        groups[kind][name] = _Group(np.array(seen, dtype=np.int64), len(rows) - len(seen))
+        positions = [row for row in rows if row is not None]
+        groups[kind][name] = _Group(np.array(positions, dtype=np.int64), len(rows) - len(positions))
     return groups, np.array(sorted(rest), dtype=np.int64)
 
 
@@ -433,14 +435,14 @@ def evaluate_all(runs: Sequence[tuple[Path, Path]], exclude: Collection[str] = (
             )
     absent = {kind: sum(g.absent for g in groups[kind].values()) for kind in LABELS}
     abusive = groups["abusive"]
-    counted = {name: columns.family(g.rows, g.absent) for name, g in abusive.items()}
+    results = {name: columns.family(g.rows, g.absent) for name, g in abusive.items()}
     everyone = _NO_FAMILY
     if abusive:
         rows = np.concatenate([g.rows for g in abusive.values()])
         everyone = columns.family(rows, absent["abusive"])
     return Evaluation(
-        families={name: family for name, (family, _) in counted.items()},
-        before_action={name: before for name, (_, before) in counted.items()},
+        families={name: family for name, (family, _) in results.items()},
+        before_action={name: before for name, (_, before) in results.items()},
         everyone=everyone[0],
         everyone_before=everyone[1],
         personas={name: columns.persona(g.rows, g.absent) for name, g in groups["benign"].items()},

@@ -87,12 +87,12 @@ def headline(evaluation: Evaluation) -> list[str]:
             f"{number(sum(p.actioned for p in benign))} restricted or worse, "
             f"{number(sum(p.banned for p in benign))} banned."
         )
-    refused, messages = evaluation.first_messages
+    refused_count, messages = evaluation.first_messages
     worst = evaluation.worst_persona
     if messages and worst is not None:
         lines.append(
-            f"Of their {count_of(messages, 'first message')}, {number(refused)} "
-            f"({percent(refused / messages)}) were refused; of {worst}, the worst persona, "
+            f"Of their {count_of(messages, 'first message')}, {number(refused_count)} "
+            f"({percent(refused_count / messages)}) were refused; of {worst}, the worst persona, "
             f"{percent(evaluation.personas[worst].refused_share)}."
         )
     return lines
@@ -174,9 +174,9 @@ def _key_figures(evaluation: Evaluation) -> list[KeyFigure]:
     if accounts := sum(p.accounts for p in benign):
         actioned = sum(p.actioned for p in benign)
         figures.append(_share_figure("Benign accounts restricted", actioned, accounts))
-    refused, messages = evaluation.first_messages
+    refused_count, messages = evaluation.first_messages
     if messages:
-        figures.append(_share_figure("Benign first messages refused", refused, messages))
+        figures.append(_share_figure("Benign first messages refused", refused_count, messages))
     return figures
 
 
@@ -202,7 +202,7 @@ def _benign_personas(evaluation: Evaluation) -> list[tuple[str, Persona]]:
 
 def _family_sections(families: list[tuple[str, Family, BeforeAction]]) -> list[Section]:
     names = [name for name, _, _ in families]
-    caught = Shares(
+    actioned_chart = Shares(
         "caught",
         "Share of each abusive family that was restricted or worse",
         "Share of each family restricted or worse, with its 95 % Clopper–Pearson interval.",
@@ -254,7 +254,7 @@ def _family_sections(families: list[tuple[str, Family, BeforeAction]]) -> list[S
         "decisions. Both over every account of the family, actioned or not.",
     )  # fmt: skip
     return [
-        Section("Abusive accounts actioned", [caught, actions]),
+        Section("Abusive accounts actioned", [actioned_chart, actions]),
         Section("Before the first action", [unwanted, before]),
     ]
 
@@ -338,8 +338,8 @@ def _worst_personas(evaluation: Evaluation, limit: int) -> Table:
         return -p.actioned / p.accounts, -p.met / p.accounts, -p.refused_share, name
 
     personas = sorted(_benign_personas(evaluation), key=severity)
-    shown = [(name, p) for name, p in personas if p.met or p.refused][:limit]
-    others = [p for name, p in personas if name not in dict(shown)]
+    first_rows = [(name, p) for name, p in personas if p.met or p.refused][:limit]
+    other_rows = [p for name, p in personas if name not in dict(first_rows)]
     return Table(
         "Benign accounts by persona, worst first",
         ("persona", "accounts", "slowed", "actioned", "met, %", "first messages\nrefused, %"),
@@ -350,25 +350,32 @@ def _worst_personas(evaluation: Evaluation, limit: int) -> Table:
                     [p],
                     percent(p.refused_share).removesuffix(" %") if p.first_contacts else "–",
                 )
-                for name, p in shown
+                for name, p in first_rows
             ),
-            *_other_rows(others, "personas"),
+            *_other_rows(other_rows, "personas"),
         ],
     )
 
 
-def _other_rows(others: Sequence[Family | Persona], plural: str) -> list[tuple[Cell, ...]]:
-    return [_overview_row(f"{len(others)} other {plural}", others, "")] if others else []
+def _other_rows(remaining: Sequence[Family | Persona], plural: str) -> list[tuple[Cell, ...]]:
+    return [_overview_row(f"{len(remaining)} other {plural}", remaining, "")] if remaining else []
 
 
 def _overview_row(name: str, counts: Sequence[Family | Persona], last: Cell) -> tuple[Cell, ...]:
     """Count families or personas together, with the share of messages stopped or accounts met."""
     accounts, actioned = sum(c.accounts for c in counts), sum(c.actioned for c in counts)
-    met = sum(c.met for c in counts)
+    slowed_count = sum(c.met for c in counts)
     families = [c for c in counts if isinstance(c, Family)]
     if families:
-        stopped = sum(f.stopped for f in families)
-        share = stopped / max(1, stopped + sum(f.delivered for f in families))
+        stopped_share = sum(f.stopped for f in families)
+        share = stopped_share / max(1, stopped_share + sum(f.delivered for f in families))
     else:
-        share = met / accounts
-    return name, accounts, met - actioned, actioned, percent(share).removesuffix(" %"), last
+        share = slowed_count / accounts
+    return (
+        name,
+        accounts,
+        slowed_count - actioned,
+        actioned,
+        percent(share).removesuffix(" %"),
+        last,
+    )

@@ -141,11 +141,11 @@ class Points:
 
     def without(self, names: Sequence[str]) -> Points:
         """The same points without some features."""
-        kept = [column for column, name in enumerate(self.names) if name not in names]
+        columns = [column for column, name in enumerate(self.names) if name not in names]
         return replace(
             self,
-            names=tuple(self.names[column] for column in kept),
-            values=np.ascontiguousarray(self.values[:, kept]),
+            names=tuple(self.names[column] for column in columns),
+            values=np.ascontiguousarray(self.values[:, columns]),
         )
 
     def ordinals(self) -> Ints:
@@ -165,8 +165,8 @@ class Points:
         the model what the rules did.
         """
         first = np.full(len(self.accounts), len(self), np.int64)
-        at = np.flatnonzero(RANK[self.enforcement] >= RANK[RESTRICT])
-        np.minimum.at(first, self.account[at], at)
+        action_ts = np.flatnonzero(RANK[self.enforcement] >= RANK[RESTRICT])
+        np.minimum.at(first, self.account[action_ts], action_ts)
         return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
 
 
@@ -182,8 +182,8 @@ def concat_points(parts: Sequence[Points]) -> Points:
     index: dict[Key, int] = {}
     accounts = []
     for part in parts:
-        own = [index.setdefault(key, len(index)) for key in part.accounts]
-        accounts.append(np.array(own, np.int64)[part.account])
+        indexes = [index.setdefault(key, len(index)) for key in part.accounts]
+        accounts.append(np.array(indexes, np.int64)[part.account])
     return Points(
         parts[0].names,
         np.concatenate([p.values for p in parts]),
@@ -248,31 +248,31 @@ def open_run(path: Path) -> Run:
     if (path / "summary.json").is_file():
         return _open_decided_run(path)
     events = events_file(path)
-    digest, beside = file_digest(events), events.parent
-    labels = beside / "labels.csv"
+    digest, labels_file = file_digest(events), events.parent
+    labels = labels_file / "labels.csv"
     return Run(
         path.name,
         events,
         digest,
-        digest[:16] if (beside / "world.json").is_file() else "",
+        digest[:16] if (labels_file / "world.json").is_file() else "",
         labels if labels.is_file() else None,
     )
 
 
 def _open_decided_run(path: Path) -> Run:
-    again = f"run `wavebreak run EVENTS -o {path}` again, or give the events themselves"
+    check = f"run `wavebreak run EVENTS -o {path}` again, or give the events themselves"
     try:
         source = json.loads((path / "summary.json").read_text("utf-8"))["source"]
         events, recorded = Path(source["path"]), source["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise FileError(f"{path}/summary.json does not say which log it is of", fix=again) from None
+        raise FileError(f"{path}/summary.json does not say which log it is of", fix=check) from None
     if recorded is None:
-        raise FileError(f"{path} is of standard input, which nobody kept", fix=again)
+        raise FileError(f"{path} is of standard input, which nobody kept", fix=check)
     if not events.is_file():
-        raise FileError(f"{path} is of a log that is no longer there", fix=again)
+        raise FileError(f"{path} is of a log that is no longer there", fix=check)
     run = open_run(events)
     if run.digest != recorded:
-        raise FileError(f"{path} is of a log that has changed since", fix=again)
+        raise FileError(f"{path} is of a log that has changed since", fix=check)
     return Run(path.name, events, recorded, run.world, run.labels, path)
 
 
@@ -295,11 +295,11 @@ def replay(
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
 
     def batches() -> Iterator[Any]:
-        seen = 0
+        event_count = 0
         for log, share in _read_logs(run.events, edge, stop):
             yield log
-            seen += log.num_rows
-            progress(share, seen)
+            event_count += log.num_rows
+            progress(share, event_count)
 
     return record_points(engine, batches(), run.world, closed=stop is None)
 
@@ -310,9 +310,9 @@ def _whole_profile(events: Path, digest: str) -> coverage.Profile:
 
     `digest` tells logs of one path apart.
     """
-    beside = coverage.sidecar_path(events)
-    if beside.exists():
-        return coverage.load(beside)
+    sidecar = coverage.sidecar_path(events)
+    if sidecar.exists():
+        return coverage.load(sidecar)
     return coverage.measure(batch.log for batch in read(events, Pseudonymizer(KEY)))
 
 
@@ -332,35 +332,35 @@ def record_points(
     columns = np.array([INDEX[name] for name in names], np.int64)
     parts: list[Any] = []
     votes: list[LabelVote] = []
-    end = seen = 0
+    end = event_count = 0
     for log in logs:
         votes += _log_votes(log, world)
         engine.take(log)
         parts.append(_copy_points(engine.points(), columns))
         end = max(end, pc.max(log.column("ts")).as_py() or 0)
-        seen += log.num_rows
+        event_count += log.num_rows
     if closed:
         engine.finish()
         parts.append(_copy_points(engine.points(), columns))
-    return ReplayResult(_concat_parts(parts, names, engine, world), tuple(votes), end, seen)
+    return ReplayResult(_concat_parts(parts, names, engine, world), tuple(votes), end, event_count)
 
 
 def _read_logs(events: Path, edge: Pseudonymizer, stop: int | None) -> Iterator[tuple[Any, float]]:
-    left = stop
+    remaining = stop
     for batch in read(events, edge):
-        log = batch.log if left is None else batch.log.slice(0, left)
+        log = batch.log if remaining is None else batch.log.slice(0, remaining)
         if log.num_rows:
             yield log, batch.progress
-        if left is not None:
-            left -= log.num_rows
-            if left <= 0:
+        if remaining is not None:
+            remaining -= log.num_rows
+            if remaining <= 0:
                 return
 
 
 def _copy_points(points: Any, columns: Any) -> tuple[Any, ...]:
-    whole = np.ascontiguousarray(points["values"][:, columns])
+    values = np.ascontiguousarray(points["values"][:, columns])
     return (
-        whole, points["account"].astype(np.int64), points["ts"].copy(), points["kind"].copy(),
+        values, points["account"].astype(np.int64), points["ts"].copy(), points["kind"].copy(),
         points["enforcement"].copy(),
     )  # fmt: skip
 
@@ -372,8 +372,8 @@ def _concat_parts(parts: list[Any], names: tuple[str, ...], engine: Engine, worl
             fix="give a log with registrations, sends, reports or blocks",
         )
     values, slots, ts, kind, enforcement = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
-    known, account = np.unique(slots, return_inverse=True)
-    accounts = engine.fanout.accounts.texts(known).to_pylist()
+    slot_numbers, account = np.unique(slots, return_inverse=True)
+    accounts = engine.fanout.accounts.texts(slot_numbers).to_pylist()
     return Points(
         names,
         values,

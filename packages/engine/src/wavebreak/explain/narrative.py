@@ -54,8 +54,8 @@ def _count(language: Language, noun: str, n: int) -> str:
     >>> [_count(ENGLISH, "person", n) for n in (0, 1, 1200)]
     ['no people', '1 person', '1,200 people']
     """
-    one, many, none = _NOUNS[noun]
-    return language.ngettext(one, many, n, n=number(n)) if n else language.gettext(none)
+    singular, plural, none = _NOUNS[noun]
+    return language.ngettext(singular, plural, n, n=number(n)) if n else language.gettext(none)
 
 
 def deciders(decision: dict[str, Any]) -> list[str]:
@@ -169,10 +169,10 @@ def format_value(
     if unit in BARE_UNITS:
         return number(value, 3)
     if unit == "times":
-        return language.gettext(next(words for least, words in _STRENGTHS if value >= least))
+        return language.gettext(next(words for minimum, words in _STRENGTHS if value >= minimum))
     # A fraction has the form of many, also one between one and two.
-    counted = int(value) if value == int(value) else 3
-    return language.ngettext(*unit_forms(unit), counted, n=number(value, 2))
+    plural_count = int(value) if value == int(value) else 3
+    return language.ngettext(*unit_forms(unit), plural_count, n=number(value, 2))
 
 
 class Reason(NamedTuple):
@@ -279,10 +279,10 @@ def reasons_table(
         )[: 3 + meanings]
         for reason in describe_reasons(decision, own_features=own)
     ]
-    at = moment(int(decision["ts"]), since=explanation.start_ms)
-    what = "Values behind the rules" if decision.get("rules") else "Values that the model used"
+    time_text = moment(int(decision["ts"]), since=explanation.start_ms)
+    title = "Values behind the rules" if decision.get("rules") else "Values that the model used"
     return Table(
-        f"{what}: {decision['outcome']}, {at}",
+        f"{title}: {decision['outcome']}, {time_text}",
         ("feature", "value", "model", "meaning")[: 3 + meanings],
         rows,
         f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
@@ -298,25 +298,27 @@ _REGISTERED = {
 
 def status_sentence(explanation: Explanation) -> str:
     """Return the current enforcement state in one sentence."""
-    outcome, said = str(explanation.row["outcome"]), explanation.language
-    until = explanation.row.get("until_ms")
+    outcome, language = str(explanation.row["outcome"]), explanation.language
+    until_ms = explanation.row.get("until_ms")
     if outcome == "allow" and not explanation.decisions:
-        return said.gettext("No decision was made about this account: nothing is refused.")
+        return language.gettext("No decision was made about this account: nothing is refused.")
     if outcome == "allow":
         worst = str(explanation.row["worst"])
-        done = said.gettext(
+        state = language.gettext(
             "allowed everything again; its most severe outcome was {worst}",
-            worst=worst if said is ENGLISH else said.gettext(row_of(worst).state),
+            worst=worst if language is ENGLISH else language.gettext(row_of(worst).state),
         )
     else:
-        done = said.gettext(row_of(outcome).state)
-    if until is not None:
-        done = said.gettext("{done} until {when}", done=done, when=_moment(explanation, int(until)))
-    if explanation.shadow:
-        return said.gettext(
-            "It would be {done}. The run was in shadow mode: nothing was enforced.", done=done
+        state = language.gettext(row_of(outcome).state)
+    if until_ms is not None:
+        state = language.gettext(
+            "{done} until {when}", done=state, when=_moment(explanation, int(until_ms))
         )
-    return said.gettext("It is {done}.", done=done)
+    if explanation.shadow:
+        return language.gettext(
+            "It would be {done}. The run was in shadow mode: nothing was enforced.", done=state
+        )
+    return language.gettext("It is {done}.", done=state)
 
 
 def _moment(explanation: Explanation, ms: int) -> str:
@@ -325,8 +327,8 @@ def _moment(explanation: Explanation, ms: int) -> str:
 
 def story_paragraphs(explanation: Explanation) -> list[str]:
     """Return paragraphs on the account's start, activity, decisions, and what followed."""
-    early, later = _decision_sentences(explanation)
-    paragraphs = [_start_sentence(explanation), *early, *_activity(explanation), *later]
+    early, following = _decision_sentences(explanation)
+    paragraphs = [_start_sentence(explanation), *early, *_activity(explanation), *following]
     after = _afterwards(explanation)
     if after:
         paragraphs.append(after)
@@ -339,69 +341,69 @@ def story_paragraphs(explanation: Explanation) -> list[str]:
 
 
 def _start_sentence(explanation: Explanation) -> str:
-    when = _moment(explanation, explanation.start_ms)
+    time_text = _moment(explanation, explanation.start_ms)
     if explanation.row.get("registered_ms") is None:
         text = msgid("First seen on {when}; the log does not contain its registration.")
     else:
         text = _REGISTERED.get(str(explanation.row.get("channel")), msgid("Registered on {when}."))
-    return explanation.language.gettext(text, when=when)
+    return explanation.language.gettext(text, when=time_text)
 
 
 def _activity(explanation: Explanation) -> list[str]:
     """Describe its activity, and that of others towards it, until the first severe outcome."""
-    timeline, end, said = explanation.timeline, explanation.action_ms, explanation.language
+    timeline, end, language = explanation.timeline, explanation.action_ms, explanation.language
     if timeline is None:
-        return [_totals(explanation.row, said)]
-    own = [_sending(explanation, timeline, end), *_other_acts(timeline, end, said)]
-    return [" ".join(own), _reception(timeline, end, said)]
+        return [_totals(explanation.row, language)]
+    sentences = [_sending(explanation, timeline, end), *_other_acts(timeline, end, language)]
+    return [" ".join(sentences), _reception(timeline, end, language)]
 
 
 def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> str:
-    said, sends = explanation.language, timeline.between("sends", None, end)
+    language, sends = explanation.language, timeline.between("sends", None, end)
     if not len(sends):
         if end is not None:
-            return said.gettext("Until then it had sent nothing.")
-        return said.gettext("It sent nothing.")
+            return language.gettext("Until then it had sent nothing.")
+        return language.gettext("It sent nothing.")
     lasted = int(sends[-1] - sends[0])
     line = _first_send(explanation, int(sends[0]), len(sends))
-    line += said.gettext(" in {lasted}", lasted=span(lasted, said)) if lasted else ""
+    line += language.gettext(" in {lasted}", lasted=span(lasted, language)) if lasted else ""
     groups = len(timeline.between("group_sends", None, end))
     if new := len(timeline.between("first_contacts", None, end)):
         replied = len(timeline.between("replies", None, end))
-        line += said.gettext(
+        line += language.gettext(
             ", to {people} it had never exchanged a message with; {answers}",
-            people=_count(said, "person", new),
-            answers=said.ngettext(
+            people=_count(language, "person", new),
+            answers=language.ngettext(
                 "{n} of them replied", "{n} of them replied", replied, n=number(replied)
             )
             if replied
-            else said.gettext("none replied"),
+            else language.gettext("none replied"),
         )
     elif groups < len(sends):
-        line += said.gettext(", all to people it already knew")
+        line += language.gettext(", all to people it already knew")
     if groups:
-        line += said.ngettext(
+        line += language.ngettext(
             "; {n} went to groups", "; {n} went to groups", groups, n=number(groups)
         )
     peak = busiest_minute(sends)
     if lasted > 5 * MINUTE_MS and peak > 1:
-        line += said.gettext(". At its peak it sent {n} within one minute", n=number(peak))
+        line += language.gettext(". At its peak it sent {n} within one minute", n=number(peak))
     return line + "."
 
 
 def _first_send(explanation: Explanation, first: int, sends: int) -> str:
     """Say how long after what it began to send, and how much."""
-    said, wait = explanation.language, first - explanation.start_ms
-    messages = _count(said, "message", sends)
+    language, wait = explanation.language, first - explanation.start_ms
+    messages = _count(language, "message", sends)
     if wait < SECOND_MS:
-        return said.gettext("At once it sent {messages}", messages=messages)
+        return language.gettext("At once it sent {messages}", messages=messages)
     if not any(int(d["ts"]) < first for d in explanation.decisions):
         text = msgid("{wait} later it sent {messages}")
     elif explanation.row.get("registered_ms") is None:
         text = msgid("{wait} after it was first seen, it sent {messages}")
     else:
         text = msgid("{wait} after it registered, it sent {messages}")
-    return said.gettext(text, wait=span(wait, said), messages=messages)
+    return language.gettext(text, wait=span(wait, language), messages=messages)
 
 
 def busiest_minute(times: Times) -> int:
@@ -416,32 +418,32 @@ def busiest_minute(times: Times) -> int:
     return int((ends - np.arange(len(times))).max())
 
 
-def _other_acts(timeline: Timeline, end: int | None, said: Language) -> Iterator[str]:
+def _other_acts(timeline: Timeline, end: int | None, language: Language) -> Iterator[str]:
     def count(kind: str) -> int:
         return len(timeline.between(kind, None, end))
 
-    created, added = count("groups_created"), count("members_added")
-    if created or added:
-        yield said.gettext(
+    created, members = count("groups_created"), count("members_added")
+    if created or members:
+        yield language.gettext(
             "It created {groups} and added {members} to groups.",
-            groups=_count(said, "group", created),
-            members=_count(said, "member", added),
+            groups=_count(language, "group", created),
+            members=_count(language, "member", members),
         )
     if count("lookups"):
-        asked = said.gettext("numbers")
-        yield said.gettext(
+        numbers = language.gettext("numbers")
+        yield language.gettext(
             "It looked up {numbers} in {requests}.",
-            numbers=_count(said, "number", timeline.looked_up) if end is None else asked,
-            requests=_count(said, "request", count("lookups")),
+            numbers=_count(language, "number", timeline.looked_up) if end is None else numbers,
+            requests=_count(language, "request", count("lookups")),
         )
     if undeliverable := count("undeliverable"):
-        yield said.gettext(
+        yield language.gettext(
             "{messages} could not be delivered.",
-            messages=_count(said, "message", undeliverable),
+            messages=_count(language, "message", undeliverable),
         )
 
 
-def _reception(timeline: Timeline, end: int | None, said: Language) -> str:
+def _reception(timeline: Timeline, end: int | None, language: Language) -> str:
     def count(kind: str) -> int:
         return len(timeline.between(kind, None, end))
 
@@ -449,26 +451,26 @@ def _reception(timeline: Timeline, end: int | None, said: Language) -> str:
     text = msgid("It received {messages}") if end is None else msgid(
         "It received {messages} until then"
     )  # fmt: skip
-    heard = said.gettext(text, messages=_count(said, "message", count("received")))
+    received = language.gettext(text, messages=_count(language, "message", count("received")))
     if not reports and not blocks:
-        return said.gettext("{heard}; no one had reported or blocked it.", heard=heard)
-    return said.gettext(
+        return language.gettext("{heard}; no one had reported or blocked it.", heard=received)
+    return language.gettext(
         "{heard}, {reports} and {blocks}.",
-        heard=heard,
-        reports=_count(said, "report", reports),
-        blocks=_count(said, "block", blocks),
+        heard=received,
+        reports=_count(language, "report", reports),
+        blocks=_count(language, "block", blocks),
     )
 
 
-def _totals(row: dict[str, Any], said: Language) -> str:
-    return said.gettext(
+def _totals(row: dict[str, Any], language: Language) -> str:
+    return language.gettext(
         "In all it sent {messages} and wrote first to {people}, of whom {replied} replied; it "
         "received {received} and {reports}.",
-        messages=_count(said, "message", row["sends"]),
-        people=_count(said, "person", row["first_contacts"]),
+        messages=_count(language, "message", row["sends"]),
+        people=_count(language, "person", row["first_contacts"]),
         replied=number(row["replied_contacts"]),
-        received=_count(said, "message", row["received"]),
-        reports=_count(said, "report", row["reports"]),
+        received=_count(language, "message", row["received"]),
+        reports=_count(language, "report", row["reports"]),
     )
 
 
@@ -482,18 +484,18 @@ def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]
     if explanation.timeline is not None and len(explanation.timeline["sends"]):
         first_send = int(explanation.timeline["sends"][0])
     early: list[str] = []
-    later: list[str] = []
+    following: list[str] = []
     first = first_decisions(decisions)
     for decision in first:
-        where = early if int(decision["ts"]) < first_send else later
-        where.append(_decision_sentence(explanation, decision))
+        sentences = early if int(decision["ts"]) < first_send else following
+        sentences.append(_decision_sentence(explanation, decision))
     if len(decisions) > len(first):
-        again = explanation.language.gettext(
+        further = explanation.language.gettext(
             "Further decisions of the same outcomes: {n}, listed below.",
             n=number(len(decisions) - len(first)),
         )
-        later.append(again)
-    return early, later
+        following.append(further)
+    return early, following
 
 
 def first_decisions(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -512,56 +514,56 @@ def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[s
     ['limit', 'ban', 'observe']
     """
     severe = sorted(range(len(decisions)), key=lambda n: -rank_of(decisions[n]["outcome"]))
-    kept = {len(decisions) - 1, *severe[: limit - 1]} if len(decisions) > limit else set(severe)
-    return [decisions[n] for n in sorted(kept)]
+    indexes = {len(decisions) - 1, *severe[: limit - 1]} if len(decisions) > limit else set(severe)
+    return [decisions[n] for n in sorted(indexes)]
 
 
 def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> str:
-    said = explanation.language
+    language = explanation.language
     begin = _decision_time(explanation, int(decision["ts"]))
     if is_set_by_person(decision):
-        clause = person_clause(decision, shadow=explanation.shadow, language=said)
+        clause = person_clause(decision, shadow=explanation.shadow, language=language)
         return f"{begin} {clause}."
     line = f"{begin} {_decision_clause(explanation, decision)}"
     if rules := decision.get("rules") or []:
-        line += said.gettext(" by {rules}", rules=", ".join(rules))
+        line += language.gettext(" by {rules}", rules=", ".join(rules))
         abouts = [
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]
-        shown = "; ".join(said.isolate(about) for about in abouts if about)
-        line += f" ({shown})" if shown else ""
-    basis = basis_clause(decision, said)
-    line = f"{line}{describe_score(decision, said)}{'; ' if basis else ''}{basis}."
-    evidence = evidence_sentence(decision, said)
+        descriptions = "; ".join(language.isolate(about) for about in abouts if about)
+        line += f" ({descriptions})" if descriptions else ""
+    basis = basis_clause(decision, language)
+    line = f"{line}{describe_score(decision, language)}{'; ' if basis else ''}{basis}."
+    evidence = evidence_sentence(decision, language)
     return f"{line} {evidence}" if evidence else line
 
 
-def _decision_time(explanation: Explanation, at: int) -> str:
+def _decision_time(explanation: Explanation, time_ms: int) -> str:
     """Say when a decision was, and how long after the account's start."""
-    said, since = explanation.language, explanation.start_ms
-    when = moment(at, since=since, language=said)
-    if len(when) == len("14:05:24"):
-        begin = said.gettext("At {when}", when=when)
+    language, start_ms = explanation.language, explanation.start_ms
+    time_text = moment(time_ms, since=start_ms, language=language)
+    if len(time_text) == len("14:05:24"):
+        begin = language.gettext("At {when}", when=time_text)
     else:
-        begin = said.gettext("On {when}", when=when)
-    if at <= since:
+        begin = language.gettext("On {when}", when=time_text)
+    if time_ms <= start_ms:
         return begin
     if explanation.row.get("registered_ms") is None:
         age = msgid("{begin}, {age} after it was first seen,")
     else:
         age = msgid("{begin}, {age} after it registered,")
-    return said.gettext(age, begin=begin, age=span(at - since, said))
+    return language.gettext(age, begin=begin, age=span(time_ms - start_ms, language))
 
 
 def _decision_clause(explanation: Explanation, decision: dict[str, Any]) -> str:
     """Say what it was put under, and for how long."""
-    said, done = explanation.language, row_of(str(decision["outcome"])).state
+    language, state = explanation.language, row_of(str(decision["outcome"])).state
     would = msgid("it would have been {done}") if explanation.shadow else msgid("it was {done}")
-    line = said.gettext(would, done=said.gettext(done))
+    line = language.gettext(would, done=language.gettext(state))
     if decision.get("until") is None:
         return line
-    held = span(int(decision["until"]) - int(decision["ts"]), said)
-    return line + said.gettext(" for {held}", held=held)
+    duration = span(int(decision["until"]) - int(decision["ts"]), language)
+    return line + language.gettext(" for {held}", held=duration)
 
 
 def person_clause(
@@ -578,10 +580,10 @@ def person_clause(
         if shadow:
             return language.gettext("a person would have ended what was in force")
         return language.gettext("a person ended what was in force")
-    outcome, until = str(decision["outcome"]), decision.get("until")
+    outcome, until_ms = str(decision["outcome"]), decision.get("until")
     if language is not ENGLISH:
         outcome = language.gettext(row_of(outcome).state)
-    if until is None:
+    if until_ms is None:
         text = (
             msgid("a person would have set {outcome}, without an end")
             if shadow
@@ -593,7 +595,7 @@ def person_clause(
         if shadow
         else msgid("a person set {outcome} until {when}")
     )
-    return language.gettext(text, outcome=outcome, when=moment(int(until), language=language))
+    return language.gettext(text, outcome=outcome, when=moment(int(until_ms), language=language))
 
 
 _REFUSED = {
@@ -606,31 +608,37 @@ _REFUSED = {
 
 
 def _afterwards(explanation: Explanation) -> str:
-    timeline, at, said = explanation.timeline, explanation.action_ms, explanation.language
-    refused = int(explanation.row.get("refused") or 0)
-    lost = said.ngettext(*_REFUSED[explanation.shadow], refused, n=number(refused))
-    if at is None or timeline is None:
-        return f"{lost}." if refused else ""
-    sends = len(timeline.between("sends", at + 1, None))
+    timeline, action_ms, language = (
+        explanation.timeline,
+        explanation.action_ms,
+        explanation.language,
+    )
+    refused_count = int(explanation.row.get("refused") or 0)
+    refusals = language.ngettext(
+        *_REFUSED[explanation.shadow], refused_count, n=number(refused_count)
+    )
+    if action_ms is None or timeline is None:
+        return f"{refusals}." if refused_count else ""
+    sends = len(timeline.between("sends", action_ms + 1, None))
     action = msgid("After that it sent {messages}")
     if not explanation.shadow:
         action = msgid("After that it tried to send {messages}")
-    line = said.gettext(action, messages=_count(said, "more message", sends))
-    line += f"; {lost}" if refused else ""
-    if reports := len(timeline.between("reports", at + 1, None)):
-        line += said.ngettext(
+    line = language.gettext(action, messages=_count(language, "more message", sends))
+    line += f"; {refusals}" if refused_count else ""
+    if reports := len(timeline.between("reports", action_ms + 1, None)):
+        line += language.ngettext(
             "; {reports} followed",
             "; {reports} followed",
             reports,
-            reports=_count(said, "report", reports),
+            reports=_count(language, "report", reports),
         )
     return line + "."
 
 
 def decisions_table(explanation: Explanation, limit: int) -> Table:
     """Tabulate at most `limit` decisions, oldest first; severe ones are kept before others."""
-    shown = select_decisions(explanation.decisions, limit)
-    left = len(explanation.decisions) - len(shown)
+    selected = select_decisions(explanation.decisions, limit)
+    omitted = len(explanation.decisions) - len(selected)
     rows = [
         (
             stamp(int(d["ts"])),
@@ -639,18 +647,18 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
             stamp(d.get("until")),
             "\n".join(deciders(d)),
         )
-        for d in shown
+        for d in selected
     ]
-    more = (
-        f" {left:,} less severe ones are in {explanation.run_dir / 'decisions.jsonl'}."
-        if left
+    note = (
+        f" {omitted:,} less severe ones are in {explanation.run_dir / 'decisions.jsonl'}."
+        if omitted
         else ""
     )
     return Table(
         "Decisions",
         ("when (UTC)", "stage", "outcome", "until (UTC)", "by"),
         rows,
-        f"An outcome without an end does not end by itself.{more}",
+        f"An outcome without an end does not end by itself.{note}",
         frozenset({0, 1, 2, 3, 4}),
     )
 
@@ -666,7 +674,7 @@ def ties_table(explanation: Explanation, limit: int) -> Table:
         )
         for edge in ties[:limit]
     ]
-    more = (
+    note = (
         f" {number(len(ties) - limit)} more: wavebreak operators show."
         if (len(ties) > limit)
         else ""
@@ -676,19 +684,23 @@ def ties_table(explanation: Explanation, limit: int) -> Table:
         ("account", "both", "last (UTC)"),
         rows,
         "A tie is a hypothesis: it may slow an account, and silences it only beside evidence of "
-        f"its own.{more}",
+        f"its own.{note}",
         frozenset({0, 1, 2}),
     )
 
 
 def rules_table(explanation: Explanation) -> Table:
     """Tabulate the rules that matched, with their description and source."""
-    fired = dict.fromkeys(r for d in explanation.decisions for r in d.get("rules") or [])
+    matched = dict.fromkeys(r for d in explanation.decisions for r in d.get("rules") or [])
     rows = []
-    for rule in fired:
-        known = explanation.rules.get(rule, {})
+    for rule in matched:
+        declaration = explanation.rules.get(rule, {})
         rows.append(
-            (rule, str(known.get("about", "not in summary.json")), str(known.get("source", "")))
+            (
+                rule,
+                str(declaration.get("about", "not in summary.json")),
+                str(declaration.get("source", "")),
+            )
         )
     return Table(
         "Rules that matched", ("rule", "about", "source"), rows, words=frozenset({0, 1, 2})
@@ -704,14 +716,14 @@ def decisions_to_explain(explanation: Explanation) -> list[dict[str, Any]]:
 def outcome_meanings(explanation: Explanation) -> list[str]:
     """Describe each outcome it had: what is refused, how it ends, how to appeal."""
     lines = []
-    had = dict.fromkeys(
+    outcomes = dict.fromkeys(
         (str(d["outcome"]), str(d.get("action") or "")) for d in explanation.decisions
     )
-    for outcome, action in had:
-        known = explanation.actions.get(action) or explanation.actions.get(outcome, {})
+    for outcome, action in outcomes:
+        action_row = explanation.actions.get(action) or explanation.actions.get(outcome, {})
         name = outcome if action in ("", outcome) else f"{outcome} ({action})"
-        about = f"{known.get('about', '')} {known.get('revert', '')}".strip()
-        lines.append(f"{name.capitalize()}: {about or 'the policy does not describe it.'}")
+        description = f"{action_row.get('about', '')} {action_row.get('revert', '')}".strip()
+        lines.append(f"{name.capitalize()}: {description or 'the policy does not describe it.'}")
     severe = [d for d in explanation.decisions if d["outcome"] != "allow"]
     if severe:
         last = next((d for d in reversed(severe) if d["outcome"] in SILENCING), severe[-1])

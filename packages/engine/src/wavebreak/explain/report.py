@@ -112,7 +112,7 @@ def _timelines(explanation: Explanation) -> list[charts.Chart | Text]:
     start, end = min(start, *instants), max(end, *instants)
     rim = max(1_000, (end - start) // 50)
     window = start - rim, end + rim
-    whole = charts.Timeline(
+    full_timeline = charts.Timeline(
         "whole",
         "The whole log",
         "The whole log. Above: cumulative counts; below: one tick per event; dashed lines: the "
@@ -124,11 +124,11 @@ def _timelines(explanation: Explanation) -> list[charts.Chart | Text]:
     )
     zoomed = _close_up(explanation, decisions, window)
     if zoomed is None:
-        return [whole]
+        return [full_timeline]
     caption = f"Close-up, {moment(zoomed[0])} to {moment(zoomed[1])}. Dashed: decisions."
     title = "Around the first severe outcome"
     close_up = charts.Timeline("closeup", title, caption, lines, lanes, decisions, zoomed)
-    return [close_up, whole]
+    return [close_up, full_timeline]
 
 
 def _close_up(

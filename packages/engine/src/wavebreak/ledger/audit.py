@@ -64,9 +64,11 @@ def audit_directory(
     log = (place / "entries.jsonl").exists()
     try:
         with convert_verifier_errors():
-            own = read_key_history(place / KEY_HISTORY) if (place / KEY_HISTORY).exists() else []
-            known = key_changes.known_keys(keys, [*history, *own])
-            notes = verifier.verify(place, [each.key for each in known], kept)
+            stored_history = (
+                read_key_history(place / KEY_HISTORY) if (place / KEY_HISTORY).exists() else []
+            )
+            known_keys = key_changes.known_keys(keys, [*history, *stored_history])
+            notes = verifier.verify(place, [known_key.key for known_key in known_keys], kept)
     except EvidenceError as doubt:
         if log and doubt.name in EXPLAINABLE:
             _explain(place)
@@ -79,57 +81,61 @@ def audit_directory(
         proofs = verifier.read_lines(place / "proofs.jsonl")
         count = len([parse_entry(json.loads(line)["entry"]) for line in proofs])
     last = notes[-1]
-    done = [
+    results = [
         f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
         f"{len(notes):,} checkpoint(s) of {last.origin}, the last over {last.size:,} entries",
-        *_signed(last, known),
+        *_signed(last, known_keys),
         *(f"the log continues the {old.size:,} entries that you remember" for old in kept),
     ]
     if log:
-        done.append("the stored tree and index are those of the entries")
+        results.append("the stored tree and index are those of the entries")
     if roots:
-        done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
-    left = _unchecked(place, keys, kept, bool(roots))
-    doubts = key_changes.revoked_doubt(last, known)
-    return AuditResult(last, done, [*doubts, *left], bool(doubts))
+        results += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
+    unchecked = _unchecked(place, keys, kept, bool(roots))
+    doubts = key_changes.revoked_doubt(last, known_keys)
+    return AuditResult(last, results, [*doubts, *unchecked], bool(doubts))
 
 
-def _signed(last: verifier.Checkpoint, known: Sequence[key_changes.KnownKey]) -> Iterator[str]:
+def _signed(last: verifier.Checkpoint, known_keys: Sequence[key_changes.KnownKey]) -> Iterator[str]:
     """Say which key signed the last checkpoint, and which witnesses saw it when."""
-    own = verifier.check_signed(last, [each.key for each in known if each.key.kind == verifier.LOG])
-    yield f"signed by {own.name} ({fingerprint(own)})"
-    for each in known:
-        if each.key.kind == verifier.WITNESS:
-            at = verifier.check_signature(last, each.key)
-            yield f"signed by {each.key.name}, at {at} s after 1970"
+    log_key = verifier.check_signed(
+        last, [known_key.key for known_key in known_keys if known_key.key.kind == verifier.LOG]
+    )
+    yield f"signed by {log_key.name} ({fingerprint(log_key)})"
+    for known_key in known_keys:
+        if known_key.key.kind == verifier.WITNESS:
+            time_s = verifier.check_signature(last, known_key.key)
+            yield f"signed by {known_key.key.name}, at {time_s} s after 1970"
 
 
 def _stamped(path: Path, notes: list[verifier.Checkpoint], roots: Sequence[Certificate]) -> str:
     """Check a time stamp, `N.tsr`, over the checkpoint beside it, `N.txt`."""
     note = path.with_suffix(".txt").read_bytes()
     with convert_verifier_errors():
-        read = verifier.read_checkpoint(note)
-    if read.text not in {each.text for each in notes}:
+        checkpoint = verifier.read_checkpoint(note)
+    if checkpoint.text not in {stored.text for stored in notes}:
         raise ledger_error(
             "stamp_other_checkpoint", f"{path.name} is over no checkpoint that is here"
         )
-    at = check_time_stamp(note, path.read_bytes(), roots)
-    return f"{read.size:,} entries were there at {at:%Y-%m-%d %H:%M:%S} UTC, says an authority"
+    time = check_time_stamp(note, path.read_bytes(), roots)
+    return (
+        f"{checkpoint.size:,} entries were there at {time:%Y-%m-%d %H:%M:%S} UTC, says an authority"
+    )
 
 
 def _unchecked(
     place: Path, keys: list[verifier.Key], kept: list[verifier.Checkpoint], stamped: bool
 ) -> list[str]:
-    left = []
+    gaps = []
     if not kept:
-        left.append(
+        gaps.append(
             "that no later part was cut off, checkpoints and all: remember one, and give it"
         )
     if all(key.kind == verifier.LOG for key in keys):
-        left.append("that all see the same log: no witness's key was given")
+        gaps.append("that all see the same log: no witness's key was given")
     if (place / STAMPS).is_dir() and not stamped:
-        left.append("time stamps: give the authority's certificates")
-    return left
+        gaps.append("time stamps: give the authority's certificates")
+    return gaps
 
 
 def _entries(place: Path) -> int:

@@ -101,17 +101,17 @@ def _encode_base64(data: bytes) -> str:
 
 def encode_signer(signer: Signer) -> str:
     """Encode a signing key as one line of text; it is a secret."""
-    kept = _encode_base64(bytes([signer.kind]) + signer.secret)
-    return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{kept}\n"
+    encoded = _encode_base64(bytes([signer.kind]) + signer.secret)
+    return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{encoded}\n"
 
 
 def decode_signer(text: str) -> Signer:
     """Decode a signing key that `encode_signer` wrote; raises EvidenceError."""
     private, _, rest = text.strip().partition(f"{PRIVATE}+")
     name, _, tail = rest.partition("+")
-    number, _, kept = tail.partition("+")
+    number, _, encoded = tail.partition("+")
     with convert_verifier_errors("give the file that `wavebreak ledger keygen` wrote"):
-        raw = base64.b64decode(kept, validate=True)
+        raw = base64.b64decode(encoded, validate=True)
         signer = Signer(name, raw[0] if raw else 0, raw[1:])
         if private or len(raw) != 33 or raw[0] not in (LOG, WITNESS):
             raise ValueError
@@ -242,19 +242,19 @@ def check_time_stamp(
     Raises EvidenceError: `stamp_malformed`, `stamp_refused`, `stamp_other_digest`, `stamp_nonce`,
     or `stamp_untrusted` for a signature or certificate that does not lead to `roots`.
     """
-    read = _read_response(note, response)
-    if nonce is not None and read.tst_info.nonce != nonce:
+    stamp = _read_response(note, response)
+    if nonce is not None and stamp.tst_info.nonce != nonce:
         raise _stamp_error("nonce", "the response is for another request")
     builder = rfc3161.VerifierBuilder()
     for root in roots:
         builder = builder.add_root_certificate(root)
     try:
-        builder.build().verify(read, sha256(note).digest())
+        builder.build().verify(stamp, sha256(note).digest())
     except (rfc3161.VerificationError, ValueError):
         raise _stamp_error(
             "untrusted", "it is not signed by an authority that is trusted"
         ) from None
-    return read.tst_info.gen_time.astimezone(UTC)
+    return stamp.tst_info.gen_time.astimezone(UTC)
 
 
 def stamp_said(note: bytes, response: bytes) -> datetime:
@@ -268,24 +268,24 @@ def stamp_said(note: bytes, response: bytes) -> datetime:
 def _read_response(note: bytes, response: bytes) -> rfc3161.TimeStampResponse:
     """Read a response that was granted, for this checkpoint; its signature is not checked."""
     try:
-        read = rfc3161.decode_timestamp_response(response[: MAX_RESPONSE + 1])
+        stamp = rfc3161.decode_timestamp_response(response[: MAX_RESPONSE + 1])
     except ValueError:
-        read = None
-    if len(response) > MAX_RESPONSE or read is None or read.as_bytes() != response:
+        stamp = None
+    if len(response) > MAX_RESPONSE or stamp is None or stamp.as_bytes() != response:
         raise _stamp_error("malformed", "the authority's response is not a time stamp")
-    if rfc3161.PKIStatus(read.status) != rfc3161.PKIStatus.GRANTED:
+    if rfc3161.PKIStatus(stamp.status) != rfc3161.PKIStatus.GRANTED:
         raise _stamp_error("refused", "the authority did not grant it")
-    imprint = read.tst_info.message_imprint
+    imprint = stamp.tst_info.message_imprint
     digest = (imprint.hash_algorithm.dotted_string, imprint.message)
     if digest != (SHA256_OID, sha256(note).digest()):
         raise _stamp_error("other_digest", "the time stamp is of other bytes")
-    return read
+    return stamp
 
 
-def _stamp_error(name: str, what: str) -> EvidenceError:
+def _stamp_error(name: str, problem: str) -> EvidenceError:
     return ledger_error(
         f"stamp_{name}",
-        what,
+        problem,
         "stamp the checkpoint again with `wavebreak ledger stamp`, or give the certificate of "
         "the authority that signed it",
     )

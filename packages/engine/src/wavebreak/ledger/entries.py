@@ -391,9 +391,9 @@ def make_entry(
     present = {field: value for field, value in hidden.items() if value is not None}
     if wrong := [field for field in present if field not in body.hidden]:
         raise ledger_error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
-    drawn = salts(SALT_BYTES * len(present))
+    random_bytes = salts(SALT_BYTES * len(present))
     openings: Openings = {
-        field: (drawn[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
+        field: (random_bytes[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
         for k, (field, value) in enumerate(present.items())
     }
     try:

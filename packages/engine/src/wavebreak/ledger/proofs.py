@@ -57,7 +57,7 @@ def encode_proof(ledger: Ledger, position: int, openings: Openings) -> dict[str,
 
 def encode_hashes(hashes: Iterable[bytes]) -> list[str]:
     """Encode hashes in base64, as in `proofs.jsonl`."""
-    return [base64.b64encode(each).decode() for each in hashes]
+    return [base64.b64encode(digest).decode() for digest in hashes]
 
 
 def _line(value: Any) -> bytes:

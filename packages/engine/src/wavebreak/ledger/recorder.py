@@ -73,9 +73,9 @@ def seal_decisions(
     The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
     `put` appends entries, and by default seals them at once.
     """
-    sealed = [decision_entry(each, at=at, salts=salts) for each in decisions]
-    openings.keep(ledger.size, [opening for _, opening in sealed])
-    return (put or ledger.seal)([each for each, _ in sealed])
+    entries_and_openings = [decision_entry(item, at=at, salts=salts) for item in decisions]
+    openings.keep(ledger.size, [opening for _, opening in entries_and_openings])
+    return (put or ledger.seal)([item for item, _ in entries_and_openings])
 
 
 def seal_receipts(
@@ -158,12 +158,12 @@ class LedgerRecorder:
     ) -> None:
         """Seal what became of decisions: by default that they took effect."""
         if decisions:
-            at = self._clock()
+            time_ms = self._clock()
             seal_receipts(
                 self.ledger,
                 positions,
                 decisions,
-                at=at,
+                at=time_ms,
                 effect=effect,
                 detail=detail,
                 put=self._put,
@@ -171,13 +171,13 @@ class LedgerRecorder:
 
     def add(self, drafts: Sequence[Draft]) -> range:
         """Seal what people said and did; the positions."""
-        at = self._clock()
-        sealed = [
-            entries.make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
-            for each in drafts
+        time_ms = self._clock()
+        entries_and_openings = [
+            entries.make_entry(item.kind, item.body, item.hidden, at=time_ms, salts=self._salts)
+            for item in drafts
         ]
-        self.openings.keep(self.ledger.size, [openings for _, openings in sealed])
-        return self._put([each for each, _ in sealed])
+        self.openings.keep(self.ledger.size, [openings for _, openings in entries_and_openings])
+        return self._put([item for item, _ in entries_and_openings])
 
 
 class DirectoryRecorder(LedgerRecorder):

@@ -130,7 +130,7 @@ def is_service(place: Path) -> bool:
 
 def _is_ledger(place: Path) -> bool:
     """Return whether a directory is a ledger, a proof bundle, or a case with its ledger."""
-    return any((each / "checkpoints.jsonl").exists() for each in (place, place / LEDGER))
+    return any((directory / "checkpoints.jsonl").exists() for directory in (place, place / LEDGER))
 
 
 def open_source(
@@ -149,9 +149,9 @@ def open_source(
     Raises:
         MissingExtraError: It is a service's, and what reads one is not installed.
     """
-    named = config is not None and not _is_ledger(place)
-    if not url and not named and not is_service(place):
+    has_options = config is not None and not _is_ledger(place)
+    if not url and not has_options and not is_service(place):
         return None
-    opened = load_plugin(GROUP, "service", SERVER, "what reads the ledger of a service")
-    source: LedgerSource = opened(place, url, config, write=write)
+    open_ledger = load_plugin(GROUP, "service", SERVER, "what reads the ledger of a service")
+    source: LedgerSource = open_ledger(place, url, config, write=write)
     return source

@@ -123,31 +123,31 @@ class DirectoryStorage:
         return int.from_bytes(os.pread(self._files["ends"], 8, 8 * position - 8)) if position else 0
 
     def _write(self, name: str, content: bytes) -> None:
-        file, at, left = self._files[name], self._length(name), memoryview(content)
-        while left:
-            written = os.pwrite(file, left, at)
-            at, left = at + written, left[written:]
+        file, offset, remaining = self._files[name], self._length(name), memoryview(content)
+        while remaining:
+            written = os.pwrite(file, remaining, offset)
+            offset, remaining = offset + written, remaining[written:]
         os.fsync(file)
 
     def _latest(self, write: bool) -> bytes | None:
         file, length = self._files["checkpoints.jsonl"], self._length("checkpoints.jsonl")
         tail = os.pread(file, verifier.MAX_LINE, max(0, length - verifier.MAX_LINE))
-        whole, newline, torn = tail.rpartition(b"\n")
+        lines, newline, torn = tail.rpartition(b"\n")
         if torn and write:
             self._cut("checkpoints.jsonl", length - len(torn), "a checkpoint")
         if not newline:
             return None
         try:
-            note = json.loads(whole.rpartition(b"\n")[2])
+            note = json.loads(lines.rpartition(b"\n")[2])
         except ValueError:
             raise ledger_error(
                 "checkpoint_not_json", f"the last line of {self.path}'s notes"
             ) from None
         return str(note).encode()
 
-    def _cut(self, name: str, length: int, what: str) -> None:
+    def _cut(self, name: str, length: int, content: str) -> None:
         os.ftruncate(self._files[name], length)
-        self.repaired.append(f"{what} at the end of {name} was incomplete and was cut off")
+        self.repaired.append(f"{content} at the end of {name} was incomplete and was cut off")
 
     def _repair(self) -> None:
         """Rebuild the index and tree past the last checkpoint; cut off an incomplete line."""
@@ -254,12 +254,12 @@ class OpeningFile:
 
         The log stays as it is and verifies; what the entries commit to can no longer be shown.
         """
-        erased = [(position,) for position in self.positions(field, value)]
+        positions = [(position,) for position in self.positions(field, value)]
         with self._db:
-            self._db.executemany("DELETE FROM kept WHERE position = ?", erased)
+            self._db.executemany("DELETE FROM kept WHERE position = ?", positions)
             key = (field, verifier.canonical(value).encode())
             self._db.execute("DELETE FROM named WHERE field = ? AND value = ?", key)
-        return len(erased)
+        return len(positions)
 
 
 def read_key_history(path: Path) -> list[KeyChange]:

@@ -52,14 +52,16 @@ def table_texts() -> Iterator[tuple[str, str]]:
     """Yield each text of the policy's tables with its context, which is where it stands."""
     for table in _TABLES:
         yield from texts_of(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
-    named = config.read_toml(config.resolve_path(PLATFORM))
-    yield from texts_of("platform", {field: named[field] for field in ("name", "contact", "terms")})
+    platform = config.read_toml(config.resolve_path(PLATFORM))
+    yield from texts_of(
+        "platform", {field: platform[field] for field in ("name", "contact", "terms")}
+    )
 
 
 def source_paths() -> list[Path]:
     """Return the modules whose calls mark texts; those of this module are examples."""
-    every = sorted(path for each in _SOURCES for path in PACKAGE.parent.glob(each))
-    return [path for path in every if path != Path(__file__).resolve()]
+    paths = sorted(path for pattern in _SOURCES for path in PACKAGE.parent.glob(pattern))
+    return [path for path in paths if path != Path(__file__).resolve()]
 
 
 def measure_texts() -> Iterator[str | tuple[str, str]]:
@@ -83,8 +85,8 @@ def texts_of(context: str, texts: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(texts, list):
         for n, text in enumerate(texts):
             if isinstance(text, dict):
-                own = {key: text[key] for key in text if key not in ("id", "language")}
-                yield from texts_of(f"{context}.{text['id']}", own)
+                fields = {key: text[key] for key in text if key not in ("id", "language")}
+                yield from texts_of(f"{context}.{text['id']}", fields)
             else:
                 yield from texts_of(f"{context}.{n}", text)
     elif isinstance(texts, str):
@@ -100,21 +102,21 @@ def holder_texts() -> Iterator[str]:
 
 def catalog_of(texts: Iterable[tuple[str, str]]) -> Any:
     """Return a catalog of a table's texts, each with its context."""
-    found = _messages.Catalog(fuzzy=False)
+    catalog = _messages.Catalog(fuzzy=False)
     for context, text in texts:
-        found.add(text, context=context)
-    return found
+        catalog.add(text, context=context)
+    return catalog
 
 
 def holder_catalog() -> Any:
     """Return the texts that account holders may read: of notices, of rules and of the tables."""
-    found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
-    _add_marked(found, (path for path in source_paths() if path.parent == PACKAGE))
+    catalog = _messages.Catalog(domain=DOMAIN, fuzzy=False)
+    _add_marked(catalog, (path for path in source_paths() if path.parent == PACKAGE))
     for message in holder_texts():
-        found.add(message)
+        catalog.add(message)
     for context, text in table_texts():
-        found.add(text, context=context)
-    return found
+        catalog.add(text, context=context)
+    return catalog
 
 
 def extract_catalog() -> Any:
@@ -123,11 +125,11 @@ def extract_catalog() -> Any:
     >>> len(extract_catalog()) > len(holder_catalog()) > 100
     True
     """
-    found = holder_catalog()
-    _add_marked(found, (path for path in source_paths() if path.parent != PACKAGE))
+    catalog = holder_catalog()
+    _add_marked(catalog, (path for path in source_paths() if path.parent != PACKAGE))
     for message in measure_texts():
-        found.add(message)
-    return found
+        catalog.add(message)
+    return catalog
 
 
 def _add_marked(catalog: Any, paths: Iterable[Path]) -> None:
@@ -143,8 +145,8 @@ def _is_translated(catalog: Any, text: Sequence[str], context: str | None) -> bo
     if message is None or message.fuzzy:
         return False
     forms = message.string if isinstance(message.string, tuple) else (message.string,)
-    wanted = 1 if isinstance(text, str) else catalog.num_plurals
-    return len(forms) == wanted and all(forms)
+    form_count = 1 if isinstance(text, str) else catalog.num_plurals
+    return len(forms) == form_count and all(forms)
 
 
 def untranslated(
@@ -176,18 +178,18 @@ def update_translation(
     """
     path = directory / language / "LC_MESSAGES" / f"{domain}.po"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known: Any = None
+    previous: Any = None
     if path.exists():
         with path.open("rb") as file:
-            known = _files.read_po(file, domain=domain)
-    written = _empty(language, domain)
+            previous = _files.read_po(file, domain=domain)
+    catalog = _empty(language, domain)
     for message in messages or extract_catalog():
         if message.id:
             text = message.id if isinstance(message.id, str) else message.id[0]
-            old = known.get(text, message.context) if known is not None else None
+            old = previous.get(text, message.context) if previous is not None else None
             string = old.string if old is not None and not old.fuzzy else None
-            written.add(message.id, string, context=message.context)
-    path.write_bytes(_encode(written))
+            catalog.add(message.id, string, context=message.context)
+    path.write_bytes(_encode(catalog))
     return path
 
 
@@ -210,7 +212,7 @@ def _empty(language: str, domain: str) -> Any:
 
 def _encode(catalog: Any) -> bytes:
     """Encode a catalog, without the line that names the version of its writer."""
-    written = io.BytesIO()
-    _files.write_po(written, catalog, width=100, sort_output=True, no_location=True)
-    lines = written.getvalue().splitlines(keepends=True)
+    buffer = io.BytesIO()
+    _files.write_po(buffer, catalog, width=100, sort_output=True, no_location=True)
+    lines = buffer.getvalue().splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(b'"Generated-By'))

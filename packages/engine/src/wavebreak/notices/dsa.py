@@ -144,15 +144,15 @@ def build_record(
     decision = read_decision(decision)
     if decision.outcome not in RESTRICTIONS or decision.basis == "takeover":
         return None
-    about = circumstances or Circumstances()
+    details = circumstances or Circumstances()
     statement = build_statement(
         decision,
         platform=platform,
         language=get_language("en"),
         now_ms=decision.ts,
-        circumstances=about,
+        circumstances=details,
     )
-    record = _record(decision, statement, about, key)
+    record = _record(decision, statement, details, key)
     problems = record_problems(record)
     if problems:
         raise UsageError(
@@ -163,10 +163,10 @@ def build_record(
 
 
 def _record(
-    decision: Decision, statement: Statement, about: Circumstances, key: bytes
+    decision: Decision, statement: Statement, details: Circumstances, key: bytes
 ) -> dict[str, Any]:
     # A decision on complaints, or on a partner's label, follows a notification.
-    is_notified = decision.stage == "feedback" or about.label_source == "partner"
+    is_notified = decision.stage == "feedback" or details.label_source == "partner"
     # An account that returns by itself is not terminated.
     form = outcome_form(decision.outcome, has_end=decision.until is not None)
     field, value = RESTRICTIONS["suspend" if form == "ban_with_end" else decision.outcome]
@@ -179,14 +179,14 @@ def _record(
         "decision_facts": _clip(" ".join(statement.facts), FACTS_MAX),
         "content_type": ["CONTENT_TYPE_OTHER"],
         "content_type_other": CONTENT,
-        **_category(decision, about),
+        **_category(decision, details),
         "application_date": _day(decision.ts),
         "content_date": _day(decision.ts),
         "source_type": "SOURCE_TYPE_OTHER_NOTIFICATION" if is_notified else "SOURCE_VOLUNTARY",
         "automated_detection": "Yes" if statement.automation.detection else "No",
         "automated_decision": _AUTOMATED[statement.automation.decision],
         "account_type": (
-            "ACCOUNT_TYPE_PRIVATE" if about.channel == "personal" else "ACCOUNT_TYPE_BUSINESS"
+            "ACCOUNT_TYPE_PRIVATE" if details.channel == "personal" else "ACCOUNT_TYPE_BUSINESS"
         ),
         "puid": record_id(decision.id, key),
     }
@@ -207,11 +207,11 @@ def record_id(decision_id: str, key: bytes = b"") -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _category(decision: Decision, about: Circumstances) -> dict[str, Any]:
+def _category(decision: Decision, details: Circumstances) -> dict[str, Any]:
     """Accounts made in series are inauthentic; the rest fits no category but the last."""
     texts = load_rule_texts()
     of_rules = [
-        texts.find(rule, about.abuse.get(rule, ""), decision.basis) for rule in decision.rules
+        texts.find(rule, details.abuse.get(rule, ""), decision.basis) for rule in decision.rules
     ]
     if any(text.series for text in of_rules):
         return {
@@ -229,8 +229,8 @@ def _day(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
 
 
-def _clip(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _clip(text: str, max_length: int) -> str:
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def record_problems(record: Mapping[str, Any]) -> list[str]:
@@ -290,4 +290,4 @@ def _problems(value: Any, rule: Mapping[str, Any]) -> list[str]:
         "pattern": lambda p: isinstance(value, str) and re.search(p, value) is not None,
         "type": lambda kind: isinstance(value, {"string": str, "array": list}[kind]),
     }
-    return [f"breaks {name}" for name, wanted in rule.items() if not checks[name](wanted)]
+    return [f"breaks {name}" for name, limit in rule.items() if not checks[name](limit)]

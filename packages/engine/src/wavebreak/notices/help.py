@@ -74,8 +74,8 @@ def help_texts() -> Iterator[str]:
     for path in sorted(_DIRECTORY.glob("*.md")):
         for part in _parts(path.stem):
             for block in part:
-                marked = _HEADING.fullmatch(block) or _LINK.fullmatch(block)
-                texts = [marked[1]] if marked else _items(block)
+                match = _HEADING.fullmatch(block) or _LINK.fullmatch(block)
+                texts = [match[1]] if match else _items(block)
                 yield from (text for text in texts if not _VALUE.fullmatch(text))
 
 

@@ -178,8 +178,8 @@ def _rule_facts(
     strength = {name: values.get(name) or 0.0 for name in _TESTS}
     clearest = max(strength, key=lambda name: strength[name])
     silence = language.gettext(texts.silence[clearest if strength[clearest] > 0 else "unknown"])
-    found = (texts.find(rule, abuse.get(rule, ""), basis) for rule in rules)
-    return [language.gettext(text.fact, silence=silence) for text in found]
+    rule_texts = (texts.find(rule, abuse.get(rule, ""), basis) for rule in rules)
+    return [language.gettext(text.fact, silence=silence) for text in rule_texts]
 
 
 def _holder_facts(
@@ -260,9 +260,9 @@ not know you.'
     contacts, answers, complaints = (int(count or 0) for count in counts)
     if any(count is None for count in counts) or not contacts:
         return ""
-    answered = language.gettext("nobody answered")
+    answers_clause = language.gettext("nobody answered")
     if answers:
-        answered = language.ngettext("{n} answered", "{n} answered", answers)
+        answers_clause = language.ngettext("{n} answered", "{n} answered", answers)
     complained = language.gettext(_NOBODY_COMPLAINED[audience])
     if complaints and audience == "holder" and contacts - answers - complaints < MIN_SILENT:
         complained = language.gettext("some people blocked or reported you, or do not know you")
@@ -271,7 +271,7 @@ not know you.'
     return language.gettext(
         "Of {people}, {answered} and {complained}.",
         people=language.ngettext(*_CONTACTED[audience], contacts),
-        answered=answered,
+        answered=answers_clause,
         complained=complained,
     )
 
@@ -289,12 +289,12 @@ def _traps_sentence(values: Mapping[str, float | None], language: Language) -> s
 
 
 def _operator_sentence(values: Mapping[str, float | None], language: Language) -> str:
-    others = int(values.get("operator_accounts") or 0)
+    other_count = int(values.get("operator_accounts") or 0)
     abusive = int(values.get("operator_abusive_accounts") or 0)
-    if not others:
+    if not other_count:
         return ""
     accounts = language.ngettext(
-        "{n} other account", "{n} other accounts", others, n=number(others)
+        "{n} other account", "{n} other accounts", other_count, n=number(other_count)
     )
     if not abusive:
         return language.gettext(

@@ -39,14 +39,14 @@ def short_notice(
         return ""
     _ = language.gettext
     form = outcome_form(outcome, has_end=until_ms is not None)
-    said = [f"{_(TEXTS['title'][form])}."]
+    sentences = [f"{_(TEXTS['title'][form])}."]
     if challenge is not None:
-        said.append(_(TEXTS["challenge"][challenge]))
+        sentences.append(_(TEXTS["challenge"][challenge]))
     if until_ms is not None:
         instant = language.format_instant(until_ms, zone)
-        said.append(_("If you do nothing, it ends by itself on {instant}.", instant=instant))
-    said.append(_("If you think that this is a mistake, appeal."))
-    return " ".join(said)
+        sentences.append(_("If you do nothing, it ends by itself on {instant}.", instant=instant))
+    sentences.append(_("If you think that this is a mistake, appeal."))
+    return " ".join(sentences)
 
 
 def near_limit_notice(
@@ -66,23 +66,23 @@ place at once.'
     """
     _ = language.gettext
     if remaining:
-        left = language.ngettext(
+        remaining_text = language.ngettext(
             "You can start {n} more chat with somebody you have not been in touch with.",
             "You can start {n} more chats with people you have not been in touch with.",
             remaining,
         )
     else:
-        left = _(
+        remaining_text = _(
             "For now you cannot start another chat with people you have not been in touch with."
         )
     if frees_at_ms is None:
-        back = _("An answer frees a place at once.")
+        return_text = _("An answer frees a place at once.")
     else:
-        back = _(
+        return_text = _(
             "An answer frees a place at once; otherwise the next one comes back on {instant}.",
             instant=language.format_instant(frees_at_ms, zone),
         )
-    return f"{left} {back}"
+    return f"{remaining_text} {return_text}"
 
 
 @lru_cache(maxsize=1_000)
@@ -114,7 +114,7 @@ to people you have not been in touch with arrive as requests. Ask the keeper of 
 you think that this is a mistake, appeal here: a granted appeal ends what the list does to you.'
     """
     _ = language.gettext
-    said = [
+    sentences = [
         _(
             "You, or your server, are on the list “{lists}”, which other people keep.",
             lists=", ".join(names),
@@ -122,16 +122,16 @@ you think that this is a mistake, appeal here: a granted appeal ends what the li
         _("So your first messages to people you have not been in touch with arrive as requests."),
     ]
     if keeper:
-        said.append(_("Ask the keeper of the list why: {keeper}.", keeper=keeper))
+        sentences.append(_("Ask the keeper of the list why: {keeper}.", keeper=keeper))
     else:
-        said.append(_("Ask the keeper of the list why."))
-    said.append(
+        sentences.append(_("Ask the keeper of the list why."))
+    sentences.append(
         _(
             "If you think that this is a mistake, appeal here: a granted appeal ends what the "
             "list does to you."
         )
     )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def list_notices(names: tuple[str, ...], keeper: str) -> dict[str, str]:
@@ -152,8 +152,8 @@ def short_notices(
     >>> short_notices("restrict", 1_772_373_730_000).keys() == set(LANGUAGES)
     True
     """
-    found = {
+    notices = {
         code: short_notice(outcome, until_ms, get_language(code), challenge, zone)
         for code in LANGUAGES
     }
-    return {code: text for code, text in found.items() if text}
+    return {code: text for code, text in notices.items() if text}

@@ -313,8 +313,8 @@ class _Writer:
     def status(self) -> Status:
         if self.outcome in NOT_REFUSING:
             return "none"
-        until = self.decision.until
-        return "in_force" if until is None or self.now_ms < until else "ended"
+        until_ms = self.decision.until
+        return "in_force" if until_ms is None or self.now_ms < until_ms else "ended"
 
     @property
     def term(self) -> Term | None:
@@ -400,14 +400,14 @@ blocked or reported you, or do not know you.')
         clause=platform.clause(term, language) if term else "",
         terms_url=platform.links.terms if term else "",
     )
-    about, appeal = writer.about, _appeal(writer)
-    how = automation(decision, about.label_source, about.automated_detection)
+    details, appeal = writer.about, _appeal(writer)
+    how_decided = automation(decision, details.label_source, details.automated_detection)
     sections = (
         _restriction_section(writer),
         _works_section(writer),
         Section(id="facts", heading=writer._("Why"), paragraphs=facts),
         _ground_section(writer, ground),
-        _automation_section(writer, how),
+        _automation_section(writer, how_decided),
         _way_out_section(writer),
         _appeal_section(writer, appeal),
         _business_section(writer),
@@ -430,7 +430,7 @@ blocked or reported you, or do not know you.')
         ),
         facts=facts,
         ground=ground,
-        automation=how,
+        automation=how_decided,
         challenge=writer.challenge,
         appeal=appeal,
         corrections=(),
@@ -451,7 +451,8 @@ def with_corrections(statement: Statement, corrections: Sequence[Correction]) ->
         return statement
     language = get_language(statement.language)
     corrected = tuple(
-        _correction_section(one, language, statement.zone, n) for n, one in enumerate(corrections)
+        _correction_section(correction, language, statement.zone, n)
+        for n, correction in enumerate(corrections)
     )
     sections = [s for s in statement.sections if not s.id.startswith("correction")]
     statement = msgspec.structs.replace(
@@ -470,74 +471,76 @@ def with_corrections(statement: Statement, corrections: Sequence[Correction]) ->
     return msgspec.structs.replace(statement, title=title, restriction=restriction)
 
 
-def _correction_section(one: Correction, language: Language, zone: str, n: int) -> Section:
+def _correction_section(correction: Correction, language: Language, zone: str, n: int) -> Section:
     _ = language.gettext
-    on = language.format_instant(one.at_ms, zone)
-    if one.result == "reversed":
-        said = [
+    on = language.format_instant(correction.at_ms, zone)
+    if correction.result == "reversed":
+        sentences = [
             _("On {instant} a person reviewed this decision and reversed it.", instant=on),
             _("It was wrong, and we are sorry. The earlier state of your account is restored."),
         ]
-    elif one.result == "partially_reversed":
-        said = [
+    elif correction.result == "partially_reversed":
+        sentences = [
             _("On {instant} a person reviewed this decision and reversed it in part.", instant=on)
         ]
-        said.append(_("What holds now: {state}.", state=_(TEXTS["title"][one.outcome])))
-        if one.until_ms is not None:
-            until = language.format_instant(one.until_ms, zone)
-            said.append(_("It ends by itself on {instant}.", instant=until))
+        sentences.append(_("What holds now: {state}.", state=_(TEXTS["title"][correction.outcome])))
+        if correction.until_ms is not None:
+            end = language.format_instant(correction.until_ms, zone)
+            sentences.append(_("It ends by itself on {instant}.", instant=end))
     else:
-        said = [
+        sentences = [
             _("On {instant} a person reviewed this decision and left it unchanged.", instant=on)
         ]
-    if one.reason.strip():
-        said.append(_("The reviewer's reasons: {reason}", reason=one.reason.strip()))
-    below = _("The notice as you received it is below. We leave it here so that nothing is hidden.")
+    if correction.reason.strip():
+        sentences.append(_("The reviewer's reasons: {reason}", reason=correction.reason.strip()))
+    closing = _(
+        "The notice as you received it is below. We leave it here so that nothing is hidden."
+    )
     return Section(
         id=f"correction-{n + 1}",
         heading=_("Correction and review"),
-        paragraphs=(*said, below),
+        paragraphs=(*sentences, closing),
     )
 
 
 def _restriction_section(writer: _Writer) -> Section:
-    listed = () if writer.outcome == "ban" else writer.acts(refused=True)
+    acts = () if writer.outcome == "ban" else writer.acts(refused=True)
     return Section(
         id="restriction",
         heading=writer._("What this means"),
         paragraphs=(writer.text("restricted", writer.form),),
-        items=tuple(writer.text("act", act.name) for act in listed),
+        items=tuple(writer.text("act", act.name) for act in acts),
         closing=tuple(_allowance_and_times(writer)),
     )
 
 
 def _allowance_and_times(writer: _Writer) -> list[str]:
-    decision, said = writer.decision, []
+    decision, sentences = writer.decision, []
     if decision.outcome == "limit" and decision.new_chats_1d is not None:
-        said.append(_allowance(writer, decision.new_chats_1d))
-    since = writer.instant(decision.ts)
+        sentences.append(_allowance(writer, decision.new_chats_1d))
+    start = writer.instant(decision.ts)
     if writer.status == "none":
-        return [writer._("This was decided on {instant}.", instant=since)]
+        return [writer._("This was decided on {instant}.", instant=start)]
     if decision.until is None:
-        said.append(
-            writer._("It has applied since {since} and does not end by itself.", since=since)
+        sentences.append(
+            writer._("It has applied since {since} and does not end by itself.", since=start)
         )
-        return said
-    times = {"since": since, "until": writer.instant(decision.until)}
+        return sentences
+    times = {"since": start, "until": writer.instant(decision.until)}
     if writer.status == "ended":
-        said.append(writer._("It applied from {since} until {until}, and has ended.", **times))
+        sentences.append(writer._("It applied from {since} until {until}, and has ended.", **times))
     elif decision.outcome == "challenge":
-        said.append(
+        sentences.append(
             writer._(
                 "It applies from {since} until the check is passed, at the latest until {until}.",
                 **times,
             )
         )
     else:
-        said.append(writer._("It applies from {since} until {until}.", **times))
+        sentences.append(writer._("It applies from {since} until {until}.", **times))
         if decision.outcome == "ban":
-            said.append(writer._("After that you can use your account again."))
-    return said
+            sentences.append(writer._("After that you can use your account again."))
+    return sentences
 
 
 def _allowance(writer: _Writer, chats: int) -> str:
@@ -560,11 +563,11 @@ def _works_section(writer: _Writer) -> Section | None:
         return None
     heading = writer._("What still works")
     if writer.outcome == "ban":
-        kept = writer._(
+        appeal_text = writer._(
             "You can appeal. If the appeal succeeds, your account returns to the state that it was "
             "in before."
         )
-        return Section(id="works", heading=heading, paragraphs=(kept,))
+        return Section(id="works", heading=heading, paragraphs=(appeal_text,))
     works = (*_RECEIVING, *(act.name for act in writer.acts(refused=False)))
     return Section(
         id="works",
@@ -586,21 +589,23 @@ def _ground_section(writer: _Writer, ground: Ground) -> Section | None:
     )
 
 
-def _automation_section(writer: _Writer, how: Automation) -> Section:
+def _automation_section(writer: _Writer, how_decided: Automation) -> Section:
     unread = writer._(
         "Only metadata was used: who writes to whom, when and how much. No message was read."
     )
-    if how.decision == "not_automated" and how.detection:
-        said = [writer._("It was found automatically; a person decided.")]
-    elif how.decision == "not_automated":
-        said = [writer._("A person decided. Nothing was decided automatically.")]
-    elif how.detection:
-        said = [writer._("It was found and decided automatically, without a person."), unread]
+    if how_decided.decision == "not_automated" and how_decided.detection:
+        sentences = [writer._("It was found automatically; a person decided.")]
+    elif how_decided.decision == "not_automated":
+        sentences = [writer._("A person decided. Nothing was decided automatically.")]
+    elif how_decided.detection:
+        sentences = [writer._("It was found and decided automatically, without a person."), unread]
     else:
-        said = [
+        sentences = [
             writer._("It was reported to us by a partner; the decision followed automatically.")
         ]
-    return Section(id="automation", heading=writer._("How it was decided"), paragraphs=tuple(said))
+    return Section(
+        id="automation", heading=writer._("How it was decided"), paragraphs=tuple(sentences)
+    )
 
 
 def _way_out_section(writer: _Writer) -> Section | None:
@@ -635,8 +640,8 @@ def _ways_out(writer: _Writer) -> list[str]:
         if writer.challenge:
             ways.append(writer._("A passed check adds places. {check}", check=check))
     if writer.decision.until is not None:
-        until = writer.instant(writer.decision.until)
-        ways.append(writer._("If you do nothing, it ends by itself on {instant}.", instant=until))
+        end = writer.instant(writer.decision.until)
+        ways.append(writer._("If you do nothing, it ends by itself on {instant}.", instant=end))
     if writer.outcome in TIMED and writer.outcome != "challenge":
         ways.append(
             writer._(
@@ -651,21 +656,21 @@ def _ways_out(writer: _Writer) -> list[str]:
 def _appeal(writer: _Writer) -> Appeal | None:
     if writer.outcome == "allow":
         return None
-    until = appeal_deadline(writer.decision, writer.platform, writer.about.notified_ms)
+    until_ms = appeal_deadline(writer.decision, writer.platform, writer.about.notified_ms)
     url = writer.links.appeal or writer.platform.links.appeal
-    return Appeal(url=url, until_ms=until, open=writer.now_ms <= until)
+    return Appeal(url=url, until_ms=until_ms, open=writer.now_ms <= until_ms)
 
 
 def _appeal_section(writer: _Writer, appeal: Appeal | None) -> Section | None:
     if appeal is None:
         return None
-    until = writer.instant(appeal.until_ms)
+    end = writer.instant(appeal.until_ms)
     heading = writer._("How to appeal")
     if not appeal.open:
-        ended = writer._("The time for an appeal ended on {instant}.", instant=until)
-        return Section(id="appeal", heading=heading, paragraphs=(ended,))
-    said = [
-        writer._("You can appeal until {instant}. It is free.", instant=until),
+        closed_text = writer._("The time for an appeal ended on {instant}.", instant=end)
+        return Section(id="appeal", heading=heading, paragraphs=(closed_text,))
+    sentences = [
+        writer._("You can appeal until {instant}. It is free.", instant=end),
         writer._(
             "A person who took no part in this decision reads your appeal and answers with "
             "reasons. If we were wrong, the earlier state is restored at once."
@@ -675,7 +680,7 @@ def _appeal_section(writer: _Writer, appeal: Appeal | None) -> Section | None:
     return Section(
         id="appeal",
         heading=heading,
-        paragraphs=tuple(said),
+        paragraphs=tuple(sentences),
         links=present_links(Link(writer._("Appeal against this decision"), appeal.url)),
     )
 
@@ -685,14 +690,14 @@ def _business_section(writer: _Writer) -> Section | None:
     slowed = reaches(writer.outcome, "limit")
     if not links or not slowed or writer.decision.basis == "takeover":
         return None
-    said = writer._(
+    introduction = writer._(
         "Bulk and automated messages are not allowed from an ordinary account. If you write to "
         "customers, these are the ways that are meant for it:"
     )
     return Section(
         id="business",
         heading=writer._("If you write for a business"),
-        paragraphs=(said,),
+        paragraphs=(introduction,),
         links=links,
     )
 

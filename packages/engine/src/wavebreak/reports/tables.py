@@ -232,8 +232,8 @@ def _fit_columns(words: frozenset[int], columns: list[tuple[str, ...]], width: i
         for cells in columns
     ]
     keep_narrow = [
-        max(word, min(whole, _NARROW)) if index in words else whole
-        for index, (word, whole) in enumerate(zip(longest_words, natural, strict=True))
+        max(word, min(width_natural, _NARROW)) if index in words else width_natural
+        for index, (word, width_natural) in enumerate(zip(longest_words, natural, strict=True))
     ]
     available = width - (len(columns) - 1)
     for minima in (keep_narrow, longest_words, [1] * len(columns)):
@@ -247,7 +247,8 @@ def _narrow(
 ) -> list[int]:
     """Narrow columns step by step from their natural widths until the table fits."""
     widths = [
-        max(least, min(whole, available)) for whole, least in zip(natural, minima, strict=True)
+        max(minimum, min(natural_width, available))
+        for natural_width, minimum in zip(natural, minima, strict=True)
     ]
     while sum(widths) > available:
 
