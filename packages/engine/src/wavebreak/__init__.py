@@ -1,6 +1,81 @@
 """Wavebreak: detect, enforce against and escalate bulk, automated and non-personal messaging.
 
-Metadata only, never content. Start with `wavebreak --help`, or read README.md.
+Metadata only, never content. On a command line start with `wavebreak --help`, in Python with
+
+    import wavebreak as wb
+
+    result = wb.decide(wb.example_events())
+    print(result)
+
+The names below are the public interface, under semantic versioning. Whatever else lies in this
+package may change at any time. Nothing is imported before it is used.
 """
 
+from typing import TYPE_CHECKING
+
+from wavebreak.extras import lazily
+
+if TYPE_CHECKING:
+    from wavebreak.library import (
+        Answer,
+        Assessment,
+        Comparison,
+        Decision,
+        Engine,
+        Error,
+        Events,
+        Mapping,
+        Picture,
+        Policy,
+        Report,
+        Result,
+        assess,
+        compare,
+        decide,
+        evaluate,
+        events,
+        example_events,
+        example_labels,
+        load_policy,
+        read_events,
+    )
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "library": "Answer Assessment Comparison Decision Engine Error "
+            "Events Mapping Picture Policy Report Result assess compare decide evaluate events "
+            "example_events example_labels load_policy read_events"
+        },
+    )
+
 __version__ = "0.3.0.dev0"
+
+__all__ = [
+    "Answer",
+    "Assessment",
+    "Comparison",
+    "Decision",
+    "Engine",
+    "Error",
+    "Events",
+    "Mapping",
+    "Picture",
+    "Policy",
+    "Report",
+    "Result",
+    "assess",
+    "compare",
+    "decide",
+    "evaluate",
+    "events",
+    "example_events",
+    "example_labels",
+    "load_policy",
+    "read_events",
+]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for completion in a notebook."""
+    return [*__all__, "__version__"]

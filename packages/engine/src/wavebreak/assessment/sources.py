@@ -84,13 +84,12 @@ def store_log(
     with pa.ipc.new_file(log, LOG_SCHEMA, options=options_of_file) as writer:
 
         def stored() -> Iterator[pa.RecordBatch]:
-            for batch in io.read(source, edge):
+            for batch in io.read(source, edge, names=names):
                 _count(reading, batch)
                 progress(batch.progress)
-                named = names.replace(batch.log)
-                if named.num_rows:
-                    writer.write_batch(named)
-                yield named
+                if batch.log.num_rows:
+                    writer.write_batch(batch.log)
+                yield batch.log
 
         profile = coverage.measure(stored())
     if not reading.accepted:

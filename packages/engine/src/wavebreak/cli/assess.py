@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from wavebreak import assessment, csv_files, durable_files
-from wavebreak.assessment import measurement
+from wavebreak import csv_files, durable_files, library
 from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
@@ -19,7 +18,6 @@ from wavebreak.io.chat_servers import SERVERS, query_of
 from wavebreak.io.mapping import Mapping, Proposal, encode_mapping, save_mapping
 from wavebreak.io.sources import mapping_path, preview, require_certain, unmapped
 from wavebreak.io.tables import Table
-from wavebreak.privacy import secret_key
 from wavebreak.reports import html as html_pages
 from wavebreak.reports import tables as reports
 
@@ -77,29 +75,21 @@ def assess(
         raise UsageError("EVENTS is missing", fix="give a file, or --query to export one")
     if out.is_dir():
         raise UsageError(f"{out} is a directory", fix="name the page with -o assessment.html")
-    settings = measurement.Options(
-        deciding.load_policy(),
-        deciding.load_model(),
-        secret_key.load_key(deciding.key),
-        labels=labels,
-        ip_database=ip_database,
-        workers=shards,
-    )
-    events = table.open(source, choose_mapping)
+    events = deciding.events(table.open(source, choose_mapping), ip_database)
+    policy, model = deciding.load_policy(), deciding.load_model()
     with console.progress_bar("assess") as show:
-        show(0.0, "starting")
-        result, pseudonyms = assessment.assess(events, settings, show)
-    html_pages.write_html(assessment.assessment_report(result), out)
+        assessed = library.assess(
+            events, policy, model=model, labels=labels, workers=shards, progress=show
+        )
+    html_pages.write_html(assessed.full, out)
     if names:
-        # The names of accounts that the page shows, for whoever runs this alone.
-        shown = {account.account for account in result.met}
-        shown.update(account for operator in result.operators for account in operator.accounts)
-        rows = sorted((name, account) for name, account in pseudonyms.accounts() if name in shown)
+        # For whoever runs this alone.
+        rows = sorted(assessed.names.items())
         content = csv_files.encode_csv([("pseudonym", "account"), *rows]).encode()
         durable_files.replace_file(names, content, mode=0o600)
     again = console.command("wavebreak", "assess", source, "-o", out, "--names", "names.csv")
     return Output(
-        assessment.assessment_report(result, is_brief=True),
+        assessed.brief,
         steps=[f"the page: {out}", *([] if names else [f"whose the pseudonyms are: {again}"])],
     )
 

@@ -1,4 +1,4 @@
-"""Terminal output: progress bars, the summary of a run, and the next steps to take."""
+"""Terminal output: progress bars, JSON, and the next steps to take."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -15,11 +14,8 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
-from wavebreak.reports.tables import Table, count_of, print_table, visible
-
-if TYPE_CHECKING:
-    # The engine takes a second to import, and commands without a run do not need it.
-    from wavebreak.engine import Progress as RunProgress
+from wavebreak.reports import progress
+from wavebreak.reports.tables import visible
 
 
 class TerminalConsole(Console):
@@ -43,7 +39,6 @@ class TerminalConsole(Console):
 out = TerminalConsole()
 err = TerminalConsole(stderr=True)
 
-_COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
 FULL_WIDTH = 10_000
 """Columns of a console that never wraps."""
 
@@ -71,70 +66,7 @@ def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
     Yields:
         A function that takes the completed share (0 to 1) and a short text.
     """
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        BarColumn(None),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(title, total=1.0, text="")
-
-        def show(share: float, text: str = "") -> None:
-            progress.update(task, completed=share, text=text)
-
-        yield show
-
-
-def run_progress_text(progress: RunProgress) -> str:
-    """Describe how far a run is: events, events per second, decisions.
-
-    >>> from wavebreak.engine import Progress
-    >>> run_progress_text(Progress(0.5, 2_000_000, 3, 2.0))
-    '2,000,000 events, 1,000,000/s, 3 decisions'
-    """
-    rate = progress.events / progress.seconds if progress.seconds else 0
-    return f"{progress.events:,} events, {rate:,.0f}/s, {progress.decisions:,} decisions"
-
-
-def print_run_summary(counts: dict[str, Any], directory: Path) -> None:
-    """Print the summary of a run: what was read, decisions by outcome, what limits the result.
-
-    Args:
-        counts: The content of the run's `summary.json`.
-        directory: The directory that the run wrote.
-    """
-    from wavebreak.outcomes import BY_RANK
-
-    rows = [(name, f"{counts[name]:,}") for name in _COUNTED]
-    rows += [
-        (f"decisions: {outcome}", f"{count:,}")
-        for outcome in reversed(BY_RANK)
-        if (count := counts["decisions"]["outcome"].get(outcome))
-    ]
-    title = f"{counts['events']:,} events in {counts['seconds']:.1f} s"
-    print_table(Table(title, ("events and decisions", "count"), rows), out)
-    for cause, count in counts["refused_by_cause"].items():
-        out.print(f"  refused, {cause.replace('_', ' ')}: {count:,}", style="yellow")
-    if disabled := counts["rules_not_covered"]:
-        out.print(
-            f"{count_of(len(disabled), 'rule')} off, because the stream lacks fields that they "
-            f"read: {', '.join(disabled)}.",
-            style="yellow",
-        )
-    mode = "enforce" if counts["mode"] == "enforce" else "shadow: nothing was refused"
-    out.print(f"{counts['events_per_s']:,} events/s, mode {mode}, written to {directory}/")
+    yield from progress.terminal_bar(title, err)
 
 
 def print_json(value: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from wavebreak import run_diff
+from wavebreak import library
 from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
 from wavebreak.engine import state_ceiling
-from wavebreak.reports import html as html_pages
-from wavebreak.reports import report as reporting
+from wavebreak.privacy import secret_key
 
 
 @command(
@@ -28,21 +27,19 @@ def replay(
     """Run a log again under another policy or model, and list the accounts that change."""
     ceiling = state_ceiling.parse_ceiling(max_memory, copies=False)
     with console.progress_bar("replay") as show:
-        differences = run_diff.replay(
-            run,
-            out,
+        comparison = library.Result.open(run).replay(
             deciding.load_policy(),
-            deciding.edge(),
+            model=deciding.load_model(),
             labels=labels,
-            progress=lambda p: show(p.share, console.run_progress_text(p)),
+            out=out,
+            key=secret_key.load_key(deciding.key),
+            progress=show,
             workers=shards,
             ceiling=ceiling,
-            model=deciding.load_model(),
         )
-    report = run_diff.differences_report(differences)
-    reporting.write_json(report, out / "replay.json")
-    html_pages.write_html(report, out / "replay.html")
+    comparison.save(out / "replay.json")
+    comparison.save(out / "replay.html")
     return Output(
-        report,
+        comparison.full,
         steps=[f"charts: {out}/replay.html", f"all changes: {out}/replay.json"],
     )

@@ -15,13 +15,14 @@ from wavebreak.extras import LazyModule
 from wavebreak.privacy import pseudonymizer, secret_key
 
 if TYPE_CHECKING:
-    from wavebreak import io, rules
+    from wavebreak import io, library, rules
     from wavebreak import model as scores
     from wavebreak.io import mapping as mappings
     from wavebreak.io.sources import Choose
 else:  # they bring the kernel's libraries, which a help page does not need
     scores, rules = LazyModule("wavebreak.model"), LazyModule("wavebreak.rules")
     io = LazyModule("wavebreak.io")
+    library = LazyModule("wavebreak.library")
     mappings = LazyModule("wavebreak.io.mapping")
 
 
@@ -235,3 +236,7 @@ class Deciding:
     def edge(self, ip_database: Path | None = None) -> pseudonymizer.Pseudonymizer:
         """Return the pseudonymizer with the key."""
         return pseudonymizer.Pseudonymizer(secret_key.load_key(self.key), ip_database)
+
+    def events(self, source: io.Source, ip_database: Path | None = None) -> library.Events:
+        """Return events to decide on, with the key."""
+        return library.Events(source, secret_key.load_key(self.key), ip_database)

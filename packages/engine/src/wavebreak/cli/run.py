@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wavebreak import engine, evaluation, explain, io, ledger
+from wavebreak import evaluation, ledger, library
 from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
@@ -38,17 +38,6 @@ def _open_recorder(directory: Path, key: Path | None) -> ledger.DirectoryRecorde
     for line in recorder.repaired:
         console.out.print(f"{directory}: {line}", style="yellow")
     return recorder
-
-
-def run_engine(title: str, source: io.Source, directory: Path, **settings: Any) -> dict[str, Any]:
-    """Run the engine with a progress bar, and return the run's summary."""
-    with console.progress_bar(title) as show:
-        return engine.run(
-            source,
-            directory,
-            progress=lambda p: show(p.share, console.run_progress_text(p)),
-            **settings,
-        )
 
 
 @command(
@@ -85,34 +74,37 @@ def run(
     max_memory: options.MaxMemory = "",
 ) -> Output:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
-    counts = run_engine(
-        "run",
-        table.open(events),
-        out,
-        policy=deciding.load_policy(),
-        edge=deciding.edge(ip_database),
-        profile_path=profile,
-        enforce=enforce,
-        workers=shards,
-        batch=batch,
-        lateness_s=lateness,
-        resume=resume,
-        keep=snapshot,
-        ceiling=state_ceiling.parse_ceiling(max_memory, copies=False),
-        model=deciding.load_model(),
-        sealer=_open_recorder(ledger, ledger_key) if ledger else None,
-    )
+    with console.progress_bar("run") as show:
+        result = library.decide(
+            deciding.events(table.open(events), ip_database),
+            deciding.load_policy(),
+            enforce=enforce,
+            model=deciding.load_model(),
+            out=out,
+            progress=show,
+            profile_path=profile,
+            workers=shards,
+            batch=batch,
+            lateness_s=lateness,
+            resume=resume,
+            keep=snapshot,
+            ceiling=state_ceiling.parse_ceiling(max_memory, copies=False),
+            sealer=_open_recorder(ledger, ledger_key) if ledger else None,
+        )
+    counts = result.summary()
     if counts["refused"] and counts["refused"] == counts["events"]:
         raise _all_refused(out, counts)
     if not allow_identifiers:
         _warn_of_identifiers(out)
     value = counts
-    parts: list[Any] = [lambda _: console.print_run_summary(counts, out)]
+    parts: list[Any] = [result.report().full]
     steps = [console.command("wavebreak", "explain", out, example_account(out) or "ACCOUNT")]
     if labels:
-        measured = evaluation.evaluate(out, labels)
-        value = counts | {"evaluation": measured.as_json()}
-        parts.append(evaluation.evaluation_report(measured))
+        measured = library.evaluate(result, labels)
+        value = counts | {"evaluation": measured.to_dict()}
+        parts.append(measured.full)
+    elif evaluation.labels_path(out).exists():
+        steps.insert(0, console.command("wavebreak", "evaluate", out))
     else:
         steps.insert(0, console.command("wavebreak", "evaluate", out, "--labels", "LABELS.csv"))
     if ledger:
@@ -181,12 +173,12 @@ def evaluate(
             "--labels names one file for several runs",
             fix="keep each run's labels.csv beside its events, and drop --labels",
         )
-    runs = [(run, labels or evaluation.labels_path(run)) for run in directories]
-    report = evaluation.evaluation_report(evaluation.evaluate_all(runs, list(exclude_family)))
+    results = [library.Result.open(directory) for directory in directories]
+    report = library.evaluate(results, labels, exclude=exclude_family)
     if html:
-        html_pages.write_html(report, html)
+        html_pages.write_html(report.full, html)
     return Output(
-        report,
+        report.full,
         steps=[f"charts: {html}"] if html else [],
     )
 
@@ -202,12 +194,11 @@ def explain_account(
     ] = False,
 ) -> Output:
     """Explain the decisions about an account: what it did, which rules fired, what follows."""
-    explanation = explain.explain(directory, account)
     page = html or directory / "explain.html"
-    report = explain.explanation_report(explanation)
-    html_pages.write_html(report, page)
+    report = library.Result.open(directory).explain(account)
+    html_pages.write_html(report.full, page)
     return Output(
-        report.data,
-        report if full else explain.explanation_summary(explanation),
+        report.to_dict(),
+        report.full if full else report.brief,
         steps=[f"timeline: {page}", *([] if full else ["meanings and totals: add --full"])],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from wavebreak.errors import FileError, UsageError
 from wavebreak.io.jsonl import decode_lines
+from wavebreak.io.line_splitter import LineBlock
 from wavebreak.io.mapping import Mapping
 from wavebreak.io.readers import (
     InputFile,
@@ -30,6 +31,7 @@ from wavebreak.io.sources import open_source, write_table
 from wavebreak.io.tables import Table
 from wavebreak.io.validation import ValidatedBatch, validate_columns
 from wavebreak.io.writers import write
+from wavebreak.privacy.names import Names
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import Refusal
 
@@ -38,6 +40,7 @@ __all__ = [
     "Mapping",
     "Source",
     "Table",
+    "decode",
     "events_file",
     "open_source",
     "read",
@@ -72,7 +75,9 @@ Source = Path | str | Table
 """A file of events, a directory with one, `-`, or a table with its mapping."""
 
 
-def read(source: Source, pseudonymizer: Pseudonymizer, *, batch: int = 50_000) -> Iterator[Batch]:
+def read(
+    source: Source, pseudonymizer: Pseudonymizer, *, batch: int = 50_000, names: Names | None = None
+) -> Iterator[Batch]:
     """Read, validate and pseudonymize events.
 
     Args:
@@ -80,6 +85,8 @@ def read(source: Source, pseudonymizer: Pseudonymizer, *, batch: int = 50_000) -
             Lines on standard input, or a table.
         pseudonymizer: Pseudonymizes the events.
         batch: Events per batch at most.
+        names: Replaces accounts, groups and businesses too. Without it, accounts of a table that
+            are phone numbers get pseudonyms all the same: no number reaches the disk.
 
     Yields:
         Batches in file order. An invalid event is refused and reading continues.
@@ -90,6 +97,13 @@ def read(source: Source, pseudonymizer: Pseudonymizer, *, batch: int = 50_000) -
     """
     if batch < 1:
         raise UsageError("the batch size is less than 1", fix="give 1 or more")
+    if names is None and isinstance(source, Table) and source.mapping.numbers:
+        names = Names(pseudonymizer.secret)
+    for part in _read(source, pseudonymizer, batch):
+        yield replace(part, log=names.replace(part.log)) if names else part
+
+
+def _read(source: Source, pseudonymizer: Pseudonymizer, batch: int) -> Iterator[Batch]:
     if isinstance(source, Table):
         yield from _read_table(source, pseudonymizer, batch)
         return
@@ -110,6 +124,12 @@ def read(source: Source, pseudonymizer: Pseudonymizer, *, batch: int = 50_000) -
                 validate_columns(table, first), pseudonymizer, table.num_rows, progress
             )
         first += table.num_rows
+
+
+def decode(lines: bytes, pseudonymizer: Pseudonymizer) -> Batch:
+    """Validate and pseudonymize events of JSON Lines that are in memory."""
+    taken, count = decode_lines(LineBlock.of(lines))
+    return _pseudonymize(taken, pseudonymizer, count, 1.0)
 
 
 def _read_table(table: Table, pseudonymizer: Pseudonymizer, rows: int) -> Iterator[Batch]:

@@ -53,12 +53,15 @@ class Pseudonymizer:
         ip_database: A local file in MaxMind's format with AS numbers, countries or both.
         traps: Pseudonyms of the operator's traps (`privacy.traps`), by which events to them are
             marked.
+
+    Attributes:
+        secret: The key.
     """
 
     def __init__(
         self, key: bytes, ip_database: Path | None = None, traps: frozenset[str] = frozenset()
     ) -> None:
-        self._secret, self._database, self._traps = key, ip_database, traps
+        self.secret, self._database, self._traps = key, ip_database, traps
         self._places = _open_places(ip_database) if ip_database else None
         self._number = lru_cache(_CACHED)(pseudonyms(key, "number"))
         self._address = lru_cache(_CACHED)(pseudonyms(key, "address"))
@@ -78,7 +81,7 @@ class Pseudonymizer:
         self,
     ) -> tuple[type[Pseudonymizer], tuple[bytes, Path | None, frozenset[str]]]:
         """Pickle the arguments: the secret key goes to worker processes and nowhere else."""
-        return Pseudonymizer, (self._secret, self._database, self._traps)
+        return Pseudonymizer, (self.secret, self._database, self._traps)
 
     def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
         """Convert a valid wire batch to a log batch of the same rows.

@@ -118,6 +118,11 @@ class Chart:
     title: str
     caption: str
 
+    def figure(self) -> Figure:
+        """Draw the chart as a figure of Matplotlib, in the charts' style."""
+        with matplotlib.rc_context(STYLE):
+            return self._draw()[0]
+
     def svg(self) -> Markup:
         """Draw the chart. Raises MissingExtraError without Matplotlib (the extra `charts`)."""
         with matplotlib.rc_context(STYLE):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Tone = Literal["", "neutral", "mild", "act"]
 STYLES = {"": "", "note": "dim", "warning": "yellow", "steps": ""}
+TEXT_WIDTH = 100
+"""Columns of a report as plain text."""
 ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
 """Marks around values that run against the text: a terminal would show escapes in their place."""
 
@@ -109,6 +112,13 @@ def print_report(report: Report, console: Console) -> None:
                 _print_text(block, console, STYLES[block.kind])
             elif lines := block.terminal_lines():
                 _print_text(Text(lines), console)
+
+
+def report_text(report: Report) -> str:
+    """Return a report as plain text of TEXT_WIDTH columns."""
+    text = StringIO()
+    print_report(report, Console(file=text, width=TEXT_WIDTH, color_system=None))
+    return text.getvalue().strip("\n")
 
 
 def _print_text(text: Text, console: Console, style: str = "") -> None:

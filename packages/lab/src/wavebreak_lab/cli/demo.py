@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -18,18 +18,18 @@ from wavebreak.cli.console import (
     out,
     print_json,
     print_next_steps,
-    print_run_summary,
     progress_bar,
     styled,
 )
 from wavebreak.cli.options import Json, OutDir, People, Seed, Wide
-from wavebreak.cli.run import example_account, run_engine
+from wavebreak.cli.run import example_account
 from wavebreak.errors import UsageError
 from wavebreak.extras import SERVER
 
 if TYPE_CHECKING:
     from wavebreak.engine.decision import Decision
     from wavebreak.evaluation import Evaluation
+    from wavebreak.library import Report
     from wavebreak.linking.operators import Operator
     from wavebreak_lab.causal_replay import CausalReplay
 
@@ -58,7 +58,7 @@ def demo(
     err.print(f"Simulating a day of {people:,} people, with campaigns of abuse")
     day = _decide_day(people, seed, out_path)
     if as_json:
-        print_json({"summary": day.counts, "evaluation": day.measured.as_json()})
+        print_json({"summary": day.counts.to_dict(), "evaluation": day.measured.as_json()})
         return
     _print_day(day, out_path)
     if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
@@ -70,14 +70,13 @@ class _Day(NamedTuple):
 
     accounts: int
     played: CausalReplay
-    counts: dict[str, Any]
+    counts: Report
     measured: Evaluation
 
 
 def _decide_day(people: int, seed: int, directory: Path) -> _Day:
     began = time.monotonic()
-    from wavebreak import engine, evaluation, rules
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak import engine, evaluation, library, rules
     from wavebreak.reports.html import write_html
     from wavebreak_lab import simulation
     from wavebreak_lab.cli.demo_world import DEMO_KEY, causal_day, simulate_day
@@ -100,13 +99,13 @@ def _decide_day(people: int, seed: int, directory: Path) -> _Day:
             )  # fmt: skip
         events = simulation.write(world, world_dir)
         err.print(f"Deciding on its {events:,} events once more, as a service would")
-        counts = run_engine(
-            "run", world_dir, run_dir, policy=policy, edge=Pseudonymizer(DEMO_KEY), enforce=True,
-        )  # fmt: skip
+        result = library.decide(
+            library.Events(world_dir, DEMO_KEY), policy, enforce=True, out=run_dir
+        )
     err.print("Comparing the decisions with what the simulation knows")
     evaluated = evaluation.evaluate(run_dir, world_dir / "labels.csv")
     write_html(evaluation.evaluation_report(evaluated), directory / "evaluation.html")
-    return _Day(len(world.labels), replay, counts, evaluated)
+    return _Day(len(world.labels), replay, result.report(), evaluated)
 
 
 def _first_decision(decision: Decision, seconds: float) -> str:
@@ -129,11 +128,11 @@ def _print_day(day: _Day, directory: Path) -> None:
     out.print(
         styled(
             "[bold]1. A simulated day[/]: {:,} events of {:,} accounts",
-            day.counts["events"], day.accounts,
+            day.counts.to_dict()["events"], day.accounts,
         )
     )  # fmt: skip
     out.print(styled("\n[bold]2. Decisions[/]\n"))
-    print_run_summary(day.counts, run_dir)
+    print_report(day.counts.full, out)
     out.print(styled("\n[bold]3. Decisions against the labels[/]"))
     overview = evaluation.evaluation_overview(day.measured, more=[*slowed(day.played)])
     print_report(overview, out)

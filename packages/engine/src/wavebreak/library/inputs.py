@@ -1,0 +1,251 @@
+"""Inputs: events of any table or file, the policy that decides on them, and the example."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv
+
+from wavebreak import example, io
+from wavebreak.engine.decision_record import Decision as Decision
+from wavebreak.errors import FileError, WavebreakError
+from wavebreak.io import readers, sources, table_readers
+from wavebreak.io.mapping import Mapping as Mapping
+from wavebreak.io.mapping import load_mapping
+from wavebreak.privacy import secret_key
+from wavebreak.privacy.names import Names
+from wavebreak.privacy.phone_numbers import number_of
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy as Policy
+from wavebreak.rules import load_policy as load_checked_policy
+from wavebreak.schema.events import TYPES
+
+Error = WavebreakError
+
+Key = bytes | str | Path | None
+"""A secret key of at least 16 bytes, or the path of its file."""
+
+_SESSION_KEY = secrets.token_bytes(32)
+PREVIEW_ROWS = 10
+
+
+class Events:
+    """Events to decide on: a table or a file, and how it is read.
+
+    `events` and `read_events` return them.
+
+    Reading happens when it is decided on. Phone numbers, addresses and devices become pseudonyms
+    in the same call; they never reach the disk.
+
+    Attributes:
+        source: The file, `-` for standard input, or the table.
+        ip_database: A local file with AS numbers and countries, or None.
+    """
+
+    def __init__(self, source: io.Source, key: Key = None, ip_database: Path | None = None) -> None:
+        self.source = source
+        self.ip_database = ip_database
+        self._key = key
+
+    @property
+    def mapping(self) -> Mapping | None:
+        """How the table's rows are read as events; None for a file of events."""
+        return self.source.mapping if isinstance(self.source, io.Table) else None
+
+    @property
+    def key(self) -> bytes:
+        """The secret key of pseudonyms; see `read_events`."""
+        if isinstance(self._key, bytes):
+            return self._key
+        if self._key is not None:
+            return secret_key.load_key(Path(self._key), create=False)
+        try:
+            return secret_key.load_key(None, create=False)
+        except FileError:
+            if self._has_personal_fields():
+                warnings.warn(
+                    "pseudonyms of phone numbers, addresses and devices are made with a key of "
+                    "this session, and cannot be joined with later ones; give `key`, or set "
+                    "WAVEBREAK_KEY",
+                    stacklevel=4,
+                )
+            return _SESSION_KEY
+
+    def pseudonym(self, account: str) -> str:
+        """Return the id that decisions have for an account of the table.
+
+        It is the account's own, except where accounts are phone numbers.
+        """
+        if self.mapping is None or not self.mapping.numbers:
+            return account
+        return Names(self.key).pseudonym(number_of(account, self.mapping.country) or account)
+
+    def pseudonymizer(self) -> Pseudonymizer:
+        """Return what replaces phone numbers, addresses and devices, with the key."""
+        return Pseudonymizer(self.key, self.ip_database)
+
+    def preview(self, rows: int = PREVIEW_ROWS) -> pa.Table:
+        """Return the first events as they are decided on, with pseudonyms, and times as dates."""
+        batch = next(io.read(self.source, self.pseudonymizer(), batch=rows), None)
+        if batch is None:
+            return pa.table({})
+        table = pa.Table.from_batches([batch.log]).slice(0, rows)
+        kinds = pa.array(TYPES).take(table["type"].combine_chunks())
+        table = table.set_column(table.schema.get_field_index("type"), "type", kinds)
+        dates = table["ts"].cast(pa.timestamp("ms", "UTC"))
+        table = table.set_column(table.schema.get_field_index("ts"), "ts", dates)
+        return table.select([n for n in table.column_names if table[n].null_count < table.num_rows])
+
+    def __repr__(self) -> str:
+        if not isinstance(self.source, io.Table):
+            return f"<Events: {self.source}>"
+        columns = self.source.mapping.columns.items()
+        fields = ", ".join(f"{field}={column}" for field, column in columns)
+        return f"<Events: {self.source.path or self.source.name}; {fields}>"
+
+    def _has_personal_fields(self) -> bool:
+        if isinstance(self.source, io.Table):
+            mapping = self.source.mapping
+            return mapping.numbers or bool(sources.PERSONAL & mapping.columns.keys())
+        if str(self.source) == "-":
+            return True
+        path = io.events_file(Path(self.source))
+        kind = readers.file_format(path)
+        if kind.format not in ("lines", "json") and sources.is_log_file(path, kind):
+            return False
+        return bool(sources.PERSONAL & set(table_readers.sample_rows(path)[0]))
+
+
+def events(
+    table: Any,
+    *,
+    columns: dict[str, str] | None = None,
+    type: str = "",
+    types: dict[str, str] | None = None,
+    time: str = "",
+    zone: str = "",
+    country: str = "",
+    mapping: Mapping | None = None,
+    key: Key = None,
+    ip_database: str | Path | None = None,
+) -> Events:
+    """Read a table as events.
+
+    What is not declared is guessed from headings and values, as `wavebreak assess` does; a guess
+    that is not certain is an error, which shows what to declare.
+
+    Args:
+        table: A table of pandas, polars, DuckDB or pyarrow (anything with Arrow's PyCapsule
+            interface), a list of dicts, a dict of columns, or a file.
+        columns: Column of the table by event field: `{"ts": "sent_at", "account": "from"}`.
+        type: Event type of all rows, such as `message.sent`, where no column gives it.
+        types: Event type by the word that the column of types has.
+        time: What the times are: s, ms, us or ns since 1970, iso, or a form of strptime. Columns of
+            dates and times need none.
+        zone: Time zone of times without an offset, such as Asia/Jerusalem or +02:00.
+        country: Country (ISO 3166, two letters) of phone numbers without a country code.
+        mapping: All of these at once, in their place.
+        key: Secret key of pseudonyms, as of `read_events`.
+        ip_database: A local file in MaxMind's format with AS numbers and countries.
+
+    Returns:
+        The events.
+
+    Raises:
+        Error: The object is no table, or a guess is not certain.
+
+    Example:
+        >>> import wavebreak as wb
+        >>> rows = [{"sent_at": 1767225600000, "from": "a", "to": "b"}]
+        >>> wb.events(rows, columns={"ts": "sent_at", "account": "from", "peer": "to"}, time="ms")
+        <Events: table; ts=sent_at, account=from, peer=to>
+    """
+    declared = {"columns": columns, "type": type, "types": types, "time": time, "zone": zone,
+                "country": country}  # fmt: skip
+    source = table
+    if not isinstance(table, str | Path):
+        source = io.Table(table, mapping)
+        if mapping is None:
+            given = {name: value for name, value in declared.items() if value}
+            source = io.Table(table, sources.require_certain(source, source.guess(**given)))
+    else:
+        source = io.open_source(table, mapping, declared)
+    return Events(source, key, Path(ip_database) if ip_database else None)
+
+
+def read_events(
+    path: str | Path,
+    *,
+    mapping: Mapping | str | Path | None = None,
+    key: Key = None,
+    ip_database: str | Path | None = None,
+    **declared: Any,
+) -> Events:
+    """Read a file of events, or any file with a table.
+
+    Args:
+        path: JSON Lines, JSON, Parquet, Arrow or CSV, also .gz or .zst; a directory with one
+            `events.*`; the SQLite database of a chat server; `example`; `-` for JSON Lines on
+            standard input.
+        mapping: How a table is read, or the TOML file that says so. Default: `NAME.mapping.toml`
+            beside the file, else guessed.
+        key: Secret key of pseudonyms (bytes, or the path of a key file). Default: the environment
+            variable WAVEBREAK_KEY, else ~/.config/wavebreak/key, else a key of this session, with a
+            warning where the events have something to replace.
+        ip_database: A local file in MaxMind's format with AS numbers and countries.
+        **declared: `columns`, `type`, `types`, `time`, `zone` and `country`, as of `events`.
+
+    Returns:
+        The events.
+
+    Raises:
+        Error: There is no such file, its format is unknown, or a guess is not certain.
+
+    Example:
+        >>> import wavebreak as wb
+        >>> wb.read_events("example").preview(1).num_rows
+        1
+    """
+    if isinstance(mapping, str | Path):
+        mapping = load_mapping(Path(mapping))
+    source = io.open_source(path, mapping, declared)
+    return Events(source, key, Path(ip_database) if ip_database else None)
+
+
+def example_events() -> Events:
+    """Return the example: a simulated week of a small messenger with three campaigns.
+
+    Two thousand people, 107,000 events, without phone numbers and addresses. Detection on it is a
+    demonstration, not a measurement. `example_labels` says who is abusive.
+    """
+    return Events(example.example_path(), b"example " * 4)
+
+
+def example_labels() -> pa.Table:
+    """Return the labels of the example: account, label, family and operator, a row an account."""
+    return csv.read_csv(example.example_labels_path())
+
+
+def load_policy(directory: str | Path | None = None) -> Policy:
+    """Load and check a policy, and try the examples of its rules.
+
+    Args:
+        directory: A local policy, which overrides and extends the shipped one (None: the shipped
+            one alone).
+
+    Returns:
+        The policy. `policy.with_rule(...)` returns one with a rule more.
+
+    Raises:
+        Error: The policy is invalid; names file, rule, field and fix.
+
+    Example:
+        >>> import wavebreak as wb
+        >>> len(wb.load_policy().rules) > 10
+        True
+    """
+    return load_checked_policy(Path(directory) if directory else None)

@@ -1,0 +1,469 @@
+"""Results: decisions on events, why they were made, how good they are, and what would change."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+from pyarrow import json as arrow_json
+
+from wavebreak import assessment, engine, evaluation, explain, run_diff
+from wavebreak.assessment import measurement
+from wavebreak.errors import UsageError
+from wavebreak.library.inputs import Events, events
+from wavebreak.library.views import Picture, Report
+from wavebreak.linking import Operator, storage
+from wavebreak.model import Model, load_selected
+from wavebreak.outcomes import BY_RANK
+from wavebreak.reports import network
+from wavebreak.reports import report as reporting
+from wavebreak.reports.charts import Timeline
+from wavebreak.reports.progress import Progress, show_progress
+from wavebreak.reports.tables import Table, count_of
+from wavebreak.rules import Policy, load_policy
+
+_TIME = pa.timestamp("ms", "UTC")
+_REASON = pa.struct({"feature": pa.string(), "value": pa.float64(), "contribution": pa.float64()})
+DECISIONS = pa.schema({
+    "id": pa.string(), "ts": _TIME, "account": pa.string(), "stage": pa.string(),
+    "outcome": pa.string(), "action": pa.string(), "until": _TIME, "score": pa.float64(),
+    "rules": pa.list_(pa.string()), "reasons": pa.list_(_REASON), "trigger": pa.string(),
+    "policy": pa.string(), "model": pa.string(), "features": pa.string(), "basis": pa.string(),
+    "new_chats_1d": pa.int64(),
+})  # fmt: skip
+"""Columns of a result's decisions, as docs/reference/events.md describes them."""
+_REJECTED = pa.schema({"line": pa.int64(), "cause": pa.string(), "message": pa.string()})
+_COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
+_INTEGERS = {_TIME: pa.int64()}
+
+Labels = str | Path | Any
+"""A CSV file with account, label, family and operator, or a table with these columns."""
+
+
+class Result:
+    """Decisions on events. A notebook shows its counts; tables are Arrow's.
+
+    Times in tables are milliseconds in UTC.
+
+    Attributes:
+        directory: The run's files; a private directory, which ends with the result, where none was
+            named.
+    """
+
+    def __init__(
+        self, directory: Path, owner: tempfile.TemporaryDirectory[str] | None = None
+    ) -> None:
+        self.directory = directory
+        self._owner = owner
+        self._summary = run_diff.read_summary(directory)
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Result:
+        """Open the directory that `decide(..., out=directory)` or `wavebreak run -o` wrote.
+
+        Raises:
+            Error: It holds no run.
+        """
+        return cls(Path(directory))
+
+    @property
+    def decisions(self) -> pa.Table:
+        """One row a decision, in the order of the events; columns as in `DECISIONS`."""
+        return _read_lines(self.directory / "decisions.jsonl", DECISIONS)
+
+    @property
+    def accounts(self) -> pa.Table:
+        """One row an account: what it did, its worst outcome and the present one."""
+        return pq.read_table(self.directory / "accounts.parquet")
+
+    @property
+    def rejected(self) -> pa.Table:
+        """The first 1,000 events that were refused as invalid: line, cause, message with a fix."""
+        return _read_lines(self.directory / "refused.jsonl", _REJECTED)
+
+    @property
+    def operators(self) -> pa.Table:
+        """One row a group of accounts that seem to be of one hand, the largest first."""
+        rows = [
+            {name: getattr(operator, name) for name in _OPERATORS.names}
+            for operator in self._operators()
+        ]
+        return pa.Table.from_pylist(rows, _OPERATORS)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, versions and speed of the run."""
+        return dict(self._summary)
+
+    def explain(self, account: str) -> Report:
+        """Explain the decisions about an account: what it did, which rules fired, what follows.
+
+        Args:
+            account: Its id, as in the decisions.
+
+        Raises:
+            Error: The account is not in the result; similar names are named.
+        """
+        explanation = explain.explain(self.directory, account)
+        return Report(
+            explain.explanation_report(explanation), explain.explanation_summary(explanation)
+        )
+
+    def plot(self, account: str) -> Picture:
+        """Draw what an account did over time, and the decisions about it.
+
+        Raises:
+            Error: The account is not in the result, or its events are not there any more.
+        """
+        pictures = [p for p in self.explain(account).pictures if isinstance(p.chart, Timeline)]
+        if not pictures:
+            raise UsageError(
+                f"the events of {account} are not there any more",
+                fix="decide again, or keep the log where the run read it",
+            )
+        return pictures[0]
+
+    def plot_operator(self, operator: str) -> Picture:
+        """Draw the accounts of an operator, by what they are linked, and their worst outcomes.
+
+        Args:
+            operator: Its id, as in `operators`.
+
+        Raises:
+            Error: The result has no such operator.
+        """
+        every = self._operators()
+        chosen = next((one for one in every if one.id == operator), None)
+        if chosen is None:
+            known = ", ".join(one.id for one in every[:5])
+            raise UsageError(
+                f"there is no operator {operator}",
+                fix=f"choose one of {known}" if known else "this result has no operators",
+            )
+        outcomes = dict(zip(*(self.accounts[name].to_pylist() for name in ("account", "worst")),
+                            strict=True))  # fmt: skip
+        return Picture(network.operator_network(chosen, outcomes))
+
+    def evaluate(self, labels: Labels | None = None) -> Report:
+        """Measure the decisions against labels; see `wavebreak.evaluate`."""
+        return evaluate(self, labels)
+
+    def replay(
+        self, policy: Policy, *, model: Model | str | Path | None = None,
+        labels: Labels | None = None, out: str | Path | None = None, key: bytes | None = None,
+        progress: Progress = True, **options: Any,
+    ) -> Comparison:  # fmt: skip
+        """Decide on the same events again under another policy or model, and compare.
+
+        Args:
+            policy: The other policy.
+            model: The other model (None: rules alone).
+            labels: Who is abusive, where it is known.
+            out: Directory for the files of the other result (None: a private one).
+            key: The secret key of pseudonyms of this result, where its events are no log yet.
+            progress: Whether a bar shows how far it is, or a function that is called instead.
+            **options: `workers`, `batch` and `ceiling`, as of `wavebreak.engine.run`.
+
+        Raises:
+            Error: The events are not there any more, or `out` is the directory of this result.
+        """
+        directory, owner = _output(out)
+        with show_progress("replay", progress) as show, _labels_file(labels) as labels_path:
+            differences = run_diff.replay(
+                self.directory,
+                directory,
+                policy,
+                Events("-", key).pseudonymizer(),
+                labels=labels_path,
+                model=_load_model(model),
+                progress=_shown(show),
+                **options,
+            )
+        return Comparison(differences, self, Result(directory, owner))
+
+    def report(self) -> Report:
+        """Return the counts of the result as a report."""
+        return Report(summary_report(self._summary))
+
+    def __repr__(self) -> str:
+        return str(self.report())
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
+
+    def _operators(self) -> list[Operator]:
+        return list(storage.load(self.directory))
+
+
+_OPERATORS = pa.schema({
+    "id": pa.string(), "accounts": pa.list_(pa.string()), "abusive": pa.list_(pa.string()),
+    "victims": pa.bool_(), "strangers": pa.int64(), "answers": pa.int64(),
+    "complaints": pa.int64(), "unanswered_evidence": pa.float64(),
+    "complaint_evidence": pa.float64(), "edges_total": pa.int64(),
+})  # fmt: skip
+
+
+class Comparison(Report):
+    """What changes between two results over the same events, account by account.
+
+    Attributes:
+        first: The first result.
+        second: The second one.
+    """
+
+    def __init__(self, differences: run_diff.Differences, first: Result, second: Result) -> None:
+        super().__init__(run_diff.differences_report(differences))
+        self.first, self.second = first, second
+        self._differences = differences
+
+    @property
+    def table(self) -> pa.Table:
+        """One row an account that differs: kind of change, worst outcomes, first actions, label."""
+        changes = self._differences.changes
+        return pa.table({
+            "account": pa.array([c.account for c in changes], pa.string()),
+            "change": pa.array([c.kind for c in changes], pa.string()),
+            "first": pa.array([c.champion.worst for c in changes], pa.string()),
+            "second": pa.array([c.challenger.worst for c in changes], pa.string()),
+            "first_action": pa.array([c.champion.action_ms for c in changes], _TIME),
+            "second_action": pa.array([c.challenger.action_ms for c in changes], _TIME),
+            "label": pa.array([c.label for c in changes], pa.string()),
+            "family": pa.array([c.family for c in changes], pa.string()),
+        })  # fmt: skip
+
+
+def decide(
+    source: Events | str | Path | Any,
+    policy: Policy | None = None,
+    *,
+    enforce: bool = False,
+    model: Model | str | Path | None = None,
+    out: str | Path | None = None,
+    progress: Progress = True,
+    **options: Any,
+) -> Result:
+    """Decide on events, as `wavebreak run` does: the same decisions, to the byte.
+
+    Args:
+        source: Events of `events` or `read_events`, or anything that these take.
+        policy: The rules (None: the shipped ones).
+        enforce: Drop the events that a decision refuses; without, decisions change nothing.
+        model: A model, or its directory (None: rules alone).
+        out: Directory for the files of the run (None: a private one, which ends with the result).
+        progress: Whether a bar shows how far it is, or a function that takes the share done (0 to
+            1) and a text.
+        **options: What else `wavebreak.engine.run` takes: `workers`, `batch`, `lateness_s`,
+            `profile_path`, `resume`, `keep`, `ceiling`, `sealer`.
+
+    Returns:
+        The decisions, accounts, operators and refused events.
+
+    Raises:
+        Error: The events cannot be read.
+
+    Example:
+        >>> import wavebreak as wb
+        >>> result = wb.decide(wb.example_events())  # doctest: +SKIP
+        >>> result.decisions.num_rows                # doctest: +SKIP
+        1106
+    """
+    chosen = source if isinstance(source, Events) else events(source)
+    directory, owner = _output(out)
+    with show_progress("decide", progress) as show:
+        engine.run(
+            chosen.source,
+            directory,
+            policy or load_policy(),
+            chosen.pseudonymizer(),
+            enforce=enforce,
+            model=_load_model(model),
+            progress=_shown(show),
+            **options,
+        )
+    return Result(directory, owner)
+
+
+def evaluate(
+    results: Result | Sequence[Result],
+    labels: Labels | None = None,
+    *,
+    exclude: Collection[str] = (),
+) -> Report:
+    """Measure decisions against labels: accounts stopped, how soon, and honest people refused.
+
+    Args:
+        results: A result, or several that are counted together.
+        labels: Who is abusive: a CSV, or a table with the columns account, label (abusive or
+            benign), family and operator. Default: labels.csv beside each result's events.
+        exclude: Families that are left out of all counts.
+
+    Returns:
+        The measures with intervals (95 %, Clopper-Pearson), by family and persona.
+
+    Raises:
+        Error: There are no labels, or they name no account of the result.
+    """
+    every = [results] if isinstance(results, Result) else results
+    with _labels_file(labels) as path:
+        runs = [(r.directory, path or evaluation.labels_path(r.directory)) for r in every]
+        return Report(evaluation.evaluation_report(evaluation.evaluate_all(runs, exclude)))
+
+
+def compare(
+    source: Events | str | Path | Any,
+    first: Policy,
+    second: Policy,
+    *,
+    enforce: bool = False,
+    labels: Labels | None = None,
+    progress: Progress = True,
+) -> Comparison:
+    """Decide on events under two policies, and list the accounts that change.
+
+    Args:
+        source: Events of `events` or `read_events`, or anything that these take.
+        first: A policy.
+        second: Another.
+        enforce: As of `decide`.
+        labels: Who is abusive, where it is known.
+        progress: As of `decide`.
+
+    Returns:
+        The changes in words, and as a table (`.table`).
+
+    Raises:
+        Error: The events cannot be read.
+    """
+    result = decide(source, first, enforce=enforce, progress=progress)
+    return result.replay(second, labels=labels, progress=progress)
+
+
+def assess(
+    source: Events | str | Path | Any,
+    policy: Policy | None = None,
+    *,
+    model: Model | str | Path | None = None,
+    labels: Labels | None = None,
+    workers: int = 1,
+    progress: Progress = True,
+) -> Assessment:
+    """Assess your own data in shadow: likely enforcement, false positives, and missing data.
+
+    Args:
+        source: Events of `events` or `read_events`, or anything that these take.
+        policy: The rules (None: the shipped ones).
+        model: A model, or its directory (None: rules alone).
+        labels: Who is abusive, where it is known; else who strangers answer counts as honest.
+        workers: Threads.
+        progress: As of `decide`.
+
+    Returns:
+        The page. It names accounts by pseudonyms; `.names` says whose they are.
+
+    Raises:
+        Error: The events cannot be read, or none is valid.
+    """
+    chosen = source if isinstance(source, Events) else events(source)
+    with show_progress("assess", progress) as show, _labels_file(labels) as path:
+        show(0.0, "starting")
+        settings = measurement.Options(
+            policy or load_policy(), _load_model(model), chosen.key, labels=path,
+            ip_database=chosen.ip_database, workers=workers,
+        )  # fmt: skip
+        return Assessment(*assessment.assess(chosen.source, settings, show))
+
+
+class Assessment(Report):
+    """What the policy would do with somebody's own data.
+
+    Attributes:
+        names: Account by pseudonym, of the accounts that the page shows.
+    """
+
+    def __init__(self, result: measurement.Assessment, pseudonyms: Any) -> None:
+        super().__init__(
+            assessment.assessment_report(result),
+            assessment.assessment_report(result, is_brief=True),
+        )
+        shown = {account.account for account in result.met}
+        shown.update(account for operator in result.operators for account in operator.accounts)
+        self.names = {name: account for name, account in pseudonyms.accounts() if name in shown}
+
+
+def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
+    """Return the summary of a run: what was read, decisions by outcome, what limits the result.
+
+    Args:
+        counts: The content of the run's `summary.json`.
+    """
+    rows = [(name, f"{counts[name]:,}") for name in _COUNTED]
+    rows += [
+        (f"decisions: {outcome}", f"{count:,}")
+        for outcome in reversed(BY_RANK)
+        if (count := counts["decisions"]["outcome"].get(outcome))
+    ]
+    notes = [
+        f"refused, {cause.replace('_', ' ')}: {count:,}"
+        for cause, count in counts["refused_by_cause"].items()
+    ]
+    if disabled := counts["rules_not_covered"]:
+        notes.append(
+            f"{count_of(len(disabled), 'rule')} off, because the stream lacks fields that they "
+            f"read: {', '.join(disabled)}."
+        )
+    mode = "enforce" if counts["mode"] == "enforce" else "shadow: nothing was refused"
+    title = f"{counts['events']:,} events in {counts['seconds']:.1f} s"
+    table = Table("events and decisions", ("", "count"), rows)
+    section = reporting.Section("", [table, reporting.Text(notes, "warning")])
+    speed = f"{counts['events_per_s']:,} events/s, mode {mode}."
+    return reporting.Report(title, [speed], [section], data=counts)
+
+
+def _output(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """Return a directory for files, and what removes it at the end where it is private."""
+    if out is not None:
+        return Path(out), None
+    owner = tempfile.TemporaryDirectory(prefix="wavebreak-")
+    return Path(owner.name), owner
+
+
+def _load_model(model: Model | str | Path | None) -> Model | None:
+    return load_selected(str(model)) if isinstance(model, str | Path) else model
+
+
+def _shown(show: Callable[[float, str], None]) -> Callable[[engine.Progress], None]:
+    def update(progress: engine.Progress) -> None:
+        rate = progress.events / progress.seconds if progress.seconds else 0
+        show(
+            progress.share,
+            f"{progress.events:,} events, {rate:,.0f}/s, {progress.decisions:,} decisions",
+        )
+
+    return update
+
+
+@contextmanager
+def _labels_file(labels: Labels | None) -> Iterator[Path | None]:
+    """Yield the path of labels; a table is written to a private file first."""
+    if not isinstance(labels, pa.Table):
+        yield Path(labels) if labels is not None else None
+        return
+    with tempfile.TemporaryDirectory(prefix="wavebreak-") as private:
+        path = Path(private) / "labels.csv"
+        csv.write_csv(labels, path)
+        yield path
+
+
+def _read_lines(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read JSON Lines in the columns of a schema."""
+    if not path.stat().st_size:
+        return schema.empty_table()
+    # Arrow's reader takes no whole numbers for times.
+    plain = pa.schema([(f.name, _INTEGERS.get(f.type, f.type)) for f in schema])
+    options = arrow_json.ParseOptions(explicit_schema=plain, unexpected_field_behavior="ignore")
+    return arrow_json.read_json(path, parse_options=options).select(schema.names).cast(schema)
