@@ -14,6 +14,7 @@ package may change at any time. Nothing is imported before it is used.
 from typing import TYPE_CHECKING
 
 from wavebreak.extras import lazily
+from wavebreak.version import __version__
 
 if TYPE_CHECKING:
     from wavebreak.library import (
@@ -49,8 +50,6 @@ else:
         },
     )
 
-__version__ = "0.3.0.dev0"
-
 __all__ = [
     "Answer",
     "Assessment",
@@ -64,6 +63,7 @@ __all__ = [
     "Policy",
     "Report",
     "Result",
+    "__version__",
     "assess",
     "compare",
     "decide",
@@ -78,4 +78,4 @@ __all__ = [
 
 def __dir__() -> list[str]:
     """Return the public names, for completion in a notebook."""
-    return [*__all__, "__version__"]
+    return __all__

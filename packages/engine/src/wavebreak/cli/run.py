@@ -103,13 +103,20 @@ def run(
         measured = library.evaluate(result, labels)
         value = counts | {"evaluation": measured.to_dict()}
         parts.append(measured.full)
-    elif evaluation.labels_path(out).exists():
-        steps.insert(0, console.command("wavebreak", "evaluate", out))
     else:
-        steps.insert(0, console.command("wavebreak", "evaluate", out, "--labels", "LABELS.csv"))
+        more = [] if _has_labels(out) else ["--labels", "LABELS.csv"]
+        steps.insert(0, console.command("wavebreak", "evaluate", out, *more))
     if ledger:
         steps.append(console.command("wavebreak", "ledger", "verify", ledger))
     return Output(value, *parts, steps=steps)
+
+
+def _has_labels(directory: Path) -> bool:
+    """Whether `evaluate` finds labels of a run by itself."""
+    try:
+        return evaluation.labels_path(directory).exists()
+    except FileError:
+        return False
 
 
 def _all_refused(directory: Path, counts: dict[str, Any]) -> FileError:

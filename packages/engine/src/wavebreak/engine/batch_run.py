@@ -35,7 +35,6 @@ from typing import Any, Protocol, Self, TypeVar
 import msgspec
 import pyarrow.parquet as pq
 
-from wavebreak import __version__
 from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
@@ -54,6 +53,7 @@ from wavebreak.rules import Policy, Program
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak.version import __version__
 
 Item = TypeVar("Item")
 

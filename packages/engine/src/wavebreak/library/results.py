@@ -37,7 +37,7 @@ DECISIONS = pa.schema({
     "policy": pa.string(), "model": pa.string(), "features": pa.string(), "basis": pa.string(),
     "new_chats_1d": pa.int64(),
 })  # fmt: skip
-"""Columns of a result's decisions, as docs/reference/events.md describes them."""
+"""Columns of a result's decisions."""
 _REJECTED = pa.schema({"line": pa.int64(), "cause": pa.string(), "message": pa.string()})
 _COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
 _INTEGERS = {_TIME: pa.int64()}

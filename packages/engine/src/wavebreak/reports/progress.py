@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from markupsafe import Markup
 from rich.console import Console
 
-from wavebreak.extras import load
+from wavebreak.extras import LazyModule
+
+display: Any = LazyModule("IPython.display")
+bars: Any = LazyModule("rich.progress")
 
 Progress = bool | Callable[[float, str], None]
 """Whether a progress bar is shown, or a function that takes the share done (0 to 1) and a text."""
@@ -44,7 +48,6 @@ def _is_notebook() -> bool:
 
 
 def _notebook_line(title: str) -> Iterator[Callable[[float, str], None]]:
-    display = load("IPython.display")
     line = display.display(display.HTML(""), display_id=True)
 
     def show(share: float, text: str = "") -> None:
@@ -60,24 +63,15 @@ def _notebook_line(title: str) -> Iterator[Callable[[float, str], None]]:
 
 def terminal_bar(title: str, console: Console) -> Iterator[Callable[[float, str], None]]:
     """Show a progress bar on a console; yields a function that takes the share and a text."""
-    from rich.progress import (
-        BarColumn,
-        SpinnerColumn,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar
-
     columns = (
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        BarColumn(None),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
+        bars.SpinnerColumn(),
+        bars.TextColumn("[bold]{task.description}"),
+        bars.BarColumn(None),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.fields[text]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Bar(*columns, console=console, transient=True) as bar:
+    with bars.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=1.0, text="")
 
         def show(share: float, text: str = "") -> None:
