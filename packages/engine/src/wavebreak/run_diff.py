@@ -151,7 +151,8 @@ def compare(champion: Path, challenger: Path, labels: Path | None = None) -> Dif
         FileError: A directory has no run, or the runs are over different logs.
     """
     summaries = [read_summary(directory) for directory in (champion, challenger)]
-    if summaries[0].get("events") != summaries[1].get("events"):
+    # The log that a table became has its valid events alone.
+    if summaries[0].get("accepted") != summaries[1].get("accepted"):
         raise FileError(
             f"{champion} and {challenger} are runs over different logs",
             fix="replay the run with `wavebreak replay` from the events that it read",

@@ -334,7 +334,9 @@ def table_of(data: Any) -> pa.Table:
     """Return a table of any object that holds one."""
     try:
         if isinstance(data, list):
-            return pa.Table.from_pylist(data)
+            # Arrow takes the fields of the first row alone.
+            names = dict.fromkeys(name for row in data for name in row)
+            return pa.table({name: pa.array([row.get(name) for row in data]) for name in names})
         if isinstance(data, pa.RecordBatch):
             return pa.Table.from_batches([data])
         return pa.table(data)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import warnings
+from collections.abc import Mapping as Fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
-from wavebreak import example, io
+from wavebreak import example, io, rules
 from wavebreak.engine.decision_record import Decision as Decision
 from wavebreak.errors import FileError, WavebreakError
 from wavebreak.io import readers, sources, table_readers
@@ -20,8 +23,7 @@ from wavebreak.privacy import secret_key
 from wavebreak.privacy.names import Names
 from wavebreak.privacy.phone_numbers import number_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy as Policy
-from wavebreak.rules import load_policy as load_checked_policy
+from wavebreak.rules import loader
 from wavebreak.schema.events import TYPES
 
 Error = WavebreakError
@@ -117,7 +119,9 @@ class Events:
         kind = readers.file_format(path)
         if kind.format not in ("lines", "json") and sources.is_log_file(path, kind):
             return False
-        return bool(sources.PERSONAL & set(table_readers.sample_rows(path)[0]))
+        names, values = table_readers.sample_rows(path)
+        personal = [k for k, name in enumerate(names) if name in sources.PERSONAL]
+        return any(row[k] is not None for row in values for k in personal)
 
 
 def events(
@@ -230,6 +234,58 @@ def example_labels() -> pa.Table:
     return csv.read_csv(example.example_labels_path())
 
 
+class Policy(rules.Policy):
+    """Rules and enforcement settings, checked. `load_policy` returns it; it cannot be changed.
+
+    Attributes:
+        rules: The rules.
+        version: Name and digest of what decides.
+    """
+
+    def with_rule(
+        self,
+        *,
+        id: str,
+        when: Sequence[str | Fields[str, Any]],
+        outcome: str,
+        duration: str | None = None,
+        on: Sequence[str] = ("sent",),
+        **fields: Any,
+    ) -> Policy:
+        """Return this policy with a rule more, which takes the place of one of its id.
+
+        Args:
+            id: Its id: lower-case letters, digits and _.
+            when: Conditions that must all hold, as in `["strangers_contacted_1h >= 30"]`.
+            outcome: observe, challenge or limit; more only on a `basis` other than doubt.
+            duration: How long a timed outcome holds, such as 1h.
+            on: Kinds of account events after which it is evaluated.
+            **fields: What else a rule of a file may have: basis, new_chats_1d, mode, fires_on, ...
+
+        Raises:
+            Error: The rule is invalid; names the field and the fix.
+
+        Example:
+            >>> import wavebreak as wb
+            >>> policy = wb.load_policy().with_rule(
+            ...     id="thirty_strangers", when=["strangers_contacted_1h >= 30"], outcome="limit",
+            ...     duration="1h")
+            >>> policy.rules[-1].id
+            'thirty_strangers'
+        """
+        timed = {"for": duration} if duration else {}
+        row = {"abuse": "own", "about": f"A rule of one's own: {id}.", "stage": "messaging",
+               "source": "Given in Python.", "mode": "enforce"} | fields  # fmt: skip
+        row |= {"id": id, "when": list(when), "outcome": outcome, "on": list(on)} | timed
+        return _own(loader.add_rule(self, row))
+
+
+def _own(policy: rules.Policy) -> Policy:
+    return Policy(
+        **{field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
+    )
+
+
 def load_policy(directory: str | Path | None = None) -> Policy:
     """Load and check a policy, and try the examples of its rules.
 
@@ -248,4 +304,4 @@ def load_policy(directory: str | Path | None = None) -> Policy:
         >>> len(wb.load_policy().rules) > 10
         True
     """
-    return load_checked_policy(Path(directory) if directory else None)
+    return _own(loader.load_policy(Path(directory) if directory else None))

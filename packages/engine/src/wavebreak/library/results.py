@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,11 +58,10 @@ class Result:
             named.
     """
 
-    def __init__(
-        self, directory: Path, owner: tempfile.TemporaryDirectory[str] | None = None
-    ) -> None:
+    def __init__(self, directory: Path, *, is_private: bool = False) -> None:
         self.directory = directory
-        self._owner = owner
+        if is_private:
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._summary = run_diff.read_summary(directory)
 
     @classmethod
@@ -172,7 +173,7 @@ class Result:
         Raises:
             Error: The events are not there any more, or `out` is the directory of this result.
         """
-        directory, owner = _output(out)
+        directory = _output(out)
         with show_progress("replay", progress) as show, _labels_file(labels) as labels_path:
             differences = run_diff.replay(
                 self.directory,
@@ -184,7 +185,7 @@ class Result:
                 progress=_shown(show),
                 **options,
             )
-        return Comparison(differences, self, Result(directory, owner))
+        return Comparison(differences, self, Result(directory, is_private=out is None))
 
     def report(self) -> Report:
         """Return the counts of the result as a report."""
@@ -273,7 +274,7 @@ def decide(
         1106
     """
     chosen = source if isinstance(source, Events) else events(source)
-    directory, owner = _output(out)
+    directory = _output(out)
     with show_progress("decide", progress) as show:
         engine.run(
             chosen.source,
@@ -285,7 +286,7 @@ def decide(
             progress=_shown(show),
             **options,
         )
-    return Result(directory, owner)
+    return Result(directory, is_private=out is None)
 
 
 def evaluate(
@@ -424,12 +425,8 @@ def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
     return reporting.Report(title, [speed], [section], data=counts)
 
 
-def _output(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """Return a directory for files, and what removes it at the end where it is private."""
-    if out is not None:
-        return Path(out), None
-    owner = tempfile.TemporaryDirectory(prefix="wavebreak-")
-    return Path(owner.name), owner
+def _output(out: str | Path | None) -> Path:
+    return Path(tempfile.mkdtemp(prefix="wavebreak-") if out is None else out)
 
 
 def _load_model(model: Model | str | Path | None) -> Model | None:

@@ -8,11 +8,12 @@ is added.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -461,3 +462,33 @@ def _run_examples(policy: Policy, matching: Matching, paths: dict[str, Path]) ->
                     f"{'fires' if fired else 'stays quiet'} on {values or 'no known feature'}",
                     fix=f"correct the example, or `when`: {' '.join(rule.expression.split())}",
                 )
+
+
+def add_rule(policy: Policy, fields: Mapping[str, Any]) -> Policy:
+    """Return a policy with a rule more, checked as one of a file; one of its id is replaced.
+
+    Args:
+        policy: The policy.
+        fields: Fields of the rule, as in a file. Examples may be left out.
+
+    Raises:
+        PolicyError: The rule is invalid, or the policy has no room for it.
+    """
+    path = Path("with_rule")
+    row: dict[str, Any] = {"fires_on": [{}], "stays_quiet_on": [{}], **fields}
+    (rule,) = _rows(path, "rule", Rule, {"rule": [row]})
+    rule = msgspec.structs.replace(
+        rule,
+        fires_on=rule.fires_on if "fires_on" in fields else (),
+        stays_quiet_on=rule.stays_quiet_on if "stays_quiet_on" in fields else (),
+    )
+    others = {old.id: (old, path) for old in policy.rules if old.id != rule.id}
+    rules = (*(old for old, _ in others.values()), rule)
+    _check_aliases(others | {rule.id: (rule, path)})
+    if len(rules) > MAX_RULES:
+        raise PolicyError(f"there are {len(rules)} rules", fix=f"keep at most {MAX_RULES}")
+    _checked(rule, _place(path, rule.id), policy.actions, policy.features, policy.kinds)
+    changed = dataclasses.replace(policy, rules=rules)
+    only = dataclasses.replace(policy, rules=(rule,))
+    _run_examples(only, partial(interpreted_rules, only), {rule.id: path})
+    return changed

@@ -1,0 +1,3 @@
+"""The version of all distributions."""
+
+__version__ = "0.3.0.dev0"
