@@ -47,7 +47,9 @@ def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: i
         columns[name] = none
     pq.write_table(pa.table(columns), path / "accounts.parquet")
     versions = {"policy": path.name, "model": None}
-    (path / "summary.json").write_text(json.dumps({"events": events, "accepted": events, "versions": versions}))
+    (path / "summary.json").write_text(
+        json.dumps({"events": events, "accepted": events, "versions": versions})
+    )
     decisions = [
         {
             "account": account,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         events,
         example_events,
         example_labels,
+        feature,
         load_policy,
         read_events,
     )
@@ -46,7 +47,7 @@ else:
         {
             "library": "Answer Assessment Comparison Decision Engine Error "
             "Events Mapping Picture Policy Report Result assess compare decide evaluate events "
-            "example_events example_labels load_policy read_events"
+            "example_events example_labels feature load_policy read_events"
         },
     )
 
@@ -71,6 +72,7 @@ __all__ = [
     "events",
     "example_events",
     "example_labels",
+    "feature",
     "load_policy",
     "read_events",
 ]

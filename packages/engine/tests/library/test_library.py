@@ -232,6 +232,24 @@ def test_a_rule_takes_the_place_of_one_with_its_id() -> None:
     assert len({policy.version, again.version, changed.version}) == 3
 
 
+@wb.feature(unit="ratio", about="Strangers it wrote to for each message.", bounds=(0, 1))
+def share_of_strangers(strangers_contacted_1h: float, sends_1h: float) -> float | None:
+    """Return the share."""
+    if sends_1h < 5:
+        return None
+    return min(1, strangers_contacted_1h / sends_1h)
+
+
+def test_a_rule_reads_a_feature_of_ones_own() -> None:
+    policy = wb.load_policy().with_rule(
+        id="only_strangers", when=["share_of_strangers >= 0.9"], outcome="limit", duration="1h"
+    )
+    decided = wb.decide(table_events(), policy, progress=False)
+    rules = [rule for row in decided.decisions.to_pylist() for rule in row["rules"]]
+    assert "only_strangers" in rules
+    assert "Strangers it wrote to for each message." in decided.explain(SENDER).html
+
+
 def test_a_stream_decides_as_a_file_does(result: wb.Result, tmp_path: Path) -> None:
     plain = [
         {"ts": row["sent_at"], "type": row["kind"], "account": row["from"], "peer": row["to"]}

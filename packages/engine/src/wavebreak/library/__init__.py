@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         events,
         example_events,
         example_labels,
+        feature,
         load_policy,
         read_events,
     )
@@ -36,7 +37,7 @@ else:
         __name__,
         {
             "inputs": "Decision Error Events Mapping Policy events example_events example_labels "
-            "load_policy read_events",
+            "feature load_policy read_events",
             "results": "Assessment Comparison Result assess compare decide evaluate",
             "stream": "Answer Engine",
             "views": "Picture Report",
@@ -63,6 +64,7 @@ __all__ = [
     "events",
     "example_events",
     "example_labels",
+    "feature",
     "load_policy",
     "read_events",
 ]

@@ -23,6 +23,7 @@ from wavebreak.privacy import secret_key
 from wavebreak.privacy.names import Names
 from wavebreak.privacy.phone_numbers import number_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import feature as feature
 from wavebreak.rules import loader
 from wavebreak.schema.events import TYPES
 

@@ -481,6 +481,7 @@ def add_rule(policy: Policy, fields: Mapping[str, Any]) -> Policy:
         rule,
         fires_on=rule.fires_on if "fires_on" in fields else (),
         stays_quiet_on=rule.stays_quiet_on if "stays_quiet_on" in fields else (),
+        own=own_features_in(rule.expression, policy.features),
     )
     others = {old.id: (old, path) for old in policy.rules if old.id != rule.id}
     rules = (*(old for old, _ in others.values()), rule)
