@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import Mapping as Fields
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,12 @@ Error = WavebreakError
 Key = bytes | str | Path | None
 """A secret key of at least 16 bytes, or the path of its file."""
 
-_SESSION_KEY = secrets.token_bytes(32)
 PREVIEW_ROWS = 10
+
+
+@cache
+def _session_key() -> bytes:
+    return secrets.token_bytes(32)
 
 
 class Events:
@@ -76,7 +81,7 @@ class Events:
                     "WAVEBREAK_KEY",
                     stacklevel=4,
                 )
-            return _SESSION_KEY
+            return _session_key()
 
     def pseudonym(self, account: str) -> str:
         """Return the id that decisions have for an account of the table.

@@ -150,7 +150,7 @@ class Program:
 
 def parsed_rule(rule: Rule, features: tuple[str, ...]) -> Expression:
     """Return a rule's conditions as a checked expression."""
-    return _parsed(rule.expression, features, rule.own)
+    return _parsed(rule.expression, features, rule.own_features)
 
 
 @cache
@@ -217,7 +217,9 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
 
 
 def _can_match(rule: Rule, covered: frozenset[str]) -> bool:
-    computable = {feature.name for feature in rule.own if covered.issuperset(feature.inputs)}
+    computable = {
+        feature.name for feature in rule.own_features if covered.issuperset(feature.inputs)
+    }
     return can_hold(rule.expression, covered | computable)
 
 

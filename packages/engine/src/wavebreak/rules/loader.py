@@ -134,7 +134,9 @@ def load_policy(
     if len(found) > MAX_RULES:
         raise PolicyError(f"there are {len(found)} rules", fix=f"keep at most {MAX_RULES}")
     for rule, path in list(found.values()):
-        rule = msgspec.structs.replace(rule, own=own_features_in(rule.expression, features))
+        rule = msgspec.structs.replace(
+            rule, own=own_features_in(rule.expression, features) or UNSET
+        )
         found[rule.id] = rule, path
         _checked(rule, _place(path, rule.id), actions, features, kinds)
     name = directory.resolve().name if directory else "shipped"
@@ -403,7 +405,7 @@ def _checked(
     try:
         names = (*features, *declared_features())
         check_conditions(rule.when, names, needs_split=rule.needs_split)
-        inputs = {feature.name: feature.inputs for feature in rule.own}
+        inputs = {feature.name: feature.inputs for feature in rule.own_features}
         read = [name for name in features_read(rule, features) if name not in inputs]
     except PolicyError as error:
         raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
@@ -481,7 +483,7 @@ def add_rule(policy: Policy, fields: Mapping[str, Any]) -> Policy:
         rule,
         fires_on=rule.fires_on if "fires_on" in fields else (),
         stays_quiet_on=rule.stays_quiet_on if "stays_quiet_on" in fields else (),
-        own=own_features_in(rule.expression, policy.features),
+        own=own_features_in(rule.expression, policy.features) or UNSET,
     )
     others = {old.id: (old, path) for old in policy.rules if old.id != rule.id}
     rules = (*(old for old, _ in others.values()), rule)

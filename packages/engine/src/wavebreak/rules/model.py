@@ -98,7 +98,12 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     on_failure: Literal["open", "closed"] | None = None
     fires_on: Examples
     stays_quiet_on: Examples
-    own: tuple[OwnFeature, ...] = ()
+    own: tuple[OwnFeature, ...] | UnsetType = UNSET
+
+    @property
+    def own_features(self) -> tuple[OwnFeature, ...]:
+        """The user's own features that the rule reads."""
+        return () if self.own is UNSET else self.own
 
     @property
     def expression(self) -> str:
@@ -314,15 +319,13 @@ class Policy:
             for name in ("on_failure", "needs_split", "aliases", "false_actions", "review_by"):
                 del fields[name]
             fields["when"] = rule.expression
-            if not rule.own:  # The version is then the one that it had before there were any.
-                del fields["own"]
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 
     @property
     def own_features(self) -> dict[str, OwnFeature]:
         """The user's own features that rules read, by name."""
-        return {feature.name: feature for rule in self.rules for feature in rule.own}
+        return {feature.name: feature for rule in self.rules for feature in rule.own_features}
 
     def rule(self, rule_id: str) -> Rule | None:
         """Return the rule of that id or, where there is none, of that alias; else None."""
