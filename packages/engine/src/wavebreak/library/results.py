@@ -419,10 +419,10 @@ def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
         )
     mode = "enforce" if counts["mode"] == "enforce" else "shadow: nothing was refused"
     title = f"{counts['events']:,} events in {counts['seconds']:.1f} s"
-    table = Table("events and decisions", ("", "count"), rows)
-    section = reporting.Section("", [table, reporting.Text(notes, "warning")])
+    table = Table("", ("events and decisions", "count"), rows)
+    blocks: list[Any] = [table, *([reporting.Text(notes, "warning")] if notes else [])]
     speed = f"{counts['events_per_s']:,} events/s, mode {mode}."
-    return reporting.Report(title, [speed], [section], data=counts)
+    return reporting.Report(title, [speed], [reporting.Section("", blocks)], data=counts)
 
 
 def _output(out: str | Path | None) -> Path:
