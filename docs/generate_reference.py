@@ -15,6 +15,7 @@ import inspect
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -22,6 +23,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import typer
 
+import wavebreak
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import EXIT_CODES
 from wavebreak.features.catalog import FEATURES
@@ -620,7 +622,124 @@ same name. These files ship inside the package, in `wavebreak/policy`. Rules hav
 """
 
 
+# Python
+
+
+PYTHON_INTRODUCTION = """# Python
+
+What `import wavebreak as wb` offers. These names follow semantic versioning; whatever else lies
+in the package may change at any time. [How to use them](../how-to/use-as-a-library.md). Tables are
+Arrow's (`pyarrow.Table`): `.to_pandas()`, or `polars.from_arrow(table)`, converts one. Every error
+is a `wavebreak.Error`, with `what` and `fix`.
+"""
+_SECTION = re.compile(r"^(Args|Returns|Raises|Attributes|Example|Yields):$", re.MULTILINE)
+_ITEM = re.compile(r"^    (\*{0,2}\w+): ", re.MULTILINE)
+
+
+def python_page() -> str:
+    """Return the page of the Python library, from its docstrings."""
+    names = [name for name in wavebreak.__all__ if name != "__version__"]
+    anchors = Counter[str]()
+    rows = list[tuple[str, str]]()
+    for name in names:
+        place, count = anchor(name), anchors[anchor(name)]
+        anchors[place] += 1
+        link = f"{place}_{count}" if count else place
+        rows.append((f"[`{name}`](#{link})", summary_of(getattr(wavebreak, name))))
+    parts = [NOTICE, PYTHON_INTRODUCTION, table(["name", "meaning"], rows) + "\n"]
+    for name in names:
+        thing = getattr(wavebreak, name)
+        parts += [f"## {name}\n", *described(name, thing)]
+        for member, value in public_members(thing):
+            parts += [f"### {name}.{member}\n", *described(f"{name}.{member}", value)]
+    return "\n".join(parts)
+
+
+def public_members(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the public methods and properties that a class of the library has of its own."""
+    if not inspect.isclass(thing) or not thing.__module__.startswith("wavebreak.library"):
+        return
+    for name, value in vars(thing).items():
+        is_function = inspect.isfunction(value) or isinstance(value, property | classmethod)
+        if is_function and not name.startswith("_"):
+            yield name, value
+
+
+def described(name: str, thing: Any) -> Iterator[str]:
+    """Yield the signature of a name, and its docstring as Markdown."""
+    function = thing.__func__ if isinstance(thing, classmethod) else thing
+    text = inspect.getdoc(function) or ""
+    if isinstance(thing, property):
+        yield f"```python\n{name}: {annotation(thing.fget)}\n```\n"
+    elif not inspect.isclass(thing) or "\nArgs:\n" in text:
+        yield f"```python\n{name}{signature(function)}\n```\n"
+    yield docstring_markdown(text) + "\n"
+    if inspect.isclass(thing) and wavebreak.Report in thing.__bases__:
+        yield "It has what [`Report`](#report) has, too.\n"
+
+
+def annotation(getter: Any) -> str:
+    """Return the type of a property."""
+    return plain_types(f"-> {inspect.signature(getter).return_annotation}").removeprefix("-> ")
+
+
+def plain_types(text: str) -> str:
+    """Return a signature without quotes around types, and with the names that a user imports.
+
+    >>> plain_types("(a: 'pa.Table' = ('x',)) -> 'Fields[str, Any]'")
+    "(a: pyarrow.Table = ('x',)) -> Mapping[str, Any]"
+    """
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+    return re.sub(r"\bpa\.", "pyarrow.", text).replace("Fields[", "Mapping[")
+
+
+def signature(function: Any) -> str:
+    """Return a signature, one parameter a line where it is long; `self` is left out."""
+    found = inspect.signature(function)
+    shown = [p for p in found.parameters.values() if p.name not in ("self", "cls")]
+    text = plain_types(str(found.replace(parameters=shown)))
+    if len(text) <= 90:
+        return text
+    lines, is_keyword = list[str](), False
+    for parameter in shown:
+        if parameter.kind is parameter.KEYWORD_ONLY and not is_keyword:
+            is_keyword = True
+            lines.append("*")
+        lines.append(plain_types(str(parameter)))
+    result = "" if found.return_annotation is found.empty else f" -> {found.return_annotation}"
+    return "(\n    " + ",\n    ".join(lines) + f",\n){result}"
+
+
+def docstring_markdown(text: str) -> str:
+    r"""Return a docstring in Google's style as Markdown: its sections as lists and code.
+
+    >>> print(docstring_markdown("Do it.\n\nArgs:\n    a: One\n        thing.\n    b: Two."))
+    Do it.
+    <BLANKLINE>
+    **Args**
+    <BLANKLINE>
+    - `a`: One thing.
+    - `b`: Two.
+    """
+    first, *rest = _SECTION.split(text)
+    parts = [first.strip()]
+    for title, body in zip(rest[::2], rest[1::2], strict=True):
+        lines = body.strip("\n")
+        if title == "Example":
+            code = inspect.cleandoc(lines).replace("  # doctest: +SKIP", "")
+            parts.append(f"```pycon\n{re.sub(r' +$', '', code, flags=re.MULTILINE)}\n```")
+            continue
+        items = _ITEM.split("\n" + lines)[1:] or []
+        words = [" ".join(item.split()) for item in items]
+        listed = "\n".join(
+            f"- `{name}`: {meaning}" for name, meaning in zip(words[::2], words[1::2], strict=True)
+        )
+        parts.append(f"**{title}**\n\n{listed or ' '.join(lines.split())}")
+    return "\n\n".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "python.md": python_page,
     "events.md": events_page,
     "features.md": features_page,
     "rules.md": rules_page,

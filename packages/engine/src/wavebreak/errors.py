@@ -15,8 +15,9 @@ class WavebreakError(Exception):
             of its own ("": `fix` is all that there is to say).
         values: What those words may name.
 
-    >>> str(WavebreakError("the file is empty", fix="give a file with events"))
-    'the file is empty — fix: give a file with events'
+    Example:
+        >>> str(WavebreakError("the file is empty", fix="give a file with events"))
+        'the file is empty — fix: give a file with events'
     """
 
     code: str

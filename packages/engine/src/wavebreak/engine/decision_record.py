@@ -17,10 +17,26 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The one output: see "Decisions" in the event contract. Times are milliseconds.
+    """A decision about an account. Times are whole milliseconds since 1970 (UTC).
 
-    `basis` is what it rests on (rules.model.BASES; "challenge": one was passed; "": made before
-    bases were named), `new_chats_1d` the strangers a day that a limit leaves.
+    Attributes:
+        id: Its id, the same for the same log and policy.
+        ts: When it was made, by the log's time.
+        account: The account.
+        stage: registration, messaging, feedback or review.
+        outcome: allow, observe, request, challenge, limit, restrict, suspend or ban.
+        action: What the platform does for the outcome.
+        until: When it ends by itself (None: it has no end).
+        score: The model's calibrated probability of abuse (None: no model said one).
+        rules: Ids of the rules that newly fired.
+        reasons: Values of the features that these rules read, and the model's weights.
+        trigger: Id of the event after which it was made.
+        policy: Version of the policy.
+        model: Version of the model (None: rules alone).
+        features: Version of the catalog of features.
+        basis: What it rests on, such as doubt or evidence ("challenge": one was passed; "": made
+            before bases were named).
+        new_chats_1d: Strangers a day that a limit leaves.
     """
 
     id: str

@@ -75,7 +75,7 @@ class Result:
 
     @property
     def decisions(self) -> pa.Table:
-        """One row a decision, in the order of the events; columns as in `DECISIONS`."""
+        """One row a decision, in the order of the events; columns are the fields of `Decision`."""
         return _read_lines(self.directory / "decisions.jsonl", DECISIONS)
 
     @property
@@ -271,7 +271,7 @@ def decide(
         >>> import wavebreak as wb
         >>> result = wb.decide(wb.example_events())  # doctest: +SKIP
         >>> result.decisions.num_rows                # doctest: +SKIP
-        1106
+        95
     """
     chosen = source if isinstance(source, Events) else events(source)
     directory = _output(out)

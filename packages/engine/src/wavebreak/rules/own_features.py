@@ -67,7 +67,7 @@ def feature(
     declaration in the same module replaces the first one.
 
     Args:
-        unit: Unit of the result, one of `own_features.UNITS`.
+        unit: Unit of the result, as of a feature of the catalog: share, messages, seconds, ...
         about: What the feature says of an account, in a sentence.
         bounds: Least and greatest result.
 
@@ -75,10 +75,10 @@ def feature(
         A decorator that returns the function unchanged.
 
     Raises:
-        PolicyError: The declaration or the body is invalid; names the line and the allowed syntax.
+        Error: The declaration or the body is invalid; names the line and the allowed syntax.
 
     Example:
-        >>> from wavebreak.rules import feature
+        >>> from wavebreak import feature
         >>> @feature(unit="share", about="Strangers without an answer, of those of a week.",
         ...          bounds=(0, 1))
         ... def unanswered_share(first_contacts_7d, replied_7d):
