@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -328,3 +330,16 @@ def test_progress_may_be_a_function() -> None:
     wb.decide(table_events(), progress=lambda share, text: shares.append(share))
     assert shares
     assert max(shares) <= 1
+
+
+def test_a_notebook_shows_a_line_that_goes_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = list[str]()
+    handle = SimpleNamespace(update=shown.append)
+    display = SimpleNamespace(HTML=str, display=lambda text, display_id: handle)
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    wb.decide(table_events())
+    assert "compiles" in shown[0]
+    assert any("events" in text for text in shown[1:])
+    assert shown[-1] == ""

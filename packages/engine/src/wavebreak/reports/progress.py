@@ -10,9 +10,8 @@ from typing import Any
 from markupsafe import Markup
 from rich.console import Console
 
-from wavebreak.extras import LazyModule
+from wavebreak.extras import LazyModule, load
 
-display: Any = LazyModule("IPython.display")
 bars: Any = LazyModule("rich.progress")
 
 Progress = bool | Callable[[float, str], None]
@@ -48,6 +47,7 @@ def _is_notebook() -> bool:
 
 
 def _notebook_line(title: str) -> Iterator[Callable[[float, str], None]]:
+    display = load("IPython.display")
     line = display.display(display.HTML(""), display_id=True)
 
     def show(share: float, text: str = "") -> None:
