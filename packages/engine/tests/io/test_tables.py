@@ -157,6 +157,7 @@ def test_personal_fields_of_a_table_become_pseudonyms(tmp_path: Path) -> None:
         ("2024-03-01 12:00:00", "iso", "Asia/Jerusalem", 1_709_287_200_000),
         ("2024-07-01 13:00:00", "iso", "Asia/Jerusalem", 1_719_828_000_000),
         ("2024-03-01 12:00", "iso", "+02:00", 1_709_287_200_000),
+        ("Fri, 01 Mar 2024 12:00:00 +0200", "mail", "", 1_709_287_200_000),
         ("01/03/2024 10:00", "%d/%m/%Y %H:%M", "UTC", 1_709_287_200_000),
         ("01.03.2024 12:00:00", "%d.%m.%Y %H:%M:%S", "Asia/Jerusalem", 1_709_287_200_000),
     ],
@@ -461,3 +462,20 @@ def test_every_message_of_a_trace_is_taken(file: str, events: int, dropped: dict
     order = [(row["ts"], row["id"]) for row in read]
     assert order == sorted(order)
     assert len({row["id"] for row in read}) == events
+
+
+def test_a_gateways_log_is_guessed_and_says_which_types_it_drops() -> None:
+    rows = [
+        {"date_sent": f"Mon, 02 Mar 2026 09:00:{k:02} +0200", "from": f"a-{k % 3}", "to": f"b-{k}",
+         "type": "sms" if k % 5 else "fax"}
+        for k in range(40)
+    ]  # fmt: skip
+    proposal = Table(rows).guess()
+    assert proposal.mapping is not None
+    assert proposal.mapping.time == "mail"
+    assert proposal.unsure == (
+        "rows of the types fax are dropped: name them with --types WORD=EVENT",
+    )
+    table = Table(rows, proposal.mapping)
+    assert table.load().causes.total() == 8
+    assert next(table.wire_batches())[0].column("ts")[0].as_py() == 1_772_434_801_000

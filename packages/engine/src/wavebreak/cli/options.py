@@ -189,7 +189,8 @@ class TableOptions:
         str, "The table's words and event types: sms=message.sent,join=group.joined."
     ] = ""
     time: Annotated[
-        str, "What the table's times are: s, ms, us, ns, iso, or a form such as '%d/%m/%Y %H:%M'."
+        str,
+        "What the table's times are: s, ms, us, ns, iso, mail, or a form such as '%d/%m/%Y %H:%M'.",
     ] = ""
     zone: Annotated[str, "Zone of times without one: Asia/Jerusalem, +02:00, UTC."] = ""
     country: Annotated[str, "Country of phone numbers without a code, such as IL."] = ""

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import UsageError
 from wavebreak.io.field_limits import EITHER, LIMITS, refusal
-from wavebreak.io.mapping import ISO, UNITS, Mapping, known_type, read_zone
+from wavebreak.io.mapping import (
+    ISO,
+    MAIL_DATE,
+    UNITS,
+    Mapping,
+    known_type,
+    mail_date,
+    read_zone,
+)
 from wavebreak.io.validation import validate_columns
 from wavebreak.privacy.phone_numbers import Spellings
 from wavebreak.schema.distinct_values import encode_distinct
@@ -244,6 +252,10 @@ def _times(column: pa.Array, mapping: Mapping) -> tuple[pa.Array, NDArray[np.boo
     texts = _texts(column)
     if mapping.time == ISO:
         parsed = _iso_times(texts, mapping)
+    elif mapping.time == MAIL_DATE:
+        encoded = encode_distinct(texts)
+        words = [word and mail_date(word) for word in encoded.dictionary.to_pylist()]
+        parsed = pa.array(words, pa.int64()).take(encoded.indices)
     else:
         try:
             naive = pc.strptime(texts, format=mapping.time, unit="us", error_is_null=True)

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +29,7 @@ from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 UNITS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """Milliseconds of each unit in which a number may give a time."""
-ISO = "iso"
+ISO, MAIL_DATE = "iso", "mail"
 FIELDS: tuple[str, ...] = tuple(WIRE_SCHEMA.names)
 """Every field of the event schema; each can be mapped."""
 NUMBER_FIELDS = ("account", "peer", "phone")
@@ -77,7 +78,8 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         columns: Column of the table by event field; `a.b` is member `b` of column `a`.
         types: Event type by the word that the table's type column has.
         type: Event type of all rows, where no column gives it.
-        time: What the times are: s, ms, us or ns since 1970, iso, or a form of strptime.
+        time: What the times are: s, ms, us or ns since 1970, iso, mail (RFC 2822: Mon, 02 Mar 2026
+            09:00:00 +0200), or a form of strptime.
         zone: Time zone of times without an offset: an IANA name or an offset such as +02:00.
         country: Country (ISO 3166, two letters) of phone numbers without a country code; "": none.
         numbers: Whether accounts and peers are phone numbers, of which several spellings are one.
@@ -114,10 +116,10 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise UsageError(
                 f"unknown event types: {', '.join(wrong)}", fix="use " + ", ".join(TYPES)
             )
-        if self.time not in (*UNITS, ISO) and "%" not in self.time:
+        if self.time not in (*UNITS, ISO, MAIL_DATE) and "%" not in self.time:
             raise UsageError(
                 f"unknown form of times: {self.time}",
-                fix="use s, ms, us, ns, iso, or a form such as %d/%m/%Y %H:%M",
+                fix="use s, ms, us, ns, iso, mail, or a form such as %d/%m/%Y %H:%M",
             )
         if self.country and not is_country(self.country):
             raise UsageError(f"unknown country: {self.country}", fix="use two letters, such as IL")
@@ -366,7 +368,10 @@ def _guess_types(guess: _Guess, values: list[Any]) -> None:
             )
         return
     if len(known) < len(words):
-        guess.unsure.append("rows with other types are dropped: name them with --types WORD=EVENT")
+        dropped = ", ".join(word[:MAX_HEADING] for word in words if word not in known)
+        guess.unsure.append(
+            f"rows of the types {dropped} are dropped: name them with --types WORD=EVENT"
+        )
     # Words that come later in the table have the usual meaning too.
     guess.types = TYPE_WORDS | known
 
@@ -397,6 +402,9 @@ def _guess_time(guess: _Guess, values: list[Any], zone: str) -> None:
         guess.time = ISO
         local = [text for text in texts if _is_iso(text) and not _OFFSET.search(text)]
         return _say_zone(guess, zone) if local else None
+    if _mostly(texts, _is_mail_date):
+        guess.time = MAIL_DATE
+        return None
     forms = [form for form in _DATE_FORMS if _mostly(texts, partial(_fits, form))]
     if not forms:
         return guess.missing.append("a time that can be read (say --time with a form of strptime)")
@@ -412,6 +420,23 @@ def _say_zone(guess: _Guess, zone: str) -> None:
         guess.unsure.append(
             "times have no zone, so UTC is taken: say --zone, such as Asia/Jerusalem"
         )
+
+
+def mail_date(text: str) -> int | None:
+    """Return a date of RFC 2822 in milliseconds since 1970; None for what is none, or no offset.
+
+    >>> mail_date("Mon, 02 Mar 2026 09:00:00 +0200"), mail_date("Mon, 02 Mar 2026 09:00:00")
+    (1772434800000, None)
+    """
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return None if date.tzinfo is None else round(date.timestamp() * 1000)
+
+
+def _is_mail_date(text: str) -> bool:
+    return mail_date(text) is not None
 
 
 def _is_iso(text: str) -> bool:

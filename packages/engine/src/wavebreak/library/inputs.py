@@ -154,8 +154,8 @@ def events(
         columns: Column of the table by event field: `{"ts": "sent_at", "account": "from"}`.
         type: Event type of all rows, such as `message.sent`, where no column gives it.
         types: Event type by the word that the column of types has.
-        time: What the times are: s, ms, us or ns since 1970, iso, or a form of strptime. Columns of
-            dates and times need none.
+        time: What the times are: s, ms, us or ns since 1970, iso, mail (RFC 2822), or a form of
+            strptime. Columns of dates and times need none.
         zone: Time zone of times without an offset, such as Asia/Jerusalem or +02:00.
         country: Country (ISO 3166, two letters) of phone numbers without a country code.
         mapping: All of these at once, in their place.
