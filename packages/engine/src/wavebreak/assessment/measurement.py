@@ -20,14 +20,13 @@ import numpy as np
 
 from wavebreak import engine
 from wavebreak.assessment.sources import Reading, store_log
-from wavebreak.engine import Engine
 from wavebreak.errors import MissingExtraError, TrainingError
 from wavebreak.evaluation import home_learning, read_accounts
 from wavebreak.evaluation.labels import read_labels
 from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
 from wavebreak.extras import load_home_fit
 from wavebreak.features.catalog import FEATURES
-from wavebreak.io import Source, Table, read
+from wavebreak.io import Source, Table
 from wavebreak.linking import Operator, storage
 from wavebreak.model import Model
 from wavebreak.outcomes import BY_RANK, MEETING, rank_of
@@ -211,6 +210,7 @@ def assess(
         reading = store_log(
             source, log, names, edge, lambda share: progress(0.3 * share, "reading")
         )
+        recorder = home_learning.DayRecorder()
         counts = engine.run(
             log,
             run,
@@ -218,11 +218,12 @@ def assess(
             edge=edge,
             model=options.model,
             workers=options.workers,
-            progress=lambda p: progress(0.3 + 0.4 * p.share, f"deciding, {p.events:,} events"),
+            recorder=recorder,
+            progress=lambda p: progress(0.3 + 0.6 * p.share, f"deciding, {p.events:,} events"),
         )
         profile = coverage.load(coverage.sidecar_path(log))
-        progress(0.7, "learning")
-        days = _days(log, profile, options, lambda share: progress(0.7 + 0.25 * share, "learning"))
+        progress(0.9, "learning")
+        days = _days(recorder)
         terms = home_learning.load_terms()
         home = home_learning.label_days(days, terms) if days is not None else None
         honest = labels if labels is not None else _answered(days, home)
@@ -265,19 +266,10 @@ def _honest_by_labels(path: Path | None, names: Names) -> set[str] | None:
 # Learning at home
 
 
-def _days(
-    log: Path, profile: Profile, options: Options, progress: Callable[[float], None]
-) -> home_learning.HomeDays | None:
+def _days(recorder: home_learning.DayRecorder) -> home_learning.HomeDays | None:
     """Return the platform's days for learning at home; None where nothing can be scored."""
-    recording = Engine(options.policy, profile, model=options.model, record=True)
-
-    def logs() -> Iterator[Any]:
-        for batch in read(log, Pseudonymizer(options.key)):
-            progress(batch.progress)
-            yield batch.log
-
     try:
-        return home_learning.record_days(recording, logs())
+        return recorder.days()
     except TrainingError:
         return None
 

@@ -91,13 +91,24 @@ class DecisionRecorder(Protocol):
         """Return the newest checkpoint: origin, size and root (hexadecimal)."""
 
 
+class BatchRecorder(Protocol):
+    """Collects what an engine records; `wavebreak.evaluation.home_learning.DayRecorder` does."""
+
+    def add(self, engine: Engine, log: Any) -> None:
+        """Add a batch of the log that the engine has taken."""
+
+    def finish(self, engine: Engine) -> None:
+        """Add what the end of the log brought."""
+
+
 def run(
     source: Source, out: Path, policy: Policy, edge: Pseudonymizer, *,
     profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
     ceiling: StateCeiling | None = None,
-    sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
+    sealer: DecisionRecorder | None = None, recorder: BatchRecorder | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Decide on a file of events.
 
@@ -121,6 +132,7 @@ def run(
         ceiling: How many bytes the state of accounts may have (None: no ceiling).
         sealer: Records each batch's decisions in a ledger before they are written, and with
             `enforce` a receipt for each (None: no ledger).
+        recorder: Collects scoring points (None: the engine records none).
         progress: Called after each batch.
 
     Returns:
@@ -134,7 +146,7 @@ def run(
     """
     profile, origin = stream_profile(source, profile_path, edge)
     engine = Engine(policy, profile, enforce=enforce, workers=workers, lateness_s=lateness_s,
-                    model=model)  # fmt: skip
+                    model=model, record=recorder is not None)  # fmt: skip
     engine.first_messages = FirstMessages()
     shadow = ShadowAccounts(engine.program)
     engine.on_hit = shadow.note
@@ -156,7 +168,7 @@ def run(
         with closing(routed):
             for item in routed:
                 # Features, rules, model, decide: the engine's workers.
-                decisions = _decide(engine, item.segments)
+                decisions = _decide(engine, item, recorder)
                 check_size(engine, ceiling)
                 # Record in the ledger before any decision takes effect.
                 positions = sealer.decisions(decisions) if sealer else ()
@@ -170,6 +182,8 @@ def run(
             snapshot.save(engine, keep)
         else:
             _close_last_epoch(engine, output, sealer)
+    if recorder:
+        recorder.finish(engine)
     seconds = time.perf_counter() - start
     operators_file.save(engine.operators(), out)
     table = accounts_table(engine)
@@ -261,8 +275,13 @@ def _fan_out(batches: Iterator[Batch], engine: Engine) -> Iterator[_RoutedBatch]
         yield _RoutedBatch(batch, list(engine.fanout.segments(batch.log)))
 
 
-def _decide(engine: Engine, segments: list[Segment]) -> list[Decision]:
-    return [decision for segment in segments for decision in engine.advance(segment)]
+def _decide(
+    engine: Engine, routed: _RoutedBatch, recorder: BatchRecorder | None
+) -> list[Decision]:  # fmt: skip
+    decisions = [decision for part in routed.segments for decision in engine.advance(part)]
+    if recorder:
+        recorder.add(engine, routed.batch.log)
+    return decisions
 
 
 def _close_last_epoch(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,9 +40,10 @@ from wavebreak.evaluation.scoring_points import (
     Bools,
     Floats,
     Ints,
+    PointRecorder,
     Points,
+    ReplayResult,
     model_inputs,
-    record_points,
     to_catalog_columns,
 )
 from wavebreak.model import Model, baseline, to_fixed_point
@@ -203,15 +204,50 @@ def record_days(
     Raises:
         TrainingError: The log has no scoring point.
     """
-    networks, complaints = dict[str, Any](), list[tuple[str, str]]()
+    recorder = DayRecorder()
+    for log in logs:
+        engine.take(log)
+        recorder.add(engine, log)
+    engine.finish()
+    recorder.finish(engine)
+    return recorder.days(questions)
 
-    def watched() -> Iterator[Any]:
-        for log in logs:
-            networks.update(_columns(log, (_REGISTERED,), "network"))
-            complaints.extend(_columns(log, _COMPLAINTS, "peer"))
-            yield log
 
-    replay = record_points(engine, watched(), "", names=INPUTS + RESULTS)
+class DayRecorder:
+    """Collects a platform's days from a recording engine, batch by batch."""
+
+    def __init__(self) -> None:
+        self._points = PointRecorder("", INPUTS + RESULTS)
+        self._networks = dict[str, Any]()
+        self._complaints = list[tuple[str, str]]()
+        self._engine: Engine | None = None
+
+    def add(self, engine: Engine, log: Any) -> None:
+        """Add a batch of the log that the engine has taken."""
+        self._networks.update(_columns(log, (_REGISTERED,), "network"))
+        self._complaints.extend(_columns(log, _COMPLAINTS, "peer"))
+        self._points.add(engine, log)
+
+    def finish(self, engine: Engine) -> None:
+        """Add what the end of the log brought."""
+        self._points.add_points(engine)
+        self._engine = engine
+
+    def days(self, questions: Sequence[Question] = ()) -> HomeDays:
+        """Return the days; see `record_days`."""
+        if self._engine is None:
+            raise AssertionError("`days` comes after `finish`")
+        replay = self._points.result(self._engine)
+        return _days_of(replay, self._engine, self._networks, self._complaints, questions)
+
+
+def _days_of(
+    replay: ReplayResult,
+    engine: Engine,
+    networks: dict[str, Any],
+    complaints: Sequence[tuple[str, str]],
+    questions: Sequence[Question],
+) -> HomeDays:
     points = replay.points.select(~replay.points.after_action())
     results = {name: points.values[:, points.names.index(name)] for name in RESULTS}
     values = {name: np.nan_to_num(column) for name, column in results.items()}

@@ -129,6 +129,8 @@ class Points:
 
     def select(self, rows: Bools | Ints) -> Points:
         """The points of some rows; `accounts` stay as they are."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         return replace(
             self,
             values=self.values[rows],
@@ -328,21 +330,50 @@ def record_points(
 
     The points hold the features `names` (None: what a model reads).
     """
-    names = names or model_inputs()
-    columns = np.array([INDEX[name] for name in names], np.int64)
-    parts: list[Any] = []
-    votes: list[LabelVote] = []
-    end = event_count = 0
+    recorder = PointRecorder(world, names or model_inputs())
     for log in logs:
-        votes += _log_votes(log, world)
         engine.take(log)
-        parts.append(_copy_points(engine.points(), columns))
-        end = max(end, pc.max(log.column("ts")).as_py() or 0)
-        event_count += log.num_rows
+        recorder.add(engine, log)
     if closed:
         engine.finish()
-        parts.append(_copy_points(engine.points(), columns))
-    return ReplayResult(_concat_parts(parts, names, engine, world), tuple(votes), end, event_count)
+        recorder.add_points(engine)
+    return recorder.result(engine)
+
+
+class PointRecorder:
+    """Collects the points and labels of a recording engine, batch by batch.
+
+    Args:
+        world: The log's name.
+        names: Features that the points hold.
+    """
+
+    def __init__(self, world: str, names: tuple[str, ...]) -> None:
+        self._world, self._names = world, names
+        self._columns = np.array([INDEX[name] for name in names], np.int64)
+        self._parts: list[Any] = []
+        self._votes: list[LabelVote] = []
+        self._end = self._events = 0
+
+    def add(self, engine: Engine, log: Any) -> None:
+        """Add a batch of the log that the engine has taken."""
+        self._votes += _log_votes(log, self._world)
+        self.add_points(engine)
+        self._end = max(self._end, pc.max(log.column("ts")).as_py() or 0)
+        self._events += log.num_rows
+
+    def add_points(self, engine: Engine) -> None:
+        """Add the points since the last call."""
+        self._parts.append(_copy_points(engine.points(), self._columns))
+
+    def result(self, engine: Engine) -> ReplayResult:
+        """Return what was collected, which is given up.
+
+        Raises:
+            TrainingError: The log has no scoring point.
+        """
+        points = _concat_parts(self._parts, self._names, engine, self._world)
+        return ReplayResult(points, tuple(self._votes), self._end, self._events)
 
 
 def _read_logs(events: Path, edge: Pseudonymizer, stop: int | None) -> Iterator[tuple[Any, float]]:
@@ -371,7 +402,14 @@ def _concat_parts(parts: list[Any], names: tuple[str, ...], engine: Engine, worl
             "the log has no scoring point",
             fix="give a log with registrations, sends, reports or blocks",
         )
-    values, slots, ts, kind, enforcement = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
+    _, slots, ts, kind, enforcement = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
+    # The values are most of the memory: no part is kept beside its copy.
+    values = np.empty((len(ts), len(names)))
+    end = len(ts)
+    while parts:
+        (part, *_) = parts.pop()
+        values[end - len(part) : end] = part
+        end -= len(part)
     slot_numbers, account = np.unique(slots, return_inverse=True)
     accounts = engine.fanout.accounts.texts(slot_numbers).to_pylist()
     return Points(
