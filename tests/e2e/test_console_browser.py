@@ -151,7 +151,10 @@ class Person:
     def __init__(self, browser: Browser, server: Server, **more: Any) -> None:
         self.at = f"http://localhost:{server.port}"
         self.context: BrowserContext = browser.new_context(
-            viewport=more.pop("viewport", {"width": 1280, "height": 900}), **more
+            viewport=more.pop("viewport", {"width": 1280, "height": 900}),
+            # Else it is the machine's, which may be none (LANG=C.UTF-8).
+            locale=more.pop("locale", "en-US"),
+            **more,
         )
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []

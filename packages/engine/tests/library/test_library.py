@@ -235,7 +235,7 @@ def test_a_rule_takes_the_place_of_one_with_its_id() -> None:
 
 
 @wb.feature(unit="ratio", about="Strangers it wrote to for each message.", bounds=(0, 1))
-def share_of_strangers(strangers_contacted_1h: float, sends_1h: float) -> float | None:
+def strangers_each_message(strangers_contacted_1h: float, sends_1h: float) -> float | None:
     """Return the share."""
     if sends_1h < 5:
         return None
@@ -244,7 +244,7 @@ def share_of_strangers(strangers_contacted_1h: float, sends_1h: float) -> float 
 
 def test_a_rule_reads_a_feature_of_ones_own() -> None:
     policy = wb.load_policy().with_rule(
-        id="only_strangers", when=["share_of_strangers >= 0.9"], outcome="limit", duration="1h"
+        id="only_strangers", when=["strangers_each_message >= 0.9"], outcome="limit", duration="1h"
     )
     decided = wb.decide(table_events(), policy, progress=False)
     rules = [rule for row in decided.decisions.to_pylist() for rule in row["rules"]]
