@@ -41,15 +41,6 @@ if TYPE_CHECKING:
         load_policy,
         read_events,
     )
-else:
-    __getattr__ = lazily(
-        __name__,
-        {
-            "library": "Answer Assessment Comparison Decision Engine Error "
-            "Events Mapping Picture Policy Report Result assess compare decide evaluate events "
-            "example_events example_labels feature load_policy read_events"
-        },
-    )
 
 __all__ = [
     "Answer",
@@ -76,6 +67,9 @@ __all__ = [
     "load_policy",
     "read_events",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = lazily(__name__, {"library": " ".join(__all__)})
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,14 @@ def result() -> wb.Result:
     return wb.decide(table_events(), enforce=True, progress=False)
 
 
+def _plain() -> list[dict[str, Any]]:
+    """Give the rows with the names of the event schema."""
+    return [
+        {"ts": row["sent_at"], "type": row["kind"], "account": row["from"], "peer": row["to"]}
+        for row in rows()
+    ]
+
+
 def worst(result: wb.Result, account: str) -> str:
     accounts = result.accounts.to_pylist()
     return str(next(row["worst"] for row in accounts if row["account"] == account))
@@ -59,6 +68,7 @@ def worst(result: wb.Result, account: str) -> str:
 
 def test_a_table_of_foreign_columns_gives_decisions_in_declared_columns(result: wb.Result) -> None:
     assert result.decisions.schema == DECISIONS
+    assert tuple(DECISIONS.names) == wb.Decision.__struct_fields__
     assert worst(result, SENDER) in REFUSING
     first = result.decisions.to_pylist()[0]
     assert first["account"] == SENDER
@@ -125,6 +135,59 @@ def test_a_key_of_the_session_is_said_where_it_matters(
         wb.events([{"ts": BEGIN, "account": "a"}], key=tmp_path / "absent").preview()
 
 
+def test_an_engine_warns_of_its_key_when_something_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WAVEBREAK_KEY", raising=False)
+    event = {"ts": BEGIN, "type": "session.started", "account": "a"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        engine = wb.Engine()
+        assert engine.update((event, event)) == []
+        assert wb.decide([row | {"type": "message.sent"} for row in _plain()], progress=False)
+    with pytest.warns(UserWarning, match="key of this session"):
+        engine.update(event | {"device": "d"})
+
+
+def test_ids_that_look_like_phone_numbers_are_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    event = {"ts": 1_772_366_400_000, "type": "message.sent", "account": "+972541234567"}
+    path.write_text(json.dumps(event | {"peer": "b"}) + "\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match="looks like a phone number"):
+        wb.decide(path, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert wb.decide(wb.read_events(path, key=KEY), allow_identifiers=True, progress=False)
+
+
+def test_what_failed_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def stop(share: float, text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wb.decide(table_events(), progress=stop)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ([], "has no rows"),
+        (
+            pa.table({"ts": pa.array([], pa.int64()), "account": pa.array([], pa.string())}),
+            "no row",
+        ),
+        ({"ts": 1, "account": "a"}, "no table"),
+    ],
+)
+def test_a_table_without_rows_is_named_so(table: Any, problem: str) -> None:
+    with pytest.raises(wb.Error, match=problem):
+        wb.events(table)
+
+
 def test_what_is_no_table_or_not_certain_is_refused_with_a_fix() -> None:
     with pytest.raises(wb.Error, match="no table"):
         wb.events(7)
@@ -159,7 +222,8 @@ def test_a_cell_of_a_notebook_escapes_what_strangers_named() -> None:
     made = [row | {"from": name if row["from"] == SENDER else row["from"]} for row in rows()]
     for row in made:
         row["to"] = name if row["to"] == SENDER else row["to"]
-    decided = wb.decide(wb.events(made, columns=COLUMNS), progress=False)
+    read = wb.events(made, columns=COLUMNS)
+    decided = wb.decide(read, allow_identifiers=True, progress=False)
     shown = decided.explain(name)._repr_html_()
     assert "<img" not in shown
     assert "&lt;img" in shown
@@ -253,10 +317,7 @@ def test_a_rule_reads_a_feature_of_ones_own() -> None:
 
 
 def test_a_stream_decides_as_a_file_does(result: wb.Result, tmp_path: Path) -> None:
-    plain = [
-        {"ts": row["sent_at"], "type": row["kind"], "account": row["from"], "peer": row["to"]}
-        for row in rows()
-    ]
+    plain = _plain()
     engine = wb.Engine(enforce=True, sample=table_events(), key=KEY)
     decisions = list[wb.Decision]()
     half = len(plain) // 2
@@ -323,6 +384,12 @@ def test_invalid_events_of_a_stream_are_kept_with_their_causes() -> None:
     assert len(engine.rejected) >= 1
     assert (engine.rejected[0].line, engine.rejected[0].field) == (2, "type")
     assert engine.update([]) == []
+    written = {name: [value] for name, value in (valid | {"ts": BEGIN.isoformat()}).items()}
+    count = len(engine.rejected)
+    assert engine.update(pa.table(written)) == []
+    assert len(engine.rejected) == count
+    with pytest.raises(wb.Error, match="no form"):
+        engine.update(valid | {"peer": object()})
 
 
 def test_progress_may_be_a_function() -> None:

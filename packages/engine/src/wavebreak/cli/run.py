@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +21,6 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
 from wavebreak.outcomes import REFUSING
 from wavebreak.reports import html as html_pages
-from wavebreak.reports.tables import count_of
-from wavebreak.schema import identifiers
 
 pc, pq = LazyModule("pyarrow.compute"), LazyModule("pyarrow.parquet")
 checkpoints = LazyModule("wavebreak.ledger.checkpoints")
@@ -74,13 +73,15 @@ def run(
     max_memory: options.MaxMemory = "",
 ) -> Output:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
-    with console.progress_bar("run") as show:
+    with warnings.catch_warnings(record=True) as caught, console.progress_bar("run") as show:
+        warnings.simplefilter("default")
         result = library.decide(
             deciding.events(table.open(events), ip_database),
             deciding.load_policy(),
             enforce=enforce,
             model=deciding.load_model(),
             out=out,
+            allow_identifiers=allow_identifiers,
             progress=show,
             profile_path=profile,
             workers=shards,
@@ -94,8 +95,8 @@ def run(
     counts = result.summary()
     if counts["refused"] and counts["refused"] == counts["events"]:
         raise _all_refused(out, counts)
-    if not allow_identifiers:
-        _warn_of_identifiers(out)
+    for warning in caught:
+        console.err.print(str(warning.message), style="yellow")
     value = counts
     parts: list[Any] = [result.report().full]
     steps = [console.command("wavebreak", "explain", out, example_account(out) or "ACCOUNT")]
@@ -132,19 +133,6 @@ def _all_refused(directory: Path, counts: dict[str, Any]) -> FileError:
         f"all {counts['events']:,} events were refused: {causes}; {problem}",
         fix=f"{fix}; all of them are in {refused}; schema: wavebreak/policy/event.schema.json",
     )
-
-
-def _warn_of_identifiers(directory: Path) -> None:
-    """Warn of ids that a service would refuse; the run has written them."""
-    batches = pq.read_table(directory / "accounts.parquet", columns=["account"]).to_batches()
-    count = sum(identifiers.faulty_rows(batch).size for batch in batches)
-    if count:
-        console.err.print(
-            f"{count_of(count, 'account')} with an id that holds blanks or control characters, or "
-            "looks like a phone number, an e-mail address or a URL: the run's files have it as it "
-            "is. Replace such ids by keyed hashes, or say --allow-identifiers",
-            style="yellow",
-        )
 
 
 def example_account(directory: Path) -> str | None:

@@ -119,6 +119,8 @@ def require_certain(table: tables.Table, proposal: Proposal) -> Mapping:
 
 def unmapped(table: tables.Table, proposal: Proposal) -> UsageError | FileError:
     """Return the error for a table in which no time or no sender was recognized."""
+    if not table.first_rows(1)[1]:
+        return FileError(f"{table.path or table.name} has no rows", fix="give a table with events")
     missing = [f"`{name}`" if name in ("ts", "account") else name for name in proposal.missing]
     return tables.lacks_fields(table.path or Path(table.name), missing, table.names)
 

@@ -333,7 +333,7 @@ def _columnar_batches(
 def table_of(data: Any) -> pa.Table:
     """Return a table of any object that holds one."""
     try:
-        if isinstance(data, list):
+        if isinstance(data, list | tuple):
             # Arrow takes the fields of the first row alone.
             names = dict.fromkeys(name for row in data for name in row)
             return pa.table({name: pa.array([row.get(name) for row in data]) for name in names})

@@ -22,6 +22,7 @@ from wavebreak.io import chat_servers, table_readers
 from wavebreak.io.conversion import Conversion, convert_rows
 from wavebreak.io.field_limits import LIMITS
 from wavebreak.io.mapping import (
+    ISO,
     MAX_HEADING,
     MAX_HEADINGS,
     Mapping,
@@ -71,7 +72,14 @@ class Table:
             return self._mapping
         if self.is_database:
             return identity_mapping(self._database_columns, time="s")
-        return identity_mapping(self.names)
+        return identity_mapping(self.names, **({"time": ISO} if self._has_text_times() else {}))
+
+    def _has_text_times(self) -> bool:
+        """Whether the column `ts` of a table in memory holds texts."""
+        if self._data is None or "ts" not in self._data.schema.names:
+            return False
+        kind = self._data.schema.field("ts").type
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
     @cached_property
     def names(self) -> list[str]:

@@ -41,6 +41,32 @@ def _session_key() -> bytes:
     return secrets.token_bytes(32)
 
 
+def resolve_key(key: Key, *, is_personal: bool) -> bytes:
+    """Return a key of pseudonyms: the one given, the deployment's, or one of this session.
+
+    Args:
+        key: The key, or the path of its file (None: the deployment's).
+        is_personal: Whether something is replaced with it: a key of the session is then warned of.
+
+    Raises:
+        FileError: There is no such file.
+    """
+    if isinstance(key, bytes):
+        return key
+    if key is not None:
+        return secret_key.load_key(Path(key), create=False)
+    try:
+        return secret_key.load_key(None, create=False)
+    except FileError:
+        if is_personal:
+            warnings.warn(
+                "pseudonyms of phone numbers, addresses and devices are made with a key of this "
+                "session, and cannot be joined with later ones; give `key`, or set WAVEBREAK_KEY",
+                stacklevel=4,
+            )
+        return _session_key()
+
+
 class Events:
     """Events to decide on: a table or a file, and how it is read.
 
@@ -67,21 +93,7 @@ class Events:
     @property
     def key(self) -> bytes:
         """The secret key of pseudonyms; see `read_events`."""
-        if isinstance(self._key, bytes):
-            return self._key
-        if self._key is not None:
-            return secret_key.load_key(Path(self._key), create=False)
-        try:
-            return secret_key.load_key(None, create=False)
-        except FileError:
-            if self._has_personal_fields():
-                warnings.warn(
-                    "pseudonyms of phone numbers, addresses and devices are made with a key of "
-                    "this session, and cannot be joined with later ones; give `key`, or set "
-                    "WAVEBREAK_KEY",
-                    stacklevel=4,
-                )
-            return _session_key()
+        return resolve_key(self._key, is_personal=self._has_personal_fields())
 
     def pseudonym(self, account: str) -> str:
         """Return the id that decisions have for an account of the table.
@@ -290,6 +302,11 @@ def _own(policy: rules.Policy) -> Policy:
     return Policy(
         **{field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
     )
+
+
+def as_events(source: Events | Any) -> Events:
+    """Return events as they are, or what `events` makes of a table or a file."""
+    return source if isinstance(source, Events) else events(source)
 
 
 def load_policy(directory: str | Path | None = None) -> Policy:

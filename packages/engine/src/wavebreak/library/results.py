@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,17 +19,19 @@ from pyarrow import json as arrow_json
 from wavebreak import assessment, engine, evaluation, explain, run_diff
 from wavebreak.assessment import measurement
 from wavebreak.errors import UsageError
-from wavebreak.library.inputs import Events, events
+from wavebreak.library.inputs import Events, Key, as_events, resolve_key
 from wavebreak.library.views import Picture, Report
-from wavebreak.linking import Operator, storage
+from wavebreak.linking import storage
 from wavebreak.model import Model, load_selected
 from wavebreak.outcomes import BY_RANK
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports import network
 from wavebreak.reports import report as reporting
 from wavebreak.reports.charts import Timeline
 from wavebreak.reports.progress import Progress, show_progress
 from wavebreak.reports.tables import Table, count_of
 from wavebreak.rules import Policy, load_policy
+from wavebreak.schema import identifiers
 
 _TIME = pa.timestamp("ms", "UTC")
 _REASON = pa.struct({"feature": pa.string(), "value": pa.float64(), "contribution": pa.float64()})
@@ -58,8 +61,8 @@ class Result:
             named.
     """
 
-    def __init__(self, directory: Path, *, is_private: bool = False) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, *, is_private: bool = False, key: Key = None) -> None:
+        self.directory, self._key = directory, key
         if is_private:
             weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._summary = run_diff.read_summary(directory)
@@ -93,7 +96,7 @@ class Result:
         """One row a group of accounts that seem to be of one hand, the largest first."""
         rows = [
             {name: getattr(operator, name) for name in _OPERATORS.names}
-            for operator in self._operators()
+            for operator in storage.load(self.directory)
         ]
         return pa.Table.from_pylist(rows, _OPERATORS)
 
@@ -138,17 +141,16 @@ class Result:
         Raises:
             Error: The result has no such operator.
         """
-        every = self._operators()
-        chosen = next((one for one in every if one.id == operator), None)
-        if chosen is None:
-            known = ", ".join(one.id for one in every[:5])
+        operators = {item.id: item for item in storage.load(self.directory)}
+        if operator not in operators:
+            known = ", ".join([*operators][:5])
             raise UsageError(
                 f"there is no operator {operator}",
                 fix=f"choose one of {known}" if known else "this result has no operators",
             )
         outcomes = dict(zip(*(self.accounts[name].to_pylist() for name in ("account", "worst")),
                             strict=True))  # fmt: skip
-        return Picture(network.operator_network(chosen, outcomes))
+        return Picture(network.operator_network(operators[operator], outcomes))
 
     def evaluate(self, labels: Labels | None = None) -> Report:
         """Measure the decisions against labels; see `wavebreak.evaluate`."""
@@ -156,7 +158,7 @@ class Result:
 
     def replay(
         self, policy: Policy, *, model: Model | str | Path | None = None,
-        labels: Labels | None = None, out: str | Path | None = None, key: bytes | None = None,
+        labels: Labels | None = None, out: str | Path | None = None, key: Key = None,
         progress: Progress = True, **options: Any,
     ) -> Comparison:  # fmt: skip
         """Decide on the same events again under another policy or model, and compare.
@@ -166,39 +168,53 @@ class Result:
             model: The other model (None: rules alone).
             labels: Who is abusive, where it is known.
             out: Directory for the files of the other result (None: a private one).
-            key: The secret key of pseudonyms of this result, where its events are no log yet.
+            key: The secret key of pseudonyms (None: the one that this result was made with).
             progress: Whether a bar shows how far it is, or a function that is called instead.
             **options: `workers`, `batch` and `ceiling`, as of `wavebreak.engine.run`.
 
         Raises:
             Error: The events are not there any more, or `out` is the directory of this result.
         """
-        directory = _output(out)
-        with show_progress("replay", progress) as show, _labels_file(labels) as labels_path:
+        with (
+            _output(out) as directory,
+            show_progress("replay", progress) as show,
+            _labels_file(labels) as labels_path,
+        ):
             differences = run_diff.replay(
                 self.directory,
                 directory,
                 policy,
-                Events("-", key).pseudonymizer(),
+                Pseudonymizer(resolve_key(key or self._key, is_personal=False)),
                 labels=labels_path,
                 model=_load_model(model),
                 progress=_shown(show),
                 **options,
             )
-        return Comparison(differences, self, Result(directory, is_private=out is None))
+        second = Result(directory, is_private=out is None, key=key or self._key)
+        return Comparison(differences, self, second)
 
     def report(self) -> Report:
         """Return the counts of the result as a report."""
         return Report(summary_report(self._summary))
+
+    def _warn_of_identifiers(self) -> None:
+        """Warn of ids that a service would refuse; the run has written them."""
+        batches = self.accounts.select(["account"]).to_batches()
+        count = sum(identifiers.faulty_rows(batch).size for batch in batches)
+        if count:
+            warnings.warn(
+                f"{count_of(count, 'account')} with an id that holds blanks or control "
+                "characters, or looks like a phone number, an e-mail address or a URL: the run's "
+                "files have it as it is. Replace such ids by keyed hashes, or allow them "
+                "(--allow-identifiers, allow_identifiers=True)",
+                stacklevel=3,
+            )
 
     def __repr__(self) -> str:
         return str(self.report())
 
     def _repr_html_(self) -> str:
         return self.report()._repr_html_()
-
-    def _operators(self) -> list[Operator]:
-        return list(storage.load(self.directory))
 
 
 _OPERATORS = pa.schema({
@@ -245,6 +261,7 @@ def decide(
     enforce: bool = False,
     model: Model | str | Path | None = None,
     out: str | Path | None = None,
+    allow_identifiers: bool = False,
     progress: Progress = True,
     **options: Any,
 ) -> Result:
@@ -256,6 +273,7 @@ def decide(
         enforce: Drop the events that a decision refuses; without, decisions change nothing.
         model: A model, or its directory (None: rules alone).
         out: Directory for the files of the run (None: a private one, which ends with the result).
+        allow_identifiers: Do not warn of ids that look like phone numbers, addresses or text.
         progress: Whether a bar shows how far it is, or a function that takes the share done (0 to
             1) and a text.
         **options: What else `wavebreak.engine.run` takes: `workers`, `batch`, `lateness_s`,
@@ -273,20 +291,22 @@ def decide(
         >>> result.decisions.num_rows                # doctest: +SKIP
         95
     """
-    chosen = source if isinstance(source, Events) else events(source)
-    directory = _output(out)
-    with show_progress("decide", progress) as show:
+    events = as_events(source)
+    with _output(out) as directory, show_progress("decide", progress) as show:
         engine.run(
-            chosen.source,
+            events.source,
             directory,
             policy or load_policy(),
-            chosen.pseudonymizer(),
+            events.pseudonymizer(),
             enforce=enforce,
             model=_load_model(model),
             progress=_shown(show),
             **options,
         )
-    return Result(directory, is_private=out is None)
+    result = Result(directory, is_private=out is None, key=events.key)
+    if not allow_identifiers:
+        result._warn_of_identifiers()
+    return result
 
 
 def evaluate(
@@ -309,9 +329,9 @@ def evaluate(
     Raises:
         Error: There are no labels, or they name no account of the result.
     """
-    every = [results] if isinstance(results, Result) else results
+    measured = [results] if isinstance(results, Result) else results
     with _labels_file(labels) as path:
-        runs = [(r.directory, path or evaluation.labels_path(r.directory)) for r in every]
+        runs = [(r.directory, path or evaluation.labels_path(r.directory)) for r in measured]
         return Report(evaluation.evaluation_report(evaluation.evaluate_all(runs, exclude)))
 
 
@@ -369,14 +389,14 @@ def assess(
     Raises:
         Error: The events cannot be read, or none is valid.
     """
-    chosen = source if isinstance(source, Events) else events(source)
+    events = as_events(source)
     with show_progress("assess", progress) as show, _labels_file(labels) as path:
         show(0.0, "starting")
         settings = measurement.Options(
-            policy or load_policy(), _load_model(model), chosen.key, labels=path,
-            ip_database=chosen.ip_database, workers=workers,
+            policy or load_policy(), _load_model(model), events.key, labels=path,
+            ip_database=events.ip_database, workers=workers,
         )  # fmt: skip
-        return Assessment(*assessment.assess(chosen.source, settings, show))
+        return Assessment(*assessment.assess(events.source, settings, show))
 
 
 class Assessment(Report):
@@ -425,8 +445,18 @@ def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
     return reporting.Report(title, [speed], [reporting.Section("", blocks)], data=counts)
 
 
-def _output(out: str | Path | None) -> Path:
-    return Path(tempfile.mkdtemp(prefix="wavebreak-") if out is None else out)
+@contextmanager
+def _output(out: str | Path | None) -> Iterator[Path]:
+    """Yield a directory for files; a private one goes where the work in it fails."""
+    if out is not None:
+        yield Path(out)
+        return
+    directory = Path(tempfile.mkdtemp(prefix="wavebreak-"))
+    try:
+        yield directory
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 def _load_model(model: Model | str | Path | None) -> Model | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from wavebreak.engine import snapshot
 from wavebreak.engine.decision_record import Decision
 from wavebreak.engine.engine import Engine as DecisionEngine
 from wavebreak.errors import EventError
-from wavebreak.library.inputs import Events, Key, Policy, load_policy
+from wavebreak.io.sources import PERSONAL
+from wavebreak.library.inputs import Events, Key, Policy, load_policy, resolve_key
 from wavebreak.model import Model
 from wavebreak.outcomes import OUTCOMES
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import Refusal
 
@@ -69,7 +71,8 @@ class Engine:
     ) -> None:  # fmt: skip
         self.policy = policy or load_policy()
         self.rejected: list[Refusal] = []
-        self._edge = Events("-", key).pseudonymizer()
+        self._key = key
+        self._edge = Pseudonymizer(resolve_key(key, is_personal=False))
         profile = None
         if sample is not None:
             profile = coverage.measure(io.sample(sample.source, sample.pseudonymizer()))
@@ -152,10 +155,16 @@ class Engine:
             return list(io.read(events.source, events.pseudonymizer()))
         rows = [events] if isinstance(events, dict) else events
         position = self._engine.fanout.position
-        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        if isinstance(rows, list | tuple) and all(isinstance(row, dict) for row in rows):
+            self._warn_of_key(name for row in rows for name in row)
             lines = [_encode(row, f"u-{position}-{k}") for k, row in enumerate(rows)]
             return [io.decode(b"".join(lines), self._edge)]
-        return list(io.read(io.Table(rows, name=f"update-{position}"), self._edge))
+        table = io.Table(rows, name=f"update-{position}")
+        self._warn_of_key(table.mapping.columns)
+        return list(io.read(table, self._edge))
+
+    def _warn_of_key(self, fields: Iterable[str]) -> None:
+        resolve_key(self._key, is_personal=not PERSONAL.isdisjoint(fields))
 
 
 def _encode(event: dict[str, Any], name: str) -> bytes:
@@ -174,4 +183,10 @@ def _encode(event: dict[str, Any], name: str) -> bytes:
                 "`ts` has no time zone", fix="give one: datetime(..., tzinfo=UTC), or +02:00"
             )
         time = round(time.timestamp() * 1000)
-    return msgspec.json.encode({"id": name} | event | {"ts": time}) + b"\n"
+    try:
+        return msgspec.json.encode({"id": name} | event | {"ts": time}) + b"\n"
+    except TypeError as error:
+        raise EventError(
+            f"an event holds a value that JSON has no form for: {error}",
+            fix="give texts, numbers, true or false, and lists of texts",
+        ) from None
