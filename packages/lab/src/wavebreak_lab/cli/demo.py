@@ -131,7 +131,7 @@ def _print_day(day: _Day, directory: Path) -> None:
             day.counts.to_dict()["events"], day.accounts,
         )
     )  # fmt: skip
-    out.print(styled("\n[bold]2. Decisions[/]\n"))
+    out.print(styled("\n[bold]2. Decisions[/]"))
     print_report(day.counts.full, out)
     out.print(styled("\n[bold]3. Decisions against the labels[/]"))
     overview = evaluation.evaluation_overview(day.measured, more=[*slowed(day.played)])
