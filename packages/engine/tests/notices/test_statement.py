@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.notice_decisions import DAY, NOW, PEOPLE, decision, decision_of, policy
+from wavebreak.engine.decision import Decision
 from wavebreak.errors import UsageError
 from wavebreak.notices import (
     LANGUAGES,
@@ -365,6 +366,60 @@ def test_ended_restriction_says_that_it_ended() -> None:
     assert section(statement, "appeal")
 
 
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("outcome", ["request", "challenge", "limit", "restrict", "suspend", "ban"])
+def test_title_of_an_ended_restriction_says_that_it_ended(outcome: str, code: str) -> None:
+    made = decision(outcome, until=NOW + DAY)
+    before, after = write(made, code, now_ms=NOW), write(made, code, now_ms=NOW + DAY)
+    assert after.title != before.title
+    assert after.restriction.status == "ended"
+    present = section(before, "restriction").splitlines()[0]
+    assert present not in section(after, "restriction")
+    assert section(after, "works") == ""
+    # A later decision may end it before its time.
+    lifted = write(decision(outcome, until=None), code, circumstances=Circumstances(ended_ms=NOW))
+    assert (lifted.title, lifted.restriction.until_ms) == (after.title, NOW)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("outcome", ["request", "challenge", "limit", "restrict", "suspend", "ban"])
+def test_nothing_is_in_force_in_shadow(outcome: str, code: str) -> None:
+    there = Circumstances(is_enforced=False)
+    statement = write(decision(outcome), code, circumstances=there)
+    assert statement.restriction.status == "none"
+    assert statement.restriction.refused == ()
+    assert statement.title == write(decision("observe"), code).title
+    for name in ("works", "way_out", "business"):
+        assert section(statement, name) == ""
+
+
+def test_facts_after_a_persons_act_include_those_that_they_saw() -> None:
+    made = decision("limit", basis="person", rules=[], stage="review")
+    seen = msgspec.convert(decision(reasons=reasons(PEOPLE)), Decision)
+    alone, informed = write(made), write(made, circumstances=Circumstances(reviewed=seen))
+    assert alone.facts == informed.facts[:1]
+    assert "Of 21 people you wrote to first" in " ".join(informed.facts)
+    # A decision by rules alone states its own facts.
+    by_rules = decision(rules=["takeover"], basis="takeover")
+    assert (
+        write(by_rules).facts == write(by_rules, circumstances=Circumstances(reviewed=seen)).facts
+    )
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_redress_beside_the_appeal_is_the_operators(code: str) -> None:
+    default = write(decision(), code)
+    assert platform().redress_in(get_language(code)) in section(default, "appeal")
+    own = msgspec.structs.replace(platform(redress="https://adr.example"), redress={"en": "Ask X."})
+    statement = write(decision(), code, who=own)
+    assert "Ask X." in section(statement, "appeal")
+    assert [s.links[-1].url for s in statement.sections if s.id == "appeal"] == [
+        "https://adr.example"
+    ]
+    late = write(decision(), code, who=own, now_ms=NOW + 400 * DAY)
+    assert "Ask X." in section(late, "appeal")
+
+
 def test_ban_does_not_end_by_itself() -> None:
     assert "does not end by itself" in section(write(decision("ban")), "restriction")
 
@@ -488,6 +543,27 @@ def test_partial_reversal_names_what_holds_now() -> None:
     assert "Starting new chats is limited" in text
     assert "It ends by itself on 27 November 2026" in text
     assert "reasons" not in text
+
+
+def test_reversal_names_another_decision_that_stays() -> None:
+    correction = Correction(at_ms=NOW, result="reversed", reason="", outcome="restrict")
+    text = section(write(decision("limit"), corrections=[correction]), "correction-1")
+    assert "Another decision applies to your account: You cannot start new chats" in text
+    assert "earlier state" not in text
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_corrected_statement_says_what_has_ended_since(code: str) -> None:
+    old = write(decision("limit"), code)
+    unchanged = Correction(at_ms=NOW, result="unchanged", reason="", outcome="limit")
+    partial = Correction(
+        at_ms=NOW, result="partially_reversed", reason="", outcome="restrict", until_ms=NOW + DAY
+    )
+    for correction, outcome in ((unchanged, "limit"), (partial, "restrict")):
+        late = with_corrections(old, [correction], NOW + 3 * DAY)
+        assert late.title == write(decision(outcome), code, now_ms=NOW + 3 * DAY).title
+        assert late.restriction.status == "ended"
+    assert old.title not in section(late, "correction-1")
 
 
 def test_unchanged_review_is_shown_too() -> None:

@@ -54,7 +54,7 @@ def table_texts() -> Iterator[tuple[str, str]]:
         yield from texts_of(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
     platform = config.read_toml(config.resolve_path(PLATFORM))
     yield from texts_of(
-        "platform", {field: platform[field] for field in ("name", "contact", "terms")}
+        "platform", {field: platform[field] for field in ("name", "contact", "terms", "redress")}
     )
 
 

@@ -20,6 +20,9 @@ FILE = "platform.toml"
 LEAST_APPEAL_DAYS = 180
 _ADDRESS = re.compile(r"(?:https://|mailto:|/(?!/))[^\s<>\"']*")
 
+DEFAULT_REDRESS = "Whether or not you appeal, you may also turn to a court that has jurisdiction."
+"""Remedies where a `platform.toml` names none: a private messaging service need not offer
+out-of-court settlement, so that only courts are named."""
 Text = Annotated[str, Meta(max_length=2000)]
 Localized = dict[str, Text]
 
@@ -31,6 +34,7 @@ class PlatformLinks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     help: Text = ""
     appeal: Text = ""
     support: Text = ""
+    redress: Text = ""
     business_app: Text = ""
     business_platform: Text = ""
 
@@ -50,6 +54,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         links: Addresses of its pages.
         contact: Whom a holder can contact, by language.
         terms: What the terms say, by kind of abuse and language.
+        redress: The holder's remedies beside an appeal, by language (DSA, article 17(3)(f)).
     """
 
     languages: tuple[str, ...] = LANGUAGES
@@ -63,6 +68,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     links: PlatformLinks = PlatformLinks()
     contact: Localized
     terms: dict[Term, Localized]
+    redress: Localized = msgspec.field(default_factory=lambda: {SOURCE_LANGUAGE: DEFAULT_REDRESS})
 
     def name_in(self, language: Language) -> str:
         """Return the service's name."""
@@ -71,6 +77,10 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def contact_in(self, language: Language) -> str:
         """Return whom a holder can contact."""
         return _in("contact", self.contact, language)
+
+    def redress_in(self, language: Language) -> str:
+        """Return the holder's remedies beside an appeal."""
+        return _in("redress", self.redress, language)
 
     def clause(self, term: Term, language: Language) -> str:
         """Return what the terms say about one kind of abuse.
@@ -154,7 +164,7 @@ def _check_texts(platform: Platform) -> None:
     missing = [term for term in get_args(Term) if term not in platform.terms]
     if missing:
         raise _error(f"terms.{missing[0]}: is missing", "say what the terms say, by language")
-    texts = {"name": platform.name, "contact": platform.contact}
+    texts = {"name": platform.name, "contact": platform.contact, "redress": platform.redress}
     texts |= {f"terms.{term}": text for term, text in platform.terms.items()}
     for field, text in texts.items():
         if not text.get(SOURCE_LANGUAGE, "").strip():

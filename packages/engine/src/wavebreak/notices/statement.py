@@ -30,7 +30,7 @@ from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.reasons import Term, decision_facts, load_rule_texts
 from wavebreak.notices.texts import TEXTS
-from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, code_of, reaches
+from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, WITHOUT_NOTICE, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
 VERSION = 1
@@ -59,6 +59,9 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         automated_detection: Whether what a person decided on was found automatically.
         channel: The account's channel.
         abuse: Kind of abuse by rule, for rules of a local policy.
+        is_enforced: Whether the service enforces its decisions (False: it runs in shadow).
+        ended_ms: When a later decision ended this one (None: none did).
+        reviewed: The decision that a person reviewed, whose facts they saw.
     """
 
     zone: str = "UTC"
@@ -68,6 +71,9 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     automated_detection: bool | None = None
     channel: Channel = "personal"
     abuse: dict[str, str] = {}
+    is_enforced: bool = True
+    ended_ms: int | None = None
+    reviewed: Decision | None = None
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,6 +297,8 @@ class _Writer:
     def form(self) -> str:
         """The name of the texts of its outcome."""
         decision = self.decision
+        if not self.about.is_enforced and decision.outcome not in WITHOUT_NOTICE:
+            return "shadow"
         has_end = decision.until is not None
         return outcome_form(decision.outcome, has_end=has_end, held=is_held(decision))
 
@@ -310,11 +318,17 @@ class _Writer:
         return None
 
     @property
+    def until_ms(self) -> int | None:
+        """When the decision ends: by a later decision, else by itself."""
+        return self.decision.until if self.about.ended_ms is None else self.about.ended_ms
+
+    @property
     def status(self) -> Status:
-        if self.outcome in NOT_REFUSING:
+        if self.form == "shadow" or self.outcome in WITHOUT_NOTICE:
             return "none"
-        until_ms = self.decision.until
-        return "in_force" if until_ms is None or self.now_ms < until_ms else "ended"
+        if self.until_ms is not None and self.until_ms <= self.now_ms:
+            return "ended"
+        return "none" if self.outcome in NOT_REFUSING else "in_force"
 
     @property
     def term(self) -> Term | None:
@@ -329,7 +343,7 @@ class _Writer:
 
     def acts(self, *, refused: bool) -> list[_Act]:
         """The acts that the outcome refuses (of a limit: beyond its allowance), or the others."""
-        code = code_of(self.outcome)
+        code = code_of("allow" if self.form == "shadow" else self.outcome)
         quota = HELD if is_held(self.decision) else 0
         return [
             act
@@ -391,7 +405,7 @@ blocked or reported you, or do not know you.')
         links or Links(),
         circumstances or Circumstances(),
     )
-    facts = tuple(decision_facts(decision, "holder", language, writer.about.abuse))
+    facts = tuple(_facts(writer))
     term = writer.term
     ground = Ground(
         kind=ground_kind(decision),
@@ -419,12 +433,12 @@ blocked or reported you, or do not know you.')
         outcome=decision.outcome,
         language=language.code,
         direction=language.direction,
-        title=writer.text("title", writer.form),
+        title=_title(language, writer.form, is_ended=writer.status == "ended"),
         restriction=Restriction(
             refused=tuple(act.name for act in writer.acts(refused=True)),
             works=(*receiving, *(act.name for act in writer.acts(refused=False))),
             since_ms=decision.ts,
-            until_ms=decision.until,
+            until_ms=writer.until_ms,
             status=writer.status,
             new_chats_1d=decision.new_chats_1d,
         ),
@@ -440,53 +454,111 @@ blocked or reported you, or do not know you.')
     return with_corrections(statement, corrections)
 
 
-def with_corrections(statement: Statement, corrections: Sequence[Correction]) -> Statement:
+def with_corrections(
+    statement: Statement, corrections: Sequence[Correction], now_ms: int | None = None
+) -> Statement:
     """Return a statement that shows what reviews made of it, above its text as it was.
 
     Its title says what holds now. The old text stays: a notice that vanishes leaves its reader
     without the reason of what they have lived with. A stored statement is corrected without writing
     it anew.
+
+    Args:
+        statement: The statement.
+        corrections: The results of reviews, oldest first.
+        now_ms: The time of reading; what has ended by then is said to have ended (None: nothing).
     """
     if not corrections:
         return statement
-    language = get_language(statement.language)
+    language, restriction = get_language(statement.language), statement.restriction
     corrected = tuple(
-        _correction_section(correction, language, statement.zone, n)
+        _correction_section(correction, language, statement.zone, n, now_ms)
         for n, correction in enumerate(corrections)
     )
     sections = [s for s in statement.sections if not s.id.startswith("correction")]
-    statement = msgspec.structs.replace(
-        statement, corrections=tuple(corrections), sections=(*corrected, *sections)
+    changes = [correction for correction in corrections if correction.result != "unchanged"]
+    is_reversed = bool(changes) and changes[-1].result == "reversed"
+    has_ended = _is_over(restriction.until_ms, now_ms)
+    title = statement.title
+    if is_reversed:
+        title = language.gettext(TEXTS["title"]["reversed"])
+    elif changes:
+        last = changes[-1]
+        form = outcome_form(last.outcome, has_end=last.until_ms is not None)
+        title = _title(language, form, is_ended=_is_over(last.until_ms, now_ms))
+    elif restriction.status == "in_force" and has_ended:
+        held = statement.ground.kind == "protection"
+        form = outcome_form(statement.outcome, has_end=True, held=held)
+        title = _title(language, form, is_ended=True)
+    if restriction.status == "in_force" and (is_reversed or has_ended):
+        restriction = msgspec.structs.replace(restriction, status="ended")
+    return msgspec.structs.replace(
+        statement,
+        title=title,
+        restriction=restriction,
+        corrections=tuple(corrections),
+        sections=(*corrected, *sections),
     )
-    changes = [each for each in corrections if each.result != "unchanged"]
-    if not changes:
-        return statement
-    last, restriction = changes[-1], statement.restriction
-    form = outcome_form(last.outcome, has_end=last.until_ms is not None)
-    if last.result == "reversed":
-        form = "reversed"
-        if restriction.status == "in_force":
-            restriction = msgspec.structs.replace(restriction, status="ended")
-    title = language.gettext(TEXTS["title"][form])
-    return msgspec.structs.replace(statement, title=title, restriction=restriction)
 
 
-def _correction_section(correction: Correction, language: Language, zone: str, n: int) -> Section:
+def _is_over(until_ms: int | None, now_ms: int | None) -> bool:
+    return until_ms is not None and now_ms is not None and until_ms <= now_ms
+
+
+def _title(language: Language, form: str, *, is_ended: bool) -> str:
+    titles = TEXTS["title_ended"] if is_ended else TEXTS["title"]
+    return language.gettext(titles.get(form) or TEXTS["title"][form])
+
+
+def _facts(writer: _Writer) -> list[str]:
+    """Return the facts of the decision, then those that the person saw who made it."""
+    decisions = [writer.decision]
+    if writer.decision.basis == "person" and writer.about.reviewed is not None:
+        decisions.append(writer.about.reviewed)
+    facts = [
+        fact
+        for decision in decisions
+        for fact in decision_facts(decision, "holder", writer.language, writer.about.abuse)
+    ]
+    return list(dict.fromkeys(facts))
+
+
+def _correction_section(
+    correction: Correction, language: Language, zone: str, n: int, now_ms: int | None
+) -> Section:
     _ = language.gettext
     on = language.format_instant(correction.at_ms, zone)
+    state = _(TEXTS["title"][correction.outcome])
     if correction.result == "reversed":
-        sentences = [
-            _("On {instant} a person reviewed this decision and reversed it.", instant=on),
-            _("It was wrong, and we are sorry. The earlier state of your account is restored."),
-        ]
+        sentences = [_("On {instant} a person reviewed this decision and reversed it.", instant=on)]
+        if correction.outcome in WITHOUT_NOTICE:
+            sentences.append(
+                _("It was wrong, and we are sorry. The earlier state of your account is restored.")
+            )
+        else:
+            sentences += [
+                _("It was wrong, and we are sorry. It no longer counts."),
+                _(
+                    "Another decision applies to your account: {state}. It was not part of this "
+                    "review. Its own notice gives its reasons, and you can appeal against it too.",
+                    state=state,
+                ),
+            ]
     elif correction.result == "partially_reversed":
         sentences = [
             _("On {instant} a person reviewed this decision and reversed it in part.", instant=on)
         ]
-        sentences.append(_("What holds now: {state}.", state=_(TEXTS["title"][correction.outcome])))
-        if correction.until_ms is not None:
+        if correction.until_ms is None:
+            sentences.append(_("What holds now: {state}.", state=state))
+        else:
             end = language.format_instant(correction.until_ms, zone)
-            sentences.append(_("It ends by itself on {instant}.", instant=end))
+            if _is_over(correction.until_ms, now_ms):
+                sentences.append(
+                    _("A milder restriction took its place and ended on {instant}.", instant=end)
+                )
+            else:
+                sentences.append(_("What holds now: {state}.", state=state))
+                sentences.append(_("It ends by itself on {instant}.", instant=end))
     else:
         sentences = [
             _("On {instant} a person reviewed this decision and left it unchanged.", instant=on)
@@ -505,10 +577,11 @@ def _correction_section(correction: Correction, language: Language, zone: str, n
 
 def _restriction_section(writer: _Writer) -> Section:
     acts = () if writer.outcome == "ban" else writer.acts(refused=True)
+    is_ended = writer.status == "ended"
     return Section(
         id="restriction",
-        heading=writer._("What this means"),
-        paragraphs=(writer.text("restricted", writer.form),),
+        heading=writer._("What this meant") if is_ended else writer._("What this means"),
+        paragraphs=(writer.text("restricted_ended" if is_ended else "restricted", writer.form),),
         items=tuple(writer.text("act", act.name) for act in acts),
         closing=tuple(_allowance_and_times(writer)),
     )
@@ -516,17 +589,21 @@ def _restriction_section(writer: _Writer) -> Section:
 
 def _allowance_and_times(writer: _Writer) -> list[str]:
     decision, sentences = writer.decision, []
-    if decision.outcome == "limit" and decision.new_chats_1d is not None:
-        sentences.append(_allowance(writer, decision.new_chats_1d))
     start = writer.instant(decision.ts)
     if writer.status == "none":
         return [writer._("This was decided on {instant}.", instant=start)]
-    if decision.until is None:
+    if (
+        decision.outcome == "limit"
+        and decision.new_chats_1d is not None
+        and writer.status == "in_force"
+    ):
+        sentences.append(_allowance(writer, decision.new_chats_1d))
+    if writer.until_ms is None:
         sentences.append(
             writer._("It has applied since {since} and does not end by itself.", since=start)
         )
         return sentences
-    times = {"since": start, "until": writer.instant(decision.until)}
+    times = {"since": start, "until": writer.instant(writer.until_ms)}
     if writer.status == "ended":
         sentences.append(writer._("It applied from {since} until {until}, and has ended.", **times))
     elif decision.outcome == "challenge":
@@ -559,7 +636,7 @@ def _allowance(writer: _Writer, chats: int) -> str:
 
 
 def _works_section(writer: _Writer) -> Section | None:
-    if writer.outcome in NOT_REFUSING:
+    if writer.status != "in_force":
         return None
     heading = writer._("What still works")
     if writer.outcome == "ban":
@@ -610,7 +687,7 @@ def _automation_section(writer: _Writer, how_decided: Automation) -> Section:
 
 def _way_out_section(writer: _Writer) -> Section | None:
     items = _ways_out(writer)
-    if not items or writer.status == "ended":
+    if not items:
         return None
     challenge = Link(writer._("Go to the check"), writer.links.challenge)
     return Section(
@@ -622,7 +699,7 @@ def _way_out_section(writer: _Writer) -> Section | None:
 
 
 def _ways_out(writer: _Writer) -> list[str]:
-    if writer.outcome in NOT_REFUSING:
+    if writer.status != "in_force":
         return []
     check = writer.text("challenge", writer.challenge or "any")
     ways = []
@@ -639,8 +716,8 @@ def _ways_out(writer: _Writer) -> list[str]:
         ways.append(writer._("An answer frees a place at once: who answers you no longer counts."))
         if writer.challenge:
             ways.append(writer._("A passed check adds places. {check}", check=check))
-    if writer.decision.until is not None:
-        end = writer.instant(writer.decision.until)
+    if writer.until_ms is not None:
+        end = writer.instant(writer.until_ms)
         ways.append(writer._("If you do nothing, it ends by itself on {instant}.", instant=end))
     if writer.outcome in TIMED and writer.outcome != "challenge":
         ways.append(
@@ -666,28 +743,36 @@ def _appeal_section(writer: _Writer, appeal: Appeal | None) -> Section | None:
         return None
     end = writer.instant(appeal.until_ms)
     heading = writer._("How to appeal")
+    redress_links = present_links(
+        Link(writer._("Other ways to contest it"), writer.platform.links.redress)
+    )
     if not appeal.open:
         closed_text = writer._("The time for an appeal ended on {instant}.", instant=end)
-        return Section(id="appeal", heading=heading, paragraphs=(closed_text,))
+        paragraphs: tuple[str, ...] = (closed_text, writer.platform.redress_in(writer.language))
+        return Section(id="appeal", heading=heading, paragraphs=paragraphs, links=redress_links)
     sentences = [
         writer._("You can appeal until {instant}. It is free.", instant=end),
         writer._(
             "A person who took no part in this decision reads your appeal and answers with "
             "reasons. If we were wrong, the earlier state is restored at once."
         ),
+        writer.platform.redress_in(writer.language),
         writer._("Reference of this decision: {reference}", reference=writer.decision.id),
     ]
     return Section(
         id="appeal",
         heading=heading,
         paragraphs=tuple(sentences),
-        links=present_links(Link(writer._("Appeal against this decision"), appeal.url)),
+        links=(
+            *present_links(Link(writer._("Appeal against this decision"), appeal.url)),
+            *redress_links,
+        ),
     )
 
 
 def _business_section(writer: _Writer) -> Section | None:
     links = business_links(writer.platform, writer.language)
-    slowed = reaches(writer.outcome, "limit")
+    slowed = reaches(writer.outcome, "limit") and writer.form != "shadow"
     if not links or not slowed or writer.decision.basis == "takeover":
         return None
     introduction = writer._(
