@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import structlog
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -37,13 +36,10 @@ from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
 from wavebreak_server.console.script_texts import script_texts
 from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import PROBLEMS, ApiError, DomainError, fix_for
-from wavebreak_server.http import responses
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.texts import page_language, translate
-
-logger = structlog.stdlib.get_logger("wavebreak.console")
 
 View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
@@ -292,7 +288,7 @@ def _began(request: HttpRequest) -> str:
     return datetime.fromtimestamp(began, UTC).isoformat() if began else ""
 
 
-# Errors that Django raises by itself
+# A form without its token
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -303,26 +299,3 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         translate("This form is out of date"),
         translate("Go back, reload the page and send it again."),
     )
-
-
-def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
-    """Return the page of an unknown address, or the API's problem."""
-    if request.path.startswith("/console") and request.user.is_authenticated:
-        return error_page(
-            request, 404, translate("There is no such page"), translate("Use the navigation.")
-        )
-    return responses.not_found(request, **details)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Log what went wrong, without a value of the request, and say so."""
-    match = request.resolver_match
-    logger.exception("page failed", route=match.route if match else "")
-    if request.path.startswith("/console") and getattr(request, "user", None) is not None:
-        return error_page(
-            request,
-            500,
-            translate("Something went wrong here"),
-            translate("Try again; it is logged."),
-        )
-    return responses.malformed(request)

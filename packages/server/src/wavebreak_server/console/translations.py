@@ -73,8 +73,12 @@ def language_for(request: HttpRequest) -> str:
     Who is not signed in may choose one for this browser: in the address, then in a cookie.
     """
     chosen = getattr(getattr(request, "user", None), "language", "")
-    asked = request.GET.get(PARAMETER, ""), request.COOKIES.get(COOKIE, "")
-    for language in (chosen, *asked):
+    return str(chosen) if chosen in console_languages() else browser_language(request)
+
+
+def browser_language(request: HttpRequest) -> str:
+    """Return the language of a page of which nobody is known: the browser's, else English."""
+    for language in (request.GET.get(PARAMETER, ""), request.COOKIES.get(COOKIE, "")):
         if language in console_languages():
             return str(language)
     return negotiate(request.headers.get("Accept-Language", ""), console_languages())

@@ -177,7 +177,7 @@ urlpatterns: list[Any] = [
     # Under a namespace: some operations are named as pages are.
     path("", include((routes.urlpatterns, "api"))),
 ]
-handler400 = "wavebreak_server.http.responses.malformed"
-handler403 = "wavebreak_server.http.responses.not_found"
-handler404 = "wavebreak_server.console.pages.not_found"
-handler500 = "wavebreak_server.console.pages.server_error"
+handler400 = "wavebreak_server.console.error_pages.bad_request"
+handler403 = "wavebreak_server.console.error_pages.forbidden"
+handler404 = "wavebreak_server.console.error_pages.not_found"
+handler500 = "wavebreak_server.console.error_pages.server_error"
