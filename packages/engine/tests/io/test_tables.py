@@ -306,6 +306,71 @@ def test_simultaneous_sends_become_one_to_several(tmp_path: Path) -> None:
     assert all("broadcast" not in row for row in read(path))
 
 
+ADDRESSES = """Date,From,Recipients
+"Mon, 02 Mar 2026 09:00:00 +0200",Ann <ann@x.org>,"bob@x.org, ""C, Doe"" <carl@x.org>; dan@x.org"
+"Mon, 02 Mar 2026 09:01:00 +0200",ann@x.org,bob@x.org
+"""
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_row_with_several_recipients_is_an_event_for_each(tmp_path: Path, form: str) -> None:
+    path = csv(tmp_path, ADDRESSES, "mail.csv")
+    if form == "jsonl":
+        path = tmp_path / "mail.jsonl"
+        lists = [["bob@x.org", "carl@x.org", "dan@x.org"], "bob@x.org"]
+        items = [{"date": f"2026-03-02T07:0{k}:00Z", "from": "ann@x.org", "recipients": to}
+                 for k, to in enumerate(lists)]  # fmt: skip
+        path.write_text("".join(f"{json.dumps(item)}\n" for item in items))
+    table = open_source(path)
+    assert isinstance(table, Table)
+    sent = rows(table)
+    names = ("id", "account", "peer", "recipients", "broadcast")
+    assert [tuple(row.get(name) for name in names) for row in sent] == [
+        ("mail-000000001", "ann@x.org", "bob@x.org", 3, True),
+        ("mail-000000001-2", "ann@x.org", "carl@x.org", 3, True),
+        ("mail-000000001-3", "ann@x.org", "dan@x.org", 3, True),
+        ("mail-000000002", "ann@x.org", "bob@x.org", None, None),
+    ]  # fmt: skip
+    assert {row["ts"] for row in sent} == {1772434800000, 1772434860000}
+    conversion = table.load()
+    assert (conversion.rows, conversion.causes.total()) == (2, 0)
+    assert conversion.notes == ["further recipients of rows, an event for each: 2"]
+
+
+def test_list_of_objects_as_recipients_is_an_error_with_the_fix() -> None:
+    table = Table([{"ts": 1, "account": "a", "peer": [{"mail": "b"}]}])
+    with pytest.raises(UsageError, match=r"column peer holds lists of objects.*list of texts"):
+        table.load()
+
+
+def test_column_with_the_number_of_recipients_is_no_peer() -> None:
+    rows_of_file = [[1767225600000, "a", 3], [1767225600001, "b", 1]]
+    proposal = guess_mapping(["ts", "sender", "recipients"], rows_of_file)
+    assert proposal.mapping is not None
+    assert "peer" not in proposal.mapping.columns
+    assert proposal.mapping.columns["recipients"] == "recipients"
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_object_around_the_rows_is_an_error_with_the_fix(
+    tmp_path: Path, indent: int | None
+) -> None:
+    path = tmp_path / "chat.json"
+    messages = [{"id": k, "type": "message", "date": "2026-03-02T09:00:00Z", "from": "ann"}
+                for k in range(3)]  # fmt: skip
+    path.write_text(json.dumps({"name": "Family", "messages": messages}, indent=indent))
+    with pytest.raises(FileError, match=r"rows in the list `messages`.*jq \.messages chat\.json"):
+        open_source(path)
+
+
+def test_one_event_type_can_be_declared_for_all_rows(tmp_path: Path) -> None:
+    path = csv(tmp_path, "start,caller,callee,type\n1767225600,a,b,voice\n", "calls.csv")
+    table = open_source(path, declared={"type": "call.started"})
+    assert isinstance(table, Table)
+    assert "type" not in table.mapping.columns
+    assert [(row["type"], row["peer"]) for row in rows(table)] == [("call.started", "b")]
+
+
 @pytest.mark.parametrize(
     "declared",
     [
@@ -352,7 +417,8 @@ def test_no_content_of_a_csv_crashes_the_import(tmp_path: Path, content: bytes) 
     except FileError:
         return
     conversion = table.load()
-    assert conversion.rows == len(events) + conversion.causes.total()
+    count = conversion.rows + conversion.extra_recipients
+    assert count == len(events) + conversion.causes.total()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -364,7 +430,9 @@ def test_no_value_of_json_crashes_the_import(tmp_path: Path, items: list[dict[st
     path.write_text("".join(json.dumps(item) + "\n" for item in items))
     table = Table(path, Mapping(columns=SHORT, time="ms"))
     events = rows(table)
-    assert table.load().rows == len(events) + table.load().causes.total()
+    conversion = table.load()
+    count = conversion.rows + conversion.extra_recipients
+    assert count == len(events) + conversion.causes.total()
 
 
 def test_mapping_is_kept_beside_the_table_and_used(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ class TableOptions:
     types: Annotated[
         str, "The table's words and event types: sms=message.sent,join=group.joined."
     ] = ""
+    type: Annotated[str, "Event type of all rows, as call.started (default: message.sent)."] = ""
     time: Annotated[
         str,
         "What the table's times are: s, ms, us, ns, iso, mail, or a form such as '%d/%m/%Y %H:%M'.",
@@ -205,13 +206,15 @@ class TableOptions:
         declared = {
             "columns": read_pairs(self.columns, "--columns"),
             "types": read_pairs(self.types, "--types"),
+            "type": self.type,
             "time": self.time,
             "zone": self.zone,
             "country": self.country,
         }
         if self.mapping and any(declared.values()):
             raise UsageError(
-                "--mapping cannot be combined with --columns, --types, --time, --zone or --country",
+                "--mapping cannot be combined with --columns, --types, --type, --time, --zone or "
+                "--country",
                 fix="write them into the mapping, or drop it",
             )
         mapping = mappings.load_mapping(self.mapping) if self.mapping else None

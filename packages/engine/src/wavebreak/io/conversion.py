@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import getaddresses
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,12 +48,14 @@ class Conversion:
         causes: Refused rows by cause and field.
         refused: The first of these, with row, cause and fix; never a value.
         notes: What a reader should know besides, such as spellings that were made one.
+        extra_recipients: Recipients beyond the first of a row, of which each is an event.
     """
 
     rows: int = 0
     causes: Counter[str] = field(default_factory=Counter)
     refused: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    extra_recipients: int = 0
 
     def refuse(
         self, rows: Iterable[int], cause: str, name: str = "", what: str = "", fix: str = ""
@@ -88,6 +92,7 @@ def convert_rows(
     if not len(rows):
         return None
     given = {f: raw[heading] for f, heading in mapping.columns.items()}
+    given, rows, ordinals = _split_recipients(given, rows, mapping, conversion)
     words = _texts(given.pop("type")) if "type" in given else None
     columns, faults = dict[str, pa.Array](), list[_Fault]()
     columns["type"], untaken = _event_types(words, mapping, len(rows))
@@ -102,6 +107,9 @@ def convert_rows(
         # Numbered with leading zeros: ids sort as the rows do.
         numbers = pc.utf8_lpad(pa.array(rows).cast(pa.string()), 9, "0")
         columns["id"] = pc.binary_join_element_wise(name, numbers, "-")
+    if ordinals is not None and ordinals.any():
+        suffixes = pa.array([f"-{k + 1}" if k else "" for k in ordinals.tolist()])
+        columns["id"] = pc.binary_join_element_wise(columns["id"], suffixes, "")
     _drop_misplaced(columns, mapping)
     what, fix = "the mapping has no event for this type", "name it under [types], or leave it out"
     conversion.refuse(rows[untaken].tolist(), "type_not_taken", "", what, fix)
@@ -112,6 +120,69 @@ def convert_rows(
         )
         wrong = wrong | fault.rows
     return _validate(columns, rows, ~wrong, conversion)
+
+
+def _split_recipients(
+    given: dict[str, pa.Array], rows: NDArray[np.int64], mapping: Mapping, conversion: Conversion
+) -> tuple[dict[str, pa.Array], NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return a row for each recipient of a row, and the position of each among its recipients.
+
+    Recipients are a list, or mail addresses with commas or semicolons between them. The positions
+    are None where no row has several.
+    """
+    given = given | {f: _bare_addresses(given[f]) for f in ("account", "peer") if f in given}
+    peers = _recipient_lists(given["peer"], mapping.columns["peer"]) if "peer" in given else None
+    if peers is None:
+        return given, rows, None
+    counts = np.array([len(recipients) for recipients in peers])
+    indices = np.repeat(np.arange(len(rows)), counts)
+    ordinals = np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)
+    given = {f: column.take(pa.array(indices)) for f, column in given.items()}
+    given["peer"] = pa.array([peer for recipients in peers for peer in recipients])
+    recipient_counts = counts[indices]
+    single = recipient_counts < 2
+    given.setdefault("recipients", pa.array(recipient_counts, mask=single))
+    given.setdefault("broadcast", pa.array(~single, mask=single))
+    conversion.extra_recipients += len(indices) - len(rows)
+    return given, rows[indices], ordinals
+
+
+_ADDRESS_LIST = r"@[^@]*[,;][^@]*@"
+_NAMED_ADDRESS = r"^.*<([^<>@\s]+@[^<>\s]+)>\s*$"
+
+
+def _bare_addresses(column: pa.Array) -> pa.Array:
+    """Return texts with `Name <address>` as the address."""
+    if not pa.types.is_string(column.type):
+        return column
+    several = pc.match_substring_regex(column, _ADDRESS_LIST)
+    return pc.if_else(several, column, pc.replace_substring_regex(column, _NAMED_ADDRESS, r"\1"))
+
+
+def _recipient_lists(column: pa.Array, heading: str) -> list[list[Any]] | None:
+    """Return the recipients of each row; None where no row has several."""
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if pa.types.is_nested(kind.value_type):
+            raise UsageError(
+                f"column {heading} holds lists of objects, not of recipients",
+                fix="write the recipients as a list of texts, or one row for each recipient",
+            )
+        return [recipients or [None] for recipients in column.to_pylist()]
+    if not pa.types.is_string(kind):
+        return None
+    if not pc.any(pc.match_substring_regex(column, _ADDRESS_LIST)).as_py():
+        return None
+    encoded = encode_distinct(column)
+    lists = [_addresses(text) for text in encoded.dictionary.to_pylist()]
+    return [[None] if k is None else lists[k] for k in encoded.indices.to_pylist()]
+
+
+def _addresses(text: str) -> list[str]:
+    if not re.search(_ADDRESS_LIST, text):
+        return [text]
+    addresses = [address for _, address in getaddresses([text.replace(";", ",")])]
+    return list(dict.fromkeys(filter(None, addresses))) or [text]
 
 
 def _validate(

@@ -257,6 +257,8 @@ def guess_mapping(
     samples = {name: [row[k] for row in rows if row[k] not in (None, "")] for k, name in
                enumerate(names)}  # fmt: skip
     guess = _Guess(columns=guess_columns(names, samples) | given.get("columns", {}))
+    if "type" in given and "type" not in given.get("columns", {}):
+        guess.columns.pop("type", None)
     for name in ("ts", "account"):
         if name not in guess.columns:
             guess.missing.append(name)
@@ -309,6 +311,10 @@ def guess_columns(
         candidates = [name for name in names if words[name] in usual and name not in taken]
         if samples is not None:
             candidates = [n for n in candidates if _may_be(event_field, samples.get(n, []))]
+        if event_field == "peer":
+            # A column of this name may also hold their number.
+            candidates = [n for n in candidates if words[n] != "recipients"
+                          or not _mostly((samples or {}).get(n, [0]), _is_number)]  # fmt: skip
         if candidates:
             best = min(candidates, key=lambda name: usual.index(words[name]))
             columns[event_field] = best
@@ -319,7 +325,9 @@ def guess_columns(
 def _may_be(event_field: str, values: list[Any]) -> bool:
     """Whether the first values of a column can be a field's."""
     if event_field in ("group", "peer", "account", "ts", "type"):
-        # A structure names nobody.
+        # A structure names nobody, but a list of texts may be recipients.
+        if event_field == "peer" and values and isinstance(values[0], list):
+            return not any(isinstance(value, dict | list) for value in values[0])
         return bool(values) and not isinstance(values[0], dict | list)
     if not values:
         return False
@@ -364,7 +372,8 @@ def _guess_types(guess: _Guess, values: list[Any]) -> None:
         del guess.columns["type"]
         if len(words) <= MAX_WORDS:
             guess.unsure.append(
-                "no word of the type column is known: every row is taken as message.sent"
+                "no word of the type column is known: every row is taken as message.sent; name "
+                "the words with --types WORD=EVENT, or say --type EVENT of all rows"
             )
         return
     if len(known) < len(words):
@@ -433,6 +442,10 @@ def mail_date(text: str) -> int | None:
     except ValueError:
         return None
     return None if date.tzinfo is None else round(date.timestamp() * 1000)
+
+
+def _is_number(value: Any) -> bool:
+    return _NUMBER.fullmatch(str(value)) is not None
 
 
 def _is_mail_date(text: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io as byte_streams
 import json
+import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +61,7 @@ def sample_rows(path: Path, rows: int = SAMPLE_ROWS) -> tuple[list[str], list[li
         return names, [row for row in lines[1:] if len(row) == len(names)]
     kind = readers.file_format(path)
     if kind.format in ("lines", "json"):
+        _refuse_nested(path, kind)
         items = list[dict[str, Any]]()
         for text in islice(_json_lines(path, kind), rows):
             try:
@@ -74,6 +76,31 @@ def sample_rows(path: Path, rows: int = SAMPLE_ROWS) -> tuple[list[str], list[li
     if batch is None:
         raise FileError(f"{path} has no row", fix="give a table with rows")
     return rows_of_table(pa.Table.from_batches([batch]))
+
+
+_NESTED_LIST = re.compile(rb'"([\w .-]{1,40})"\s*:\s*\[\s*\{')
+
+
+def _refuse_nested(path: Path, kind: readers.FileFormat) -> None:
+    """Raise FileError for one JSON object that holds its rows in a list, such as a chat export."""
+    with closing(readers.InputFile(path, kind.codec)) as file:
+        head = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").strip()
+    rows = _NESTED_LIST.search(head)
+    if not head.startswith(b"{") or rows is None:
+        return
+    line, _, rest = head.partition(b"\n")
+    try:
+        is_row = isinstance(msgspec.json.decode(line), dict) and (rest or kind.format == "lines")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # A broken line among others is refused by itself.
+        is_row = line.rstrip().endswith(b"}")
+    if not is_row:
+        name = rows[1].decode("utf-8", "replace")
+        raise FileError(
+            f"{path} is one JSON object, which holds its rows in the list `{name}`",
+            fix=f"write the list alone (jq .{name} {path.name} > rows.json); messages that name no "
+            "recipient need the chat as `default_group` in the mapping",
+        )
 
 
 def _flat_items(item: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -298,6 +325,10 @@ def column_of_values(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        if any(isinstance(value, list) for value in values):
+            lists = [value if isinstance(value, list) else [value] for value in values]
+            with suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                return pa.array(lists)
         texts = [
             value if value is None or isinstance(value, str)
             else json.dumps(value) if isinstance(value, bool | int | float) else None

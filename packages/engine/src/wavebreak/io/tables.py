@@ -131,6 +131,8 @@ class Table:
             self._compact = _sorted(parts)
             if self.mapping.merge_recipients:
                 self._compact = _merge_recipients(self._compact, conversion)
+            if extra := conversion.extra_recipients:
+                conversion.notes.append(f"further recipients of rows, an event for each: {extra:,}")
             conversion.notes += [*spellings.notes(), *_useless_columns(self.mapping, self._compact)]
             self._conversion = conversion
         return self._conversion
