@@ -156,13 +156,16 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
         parts.pseudonymizer,
         clock=_now_ms,
         ledger_store=_open_ledger(home, asked.keys.ledger_key, reports.say),
-        background=[
-            *bootstrap.background_tasks(context, options),
-            *traffic,
-            *_backfill(asked.start.backfill),
-            *policy_choice.learning_tasks(home, choice, context),
-            *pages.tasks,
-        ],
+        background=bootstrap.background_tasks(
+            context,
+            options,
+            (
+                *traffic,
+                *_backfill(asked.start.backfill),
+                *policy_choice.learning_tasks(home, choice, context),
+                *pages.tasks,
+            ),
+        ),
         observer=Observer(
             report=partial(reports.note, "{}"),
             progress=_recovery_progress(reports.note),
@@ -270,8 +273,12 @@ def _backfill(path: Path | None) -> list[Background]:
         return []
     file = events_file(path)
 
+    begun = False
+
     async def run(service: Service) -> None:
-        await backfilling.backfill(service, file)
+        nonlocal begun
+        resumed, begun = begun, True
+        await backfilling.backfill(service, file, resumed=resumed)
 
     return [run]
 

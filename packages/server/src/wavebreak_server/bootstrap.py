@@ -7,8 +7,10 @@ account, a key or an address.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 logger = structlog.stdlib.get_logger("wavebreak.background")
 
 TRACED_SERVICE_NAME = "wavebreak"
-RESTART_PAUSE_S = 5.0
+RESTART_PAUSE_S, MAX_RESTART_PAUSE_S = 1.0, 60.0
+"""Pause before a failed task restarts: doubled with each failure, up to the second."""
 LOG_UPKEEP_S = 60.0
 """How often the store of the log's bodies may do what is due."""
 REFRESH_S = 2.0
@@ -125,10 +128,17 @@ def create_first_key(now_ms: int) -> str:
     return app_context.run_in_transaction(create)
 
 
-def background_tasks(context: app_context.AppContext, options: ServeOptions) -> list[Background]:
+def background_tasks(
+    context: app_context.AppContext, options: ServeOptions, more: Iterable[Background] = ()
+) -> list[Background]:
     """Return the coroutines that run beside the service; each restarts when it fails.
 
     They end when another server has taken over the log.
+
+    Args:
+        context: The application context, whose metrics count the failures.
+        options: Options of `serve`.
+        more: Further tasks, which restart too.
     """
     tasks: list[Background] = [
         _key_refresher(context),
@@ -140,26 +150,58 @@ def background_tasks(context: app_context.AppContext, options: ServeOptions) -> 
         tasks.append(CoverageReport())
     tasks += [_broker_consumer(context, source) for source in options.sources]
     tasks += plugin_tasks(context, options.policy)
-    return [_restarting(task) for task in tasks]
+    names = Counter[str]()
+    supervised = []
+    for task in (*tasks, *more):
+        name = task_name(task)
+        names[name] += 1
+        name = f"{name}_{names[name]}" if names[name] > 1 else name
+        supervised.append(_restarting(task, name, context.metrics))
+    return supervised
 
 
-def _restarting(task: Background) -> Background:
+def task_name(task: Background) -> str:
+    """Return the name of a task: of its class, or of the function that returned it.
+
+    >>> task_name(SourceUpkeep()), task_name(_log_upkeep())
+    ('source_upkeep', 'log_upkeep')
+    """
+    name = getattr(task, "__qualname__", type(task).__name__).partition(".")[0].lstrip("_")
+    return re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _restarting(task: Background, name: str, metrics: Metrics) -> Background:
+    """Return a task that restarts after a failure, and ends when the task ends in order."""
+
     async def run(service: Service) -> None:
+        pause_s = RESTART_PAUSE_S
         while not service.lost():
+            begin = time.monotonic()
             try:
-                await _until_lost(service, asyncio.ensure_future(task(service)))
-            except Exception:
-                logger.exception("background task failed; it restarts")
-            await asyncio.sleep(RESTART_PAUSE_S)
+                await _until_lost(service, asyncio.ensure_future(task(service)), name)
+            except Exception as error:
+                logger.exception("background task failed; it restarts", task=name)
+                metrics.task_failures.labels(name).inc()
+                service.failing_tasks[name] = type(error).__name__
+            else:
+                service.failing_tasks.pop(name, None)
+                return
+            if time.monotonic() - begin > MAX_RESTART_PAUSE_S:
+                pause_s = RESTART_PAUSE_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MAX_RESTART_PAUSE_S)
 
     return run
 
 
-async def _until_lost(service: Service, running: asyncio.Future[None]) -> None:
+async def _until_lost(service: Service, running: asyncio.Future[None], name: str) -> None:
     """Wait for a task; cancel it when another server has taken over the log."""
+    begin = time.monotonic()
     try:
         while not running.done() and not service.lost():
             await asyncio.wait({running}, timeout=REFRESH_S)
+            if not running.done() and time.monotonic() - begin > MAX_RESTART_PAUSE_S:
+                service.failing_tasks.pop(name, None)
         if running.done():
             running.result()
     finally:

@@ -55,9 +55,12 @@ def _stream(batch: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue())
 
 
-async def backfill(service: Service, path: Path) -> None:
-    """Read a file into the log, if the log is empty; with `path` bound, a background task."""
-    if service.progress().logged:
+async def backfill(service: Service, path: Path, *, resumed: bool = False) -> None:
+    """Read a file into the log, if the log is empty; with `path` bound, a background task.
+
+    `resumed`: after a failure, again from the first event; the log has each event once.
+    """
+    if service.progress().logged and not resumed:
         return
     accepted = refused = 0
     parts = bodies(path)

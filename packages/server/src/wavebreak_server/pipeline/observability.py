@@ -86,6 +86,13 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
 
+        self.task_failures = Counter(
+            "wavebreak_background_failures",
+            "Failures of tasks beside the service; each restarts.",
+            ["task"],
+            registry=registry,
+        )
+
     def watch(
         self,
         gauges: Callable[[], Gauges],

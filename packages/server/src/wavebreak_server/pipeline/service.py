@@ -178,6 +178,7 @@ class Service:
         lateness_s: Allowed lateness of events.
         ahead_ms: How far events may be dated ahead of the clock.
         skews: How far the clocks of senders are from the service's.
+        failing_tasks: Tasks beside the service that failed and restart, with the error's name.
         lacking: What the log lacks that rules read, where nobody has declared what it carries.
         waiting: The sources whose declaration waits for an administrator.
         switches: How often the engine was replaced since the start.
@@ -214,6 +215,7 @@ class Service:
         self.ahead_ms = allowed_ahead_ms(self.lateness_s)
         self.skews = ClockSkews(self.lateness_s * 1000)
         self.lacking = ""
+        self.failing_tasks: dict[str, str] = {}
         self.waiting: tuple[str, ...] = ()
         self.measured: Profile | None = None
         self._background = background

@@ -74,6 +74,8 @@ async def readyz(context: RequestContext) -> HttpResponse:
     lines = ["ready"]
     if reads:
         lines += context.service.skews.faults()
+        failing = context.service.failing_tasks.items()
+        lines += [f"background task {name} fails ({error}) and restarts" for name, error in failing]
         lines += [context.service.lacking] * bool(context.service.lacking)
         lines += sources.notices(context.service)
         lines += [ABSTAINS] * context.service.model_abstains()
