@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from wavebreak.io import read, write
 from wavebreak.schema import coverage
 from wavebreak_flink import event_log
 from wavebreak_flink.event_log import EventLog
+from wavebreak_flink.exchange import JobExchange
 from wavebreak_flink.fan_out import FanOut
 from wavebreak_flink.messages import Message
 from wavebreak_flink.settings import JobSettings
@@ -77,6 +78,7 @@ class Decided:
         given: dict[str, Any] = {
             "name": home.name, "home": str(home), "profile": str(self.home / "profile.json"),
             "policy": self.policy, "key": str(self.home / "key"), "enforce": True, "mark_every": 3,
+            "patience_s": 60,
         }  # fmt: skip
         job = JobSettings(**(given | changed))
         job.save()
@@ -216,11 +218,37 @@ def _rows_of(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]
         except BaseException as error:
             failures.append(error)
 
+    waits = JobExchange._waits
+
+    def wait_unless_failed(exchange: JobExchange, number: int) -> Iterator[None]:
+        for _ in waits(exchange, number):
+            if failures:
+                raise InterruptedError("another group has failed")
+            yield
+
     threads = [threading.Thread(target=work, args=(group,)) for group in range(job.groups)]
+    with patch.object(JobExchange, "_waits", wait_unless_failed):
+        _feed(threads, inboxes, messages, failures)
+    if failures:
+        for later in failures[1:]:
+            failures[0].add_note(repr(later))
+        raise failures[0]
+    return [row.encode() for each in rows for row in each]
+
+
+def _feed(
+    threads: list[threading.Thread],
+    inboxes: list[queue.Queue[Message | None]],
+    messages: Iterable[list[Message]],
+    failures: list[BaseException],
+) -> None:
+    """Let the threads take the messages until one of them fails, and end."""
     for thread in threads:
         thread.start()
     try:
         for each in messages:
+            if failures:
+                break
             for inbox, message in zip(inboxes, each, strict=True):
                 inbox.put(message)
     finally:
@@ -228,9 +256,6 @@ def _rows_of(job: JobSettings, messages: Iterable[list[Message]]) -> list[bytes]
             inbox.put(None)
         for thread in threads:
             thread.join()
-    if failures:
-        raise failures[0]
-    return [row.encode() for each in rows for row in each]
 
 
 def in_lines(log: Path, head: Path | None = None, share: int = 1) -> tuple[Path, int]:

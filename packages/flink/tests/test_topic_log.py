@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from support.flink_jobs import Decided, decided, groups, open_epoch
+from support.flink_jobs import Decided, decided, groups, open_epoch, stretch
 from wavebreak.engine.published import merged
 from wavebreak.errors import FileError
 from wavebreak.io import read
@@ -19,6 +19,8 @@ from wavebreak.io.log_rows import body_cell, body_key, decode_row, encode_row, r
 from wavebreak_flink import topic_log
 from wavebreak_flink.dead_letters import DeadLetter, DeadLetters
 from wavebreak_flink.fan_out import FanOut
+from wavebreak_flink.messages import Message
+from wavebreak_flink.shard_task import ShardTask
 from wavebreak_flink.topic_log import LogRow, TopicLog
 
 
@@ -231,6 +233,23 @@ def test_a_log_whose_beginning_is_gone_is_refused(
     service.trimmed = 7
     with pytest.raises(FileError, match="the log begins with position 7"):
         TopicLog(tmp_path, service, service).read(0)
+
+
+def test_a_failed_group_ends_the_others(
+    day: Decided, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = ShardTask.take
+
+    def take_or_fail(task: ShardTask, message: Message) -> list[str]:
+        if task.group == 1:
+            raise ValueError("a fault of the second group")
+        return take(task, message)
+
+    monkeypatch.setattr(ShardTask, "take", take_or_fail)
+    job = day.settings(tmp_path / "job", groups=2, model="none")
+    with pytest.raises(ValueError, match="a fault of the second group") as error:
+        stretch(job, 0, 1 << 30)
+    assert error.value.__notes__ == ["InterruptedError('another group has failed')"]
 
 
 def test_a_job_over_the_log_decides_the_same(
