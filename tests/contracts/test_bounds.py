@@ -23,7 +23,7 @@ from wavebreak_cases.claims.redaction import MAX_PAGES
 from wavebreak_cases.pages.redactions import MAX_REGIONS
 from wavebreak_server.http.operations import SMALL_BODY
 from wavebreak_server.pipeline.decide import MAX_EVENTS
-from wavebreak_server.pipeline.holder_notices import MAX_TOKEN
+from wavebreak_server.pipeline.public_links import MAX_TOKEN
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.appeals.service import MAX_STATEMENT
 from wavebreak_server.slices.versions import policy_checks, policy_versions

@@ -135,7 +135,9 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(
-        context.holder_notices, keepers={name: terms.keeper for name, terms in lists.items()}
+        context.holder_notices,
+        keepers={name: terms.keeper for name, terms in lists.items()},
+        is_enforced=choice.enforce,
     )
     parts = policy_choice.EngineParts(
         settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wavebreak import engine, model, rules
@@ -15,7 +15,6 @@ from wavebreak.schema import coverage
 from wavebreak_server.config import Decisions
 from wavebreak_server.http import app_context
 from wavebreak_server.pipeline import decide, live_policy
-from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.service import Background
 from wavebreak_server.settings import Settings
 from wavebreak_server.slices.learning.service import LearningSchedule
@@ -122,15 +121,11 @@ class EngineParts:
             lists=self.lists,
         )
 
-    def switched(self, directory: Path | None) -> None:
-        """Take the sheets of the policy that decides from now on."""
+    def switched(self, directory: Path | None, enforce: bool) -> None:
+        """Take the sheets of the policy that decides from now on, and its mode."""
         self.context.quota_config = decide.load_quota_config(directory)
-        self.context.holder_notices = HolderNotices.load(
-            rules.load_policy(directory),
-            directory,
-            self.context.holder_notices.public_url,
-            self.context.holder_notices.keepers,
-        )
+        notices = self.context.holder_notices.reload(rules.load_policy(directory), directory)
+        self.context.holder_notices = replace(notices, is_enforced=enforce)
 
 
 def make_policy_switch(

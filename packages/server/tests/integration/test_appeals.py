@@ -18,7 +18,6 @@ from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
 from wavebreak.notices import Statement
 from wavebreak_server.http.app_context import run_background_query as stored
-from wavebreak_server.pipeline.holder_notices import token_of
 from wavebreak_server.pipeline.platform_messages import one_time_code
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
@@ -62,7 +61,7 @@ async def _token(console: RunningConsole, outcome: str = "ban") -> str:
             Decision.objects.filter(outcome=outcome).values_list("number", "body").latest("number")
         )
         decision = msgspec.json.decode(bytes(body)) | {"number": number}
-        return token_of(console.running.context.holder_notices, decision)
+        return console.running.context.holder_notices.token(decision)
 
     return str(await stored(load))
 

@@ -43,6 +43,8 @@ def test_service_without_a_console_takes_reads_and_answers_an_appeal(tmp_path: P
         stated = _ask(server, "GET", f"/v1/decisions/{decision}/statement?language=en").json()
         at = f"http://localhost:{server.port}"
         assert stated["url"].startswith(f"{at}/notice/")
+        # The service runs in shadow.
+        assert stated["title"] == "Nothing is restricted on your account"
         page = _ask(server, "GET", stated["url"].removeprefix(at))
         assert (page.status, stated["title"] in page.body.decode()) == (200, True)
         assert "set-cookie" not in page.headers

@@ -13,7 +13,6 @@ from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.notices import get_language
 from wavebreak_server.http.app_context import run_background_query as stored
-from wavebreak_server.pipeline.holder_notices import token_of
 from wavebreak_server.pipeline.platform_messages import one_time_code
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements import service as statements
@@ -65,7 +64,7 @@ def _newest(account: str, outcome: str = "ban") -> dict[str, Any]:
 
 async def _token(console: RunningConsole, account: str, outcome: str = "ban") -> str:
     notices = console.running.context.holder_notices
-    return str(await stored(lambda: token_of(notices, _newest(account, outcome))))
+    return str(await stored(lambda: notices.token(_newest(account, outcome))))
 
 
 def _form(answer: httpx.Response) -> str:

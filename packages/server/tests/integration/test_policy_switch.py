@@ -499,7 +499,11 @@ def states() -> list[str]:
 def test_switch_to_enforcement_clears_the_shadow_and_is_rolled_back(home: Path) -> None:
     async def run() -> None:
         async with running(home) as one:
-            one.service.switch = make = switch(home)
+            modes = list[bool]()
+            make = dataclasses.replace(
+                switch(home), switched=lambda _policy, enforce: modes.append(enforce)
+            )
+            one.service.switch = make
             await one.send([*abuser(), *sends("bob", 2)])
             assert await asyncio.to_thread(states) == ["ann"]
             await make(one.service, version(home, "v1"), enforce=True)
@@ -512,6 +516,8 @@ def test_switch_to_enforcement_clears_the_shadow_and_is_rolled_back(home: Path) 
             assert (live.version, live.enforce) == ("v1", True)
             await make(one.service, "", enforce=False, back=True)
             assert not await one.service.ask(lambda engine: engine.enforce)
+            # Notices to holders follow the mode.
+            assert modes == [True, False]
         found = await asyncio.to_thread(by_account)
         assert found["cat"][0]["rules"] == ["two_strangers"]
 

@@ -513,7 +513,7 @@ def _title(language: Language, form: str, *, is_ended: bool) -> str:
 def _facts(writer: _Writer) -> list[str]:
     """Return the facts of the decision, then those that the person saw who made it."""
     decisions = [writer.decision]
-    if writer.decision.basis == "person" and writer.about.reviewed is not None:
+    if writer.outcome != "allow" and writer.decision.basis == "person" and writer.about.reviewed:
         decisions.append(writer.about.reviewed)
     facts = [
         fact

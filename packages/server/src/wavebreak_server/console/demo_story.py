@@ -22,7 +22,7 @@ from wavebreak.linking import Operator
 from wavebreak.outcomes import MEETING, WITHOUT_STATEMENT
 from wavebreak_server.console.plugins import installed_plugins
 from wavebreak_server.http.app_context import AppContext, run_background_query, run_in_transaction
-from wavebreak_server.pipeline.holder_notices import HolderNotices, notice_of, token_of
+from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
@@ -126,8 +126,7 @@ def prepare(
     url = ""
     if appealing is not None:
         run_in_transaction(partial(_submit, app, appealing, now_ms))
-        token = token_of(app.holder_notices, appealing)
-        url = f"{app.holder_notices.address('appeal', token)}?lang={LANGUAGE}"
+        url = f"{app.holder_notices.links(appealing).appeal}?lang={LANGUAGE}"
     return Prepared(largest, slowed, persona, url)
 
 
@@ -199,7 +198,7 @@ def _appealing(
 
 
 def _open_to_appeal(notices: HolderNotices, decision: Mapping[str, Any], now_ms: int) -> bool:
-    made = notice_of(notices, decision)
+    made = notices.notice(decision)
     if made is None or made.notify_at_ms > now_ms:
         return False
     found = appeals.appeal_of(str(decision["id"]))

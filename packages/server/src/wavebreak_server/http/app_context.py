@@ -20,7 +20,7 @@ from wavebreak_server.http.auth import KeyEntry, KeyRing
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.pipeline.decide import QuotaConfig
 from wavebreak_server.pipeline.executors import Executors
-from wavebreak_server.pipeline.holder_notices import HolderNotices, Notice, notice_of
+from wavebreak_server.pipeline.holder_notices import HolderNotices, Notice
 from wavebreak_server.pipeline.observability import Metrics
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.models import ApiKey, AuditEntry, QuotaExtension
@@ -109,7 +109,7 @@ class AppContext:
 
     def notice_of(self, decision: bytes) -> Notice | None:
         """Return where the holder reads a stored decision's statement, if an address is known."""
-        return notice_of(self.holder_notices, msgspec.json.decode(decision))
+        return self.holder_notices.notice(msgspec.json.decode(decision))
 
     def quota_extension(self, account: str, now_ms: int) -> int:
         """Return the new chats that an account was given beyond its limit's in this cycle."""

@@ -1,21 +1,19 @@
 """Notices to account holders: the operator's texts, when they are due, and where they are read.
 
-A link to a statement of reasons holds a decision's id and its own end, so that a webhook's message
-has the same body at each attempt. Who has it knows the account; nobody can guess it. An answer of
-`decide` says a short text, from when, and where more is.
+A response of `decide` has a short text, its earliest time, and the address of the statement. In
+shadow nothing is in force, so that nobody is sent a notice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import msgspec
 import structlog
-from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
 from django.db import Error, connection
 
 from wavebreak.durations import DAY_MS
@@ -37,9 +35,15 @@ from wavebreak.notices import (
 from wavebreak.outcomes import WITHOUT_NOTICE, WITHOUT_STATEMENT
 from wavebreak.rules import Feedback, Policy, load_policy
 from wavebreak.schema.events import Challenge
+from wavebreak_server.pipeline import public_links
 from wavebreak_server.pipeline.decide import DecideResponse, load_decide_policy, load_quota_config
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
+
+logger = structlog.stdlib.get_logger("wavebreak.notices")
+
+LINK_DAYS = 30
+"""For how long a link outlives the time for an appeal."""
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -60,6 +64,7 @@ class HolderNotices:
         public_url: Address under which holders read, without a slash at its end ("": none).
         last_places: From so many places of a limit left on a holder is told how many.
         keepers: Where the keepers of outside lists can be asked, by list.
+        is_enforced: Whether the service enforces its decisions (False: it runs in shadow).
     """
 
     platform: Platform = field(default_factory=load_platform)
@@ -70,25 +75,37 @@ class HolderNotices:
     public_url: str = ""
     last_places: int = 3
     keepers: Mapping[str, str] = field(default_factory=dict)
+    is_enforced: bool = True
 
     @classmethod
-    def load(
-        cls,
-        policy: Policy,
-        directory: Path | None,
-        public_url: str = "",
-        keepers: Mapping[str, str] | None = None,
-    ) -> HolderNotices:
+    def load(cls, policy: Policy, directory: Path | None) -> HolderNotices:
         """Return the notices of a policy and its directory (None: the shipped files)."""
-        challenges = load_decide_policy(directory).challenge
-        last = load_quota_config(directory).last_places
-        return cls(
-            load_platform(directory), policy.feedback, challenges, public_url, last, keepers or {}
+        return cls().reload(policy, directory)
+
+    def reload(self, policy: Policy, directory: Path | None) -> HolderNotices:
+        """Return these notices with the texts and delays of another policy."""
+        return replace(
+            self,
+            platform=load_platform(directory),
+            feedback=policy.feedback,
+            challenges=load_decide_policy(directory).challenge,
+            last_places=load_quota_config(directory).last_places,
         )
 
-    def address(self, page: str, token: str) -> str:
-        """Return the public address of a page for holders: `notice` or `appeal`."""
-        return f"{self.public_url}/{page}/{token}"
+    def token(self, decision: Mapping[str, Any]) -> str:
+        """Return the token of a decision's pages; the same each time."""
+        deadline = appeal_deadline(decision, self.platform, self.notify_at_ms(decision))
+        return public_links.sign(str(decision["id"]), deadline + LINK_DAYS * DAY_MS)
+
+    def links(self, decision: Mapping[str, Any]) -> Links:
+        """Return the addresses of a decision's pages; empty where no public address is known."""
+        return public_links.addresses(self.public_url, self.token(decision))
+
+    def notice(self, decision: Mapping[str, Any]) -> Notice | None:
+        """Return where a decision's statement is, and from when; None where nobody is notified."""
+        if not self.public_url or not self.is_enforced or not has_notice(decision):
+            return None
+        return Notice(self.links(decision).statement, self.notify_at_ms(decision))
 
     def notify_at_ms(self, decision: Mapping[str, Any]) -> int:
         """Return when the holder is notified of a decision (ms)."""
@@ -102,8 +119,9 @@ class HolderNotices:
         links: Links | None = None,
         *,
         found_automatically: bool | None = None,
+        **circumstances: Any,
     ) -> Statement:
-        """Write the statement of reasons of a decision."""
+        """Write the statement of reasons of a decision; `circumstances` are further fields."""
         return build_statement(
             decision,
             platform=self.platform,
@@ -115,74 +133,15 @@ class HolderNotices:
                 notified_ms=self.notify_at_ms(decision),
                 challenge=self.challenges.get(str(decision.get("action", ""))),
                 automated_detection=found_automatically,
+                is_enforced=self.is_enforced,
+                **circumstances,
             ),
         )
-
-
-# Links
-
-LINK_DAYS = 30
-"""For how long a link outlives the time for an appeal."""
-MAX_TOKEN = 200
-
-
-class _EndSigner(TimestampSigner):
-    """Signs a value with the second at which it ends, instead of the second of signing."""
-
-    def __init__(self, ends_s: int = 0) -> None:
-        super().__init__(sep=".", salt="notice")
-        self._ends_s = ends_s
-
-    def timestamp(self) -> str:
-        """Return the end."""
-        return str(b62_encode(self._ends_s))
-
-    def read(self, token: str) -> tuple[str, int]:
-        """Return a token's value and end (seconds); raises BadSignature."""
-        value, _, end = Signer.unsign(self, token).rpartition(self.sep)
-        try:
-            return value, b62_decode(end)
-        except (ValueError, KeyError):
-            raise BadSignature("no end") from None
-
-
-def token_of(notices: HolderNotices, decision: Mapping[str, Any]) -> str:
-    """Return the token of a decision's statement; the same each time."""
-    notified = notices.notify_at_ms(decision)
-    ends = appeal_deadline(decision, notices.platform, notified) + LINK_DAYS * DAY_MS
-    return str(_EndSigner(ends // 1000).sign(str(decision["id"])))
-
-
-def decision_id_of(token: str, now_ms: int) -> str | None:
-    """Return the id of the decision that a token is of; None if it is forged or over."""
-    if len(token) > MAX_TOKEN:
-        return None
-    try:
-        decision_id, ends_s = _EndSigner().read(token)
-    except BadSignature:
-        return None
-    return None if now_ms > ends_s * 1000 else decision_id
 
 
 def has_notice(decision: Mapping[str, Any]) -> bool:
     """Whether a holder is notified of a decision."""
     return decision["outcome"] not in WITHOUT_STATEMENT
-
-
-def notice_of(notices: HolderNotices, decision: Mapping[str, Any]) -> Notice | None:
-    """Return where a decision's statement is, and from when.
-
-    None where there is no notice, and where no public address is known.
-    """
-    if not notices.public_url or not has_notice(decision):
-        return None
-    url = notices.address("notice", token_of(notices, decision))
-    return Notice(url=url, notify_at_ms=notices.notify_at_ms(decision))
-
-
-# Answers
-
-logger = structlog.stdlib.get_logger("wavebreak.notices")
 
 
 def warm() -> None:
@@ -199,7 +158,7 @@ def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespo
     """
     with suppress(MissingExtraError):
         response = add_notice(response, notices)
-    if response.outcome in WITHOUT_NOTICE:
+    if not notices.is_enforced or response.outcome in WITHOUT_NOTICE:
         return response
     try:
         newest = Decision.objects.filter(account=response.account).order_by("-number")[:1]
@@ -207,7 +166,7 @@ def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespo
         if not rows or rows[0].outcome != response.outcome:
             return response
         decision = msgspec.json.decode(bytes(rows[0].body))
-        notice = notice_of(notices, decision)
+        notice = notices.notice(decision)
     except (Error, ServiceError) as error:
         connection.close()
         logger.warning("an answer goes without its decision", cause=type(error).__name__)
@@ -225,10 +184,11 @@ def add_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespon
     Raises:
         MissingExtraError: The packages of notices are missing.
     """
-    zone = notices.platform.time_zone
-    text = short_notices(response.outcome, response.until, _challenge(response), zone)
-    left = response.remaining
-    near = left is not None and left <= notices.last_places
+    zone, text = notices.platform.time_zone, dict[str, str]()
+    left, near = response.remaining, False
+    if notices.is_enforced:
+        text = short_notices(response.outcome, response.until, _challenge(response), zone)
+        near = left is not None and left <= notices.last_places
     if left is not None and near:
         places = near_limit_notices(left, response.frees_at, zone)
         text = {code: f"{said} {places[code]}" for code, said in text.items()}

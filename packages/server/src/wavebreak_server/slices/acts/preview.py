@@ -22,6 +22,8 @@ from wavebreak.schema.events import LabelAssigned
 from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.acts.actions import describe_end
 from wavebreak_server.slices.acts.service import Act
+from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.statements.service import reviewed_decision
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.texts import translate
 
@@ -76,9 +78,15 @@ def preview_act(acting: ActingUser, account: str, act: Act) -> ActPreview | None
     statements: tuple[Statement, ...] = ()
     notified = ""
     if tried.decision is not None and tried.outcome not in WITHOUT_STATEMENT:
+        case = ReviewCase.objects.filter(account=account, state=ReviewCase.OPEN).first()
+        reviewed = reviewed_decision(account, case)
         statements = tuple(
             notices.statement(
-                tried.decision, get_language(code), acting.now_ms, found_automatically=True
+                tried.decision,
+                get_language(code),
+                acting.now_ms,
+                found_automatically=True,
+                reviewed=reviewed,
             )
             for code in notices.platform.languages
         )

@@ -35,7 +35,7 @@ from wavebreak.notices import appeal_deadline
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query, write_audit_entry
 from wavebreak_server.pipeline import platform_messages
-from wavebreak_server.pipeline.holder_notices import HolderNotices, has_notice, token_of
+from wavebreak_server.pipeline.holder_notices import HolderNotices, has_notice
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
@@ -627,7 +627,7 @@ def _notify(acting: ActingUser, appeal: Appeal) -> None:
     decision = statements.stored_decision(appeal.decision)
     url = ""
     if decision is not None:
-        url = notices.address("notice", token_of(notices, decision))
+        url = notices.links(decision).statement
     data = {
         "account": appeal.account,
         "appeal": appeal.id,

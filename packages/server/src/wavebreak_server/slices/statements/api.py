@@ -12,7 +12,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_write
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.schemas import DecisionId, Request, Response
-from wavebreak_server.pipeline.holder_notices import has_notice, notice_of
+from wavebreak_server.pipeline.holder_notices import has_notice
 from wavebreak_server.slices.statements import service
 from wavebreak_server.texts import translate
 
@@ -67,14 +67,13 @@ async def statement(
             raise ApiError(404, translate("there is no notice of such a decision"))
         written = service.statement_of(notices, made, language, context.now_ms)
         service.keep_shown(made, written, context.now_ms)
-        notice = notice_of(notices, made)
         return DecisionStatement(
             decision=written.decision,
             language=written.language,
             direction="rtl" if written.direction == "rtl" else "ltr",
             title=written.title,
             text=written.text(),
-            url=notice.url if notice else "",
+            url=notices.links(made).statement,
             notify_at_ms=notices.notify_at_ms(made),
             statement=msgspec.to_builtins(written),
         )

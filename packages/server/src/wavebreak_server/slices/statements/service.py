@@ -6,33 +6,30 @@ An erasure of the account ends the links to what was decided before it, and noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from django.db import transaction
 
-from wavebreak.notices import Correction, Language, Links, Platform, Statement, with_corrections
+from wavebreak.engine.decision_record import Decision as DecisionRecord
+from wavebreak.notices import Correction, Language, Platform, Statement, with_corrections
+from wavebreak.notices.statement import read_decision
 from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.errors import ApiError
-from wavebreak_server.pipeline.holder_notices import (
-    HolderNotices,
-    decision_id_of,
-    has_notice,
-    token_of,
-)
+from wavebreak_server.pipeline.holder_notices import HolderNotices, has_notice
+from wavebreak_server.pipeline.public_links import decision_id_of
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.erasure.service import ErasedError, refuse_erased
 from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.statements import standing
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
 from wavebreak_server.texts import page_language, translate
-
-MOST_EARLIER = 100
-"""Earlier decisions on an account among which the one is looked for that an undo brought back."""
 
 
 def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, Any] | None:
@@ -73,53 +70,74 @@ def stored_decision(decision_id: str) -> dict[str, Any] | None:
 
 
 def statement_of(
-    notices: HolderNotices, decision: Mapping[str, Any], language: Language, now_ms: int
+    notices: HolderNotices,
+    decision: Mapping[str, Any],
+    language: Language,
+    now_ms: int,
+    more: Sequence[Correction] = (),
 ) -> Statement:
     """Return the statement of a decision in a language, with corrections above it.
 
-    A corrected statement is the one that the holder was shown first. What an undo brought back
-    rests on what it rested on before.
+    A corrected statement is the one that the holder was shown first. A restored decision has the
+    grounds of the decision that it restores. `more` are corrections that are not stored yet.
     """
-    corrections = corrections_of(decision)
-    if corrections:
-        shown = shown_statement(str(decision["id"]), language.code)
-        if shown is not None:
-            return with_corrections(shown, corrections)
-    links = None
-    if notices.public_url:
-        token = token_of(notices, decision)
-        appeal, statement = (notices.address(page, token) for page in ("appeal", "notice"))
-        links = Links(appeal=appeal, statement=statement)
-    made = _with_grounds(decision)
-    written = notices.statement(
-        made, language, now_ms, links, found_automatically=_found_automatically(made)
-    )
-    return with_corrections(written, corrections)
+    corrections = (*corrections_of(decision), *more)
+    written = shown_statement(str(decision["id"]), language.code) if corrections else None
+    if written is None:
+        written = _write(notices, decision, language, now_ms)
+    return with_corrections(written, corrections, now_ms)
+
+
+def _write(
+    notices: HolderNotices, decision: Mapping[str, Any], language: Language, now_ms: int
+) -> Statement:
+    original = _original(decision)
+    stated = dict(decision) | {name: original[name] for name in _GROUNDS if name in original}
+    number, account = decision.get("number"), str(decision["account"])
+    ended_ms, found_automatically, reviewed = None, None, None
+    if number is not None:
+        later = standing.load_decisions(account, number, oldest_first=True)
+        ended_ms = standing.trace(later, now_ms).ends.get(str(decision["id"]))
+        if standing.lifted_up_to(account) >= number:
+            notices = replace(notices, is_enforced=False)
+    if stated.get("basis") == "person":
+        earlier = ReviewCase.objects.filter(account=account, decision__lt=number or 2**62)
+        found_automatically = earlier.exists()
+        act = _act(original, "event")
+        if act is not None:
+            reviewed = reviewed_decision(account, act.case, original.get("number"))
+    return notices.statement(
+        stated, language, now_ms, notices.links(decision), found_automatically=found_automatically,
+        ended_ms=ended_ms, reviewed=reviewed,
+    )  # fmt: skip
+
+
+def reviewed_decision(
+    account: str, case: ReviewCase | None, before: int | None = None
+) -> DecisionRecord | None:
+    """Return the decision whose facts a person sees who acts on an account.
+
+    The one that opened the case; without a case, the account's newest one.
+    """
+    rows = Decision.objects.filter(account=account, number__lt=before or 2**62)
+    rows = rows.exclude(outcome="allow").order_by("-number")
+    found = checked_decisions((rows.filter(number=case.decision) if case else rows)[:1])
+    return read_decision(msgspec.json.decode(bytes(found[0].body))) if found else None
 
 
 _GROUNDS = ("basis", "rules", "reasons", "score", "model", "stage")
 
 
-def _with_grounds(decision: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a decision with the grounds of the one that it brought back, if it is an undo's."""
-    act = _act(decision, "undo_event")
-    if decision.get("basis") != "person" or act is None:
+def _original(decision: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the decision that a person restored by this one; else the decision itself."""
+    if decision.get("number") is None or decision.get("basis") != "person":
         return decision
-    earlier = Decision.objects.filter(
-        account=decision["account"], number__lt=decision.get("number", 2**62)
-    ).order_by("-number")
-    undone = False
-    for row in checked_decisions(earlier[:MOST_EARLIER]):
-        found: dict[str, Any] = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
-        if found.get("trigger") == act.event:
-            undone = True
-        elif undone and found["outcome"] == decision["outcome"]:
-            # A hold for the owner is not what a person's challenge is.
-            if found.get("basis") == "takeover":
-                return decision
-            found = dict(_with_grounds(found))
-            return dict(decision) | {name: found[name] for name in _GROUNDS if name in found}
-    return decision
+    account, before = str(decision["account"]), decision["number"] + 1
+    earlier: list[Mapping[str, Any]] = [*standing.load_decisions(account, before=before)]
+    original = earlier.pop()
+    while (restored := standing.restored_decision(original, earlier)) is not None:
+        earlier, original = earlier[: earlier.index(restored)], restored
+    return original
 
 
 def _act(decision: Mapping[str, Any], label: str) -> PersonAct | None:
@@ -129,14 +147,6 @@ def _act(decision: Mapping[str, Any], label: str) -> PersonAct | None:
     acts = PersonAct.objects.filter(account=decision["account"], **{label: trigger})
     found: PersonAct | None = acts.first()
     return found
-
-
-def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
-    """Whether what a person decided on was a case that the rules or the model had opened."""
-    if decision.get("basis") != "person":
-        return None
-    earlier = ReviewCase.objects.filter(account=decision["account"])
-    return bool(earlier.filter(decision__lt=decision.get("number", 2**62)).exists())
 
 
 def corrections_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
@@ -212,10 +222,13 @@ def shown_statement(decision_id: str, language: str) -> Statement | None:
 
 
 def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
-    """Return what the holder of an account was notified of last, in the language of the page."""
+    """Return the newest notice to the holder of an account, in the language of the page.
+
+    None in shadow: nobody is notified.
+    """
     rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_STATEMENT)
     newest = checked_decisions(rows.order_by("-number")[:1])
-    if not newest:
+    if not newest or not notices.is_enforced:
         return None
     decision = msgspec.json.decode(bytes(newest[0].body)) | {"number": newest[0].number}
     shown = NoticeState.objects.filter(decision=decision["id"]).order_by("shown_ms")
@@ -225,5 +238,5 @@ def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str
         "notify_at_ms": notify_at_ms,
         "due": notify_at_ms <= now_ms,
         "shown": list(shown.values("language", "shown_ms")),
-        "url": notices.address("notice", token_of(notices, decision)),
+        "url": notices.links(decision).statement,
     }

@@ -109,7 +109,7 @@ class PolicySwitch:
         engine: Returns an engine of a policy and a model, without state, in a mode; with a profile
             where sources are declared.
         responder: Returns what answers `decide` under a policy of a directory.
-        switched: Called with the directory of the policy once it decides.
+        switched: Called with the directory of the policy and the mode once it decides.
         replay_options: Options of `wavebreak rules replay` that repeat how the service decides,
             beside the model and the mode.
         base_model: The model that `serve` was started with: a directory; "none" or None for none.
@@ -122,7 +122,7 @@ class PolicySwitch:
     base: Path | None
     engine: Callable[..., Engine]
     responder: Callable[[Policy, Path | None], DecideResponder]
-    switched: Callable[[Path | None], None] = lambda _policy: None
+    switched: Callable[[Path | None, bool], None] = lambda _policy, _enforce: None
     replay_options: tuple[str, ...] = ()
     base_model: str | None = None
     base_enforce: bool = False
@@ -285,7 +285,7 @@ class PolicySwitch:
 
         def done() -> None:
             self.deciding = wanted
-            self.switched(directory)
+            self.switched(directory, wanted.enforce)
 
         return Replacement(make, responder, carry, done)
 
