@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -240,7 +241,7 @@ def test_a_failed_group_ends_the_others(
 ) -> None:
     take = ShardTask.take
 
-    def take_or_fail(task: ShardTask, message: Message) -> list[str]:
+    def take_or_fail(task: ShardTask, message: Message) -> Iterator[str]:
         if task.group == 1:
             raise ValueError("a fault of the second group")
         return take(task, message)
