@@ -442,7 +442,7 @@ def test_what_is_no_bundle_is_not_taken_for_one(
 
 def test_bundles_are_verified_with_the_exit_codes_of_commands() -> None:
     assert {*EXIT_CODES, 2} == set(commands.EXIT_CODES)
-    codes = (commands.NO, commands.UNCHECKED, commands.KEY_UNKNOWN)
+    codes = (commands.FAILED, commands.UNCHECKED, commands.KEY_UNKNOWN)
     assert codes == (FAILS, UNCHECKED, KEY_UNKNOWN)
     assert "redacted" in commands.EXIT_CODES[REDACTED]
 

@@ -35,8 +35,8 @@ def resolve_path(name: str, directory: Path | None = None) -> Path:
     >>> resolve_path("cases/names.toml") == SHIPPED / "cases" / "names.toml"
     True
     """
-    own = directory / name if directory else None
-    return own if own and own.exists() else SHIPPED / name
+    candidate = directory / name if directory else None
+    return candidate if candidate and candidate.exists() else SHIPPED / name
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -63,21 +63,21 @@ def _check_bounds(name: str, text: str) -> None:
     if len(text) > MAX_TOML:
         raise PolicyError(f"{name} exceeds {MAX_TOML:,} characters", fix="make it several files")
     depth = dots = 0
-    for found in _TOKEN.finditer(text):
-        mark = found[0]
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
         depth += (mark in ("[", "{")) - (mark in ("]", "}"))
         if mark == ".":
             dots += 1
         elif len(mark) == 1:
             dots = 0
-        what, fix = "", ""
+        problem, fix = "", ""
         if depth > MAX_NESTING:
-            what, fix = f"nested more than {MAX_NESTING} deep", "use fewer brackets"
+            problem, fix = f"nested more than {MAX_NESTING} deep", "use fewer brackets"
         elif dots >= MAX_KEY_PARTS:
-            what, fix = f"a key of more than {MAX_KEY_PARTS} parts", "use fewer dots"
-        if what:
-            line = text.count("\n", 0, found.start()) + 1
-            raise PolicyError(f"{name}: {what} (at line {line})", fix=fix)
+            problem, fix = f"a key of more than {MAX_KEY_PARTS} parts", "use fewer dots"
+        if problem:
+            line = text.count("\n", 0, token.start()) + 1
+            raise PolicyError(f"{name}: {problem} (at line {line})", fix=fix)
 
 
 def load_config(path: Path, kind: type[Config]) -> Config:

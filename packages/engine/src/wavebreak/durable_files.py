@@ -81,9 +81,9 @@ def rewrite(path: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        at = 0
-        while chunk := os.pread(handle, _CHUNK, at):
-            at += os.pwrite(handle, chunk, at)
+        offset = 0
+        while chunk := os.pread(handle, _CHUNK, offset):
+            offset += os.pwrite(handle, chunk, offset)
         os.fsync(handle)
     finally:
         os.close(handle)

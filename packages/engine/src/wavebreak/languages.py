@@ -146,8 +146,8 @@ def present_code(tag: str) -> str:
     ('he', 'en', '')
     """
     code = tag.strip().replace("_", "-").partition("-")[0].lower()
-    known = registered_languages().items()
-    return next((today for today, entry in known if code in entry.former), code)
+    languages = registered_languages().items()
+    return next((today for today, entry in languages if code in entry.former), code)
 
 
 class Language:
@@ -226,11 +226,11 @@ class Language:
         {'outcomes': {'ban': 'חסום'}}
         """
         if isinstance(texts, dict):
-            named = texts.items()
-            return {key: self.translate_table(f"{context}.{key}", text) for key, text in named}
+            items = texts.items()
+            return {key: self.translate_table(f"{context}.{key}", text) for key, text in items}
         if isinstance(texts, list | tuple):
-            each = enumerate(texts)
-            return type(texts)(self.translate_table(f"{context}.{n}", text) for n, text in each)
+            pairs = enumerate(texts)
+            return type(texts)(self.translate_table(f"{context}.{n}", text) for n, text in pairs)
         return self.pgettext(context, texts) if isinstance(texts, str) else texts
 
     def isolate(self, text: str) -> str:
@@ -239,8 +239,8 @@ class Language:
         >>> get_language("en").isolate("Acme"), len(get_language("he").isolate("Acme"))
         ('Acme', 6)
         """
-        same = text_direction(text, self.direction) == self.direction
-        return text if same else isolate(text)
+        is_same_direction = text_direction(text, self.direction) == self.direction
+        return text if is_same_direction else isolate(text)
 
     def format_number(self, value: float) -> str:
         """Format a number with the separators of the language.
@@ -266,14 +266,14 @@ class Language:
         '1 במרץ 2026, 14:02 UTC'
         """
         info = time_zone(zone) or ZoneInfo("UTC")
-        at = datetime.fromtimestamp(ms / 1000, UTC).astimezone(info)
-        named = (
+        time = datetime.fromtimestamp(ms / 1000, UTC).astimezone(info)
+        zone_name = (
             "UTC"
-            if at.utcoffset() == at.dst() and info.key in ("UTC", "Etc/UTC")
-            else str(_dates.get_timezone_name(at, "long", locale=self._locale))
+            if time.utcoffset() == time.dst() and info.key in ("UTC", "Etc/UTC")
+            else str(_dates.get_timezone_name(time, "long", locale=self._locale))
         )
-        day = _dates.format_date(at, "long", locale=self._locale)
-        return f"{day}, {_dates.format_time(at, 'HH:mm', locale=self._locale)} {named}"
+        day = _dates.format_date(time, "long", locale=self._locale)
+        return f"{day}, {_dates.format_time(time, 'HH:mm', locale=self._locale)} {zone_name}"
 
     def format_day(self, ms: int) -> str:
         """Format the day (UTC) of an instant.
@@ -281,8 +281,8 @@ class Language:
         >>> get_language("en").format_day(1_575_676_800_000)
         '7 December 2019'
         """
-        at = datetime.fromtimestamp(ms / 1000, UTC)
-        return str(_dates.format_date(at, "long", locale=self._locale))
+        time = datetime.fromtimestamp(ms / 1000, UTC)
+        return str(_dates.format_date(time, "long", locale=self._locale))
 
     def format_duration(self, ms: int) -> str:
         """Format a duration in its largest unit that divides it, with the right plural or dual.
@@ -354,7 +354,7 @@ def negotiate(
     >>> negotiate("fr-CH, he-IL;q=0.9, en;q=0.8"), negotiate("iw"), negotiate("de"), negotiate("")
     ('he', 'he', 'en', 'en')
     """
-    wanted: list[tuple[float, int, str]] = []
+    preferences: list[tuple[float, int, str]] = []
     for place, part in enumerate(accept_language[:1000].split(",")):
         tag, _, parameters = part.strip().partition(";")
         weight = parameters.strip().removeprefix("q=").strip()
@@ -363,8 +363,8 @@ def negotiate(
         except ValueError:
             continue
         if 0 < quality <= 1:
-            wanted.append((-quality, place, present_code(tag)))
-    for _, _, code in sorted(wanted):
+            preferences.append((-quality, place, present_code(tag)))
+    for _, _, code in sorted(preferences):
         if code == "*":
             return default
         if code in offered:

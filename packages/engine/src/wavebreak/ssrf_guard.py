@@ -135,11 +135,11 @@ def resolve_target(
     """
     scheme, host, port = _parts(url)
     if scheme not in schemes:
-        listed = ", ".join(sorted(schemes))
-        raise ForbiddenAddressError(f"the scheme {scheme} is not allowed", fix=f"use {listed}")
+        allowed = ", ".join(sorted(schemes))
+        raise ForbiddenAddressError(f"the scheme {scheme} is not allowed", fix=f"use {allowed}")
     if ports is not None and port not in ports:
-        listed = ", ".join(map(str, sorted(ports)))
-        raise ForbiddenAddressError(f"port {port} is not allowed", fix=f"use one of {listed}")
+        allowed = ", ".join(map(str, sorted(ports)))
+        raise ForbiddenAddressError(f"port {port} is not allowed", fix=f"use one of {allowed}")
     literal = _literal(host)
     addresses = [literal] if literal else list(resolver(host, port))[:_MAX_ADDRESSES]
     if not addresses:
@@ -163,7 +163,7 @@ def _parts(url: str) -> tuple[str, str, int]:
         parts = urlsplit(url)
         scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
         port = parts.port or PORTS.get(scheme, 0)
-        named = host if _literal(host) else host.encode("idna").decode("ascii")
+        encoded_host = host if _literal(host) else host.encode("idna").decode("ascii")
     except ValueError:
         raise ForbiddenAddressError(
             "the URL cannot be read", fix="write it as https://host/path"
@@ -178,7 +178,7 @@ def _parts(url: str) -> tuple[str, str, int]:
         )
     if not host:
         raise ForbiddenAddressError("the URL has no host", fix="write it as https://host/path")
-    return scheme, named, port
+    return scheme, encoded_host, port
 
 
 def _literal(host: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from wavebreak.cli import console, options
-from wavebreak.cli.commands import NO, Output, command
+from wavebreak.cli.commands import FAILED, Output, command
 from wavebreak.errors import UsageError
 from wavebreak.privacy import secret_key
 from wavebreak.reports import html as html_pages
@@ -122,7 +122,7 @@ def check(
     return Output(
         report,
         *([f"Written to {html}"] if html else []),
-        code=NO if strict and result.needs_action() else 0,
+        code=FAILED if strict and result.needs_action() else 0,
     )
 
 

@@ -23,12 +23,14 @@ from wavebreak.assessment.sources import Reading, store_log
 from wavebreak.errors import MissingExtraError, TrainingError
 from wavebreak.evaluation import home_learning, read_accounts
 from wavebreak.evaluation.labels import read_labels
-from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
+from wavebreak.explain.narrative import basis_clause, describe_score
 from wavebreak.extras import load_home_fit
 from wavebreak.features.catalog import FEATURES
 from wavebreak.io import Source, Table
+from wavebreak.languages import ENGLISH
 from wavebreak.linking import Operator, storage
 from wavebreak.model import Model
+from wavebreak.notices.reasons import decision_facts
 from wavebreak.outcomes import BY_RANK, MEETING, rank_of
 from wavebreak.privacy.names import Names
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -178,7 +180,7 @@ class Assessment:
     @property
     def honest_met(self) -> tuple[MetAccount, ...]:
         """Honest-looking accounts that would have been met."""
-        return tuple(each for each in self.met if each.honest)
+        return tuple(account for account in self.met if account.honest)
 
     @property
     def rules_off(self) -> tuple[str, ...]:
@@ -206,14 +208,14 @@ def assess(
     names, edge = Names(options.key), Pseudonymizer(options.key, options.ip_database)
     labels = _honest_by_labels(options.labels, names)
     with tempfile.TemporaryDirectory(prefix="wavebreak-assess-") as private:
-        log, run = Path(private) / "events.arrow", Path(private) / "run"
+        log, run_dir = Path(private) / "events.arrow", Path(private) / "run"
         reading = store_log(
             source, log, names, edge, lambda share: progress(0.3 * share, "reading")
         )
         recorder = home_learning.DayRecorder()
         counts = engine.run(
             log,
-            run,
+            run_dir,
             policy=options.policy,
             edge=edge,
             model=options.model,
@@ -226,13 +228,15 @@ def assess(
         days = _days(recorder)
         terms = home_learning.load_terms()
         home = home_learning.label_days(days, terms) if days is not None else None
-        honest = labels if labels is not None else _answered(days, home)
-        rows = read_accounts(run).to_pylist()
-        operators = tuple(storage.load(run))
+        honest = labels if labels is not None else _answered_accounts(days, home)
+        rows = read_accounts(run_dir).to_pylist()
+        operators = tuple(storage.load(run_dir))
         by_labels, end_ms = labels is not None, reading.last_ms or 0
-        met = tuple(_met_accounts(run, rows, operators, options.policy, honest, by_labels, end_ms))
+        met = tuple(
+            _met_accounts(run_dir, rows, operators, options.policy, honest, by_labels, end_ms)
+        )
         progress(0.95, "learning")
-        learning = _learning(days, home, terms, profile, {each.account for each in met})
+        learning = _learning(days, home, terms, profile, {account.account for account in met})
     senders = {
         row["account"]: row for row in rows if row["sends"] or row["first_contacts_attempted"]
     }
@@ -260,7 +264,9 @@ def assess(
 def _honest_by_labels(path: Path | None, names: Names) -> set[str] | None:
     if path is None:
         return None
-    return {names.pseudonym(one.account) for one in read_labels(path) if one.label == "benign"}
+    return {
+        names.pseudonym(label.account) for label in read_labels(path) if label.label == "benign"
+    }
 
 
 # Learning at home
@@ -274,7 +280,7 @@ def _days(recorder: home_learning.DayRecorder) -> home_learning.HomeDays | None:
         return None
 
 
-def _answered(
+def _answered_accounts(
     days: home_learning.HomeDays | None, labels: home_learning.HomeLabels | None
 ) -> set[str]:
     """Return the accounts that strangers answer, as learning at home takes it."""
@@ -288,7 +294,7 @@ def _learning(
     labels: home_learning.HomeLabels | None,
     terms: home_learning.Terms,
     profile: Profile,
-    met: Collection[str],
+    met_accounts: Collection[str],
 ) -> Learning:
     """Return what a score of these days would add to the policy."""
     if days is None or labels is None:
@@ -298,15 +304,15 @@ def _learning(
     try:
         fit = load_home_fit()
     except MissingExtraError as error:
-        why = f"{labels.too_few(terms) or 'There are labels enough.'} {error.what}: {error.fix}."
-        return Learning(why_not=why, lesson=None, reactions=reactions)
+        reason = f"{labels.too_few(terms) or 'There are labels enough.'} {error.what}: {error.fix}."
+        return Learning(why_not=reason, lesson=None, reactions=reactions)
     lesson, model, margins = home_learning.learn(days, terms, fit, name="assessment")
     if lesson.line is None or model is None or margins is None:
         return Learning(why_not=lesson.no_line, lesson=lesson, reactions=reactions)
-    reached = home_learning.measure_met(
+    new_rows = home_learning.measure_met(
         margins, home_learning.line_of(model), days, labels.answered, -1
     ).accounts
-    new = {days.points.accounts[k][1] for k in reached.tolist()} - set(met)
+    new = {days.points.accounts[k][1] for k in new_rows.tolist()} - set(met_accounts)
     return Learning(why_not="", lesson=lesson, new=len(new), reactions=reactions)
 
 
@@ -314,7 +320,7 @@ def _learning(
 
 
 def _met_accounts(
-    run: Path, accounts: Collection[dict[str, Any]], operators: Collection[Operator],
+    run_dir: Path, accounts: Collection[dict[str, Any]], operators: Collection[Operator],
     policy: Policy, honest: Collection[str], labelled: bool, end_ms: int,
 ) -> Iterator[MetAccount]:  # fmt: skip
     """Yield the accounts that would be met, most severe first, and of those the busiest."""
@@ -322,7 +328,7 @@ def _met_accounts(
     abouts = {rule.id: rule.about for rule in policy.rules}
     rows = [row for row in accounts if row["worst"] in MEETING]
     rows.sort(key=lambda row: (-rank_of(row["worst"]), -row["sends"], row["account"]))
-    decisions = _decisions_by_account(run, {row["account"] for row in rows})
+    decisions = _decisions_by_account(run_dir, {row["account"] for row in rows})
     for row in rows:
         of_account = decisions.get(row["account"], [])
         first = next((d for d in of_account if d["outcome"] in MEETING), None)
@@ -330,12 +336,12 @@ def _met_accounts(
         if first is None or worst is None:
             continue
         strangers = row["first_contacts_attempted"]
-        seen = labelled or (strangers > 0 and row["replied_contacts"] + row["reports"] > 0)
+        is_judged = labelled or (strangers > 0 and row["replied_contacts"] + row["reports"] > 0)
         yield MetAccount(
             account=row["account"],
             outcome=row["worst"],
             rules=tuple(worst.get("rules") or ()),
-            why=describe_decision(worst, abouts),
+            why=_reason_text(worst, abouts),
             first_ms=int(first["ts"]),
             held_ms=time_held(of_account, end_ms),
             sends=row["sends"],
@@ -343,38 +349,33 @@ def _met_accounts(
             answered=row["replied_contacts"],
             reports=row["reports"],
             refused=row["first_contacts_refused"],
-            honest=(row["account"] in honest) if seen else None,
+            honest=(row["account"] in honest) if is_judged else None,
             operator=operator_of.get(row["account"], ""),
         )
 
 
-def _decisions_by_account(run: Path, wanted: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+def _decisions_by_account(
+    run_dir: Path, accounts: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
     """Return the decisions about some accounts, in order."""
-    found = defaultdict[str, list[dict[str, Any]]](list)
-    with (run / "decisions.jsonl").open("rb") as lines:
+    decisions = defaultdict[str, list[dict[str, Any]]](list)
+    with (run_dir / "decisions.jsonl").open("rb") as lines:
         for line in lines:
             decision = json.loads(line)
-            if decision["account"] in wanted:
-                found[decision["account"]].append(decision)
-    return found
+            if decision["account"] in accounts:
+                decisions[decision["account"]].append(decision)
+    return decisions
 
 
-def describe_decision(decision: Mapping[str, Any], abouts: Mapping[str, str]) -> str:
-    """Say why an account would be met: what its rules are about, and what recipients did.
-
-    Args:
-        decision: A decision, as decisions.jsonl has it.
-        abouts: What each rule is about.
-    """
-    content = dict(decision)
-    said = [abouts.get(rule, rule) for rule in decision.get("rules") or ()]
-    if not said:
-        said = [f"{describe_score(content).strip().capitalize() or 'The score asked for it'}."]
-    sentences = (each if each.endswith(".") else f"{each}." for each in said)
-    evidence = evidence_sentence(content)
-    clause = basis_clause(content)
-    basis = f"{clause[0].upper()}{clause[1:]}." if clause else ""
-    return " ".join(filter(None, (*sentences, evidence, basis)))
+def _reason_text(decision: dict[str, Any], abouts: Mapping[str, str]) -> str:
+    """Return the reasons of a decision: its rules or its score, reactions, its basis."""
+    sentences = [abouts.get(rule, rule) for rule in decision.get("rules") or ()]
+    if not sentences:
+        sentences = [describe_score(decision).strip().capitalize() or "The score asked for it"]
+    sentences += decision_facts(decision, "analyst", ENGLISH)
+    if clause := basis_clause(decision):
+        sentences.append(f"{clause[0].upper()}{clause[1:]}")
+    return " ".join(text if text.endswith(".") else f"{text}." for text in sentences)
 
 
 def time_held(decisions: Collection[Mapping[str, Any]], end_ms: int) -> int:
@@ -389,41 +390,43 @@ def time_held(decisions: Collection[Mapping[str, Any]], end_ms: int) -> int:
     60
     """
     ordered = sorted(decisions, key=lambda decision: int(decision["ts"]))
-    ends = [int(each["ts"]) for each in ordered[1:]] + [end_ms]
-    held = 0
+    ends = [int(decision_after["ts"]) for decision_after in ordered[1:]] + [end_ms]
+    total_ms = 0
     for decision, following in zip(ordered, ends, strict=True):
         if decision["outcome"] in MEETING:
-            until = decision.get("until")
-            end = min(following, end_ms if until is None else int(until))
-            held += max(0, end - int(decision["ts"]))
-    return held
+            end_of_outcome = decision.get("until")
+            end = min(following, end_ms if end_of_outcome is None else int(end_of_outcome))
+            total_ms += max(0, end - int(decision["ts"]))
+    return total_ms
 
 
-def _outcome_counts(met: Collection[MetAccount]) -> tuple[OutcomeCount, ...]:
+def _outcome_counts(accounts: Collection[MetAccount]) -> tuple[OutcomeCount, ...]:
     counts = []
     for outcome in reversed(BY_RANK):
-        rows = [each for each in met if each.outcome == outcome]
+        rows = [account for account in accounts if account.outcome == outcome]
         if not rows:
             continue
-        honest = [each for each in rows if each.honest]
-        held = [each.held_ms for each in honest]
-        median, p90 = np.percentile(held, [50, 90]).tolist() if held else (None, None)
-        refused = sum(each.refused for each in honest)
-        counts.append(OutcomeCount(outcome, len(rows), len(honest), median, p90, refused))
+        honest = [account for account in rows if account.honest]
+        durations = [account.held_ms for account in honest]
+        median, p90 = np.percentile(durations, [50, 90]).tolist() if durations else (None, None)
+        refused_count = sum(account.refused for account in honest)
+        counts.append(OutcomeCount(outcome, len(rows), len(honest), median, p90, refused_count))
     return tuple(counts)
 
 
 def _rule_counts(met: Collection[MetAccount], policy: Policy) -> tuple[RuleCount, ...]:
-    known: dict[str, Rule] = {rule.id: rule for rule in policy.rules}
+    declarations: dict[str, Rule] = {rule.id: rule for rule in policy.rules}
     accounts, honest, worst = Counter[str](), Counter[str](), dict[str, str]()
-    for each in met:
-        for rule in each.rules or ("score",):
+    for account in met:
+        for rule in account.rules or ("score",):
             accounts[rule] += 1
-            honest[rule] += bool(each.honest)
-            worst[rule] = max(worst.get(rule, "allow"), each.outcome, key=rank_of)
-    about = {name: rule.about for name, rule in known.items()} | {"score": "The model's score."}
+            honest[rule] += bool(account.honest)
+            worst[rule] = max(worst.get(rule, "allow"), account.outcome, key=rank_of)
+    abouts = {name: rule.about for name, rule in declarations.items()} | {
+        "score": "The model's score."
+    }
     return tuple(
-        RuleCount(rule, about.get(rule, rule), worst[rule], count, honest[rule])
+        RuleCount(rule, abouts.get(rule, rule), worst[rule], count, honest[rule])
         for rule, count in sorted(accounts.items(), key=lambda item: (-item[1], item[0]))
     )
 
@@ -439,7 +442,7 @@ def _gaps(policy: Policy, off: Collection[str], profile: Profile) -> tuple[Gap, 
             for name in missing_sources(features_read(rule), profile):
                 rules[name].append(rule.id)
     ordered = sorted(rules.items(), key=lambda item: (-len(item[1]), item[0]))
-    return tuple(Gap(name, tuple(each)) for name, each in ordered)
+    return tuple(Gap(name, tuple(rule_ids)) for name, rule_ids in ordered)
 
 
 def missing_sources(features: Collection[str], profile: Profile) -> list[str]:

@@ -43,60 +43,60 @@ PERIOD_NOTE = (
 )
 
 
-def assessment_report(assessment: Assessment, *, is_brief: bool = False) -> Report:
+def assessment_report(result: Assessment, *, is_brief: bool = False) -> Report:
     """Return the assessment as a report.
 
     Args:
-        assessment: The assessment.
+        result: The assessment.
         is_brief: Whether to leave out accounts and charts, and all but the head of each table.
     """
-    of, reading = assessment, assessment.reading
-    sections = [] if is_brief else [Section("What was read", _reading_blocks(of))]
+    reading = result.reading
+    sections = [] if is_brief else [Section("What was read", _reading_blocks(result))]
     if is_brief and reading.refused:
-        sections.append(Section("", [Text(_reading_lines(of), "warning")]))
-    if of.met:
-        limit = MAX_BRIEF_ROWS if is_brief else len(of.rules)
+        sections.append(Section("", [Text(_reading_lines(result), "warning")]))
+    if result.met:
+        limit = MAX_BRIEF_ROWS if is_brief else len(result.rules)
         sections += [
-            Section("Who would have been met", [_outcomes_table(of, is_brief=is_brief)]),
-            Section("Why", [_rules_table(of, limit)]),
+            Section("Who would have been met", [_outcomes_table(result, is_brief=is_brief)]),
+            Section("Why", [_rules_table(result, limit)]),
         ]
     if not is_brief:
-        sections.append(Section("Honest-looking people", _honest_blocks(of)))
-        if of.met:
-            accounts = accounts_table("Accounts", of.met, MAX_ACCOUNTS)
+        sections.append(Section("Honest-looking people", _honest_blocks(result)))
+        if result.met:
+            accounts = accounts_table("Accounts", result.met, MAX_ACCOUNTS)
             sections.append(Section("The accounts", [accounts]))
-    if of.operators:
-        sections.append(Section("Operators", [_operators_table(of, is_brief=is_brief)]))
-    if of.gaps:
-        sections.append(Section("What the data lacks", [_gaps_table(of, is_brief=is_brief)]))
+    if result.operators:
+        sections.append(Section("Operators", [_operators_table(result, is_brief=is_brief)]))
+    if result.gaps:
+        sections.append(Section("What the data lacks", [_gaps_table(result, is_brief=is_brief)]))
     elif not is_brief:
         coverage = Text(["Every rule of the policy can hold on this data."])
         sections.append(Section("What the data lacks", [coverage]))
-    learning: list[Text | Table] = [Text(_learning_lines(of))]
-    learning += [] if is_brief else _groups_tables(of)
+    learning: list[Text | Table] = [Text(_learning_lines(result))]
+    learning += [] if is_brief else _groups_tables(result)
     versions = ", ".join(
-        f"{name} {version}" for name, version in of.counts["versions"].items() if version
+        f"{name} {version}" for name, version in result.counts["versions"].items() if version
     )
     sections += [
         Section("What learning at home would add", learning),
-        Section("What to do next", [Text(next_steps(of), "steps")]),
+        Section("What to do next", [Text(next_steps(result), "steps")]),
         Section("Versions", [Text([versions], "note")], page_only=True),
     ]
     return Report(
-        f"Assessment of {of.source}",
-        headline(of),
+        f"Assessment of {result.source}",
+        headline(result),
         sections,
-        _key_figures(of),
-        data=assessment_data(of),
+        _key_figures(result),
+        data=assessment_data(result),
     )
 
 
-def assessment_data(assessment: Assessment) -> dict[str, Any]:
+def assessment_data(result: Assessment) -> dict[str, Any]:
     """Return an assessment as plain JSON values: all accounts and operators, under pseudonyms."""
-    reading, of = assessment.reading, assessment
+    reading = result.reading
     return {
         "format": FORMAT,
-        "source": of.source,
+        "source": result.source,
         "read": {
             "kind": reading.kind,
             "rows": reading.rows,
@@ -104,101 +104,105 @@ def assessment_data(assessment: Assessment) -> dict[str, Any]:
             "refused": dict(reading.refused.most_common()),
             "first_ms": reading.first_ms,
             "last_ms": reading.last_ms,
-            "accounts": of.counts["accounts"],
-            "senders": of.senders,
+            "accounts": result.counts["accounts"],
+            "senders": result.senders,
         },
-        "versions": of.counts["versions"],
+        "versions": result.counts["versions"],
         "honest": {
-            "by": "labels" if of.labelled else "answers",
-            "accounts": of.honest,
-            "met": len(of.honest_met),
-            "met_interval": list(exact_interval(len(of.honest_met), of.honest)),
-            "first_messages": of.first_messages,
-            "first_messages_refused": sum(account.refused for account in of.honest_met),
+            "by": "labels" if result.labelled else "answers",
+            "accounts": result.honest,
+            "met": len(result.honest_met),
+            "met_interval": list(exact_interval(len(result.honest_met), result.honest)),
+            "first_messages": result.first_messages,
+            "first_messages_refused": sum(account.refused for account in result.honest_met),
         },
-        "outcomes": msgspec.to_builtins(of.outcomes),
-        "rules": msgspec.to_builtins(of.rules),
-        "accounts": msgspec.to_builtins(of.met),
-        "operators": msgspec.to_builtins(of.operators),
-        "rules_off": list(of.rules_off),
-        "lacks": msgspec.to_builtins(of.gaps),
-        "learning": msgspec.to_builtins(of.learning),
-        "next": next_steps(of),
+        "outcomes": msgspec.to_builtins(result.outcomes),
+        "rules": msgspec.to_builtins(result.rules),
+        "accounts": msgspec.to_builtins(result.met),
+        "operators": msgspec.to_builtins(result.operators),
+        "rules_off": list(result.rules_off),
+        "lacks": msgspec.to_builtins(result.gaps),
+        "learning": msgspec.to_builtins(result.learning),
+        "next": next_steps(result),
     }
 
 
-def headline(assessment: Assessment) -> list[str]:
+def headline(result: Assessment) -> list[str]:
     """Describe the result in four sentences: data, enforcement, false positives, missing data."""
-    of, reading = assessment, assessment.reading
-    met = len(of.met)
-    silenced = sum(account.outcome in SILENCING for account in of.met)
+    reading = result.reading
+    met_count = len(result.met)
+    silenced = sum(account.outcome in SILENCING for account in result.met)
     lines = [
-        f"{count_of(reading.accepted, 'event')} of {count_of(of.counts['accounts'], 'account')} "
-        f"over {span(_period_ms(of))} were decided in shadow: nothing was refused, and no name is "
-        "kept.",
-        f"Of {count_of(of.senders, 'sender')}, {number(met)} would have been met "
-        f"({_share_text(met, of.senders)}): {number(met - silenced)} slowed, {number(silenced)} "
-        "restricted or worse.",
-        _honest_sentence(of),
+        f"{count_of(reading.accepted, 'event')} of "
+        f"{count_of(result.counts['accounts'], 'account')} over {span(_period_ms(result))} were "
+        "decided in shadow: nothing was refused, and no name is kept.",
+        f"Of {count_of(result.senders, 'sender')}, {number(met_count)} would have been met "
+        f"({_share_text(met_count, result.senders)}): {number(met_count - silenced)} slowed, "
+        f"{number(silenced)} restricted or worse.",
+        _honest_sentence(result),
     ]
-    if of.rules_off:
-        cause = f", most of all for want of {of.gaps[0].lacks}" if of.gaps else ""
+    if result.rules_off:
+        cause = f", most of all for want of {result.gaps[0].lacks}" if result.gaps else ""
         lines.append(
-            f"{len(of.rules_off)} of {len(of.counts['rules'])} rules cannot hold on this "
+            f"{len(result.rules_off)} of {len(result.counts['rules'])} rules cannot hold on this "
             f"data{cause}: what they would have met is not in these numbers."
         )
     return lines
 
 
-def _honest_sentence(of: Assessment) -> str:
-    if not of.honest:
+def _honest_sentence(result: Assessment) -> str:
+    if not result.honest:
         return (
             "Nobody is labelled benign, so this data does not say how many honest people are "
             "slowed."
-            if of.labelled
+            if result.labelled
             else "No answers of strangers are in this data, so it does not say how many honest "
             "people are slowed."
         )
-    basis = "labelled benign" if of.labelled else "that strangers answer"
-    met, refused = of.honest_met, sum(account.refused for account in of.honest_met)
-    worse = sum(account.outcome in SILENCING for account in met)
-    durations = sorted(account.held_ms for account in met)
-    median = f", half of them for {span(durations[len(durations) // 2])} or less" if met else ""
+    basis = "labelled benign" if result.labelled else "that strangers answer"
+    met_accounts = result.honest_met
+    refused_count = sum(account.refused for account in met_accounts)
+    worse = sum(account.outcome in SILENCING for account in met_accounts)
+    durations = sorted(account.held_ms for account in met_accounts)
+    median = (
+        f", half of them for {span(durations[len(durations) // 2])} or less" if met_accounts else ""
+    )
     return (
-        f"Of {count_of(of.honest, 'honest-looking sender')} ({basis}), {number(len(met))} would "
-        f"have been met ({_share_text(len(met), of.honest)}), {number(worse)} of them restricted "
-        f"or worse{median}; {number(refused)} of their "
-        f"{count_of(of.first_messages, 'first message')} "
-        f"({percent(refused / max(1, of.first_messages))}) would have had to wait."
+        f"Of {count_of(result.honest, 'honest-looking sender')} ({basis}), "
+        f"{number(len(met_accounts))} would have been met "
+        f"({_share_text(len(met_accounts), result.honest)}), {number(worse)} of them restricted "
+        f"or worse{median}; {number(refused_count)} of their "
+        f"{count_of(result.first_messages, 'first message')} "
+        f"({percent(refused_count / max(1, result.first_messages))}) would have had to wait."
     )
 
 
-def _share_text(count: int, of: int) -> str:
-    if not of:
+def _share_text(count: int, total: int) -> str:
+    if not total:
         return "of none"
-    return f"{percent(count / of)}, 95 %: {interval(*exact_interval(count, of))}"
+    return f"{percent(count / total)}, 95 %: {interval(*exact_interval(count, total))}"
 
 
-def _period_ms(of: Assessment) -> int:
-    first, last = of.reading.first_ms, of.reading.last_ms
+def _period_ms(result: Assessment) -> int:
+    first, last = result.reading.first_ms, result.reading.last_ms
     return 0 if first is None or last is None else last - first
 
 
-def _key_figures(of: Assessment) -> list[KeyFigure]:
-    met, honest_met = len(of.met), len(of.honest_met)
-    figures = [KeyFigure("Senders met", number(met), f"of {number(of.senders)}")]
-    if of.honest:
-        note = f"of {number(of.honest)}, {percent(honest_met / of.honest)}"
-        figures.append(KeyFigure("Honest-looking senders met", number(honest_met), note))
-    rules = len(of.counts["rules"])
-    coverage = KeyFigure("Rules without data", number(len(of.rules_off)), f"of {number(rules)}")
-    return [*figures, KeyFigure("Operators found", number(len(of.operators))), coverage]
+def _key_figures(result: Assessment) -> list[KeyFigure]:
+    met_count, honest_met_count = len(result.met), len(result.honest_met)
+    figures = [KeyFigure("Senders met", number(met_count), f"of {number(result.senders)}")]
+    if result.honest:
+        note = f"of {number(result.honest)}, {percent(honest_met_count / result.honest)}"
+        figures.append(KeyFigure("Honest-looking senders met", number(honest_met_count), note))
+    rules = len(result.counts["rules"])
+    coverage = KeyFigure("Rules without data", number(len(result.rules_off)), f"of {number(rules)}")
+    return [*figures, KeyFigure("Operators found", number(len(result.operators))), coverage]
 
 
-def _reading_lines(of: Assessment) -> list[str]:
-    reading = of.reading
+def _reading_lines(result: Assessment) -> list[str]:
+    reading = result.reading
     lines = [
-        f"{of.source} is {reading.kind}: {count_of(reading.rows, 'row')}, of which "
+        f"{result.source} is {reading.kind}: {count_of(reading.rows, 'row')}, of which "
         f"{count_of(reading.accepted, 'event')} from {stamp(reading.first_ms)} to "
         f"{stamp(reading.last_ms)} (UTC) were taken."
     ]
@@ -207,14 +211,14 @@ def _reading_lines(of: Assessment) -> list[str]:
         lines.append(f"Left out, as no valid event: {', '.join(causes)}.")
     lines += [f"For example: {example}." for example in reading.examples]
     lines += [f"{note[0].upper()}{note[1:]}." for note in reading.notes]
-    late, duplicates = of.counts["late"], of.counts["duplicates"]
+    late, duplicates = result.counts["late"], result.counts["duplicates"]
     if late or duplicates:
         lines.append(f"{number(late)} came too late to count, and {number(duplicates)} came twice.")
-    return [*lines, PERIOD_NOTE] if _period_ms(of) < MIN_DAYS * DAY_MS else lines
+    return [*lines, PERIOD_NOTE] if _period_ms(result) < MIN_DAYS * DAY_MS else lines
 
 
-def _learning_lines(of: Assessment) -> list[str]:
-    learning, lesson = of.learning, of.learning.lesson
+def _learning_lines(result: Assessment) -> list[str]:
+    learning, lesson = result.learning, result.learning.lesson
     lines = []
     if lesson is not None:
         labels = [f"{count:,} {words}" for words, count in lesson.labels.items() if count]
@@ -239,31 +243,31 @@ def _learning_lines(of: Assessment) -> list[str]:
     ]
 
 
-def next_steps(assessment: Assessment) -> list[str]:
+def next_steps(result: Assessment) -> list[str]:
     """Return the recommended next steps, the most useful first."""
-    of, steps = assessment, list[str]()
-    refused = sum(of.reading.refused.values())
-    if refused * 20 > of.reading.rows:
-        cause = of.reading.refused.most_common(1)[0][0].replace("_", " ")
+    steps = list[str]()
+    refused_count = sum(result.reading.refused.values())
+    if refused_count * 20 > result.reading.rows:
+        cause = result.reading.refused.most_common(1)[0][0].replace("_", " ")
         steps.append(
-            f"Mend the export: {percent(refused / of.reading.rows)} of its rows were left out, "
-            f"most as {cause}. Of a CSV, --types says what its own types mean."
+            f"Mend the export: {percent(refused_count / result.reading.rows)} of its rows were "
+            f"left out, most as {cause}. Of a CSV, --types says what its own types mean."
         )
     steps += [
         f"Send {gap.lacks}: {count_of(len(gap.rules), 'rule')} cannot hold without it "
         f"({', '.join(gap.rules[:3])}{' and others' if len(gap.rules) > 3 else ''})."
-        for gap in of.gaps[:3]
+        for gap in result.gaps[:3]
     ]
     steps += [
         f"Look at {rule.rule} first: {number(rule.honest)} of the {number(rule.accounts)} accounts "
         f"that it meets look honest (wavebreak rules why {rule.rule})."
-        for rule in sorted(of.rules, key=lambda rule: -rule.honest)[:2]
+        for rule in sorted(result.rules, key=lambda rule: -rule.honest)[:2]
         if rule.honest and rule.rule != "score"
     ]
-    if of.operators:
+    if result.operators:
         steps.append(
-            f"Look at the operator {of.operators[0].id} of "
-            f"{count_of(len(of.operators[0].accounts), 'account')} before single accounts."
+            f"Look at the operator {result.operators[0].id} of "
+            f"{count_of(len(result.operators[0].accounts), 'account')} before single accounts."
         )
     steps.append(
         "Run it in shadow beside your messenger for a week (docs/how-to/run-in-shadow.md): "
@@ -272,17 +276,17 @@ def next_steps(assessment: Assessment) -> list[str]:
     return steps
 
 
-def _outcomes_table(of: Assessment, *, is_brief: bool) -> Table:
+def _outcomes_table(result: Assessment, *, is_brief: bool) -> Table:
     rows = [
         (
             outcome.outcome if is_brief
             else f"{outcome.outcome}\n{row_of(outcome.outcome).refusal_words}",
-            _count_share(outcome.accounts, of.senders),
-            _count_share(outcome.honest, of.honest) if of.honest else "–",
+            _count_share(outcome.accounts, result.senders),
+            _count_share(outcome.honest, result.honest) if result.honest else "–",
             f"{brief(outcome.median_ms)}; {brief(outcome.p90_ms)}" if outcome.honest else "–",
             outcome.refused,
         )
-        for outcome in of.outcomes
+        for outcome in result.outcomes
     ]  # fmt: skip
     return Table(
         "Who would have been met, by the most severe outcome",
@@ -294,22 +298,22 @@ def _outcomes_table(of: Assessment, *, is_brief: bool) -> Table:
     )  # fmt: skip
 
 
-def _count_share(count: int, of: int) -> str:
-    if not of:
+def _count_share(count: int, total: int) -> str:
+    if not total:
         return number(count)
-    return f"{number(count)}\n{share_of(count, of).replace(chr(10), '; ')}"
+    return f"{number(count)}\n{share_of(count, total).replace(chr(10), '; ')}"
 
 
-def _rules_table(of: Assessment, limit: int) -> Table:
+def _rules_table(result: Assessment, limit: int) -> Table:
     return Table(
         "Why: the rules that would have met somebody",
         ("rule", "outcome", "accounts", "honest-looking\n%; 95 %"),
         [
             (f"{rule.rule}\n{rule.about}", rule.outcome, rule.accounts,
              _count_share(rule.honest, rule.accounts) if rule.honest else "0")
-            for rule in of.rules[:limit]
+            for rule in result.rules[:limit]
         ],
-        _omission_note(len(of.rules), limit, "rule")
+        _omission_note(len(result.rules), limit, "rule")
         + "An account is counted for each rule of its most severe decision.",
         words=frozenset({0, 1}),
     )  # fmt: skip
@@ -343,7 +347,7 @@ def accounts_table(title: str, accounts: Sequence[MetAccount], limit: int) -> Ta
     )  # fmt: skip
 
 
-def _operators_table(of: Assessment, *, is_brief: bool) -> Table:
+def _operators_table(result: Assessment, *, is_brief: bool) -> Table:
     limit = MAX_BRIEF_OPERATORS if is_brief else MAX_OPERATORS
     columns = (
         "operator",
@@ -360,7 +364,7 @@ def _operators_table(of: Assessment, *, is_brief: bool) -> Table:
             f"{number(operator.answers)}; {number(operator.complaints)}",
             _ties_text(operator),
         )
-        for operator in of.operators[:limit]
+        for operator in result.operators[:limit]
     ]  # fmt: skip
     title = "Accounts that seem to be of one hand"
     if is_brief:
@@ -369,7 +373,7 @@ def _operators_table(of: Assessment, *, is_brief: bool) -> Table:
         title,
         columns,
         rows,
-        _omission_note(len(of.operators), limit, "operator")
+        _omission_note(len(result.operators), limit, "operator")
         + "An operator is a hypothesis: it may slow its accounts, and silences one only beside "
         "evidence of its own.",
         words=frozenset({0, 5}),
@@ -382,7 +386,7 @@ def _ties_text(operator: Operator) -> str:
     return "; ".join(list(kinds)[:3])
 
 
-def _gaps_table(of: Assessment, *, is_brief: bool) -> Table:
+def _gaps_table(result: Assessment, *, is_brief: bool) -> Table:
     limit = MAX_BRIEF_ROWS if is_brief else MAX_GAPS
     rows = [
         (
@@ -390,10 +394,10 @@ def _gaps_table(of: Assessment, *, is_brief: bool) -> Table:
             len(gap.rules),
             ", ".join([*gap.rules[:2], "…"] if is_brief and len(gap.rules) > 2 else gap.rules),
         )
-        for gap in of.gaps[:limit]
+        for gap in result.gaps[:limit]
     ]
     note = (
-        _omission_note(len(of.gaps), limit, "field")
+        _omission_note(len(result.gaps), limit, "field")
         + "`wavebreak/policy/event.schema.json` says what each means. A rule with several gaps is "
         "in several rows."
     )
@@ -402,8 +406,8 @@ def _gaps_table(of: Assessment, *, is_brief: bool) -> Table:
     return Table(title, columns, rows, "" if is_brief else note, frozenset({0, 2}))
 
 
-def _groups_tables(of: Assessment) -> list[Table]:
-    lesson = of.learning.lesson
+def _groups_tables(result: Assessment) -> list[Table]:
+    lesson = result.learning.lesson
     if lesson is None or not lesson.groups:
         return []
     columns = (
@@ -417,18 +421,18 @@ def _groups_tables(of: Assessment) -> list[Table]:
     return [Table("Whom a learned score would meet", columns, rows, words=frozenset({0, 1}))]
 
 
-def _reading_blocks(of: Assessment) -> list[Text | Curves]:
+def _reading_blocks(result: Assessment) -> list[Text | Curves]:
     """Return what was read, with charts by day of events and of newly met accounts."""
-    text = Text(_reading_lines(of))
-    days = sorted(of.reading.days)[-MAX_DAYS:]
+    text = Text(_reading_lines(result))
+    days = sorted(result.reading.days)[-MAX_DAYS:]
     if len(days) < 2:
         return [text]
     start = datetime.fromtimestamp(days[0] * DAY_MS / 1000, UTC)
     across = f"days since {start.day} {start:%B %Y}"
     x = [float(day - days[0]) for day in days]
-    new_accounts = Counter(account.first_ms // DAY_MS for account in of.met)
+    new_accounts = Counter(account.first_ms // DAY_MS for account in result.met)
     counts = {
-        "events": ("Events by day", [float(of.reading.days[day]) for day in days]),
+        "events": ("Events by day", [float(result.reading.days[day]) for day in days]),
         "met": (
             "Accounts that would first have been met, by day",
             [float(new_accounts[day]) for day in days],
@@ -441,22 +445,22 @@ def _reading_blocks(of: Assessment) -> list[Text | Curves]:
     ]
 
 
-def _honest_blocks(of: Assessment) -> list[Text | Table | Shares]:
-    blocks: list[Text | Table | Shares] = [Text([_honest_sentence(of)])]
-    if not of.honest:
+def _honest_blocks(result: Assessment) -> list[Text | Table | Shares]:
+    blocks: list[Text | Table | Shares] = [Text([_honest_sentence(result)])]
+    if not result.honest:
         return blocks
-    if of.outcomes:
+    if result.outcomes:
         chart = Shares(
             "honest",
             "Share of honest-looking senders by the most severe outcome",
             "Share of the honest-looking senders, with its 95 % interval.",
-            [outcome.outcome for outcome in of.outcomes],
-            {"honest-looking": [share_interval(o.honest, of.honest) for o in of.outcomes]},
+            [outcome.outcome for outcome in result.outcomes],
+            {"honest-looking": [share_interval(o.honest, result.honest) for o in result.outcomes]},
         )
         blocks.append(chart)
-    if of.honest_met:
-        blocks.append(accounts_table("Honest-looking accounts", of.honest_met, MAX_ACCOUNTS))
-    if not of.labelled:
+    if result.honest_met:
+        blocks.append(accounts_table("Honest-looking accounts", result.honest_met, MAX_ACCOUNTS))
+    if not result.labelled:
         note = (
             "Honest-looking: strangers answered it at least twice, and three times as often as "
             "they complained. Spam that is answered passes as honest, and honest people whom "

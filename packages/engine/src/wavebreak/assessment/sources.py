@@ -126,8 +126,8 @@ def _known_profile(source: Source) -> coverage.Profile | None:
     """Return the profile that stands beside a file of events, if there is one."""
     if isinstance(source, Table) or str(source) == "-":
         return None
-    beside = coverage.sidecar_path(events_file(Path(source)))
-    return coverage.load(beside) if beside.exists() else None
+    sidecar = coverage.sidecar_path(events_file(Path(source)))
+    return coverage.load(sidecar) if sidecar.exists() else None
 
 
 def _nothing_valid(source: Source, reading: Reading) -> FileError:

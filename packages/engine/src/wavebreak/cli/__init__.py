@@ -45,9 +45,9 @@ def run_app(app: typer.Typer) -> None:
 
 def _file_error(error: OSError) -> WavebreakError:
     """Return an error of the operating system that no command expected, with its file."""
-    where = f"{error.filename}: " if error.filename else ""
+    prefix = f"{error.filename}: " if error.filename else ""
     fix = "check that the path exists, is writable and has room"
-    return FileError(f"{where}{error.strerror or type(error).__name__}", fix=fix)
+    return FileError(f"{prefix}{error.strerror or type(error).__name__}", fix=fix)
 
 
 def _database_error(error: Exception) -> WavebreakError:

@@ -140,7 +140,7 @@ class LazyGroup(GroupHelp):
         elif name in COMMANDS:
             raise missing_distribution(f"the command `{name}`", COMMANDS[name])
         else:  # the error suggests similar names from `commands`
-            self.commands = {each: self.get_command(ctx, each) for each in modules}
+            self.commands = {name: self.get_command(ctx, name) for name in modules}
         return super().resolve_command(ctx, args)
 
     def load(self, *names: str) -> None:

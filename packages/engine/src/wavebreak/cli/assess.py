@@ -87,10 +87,15 @@ def assess(
         rows = sorted(assessed.names.items())
         content = csv_files.encode_csv([("pseudonym", "account"), *rows]).encode()
         durable_files.replace_file(names, content, mode=0o600)
-    again = console.command("wavebreak", "assess", source, "-o", out, "--names", "names.csv")
+    repeat_command = console.command(
+        "wavebreak", "assess", source, "-o", out, "--names", "names.csv"
+    )
     return Output(
         assessed.brief,
-        steps=[f"the page: {out}", *([] if names else [f"whose the pseudonyms are: {again}"])],
+        steps=[
+            f"the page: {out}",
+            *([] if names else [f"whose the pseudonyms are: {repeat_command}"]),
+        ],
     )
 
 
@@ -132,7 +137,7 @@ def show_mapping(table: Table, proposal: Proposal) -> None:
     if conversion.refused:
         console.err.print(Text(f"refused, {conversion.causes.total():,} of the first "
                                f"{conversion.rows:,}", style="bold"))  # fmt: skip
-        for one in conversion.refused[:SHOWN_ROWS]:
-            console.err.print(f"  {one.message}")
+        for refusal in conversion.refused[:SHOWN_ROWS]:
+            console.err.print(f"  {refusal.message}")
     for note in (*conversion.notes, *proposal.unsure):
         console.err.print(f"  {note}", style="yellow")

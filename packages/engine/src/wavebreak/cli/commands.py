@@ -38,7 +38,7 @@ EXIT_CODES: Mapping[int, str] = {
     5: "everything holds, in redacted copies",
 }
 """The meaning of each exit code, the same for every command."""
-NO, UNCHECKED, KEY_UNKNOWN = 1, 3, 4
+FAILED, UNCHECKED, KEY_UNKNOWN = 1, 3, 4
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 _make_annotated: Any = Annotated
@@ -107,23 +107,29 @@ def command(
 
     def decorate(function: FunctionT) -> FunctionT:
         signature = inspect.signature(function, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        structs: dict[str, Any] = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
+        function_parameters = [
+            p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD
+        ]
+        structs: dict[str, Any] = {
+            p.name: p.annotation for p in function_parameters if is_dataclass(p.annotation)
+        }
         has_output = signature.return_annotation in (Output, Output | None)
-        declared = [
-            _typer_parameter(each)
-            for parameter in (*own, *parameters)
-            for each in (_fields(structs[parameter.name]) if parameter.name in structs
+        typer_parameters = [
+            _typer_parameter(field)
+            for parameter in (*function_parameters, *parameters)
+            for field in (_fields(structs[parameter.name]) if parameter.name in structs
                          else [parameter])
         ]  # fmt: skip
-        declared += _fields(options.OutputOptions) if has_output else []
+        typer_parameters += _fields(options.OutputOptions) if has_output else []
 
         @wraps(function)
         def run(**given: Any) -> None:
             as_json = has_output and (given.pop("as_json"), given.pop("wide"))[0]
             for parameter, struct in structs.items():
                 given[parameter] = struct(**{f.name: given.pop(f.name) for f in _fields(struct)})
-            arguments = [given.pop(p.name) for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+            arguments = [
+                given.pop(p.name) for p in function_parameters if p.kind is p.POSITIONAL_OR_KEYWORD
+            ]
             output = function(*arguments, **given)
             if isinstance(output, Output):
                 console.print_json(output.value) if as_json else output.show()
@@ -134,8 +140,8 @@ def command(
                 if output.code:
                     raise typer.Exit(output.code)
 
-        run.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in declared}
+        run.__signature__ = inspect.Signature(typer_parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in typer_parameters}
         run.__doc__ = help or function.__doc__
         # Without a class of its own, a group's default holds, which None would replace.
         own_class: dict[str, Any] = {"cls": cls} if cls else {}
@@ -172,8 +178,8 @@ def _typer_parameter(parameter: inspect.Parameter) -> inspect.Parameter:
 
 def leaf_commands(commands: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the commands below some, each with its full name."""
-    for name, each in commands.items():
-        if hasattr(each, "commands"):
-            yield from leaf_commands(each.commands, f"{prefix}{name} ")
+    for name, member in commands.items():
+        if hasattr(member, "commands"):
+            yield from leaf_commands(member.commands, f"{prefix}{name} ")
         else:
-            yield f"{prefix}{name}", each
+            yield f"{prefix}{name}", member

@@ -51,7 +51,7 @@ def import_table(
     causes = {cause.replace("_", " "): rows for cause, rows in conversion.causes.items()}
     lines = [f"{conversion.rows:,} rows read, {events:,} events written to {out}"]
     lines += [f"  refused, {cause}: {count_of(rows, 'row')}" for cause, rows in causes.items()]
-    lines += [f"  {one.message}" for one in conversion.refused[:MAX_SHOWN]]
+    lines += [f"  {refusal.message}" for refusal in conversion.refused[:MAX_SHOWN]]
     return Output(
         {"rows": conversion.rows, "events": events, "refused": dict(conversion.causes),
          "notes": conversion.notes},
@@ -80,8 +80,8 @@ def profile_coverage(
 
         profile = coverage.measure(logs())
     # The example lies in the installed package, which is not written to.
-    beside = Path("example.profile.json") if str(events) == NAME else coverage.sidecar_path(path)
-    target = out or beside
+    sidecar = Path("example.profile.json") if str(events) == NAME else coverage.sidecar_path(path)
+    target = out or sidecar
     coverage.save(profile, target)
     rows = []
     for name, share in sorted(profile.types.items(), key=lambda item: -item[1]):

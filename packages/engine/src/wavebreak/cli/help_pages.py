@@ -29,8 +29,12 @@ class GroupHelp(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands with the first paragraph of their help, wrapped and never cut."""
-        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, _summary(each.help)) for name, each in known if each and not each.hidden]
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, _summary(member.help))
+            for name, member in commands
+            if member and not member.hidden
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -80,13 +84,13 @@ def wrapped_lines(line: str, width: int) -> Iterator[str]:
     """
     start = ""
     for part in _OPTION.split(line):
-        joined = f"{start} {part}" if start else part
+        candidate = f"{start} {part}" if start else part
         within_quotes = start.count("'") % 2 or start.count('"') % 2
-        if start and not within_quotes and len(joined) > width - 2:
+        if start and not within_quotes and len(candidate) > width - 2:
             yield f"{start} \\"
             start = f"  {part}"
         else:
-            start = joined
+            start = candidate
     yield start
 
 

@@ -141,7 +141,10 @@ def rotate(
         _rotate(place, before, after, note, service)
         fingerprint = checkpoints.fingerprint(after.key)
         console.out.print(f"{place}: signed by {after.name} ({fingerprint})")
-    if not any((one.before, one.after, one.why) == change[:3] for one in recorded):
+    if not any(
+        (change_recorded.before, change_recorded.after, change_recorded.why) == change[:3]
+        for change_recorded in recorded
+    ):
         add_key_change(history, note)
     console.out.print(f"{history}: publish it beside the new verifier key:")
     console.echo(encode_verifier_key(after.key))
@@ -214,18 +217,18 @@ def verify(
     came with the ledger, else 2.
     """
     certificates = read_authorities(authority)
-    kept = [_checkpoint(path) for path in remembered]
+    checkpoints = [_checkpoint(path) for path in remembered]
     source = service.open_source(place)
-    beside = source.key_file if source else place / "key.pub"
-    keys = [load_verifier_key(text) for text in key or [str(beside)]]
+    key_file = source.key_file if source else place / "key.pub"
+    keys = [load_verifier_key(text) for text in key or [str(key_file)]]
     history = _read_history(key_history, place if source else None)
     tables = None
     with console.progress_bar("verifying") as show:
         if source:
             row_key = _deployment_key(deployment_key or source.deployment_key)
-            entries, tables = source.audit(keys, kept, certificates, history, row_key, show)
+            entries, tables = source.audit(keys, checkpoints, certificates, history, row_key, show)
         else:
-            entries = audit.audit_directory(place, keys, kept, certificates, history)
+            entries = audit.audit_directory(place, keys, checkpoints, certificates, history)
     holds = [*entries.checked, *(tables.checked if tables else [])]
     key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
     not_checked = [*key_origin, *entries.unchecked, *(tables.unchecked if tables else [])]
@@ -244,9 +247,9 @@ def verify(
             "not_checked": not_checked,
             "does_not_hold": [finding._asdict() for finding in findings],
         },
-        _marked("green", "holds", holds),
-        _marked("yellow", "not checked", not_checked),
-        _marked("red", "changed", [finding.what for finding in findings]),
+        _line_printer("green", "holds", holds),
+        _line_printer("yellow", "not checked", not_checked),
+        _line_printer("red", "changed", [finding.what for finding in findings]),
         code=UNCHECKED if entries.revoked else 0 if key else KEY_UNKNOWN,
         error=error,
     )
@@ -270,7 +273,7 @@ def _deployment_key(path: Path | None) -> bytes | None:
         return None
 
 
-def _marked(color: str, label: str, lines: Sequence[str]) -> Callable[[Any], None]:
+def _line_printer(color: str, label: str, lines: Sequence[str]) -> Callable[[Any], None]:
     """Return what prints lines after a label."""
 
     def show(terminal: console.TerminalConsole) -> None:
@@ -302,14 +305,14 @@ def prove(
         positions |= set(openings.positions("account", account))
     if not positions:
         raise UsageError("no entry was chosen", fix="give --position, or --account")
-    opened = {}
+    shown_openings = {}
     if openings:
         for number in positions:
-            hidden = openings.of(number)
-            opened[number] = {field: hidden[field] for field in show if field in hidden}
+            stored = openings.of(number)
+            shown_openings[number] = {field: stored[field] for field in show if field in stored}
     since_size = _checkpoint(since).size if since else None
     out.mkdir(parents=True, exist_ok=True)
-    for name, content in proof_bundle(ledger, positions, opened, since=since_size).items():
+    for name, content in proof_bundle(ledger, positions, shown_openings, since=since_size).items():
         (out / name).write_bytes(content)
     size = ledger.sealed.size
     console.out.print(f"{len(positions):,} entries with proofs under {size:,}, in {out}/")
@@ -382,12 +385,12 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
         size = verifier.read_checkpoint(latest).size
     (place / audit.STAMPS).mkdir(exist_ok=True)
     (place / audit.STAMPS / f"{size}.txt").write_bytes(latest)
-    kept = place / audit.STAMPS / f"{size}.tsr"
-    kept.write_bytes(answer)
-    return kept
+    stamp_file = place / audit.STAMPS / f"{size}.tsr"
+    stamp_file.write_bytes(answer)
+    return stamp_file
 
 
-def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
+def _post(url: str, content: bytes, kind: str, recipient: str) -> tuple[int, bytes]:
     """Post to an authority or a witness; return status and body. Raises FileError."""
     fix = "try again, or give another address"
     body, end = bytearray(), time.monotonic() + ANSWER_S
@@ -397,9 +400,9 @@ def _post(url: str, content: bytes, kind: str, whom: str) -> tuple[int, bytes]:
             for part in answer.iter_raw():
                 body += part
                 if len(body) > MAX_ANSWER or time.monotonic() > end:
-                    raise FileError(f"the answer of {whom} has no end", fix=fix)
+                    raise FileError(f"the answer of {recipient} has no end", fix=fix)
     except (httpx.HTTPError, httpx.InvalidURL):
-        raise FileError(f"{whom} did not answer", fix=fix) from None
+        raise FileError(f"{recipient} did not answer", fix=fix) from None
     return answer.status_code, bytes(body)
 
 

@@ -23,8 +23,8 @@ def show(
     features: Annotated[int, typer.Option(min=1, help="Features to list, by gain.")] = 25,
 ) -> Output:
     """Show a model: version, size, thresholds, and the features with the highest gain."""
-    loaded = model.load(directory)
-    fields = _model_fields(loaded, features)
+    loaded_model = model.load(directory)
+    fields = _model_fields(loaded_model, features)
     thresholds = [
         (t["outcome"], f"{t['margin']:.3f}", f"{t['probability']:.5f}")
         for t in fields["thresholds"]
@@ -45,24 +45,24 @@ def show(
     )
 
 
-def _model_fields(loaded: model.Model, max_gains: int) -> dict[str, Any]:
+def _model_fields(loaded_model: model.Model, max_gains: int) -> dict[str, Any]:
     """Return the fields of a model that `model show` prints."""
-    gains = loaded.forest.gains()
+    gains = loaded_model.forest.gains()
     total_gain = sum(gains.values())
-    thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(BY_RANK)]
+    thresholds = [(o, loaded_model.thresholds.get(o)) for o in reversed(BY_RANK)]
     return {
-        "version": loaded.version,
-        "trees": len(loaded.forest.trees),
-        "leaves": sum(tree.leaf.size for tree in loaded.forest.trees),
-        "features": len(loaded.features),
+        "version": loaded_model.version,
+        "trees": len(loaded_model.forest.trees),
+        "leaves": sum(tree.leaf.size for tree in loaded_model.forest.trees),
+        "features": len(loaded_model.features),
         "features_used": len(gains),
-        "seed": loaded.seed,
-        "training_digest": loaded.training_digest,
+        "seed": loaded_model.seed,
+        "training_digest": loaded_model.training_digest,
         "thresholds": [
             {
                 "outcome": outcome,
                 "margin": threshold / model.ONE,
-                "probability": float(loaded.calibration.probability([threshold])[0]),
+                "probability": float(loaded_model.calibration.probability([threshold])[0]),
             }
             for outcome, threshold in thresholds
             if threshold is not None

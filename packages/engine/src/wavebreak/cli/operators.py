@@ -42,8 +42,8 @@ def list_operators(
 ) -> Output:
     """List the operators of a run, those with most accounts first, with their pooled evidence."""
     operators = storage.load(run)
-    listed = operators if every else operators[:MAX_OPERATORS]
-    value = [msgspec.to_builtins(operator) for operator in listed]
+    rows_shown = operators if every else operators[:MAX_OPERATORS]
+    value = [msgspec.to_builtins(operator) for operator in rows_shown]
     if not operators:
         return Output(value, "No accounts are linked.")
     headings = (
@@ -51,12 +51,12 @@ def list_operators(
         "com-\nplaints", "evidence of\ncomplaints",
     )  # fmt: skip
     title = count_of(len(operators), "operator")
-    if len(listed) < len(operators):
-        title = f"The largest {len(listed)} of {title} (--all shows all)"
+    if len(rows_shown) < len(operators):
+        title = f"The largest {len(rows_shown)} of {title} (--all shows all)"
     return Output(
         value,
-        Table(title, headings, [_row(operator) for operator in listed], note=_NOTE),
-        steps=[console.command("wavebreak", "operators", "show", run, listed[0].id)],
+        Table(title, headings, [_row(operator) for operator in rows_shown], note=_NOTE),
+        steps=[console.command("wavebreak", "operators", "show", run, rows_shown[0].id)],
     )
 
 

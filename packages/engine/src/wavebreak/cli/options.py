@@ -102,8 +102,8 @@ def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str
         return value
     if "://" not in value:
         return secret_key.read_secret_file(Path(value), "file of the database URL")
-    given = ctx.get_parameter_source(param.name or "")
-    if given is not None and given.name == "COMMANDLINE":
+    source = ctx.get_parameter_source(param.name or "")
+    if source is not None and source.name == "COMMANDLINE":
         refuse_visible_password(value)
     return value
 
@@ -203,7 +203,7 @@ class TableOptions:
             source: What the command was given.
             choose: Settles a guessed mapping that is not certain (None: it is an error).
         """
-        declared = {
+        declarations = {
             "columns": read_pairs(self.columns, "--columns"),
             "types": read_pairs(self.types, "--types"),
             "type": self.type,
@@ -211,14 +211,14 @@ class TableOptions:
             "zone": self.zone,
             "country": self.country,
         }
-        if self.mapping and any(declared.values()):
+        if self.mapping and any(declarations.values()):
             raise UsageError(
                 "--mapping cannot be combined with --columns, --types, --type, --time, --zone or "
                 "--country",
                 fix="write them into the mapping, or drop it",
             )
         mapping = mappings.load_mapping(self.mapping) if self.mapping else None
-        return io.open_source(source, mapping, declared, choose)
+        return io.open_source(source, mapping, declarations, choose)
 
 
 @dataclass(frozen=True)

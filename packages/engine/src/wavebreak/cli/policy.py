@@ -29,7 +29,7 @@ def check(*, policy: PolicyDir = None) -> None:
 @command(rules_app, "wavebreak rules list", "wavebreak rules list --policy my-policy", name="list")
 def list_rules(*, policy: PolicyDir = None) -> Output:
     """List the rules of a policy: stage, outcome, duration, mode and purpose."""
-    loaded = rules.load_policy(policy)
+    loaded_policy = rules.load_policy(policy)
     fields = [
         {
             "id": rule.id,
@@ -39,7 +39,7 @@ def list_rules(*, policy: PolicyDir = None) -> Output:
             "mode": rule.mode,
             "about": rule.about,
         }
-        for rule in loaded.rules
+        for rule in loaded_policy.rules
     ]
     rows = [
         (
@@ -51,16 +51,18 @@ def list_rules(*, policy: PolicyDir = None) -> Output:
     ]
     headings = ("rule\nstage, mode", "outcome\nduration", "about")
     return Output(
-        fields, Table(f"Policy {loaded.version}", headings, rows, words=frozenset(range(3)))
+        fields, Table(f"Policy {loaded_policy.version}", headings, rows, words=frozenset(range(3)))
     )
 
 
 @command(rules_app, "wavebreak rules show impossible_acts", name="show")
 def show_rule(rule: RuleId, *, policy: PolicyDir = None) -> None:
     """Show one rule: its conditions, outcome and examples."""
-    loaded = rules.load_policy(policy)
-    known = loaded.rule(rule)
-    text = rules.describe_rule(known) if known else rules.explain_rule(loaded, rule)
+    loaded_policy = rules.load_policy(policy)
+    loaded_rule = loaded_policy.rule(rule)
+    text = (
+        rules.describe_rule(loaded_rule) if loaded_rule else rules.explain_rule(loaded_policy, rule)
+    )
     console.out.print(Markdown(text))
 
 

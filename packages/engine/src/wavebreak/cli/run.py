@@ -73,7 +73,10 @@ def run(
     max_memory: options.MaxMemory = "",
 ) -> Output:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
-    with warnings.catch_warnings(record=True) as caught, console.progress_bar("run") as show:
+    with (
+        warnings.catch_warnings(record=True) as warnings_shown,
+        console.progress_bar("run") as show,
+    ):
         warnings.simplefilter("default")
         result = library.decide(
             deciding.events(table.open(events), ip_database),
@@ -95,18 +98,18 @@ def run(
     counts = result.summary()
     if counts["refused"] and counts["refused"] == counts["events"]:
         raise _all_refused(out, counts)
-    for warning in caught:
+    for warning in warnings_shown:
         console.err.print(str(warning.message), style="yellow")
     value = counts
     parts: list[Any] = [result.report().full]
     steps = [console.command("wavebreak", "explain", out, example_account(out) or "ACCOUNT")]
     if labels:
-        measured = library.evaluate(result, labels)
-        value = counts | {"evaluation": measured.to_dict()}
-        parts.append(measured.full)
+        evaluation = library.evaluate(result, labels)
+        value = counts | {"evaluation": evaluation.to_dict()}
+        parts.append(evaluation.full)
     else:
-        more = [] if _has_labels(out) else ["--labels", "LABELS.csv"]
-        steps.insert(0, console.command("wavebreak", "evaluate", out, *more))
+        label_options = [] if _has_labels(out) else ["--labels", "LABELS.csv"]
+        steps.insert(0, console.command("wavebreak", "evaluate", out, *label_options))
     if ledger:
         steps.append(console.command("wavebreak", "ledger", "verify", ledger))
     return Output(value, *parts, steps=steps)
@@ -126,12 +129,12 @@ def _all_refused(directory: Path, counts: dict[str, Any]) -> FileError:
         f"{cause.replace('_', ' ')} ({count:,})"
         for cause, count in counts["refused_by_cause"].items()
     )
-    refused = directory / "refused.jsonl"
-    with refused.open(encoding="utf-8") as lines:
+    path = directory / "refused.jsonl"
+    with path.open(encoding="utf-8") as lines:
         problem, _, fix = json.loads(next(lines))["message"].partition(" — fix: ")
     return FileError(
         f"all {counts['events']:,} events were refused: {causes}; {problem}",
-        fix=f"{fix}; all of them are in {refused}; schema: wavebreak/policy/event.schema.json",
+        fix=f"{fix}; all of them are in {path}; schema: wavebreak/policy/event.schema.json",
     )
 
 

@@ -40,7 +40,7 @@ MAX_QUESTIONS = 1000
 """Accounts in a week's questions: as many labels as one request may carry."""
 MIN_FIRST_MESSAGES = 2
 """A sender is active from so many first messages on."""
-CHOSEN = 2 / 3
+CHOSEN_SHARE = 2 / 3
 """The share of questions that are drawn by volume and prior score."""
 MIN_ABUSIVE, MIN_BENIGN = 8, 20
 """Below so many reviewed accounts of a label there is no line."""
@@ -142,7 +142,7 @@ def choose_questions(
     )
     frame = mixed[first]
     rank = np.argsort(np.argsort(prior[frame], kind="stable")) / frame.size
-    chosen_number = round(number * CHOSEN)
+    chosen_number = round(number * CHOSEN_SHARE)
     by_prior, prior_chance = draw(first_messages[frame] * (0.1 + rank**3), chosen_number, rng)
     control, control_chance = draw(np.ones(frame.size), number - chosen_number, rng)
     chance = (1 - (1 - prior_chance) * (1 - control_chance)) / sizes
@@ -218,7 +218,7 @@ def estimate_share(hits: Bools, weights: Floats) -> Share:
     return Share(round(share, 4), round(low, 4), round(high, 4), len(hits))
 
 
-def summarise(days: HomeDays, abusive: Bools, reviewed: Bools, answered: Bools) -> Answers:
+def summarise(days: HomeDays, abusive: Bools, reviewed: Bools, answered_rows: Bools) -> Answers:
     """Estimate shares of everybody from the reviewed accounts; masks by account."""
     accounts = np.flatnonzero(reviewed & (days.chance > 0))
     bad, weight, first_messages = (
@@ -226,7 +226,7 @@ def summarise(days: HomeDays, abusive: Bools, reviewed: Bools, answered: Bools) 
         1 / days.chance[accounts],
         days.first_messages[accounts],
     )
-    is_answered = answered[accounts]
+    is_answered = answered_rows[accounts]
     return Answers(
         abusive=int((abusive & reviewed).sum()),
         benign=int((reviewed & ~abusive).sum()),

@@ -44,7 +44,7 @@ MIN_CONTACTS = 2
 """Below so many strangers no test can speak against an account."""
 OUTLYING = 3.0
 """An account may be abusive that is so many standard errors above the pooled rate."""
-_BESIDE = ("channel", "stranger_contacts", "stranger_complaints", "unwanted_evidence")
+_CONDITION_FEATURES = ("channel", "stranger_contacts", "stranger_complaints", "unwanted_evidence")
 """Features that a rule may read beside a test and still limit by that test alone."""
 _BUSINESS = CHANNELS.index("business_platform")
 """The rules on reactions judge the channels below it."""
@@ -276,7 +276,7 @@ def affected(feature: str, rows: Any, policy: Policy, evidence: EvidenceTerms) -
             continue
         if rule.outcome in SILENCING:
             silencing = min(silencing, *thresholds)
-        elif set(features_read(rule, policy.features)) <= {feature, *_BESIDE}:
+        elif set(features_read(rule, policy.features)) <= {feature, *_CONDITION_FEATURES}:
             limiting = min(limiting, *thresholds)
     values = evidence_values(feature, rows, evidence)
     return int((values >= limiting).sum()), int((values >= silencing).sum())

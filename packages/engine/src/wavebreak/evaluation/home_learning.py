@@ -265,7 +265,7 @@ def _days_of(
         values["stranger_complaints"],
         values["stranger_answers"],
         values[TRAPS],
-        _opened(points),
+        _epoch_starts(points),
         np.array([operators.number(name) for _, name in points.accounts], np.int64),
         {
             account: tuple(sorted(operator_numbers))
@@ -291,7 +291,7 @@ def _columns(log: Any, types: tuple[int, ...], name: str) -> list[tuple[str, Any
     ]
 
 
-def _opened(points: Points) -> Floats:
+def _epoch_starts(points: Points) -> Floats:
     """Return how many chats each point's account has started since its point before."""
     chats = np.nan_to_num(points.values[:, points.names.index("started_chats")])
     order = np.argsort(points.account, kind="stable")
@@ -499,17 +499,19 @@ def measure_met(
     margins: Floats,
     line: float,
     days: HomeDays,
-    answered: Bools,
+    answered_accounts: Bools,
     since_ms: int,
     curve: Curve | None = None,
 ) -> Met:
-    """Return what a score meets after a time (ms), of first messages of the accounts `answered`.
+    """Return the accounts that a score meets after a time (ms), and their first messages.
 
-    With a curve it needs no complaint, and the messages count by the chance that they are honest.
+    The first messages are those of `answered_accounts`.
+
+    With a curve the score needs no complaint, and each message counts by its chance to be honest.
     """
     is_later = (days.points.ts > since_ms) & (days.opened > 0)
     is_met = is_later & days.meets(margins, line, curve)
-    mine = answered[days.points.account]
+    mine = answered_accounts[days.points.account]
     messages = days.opened if curve is None else days.opened * curve.honest(margins)
     return Met(
         round(messages[is_later & mine].sum()),
@@ -520,15 +522,15 @@ def measure_met(
 
 
 def at_line(
-    model: Model, line: float, learned: dict[str, Any], curve: Curve | None = None
+    model: Model, line: float, provenance: dict[str, Any], curve: Curve | None = None
 ) -> Model:
-    """Return a model whose score is `AT_LINE` at its line; `learned` is noted in its metadata.
+    """Return a model whose score is `AT_LINE` at its line; `provenance` is noted in its metadata.
 
     It asks for a limit by itself where the line rests on answers of reviewers (`curve`), and for
     nothing otherwise.
     """
     if curve is not None:
-        learned = learned | {"curve": [curve.slope, curve.offset]}
+        provenance = provenance | {"curve": [curve.slope, curve.offset]}
     edges = [line + k / 4 for k in range(-40, 41)]
     levels = [round(1 / (1 + math.exp(-k / 4)), 6) for k in range(-40, 41)]
     return replace(
@@ -536,7 +538,7 @@ def at_line(
         calibration=Steps.of(edges, [0.0, *levels]),
         thresholds={} if curve is None else {"limit": round(line * ONE)},
         silent=None if curve is None else "observe",
-        training=dict(model.training) | {"learned": "home", "line": round(line * ONE)} | learned,
+        training=dict(model.training) | {"learned": "home", "line": round(line * ONE)} | provenance,
     )
 
 
@@ -820,13 +822,13 @@ def own_scores(model: Model, days: HomeDays) -> dict[str, baseline.Distribution]
 
 
 def moved_since(
-    model: Model, spread: baseline.Distribution, days: HomeDays, terms: Terms, since_ms: int
+    model: Model, reference: baseline.Distribution, days: HomeDays, terms: Terms, since_ms: int
 ) -> float | None:
     """Return how far a model's scores have moved since a time (ms); None where few were scored."""
     is_later = model_margins(model, days)[days.points.ts > since_ms]
     if is_later.size < terms.first_messages:
         return None
-    return baseline.population_stability_index(spread, is_later)
+    return baseline.population_stability_index(reference, is_later)
 
 
 def fault_of_acting(check: Check, terms: Terms) -> str:

@@ -16,7 +16,7 @@ _STIRLING = (1 / 12, 1 / 360, 1 / 1260, 1 / 1680, 1 / 1188)
 
 
 @lru_cache(4096)
-def exact_interval(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
+def exact_interval(count: int, trials: int, level: float = 0.95) -> tuple[float, float]:
     """Give Clopper and Pearson's interval of a share, both ends from 0 to 1.
 
     >>> low, high = exact_interval(0, 100)
@@ -26,19 +26,19 @@ def exact_interval(count: int, of: int, level: float = 0.95) -> tuple[float, flo
     (0.0, 1.0)
     """
     tail = (1 - level) / 2
-    low = _share(count, of, tail, upper=True) if count else 0.0
-    high = _share(count, of, tail, upper=False) if count < of else 1.0
+    low = _share(count, trials, tail, upper=True) if count else 0.0
+    high = _share(count, trials, tail, upper=False) if count < trials else 1.0
     return low, high
 
 
-def _share(count: int, of: int, tail: float, *, upper: bool) -> float:
+def _share(count: int, trials: int, tail: float, *, upper: bool) -> float:
     """Solve for the share under which `count` or more (`upper`; else or less) has chance `tail`.
 
     Newton's steps on the logarithm of the chance, halving instead where one leads outside.
     """
-    low, high, share = 0.0, 1.0, (count + 0.5) / (of + 1)
+    low, high, share = 0.0, 1.0, (count + 0.5) / (trials + 1)
     for _ in range(_ROUNDS):
-        chance, slope = _chance(count, of, share, upper=upper)
+        chance, slope = _chance(count, trials, share, upper=upper)
         if (chance < tail) == upper:
             low = share
         else:
@@ -51,31 +51,31 @@ def _share(count: int, of: int, tail: float, *, upper: bool) -> float:
     return share  # pragma: no cover
 
 
-def _chance(count: int, of: int, share: float, *, upper: bool) -> tuple[float, float]:
+def _chance(count: int, trials: int, share: float, *, upper: bool) -> tuple[float, float]:
     """Give the chance of a tail that begins with `count`, and its slope in the share."""
     odds = share / (1 - share)
     total = term = 1.0
     k = count
-    while term > 1e-17 * total and (k < of if upper else k > 0):
-        term *= (of - k) / (k + 1) * odds if upper else k / (of - k + 1) / odds
+    while term > 1e-17 * total and (k < trials if upper else k > 0):
+        term *= (trials - k) / (k + 1) * odds if upper else k / (trials - k + 1) / odds
         k += 1 if upper else -1
         total += term
-    first = _probability(count, of, share)
+    first = _probability(count, trials, share)
     # The derivative of a binomial tail is the density of a beta distribution.
-    slope = first * count / share if upper else -first * (of - count) / (1 - share)
+    slope = first * count / share if upper else -first * (trials - count) / (1 - share)
     return first * total, slope
 
 
-def _probability(count: int, of: int, share: float) -> float:
+def _probability(count: int, trials: int, share: float) -> float:
     """Give the binomial probability of a count, `share` being neither 0 nor 1."""
     if count == 0:
-        return math.exp(of * math.log1p(-share))
-    if count == of:
-        return math.exp(of * math.log(share))
-    rest = of - count
-    exponent = _stirling_error(of) - _stirling_error(count) - _stirling_error(rest)
-    exponent -= _deviance(count, of * share) + _deviance(rest, of * (1 - share))
-    return math.exp(exponent) * math.sqrt(of / (2 * math.pi * count * rest))
+        return math.exp(trials * math.log1p(-share))
+    if count == trials:
+        return math.exp(trials * math.log(share))
+    rest = trials - count
+    exponent = _stirling_error(trials) - _stirling_error(count) - _stirling_error(rest)
+    exponent -= _deviance(count, trials * share) + _deviance(rest, trials * (1 - share))
+    return math.exp(exponent) * math.sqrt(trials / (2 * math.pi * count * rest))
 
 
 def _stirling_error(n: int) -> float:

@@ -39,7 +39,7 @@ _COLUMNS = (
     "first_contacts_attempted",
     "first_contacts_refused",
 )
-LEAST_FIRST_CONTACTS = 30
+MIN_FIRST_CONTACTS = 30
 """From so many on a persona's share of first messages refused says something."""
 
 
@@ -185,9 +185,9 @@ class Evaluation:
     def worst_persona(self) -> str | None:
         """The persona with the largest share of first messages refused, of those that sent some.
 
-        One with fewer than `LEAST_FIRST_CONTACTS` counts only where all have.
+        One with fewer than `MIN_FIRST_CONTACTS` counts only where all have.
         """
-        names = [n for n, p in self.personas.items() if p.first_contacts >= LEAST_FIRST_CONTACTS]
+        names = [n for n, p in self.personas.items() if p.first_contacts >= MIN_FIRST_CONTACTS]
         candidates = names or [n for n, p in self.personas.items() if p.first_contacts]
         return max(candidates, key=lambda name: self.personas[name].refused_share, default=None)
 
@@ -204,7 +204,7 @@ class Evaluation:
             },
             "before_action": {name: asdict(b) for name, b in self.before_action.items()},
             "unlabelled": asdict(self.unlabelled),
-            "refused": self._refused(),
+            "refused": self._refusals(),
             "absent": self.absent,
             "equal_weight": self.equal_weight,
             "stopped": {
@@ -213,7 +213,7 @@ class Evaluation:
             },
         }
 
-    def _refused(self) -> dict[str, Any]:
+    def _refusals(self) -> dict[str, Any]:
         """Return first messages of benign accounts refused: in all, and of the worst persona."""
         worst = self.worst_persona
         persona = self.personas[worst] if worst is not None else None
@@ -224,11 +224,11 @@ class Evaluation:
         }
 
 
-def _refused_of(refused: int, of: int) -> dict[str, Any]:
+def _refused_of(count: int, total: int) -> dict[str, Any]:
     """Return first messages refused: count, share and interval."""
-    share = refused / of if of else None
-    interval = list(exact_interval(refused, of))
-    return {"refused": refused, "first_contacts": of, "share": share, "interval": interval}
+    share = count / total if total else None
+    interval = list(exact_interval(count, total))
+    return {"refused": count, "first_contacts": total, "share": share, "interval": interval}
 
 
 def _share_intervals(counts: Family | Persona) -> dict[str, list[float]]:
@@ -375,8 +375,8 @@ def labels_path(run_dir: Path) -> Path:
     """
     source = _object(run_dir / "summary.json").get("source")
     log = Path(str(source.get("path") if isinstance(source, dict) else ""))
-    named = f"{log.name.partition('events.')[0]}labels.csv"
-    for path in (run_dir / "labels.csv", log.parent / "labels.csv", log.parent / named):
+    file_name = f"{log.name.partition('events.')[0]}labels.csv"
+    for path in (run_dir / "labels.csv", log.parent / "labels.csv", log.parent / file_name):
         if path.is_file():
             return path
     raise FileError(

@@ -18,17 +18,19 @@ ALL = "all abusive"
 BACKGROUND = "no label (background)"
 
 
-def share_of(count: int, of: int) -> str:
+def share_of(count: int, total: int) -> str:
     """Write a share with its interval below it, both in percent."""
-    if not of:
+    if not total:
         return "–"
-    return f"{percent(count / of)}\n{interval(*exact_interval(count, of))}".replace(" %", "")
+    return f"{percent(count / total)}\n{interval(*exact_interval(count, total))}".replace(" %", "")
 
 
-def share_interval(count: int, of: int) -> Interval:
+def share_interval(count: int, total: int) -> Interval:
     """Return a share of a chart, with its 95 % interval and the two counts as text."""
-    low, high = exact_interval(count, of)
-    return Interval(count / of if of else 0.0, low, high, f"{number(count)} of {number(of)}")
+    low, high = exact_interval(count, total)
+    return Interval(
+        count / total if total else 0.0, low, high, f"{number(count)} of {number(total)}"
+    )
 
 
 def evaluation_report(evaluation: Evaluation) -> Report:
@@ -38,7 +40,7 @@ def evaluation_report(evaluation: Evaluation) -> Report:
         sections += _family_sections(_named_families(evaluation))
     if personas := _benign_personas(evaluation):
         sections += _persona_sections(personas)
-    versions = dict.fromkeys(_versions_text(run) for run in evaluation.runs)
+    versions = dict.fromkeys(_versions_text(summary) for summary in evaluation.runs)
     if lines := [line for line in versions if line]:
         sections.append(Section("Versions", [Text(lines, "note")], page_only=True))
     return Report(
@@ -118,7 +120,7 @@ def provenance(evaluation: Evaluation) -> list[str]:
             f"Labelled but not in the log: {' and '.join(absent)}. They count as not "
             "actioned and as having delivered nothing."
         )
-    modes = {run.get("mode") for run in evaluation.runs}
+    modes = {summary.get("mode") for summary in evaluation.runs}
     if modes == {"shadow"}:
         lines.append(
             "The run was in shadow mode: decisions were recorded, and nothing was enforced."
@@ -152,8 +154,8 @@ def _background_name(background: Any) -> str:
     return Path(str(background)).name if background else ""
 
 
-def _versions_text(run: dict[str, Any]) -> str:
-    versions = run.get("versions")
+def _versions_text(summary: dict[str, Any]) -> str:
+    versions = summary.get("versions")
     pairs = sorted(versions.items()) if isinstance(versions, dict) else []
     return ", ".join(f"{name} {value}" for name, value in pairs if value)
 
@@ -180,8 +182,8 @@ def _key_figures(evaluation: Evaluation) -> list[KeyFigure]:
     return figures
 
 
-def _share_figure(label: str, count: int, of: int) -> KeyFigure:
-    return KeyFigure(label, percent(count / of), f"{number(count)} of {number(of)}")
+def _share_figure(label: str, count: int, total: int) -> KeyFigure:
+    return KeyFigure(label, percent(count / total), f"{number(count)} of {number(total)}")
 
 
 def _named_families(evaluation: Evaluation) -> list[tuple[str, Family, BeforeAction]]:
@@ -306,11 +308,11 @@ def _persona_sections(personas: list[tuple[str, Persona]]) -> list[Section]:
     ]
 
 
-def _count_share(count: int, of: int) -> str:
+def _count_share(count: int, total: int) -> str:
     """Write a count with the interval of its share, in percent, below it."""
-    if not of:
+    if not total:
         return "–"
-    return f"{number(count)}\n{interval(*exact_interval(count, of)).removesuffix(' %')}"
+    return f"{number(count)}\n{interval(*exact_interval(count, total)).removesuffix(' %')}"
 
 
 def _worst_families(evaluation: Evaluation, limit: int) -> Table:

@@ -272,10 +272,10 @@ def _open_decided_run(path: Path) -> Run:
         raise FileError(f"{path} is of standard input, which nobody kept", fix=check)
     if not events.is_file():
         raise FileError(f"{path} is of a log that is no longer there", fix=check)
-    run = open_run(events)
-    if run.digest != recorded:
+    log_run = open_run(events)
+    if log_run.digest != recorded:
         raise FileError(f"{path} is of a log that has changed since", fix=check)
-    return Run(path.name, events, recorded, run.world, run.labels, path)
+    return Run(path.name, events, recorded, log_run.world, log_run.labels, path)
 
 
 def replay(

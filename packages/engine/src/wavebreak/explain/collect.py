@@ -82,10 +82,10 @@ class Timeline:
     @property
     def window(self) -> tuple[int, int] | None:
         """First and last time of any event, or None."""
-        some = [times for times in self.times.values() if len(times)]
-        if not some:
+        nonempty = [times for times in self.times.values() if len(times)]
+        if not nonempty:
             return None
-        return min(int(t[0]) for t in some), max(int(t[-1]) for t in some)
+        return min(int(t[0]) for t in nonempty), max(int(t[-1]) for t in nonempty)
 
 
 def was_carried(event: Mapping[str, Any], refused: Collection[str] = ()) -> bool:
@@ -123,11 +123,11 @@ def read_events(source: Path, account: str) -> Iterator[dict[str, Any]]:
 def timeline_of_events(events: Iterable[dict[str, Any]], account: str) -> Timeline:
     """Return the times of each kind of act; `events` have the log's columns, `type` as a code."""
     builder = _TimelineBuilder()
-    seen: set[str] = set()
+    ids: set[str] = set()
     for event in events:
-        if event["id"] in seen:
+        if event["id"] in ids:
             continue
-        seen.add(event["id"])
+        ids.add(event["id"])
         if event["account"] == account:
             builder.add_own(event)
         elif was_carried(event):
@@ -164,8 +164,8 @@ class _TimelineBuilder:
                 self._times["first_contacts"].append(ts)
             self._contacted.add(event["peer"])
         elif event["type"] == _CALL_ENDED:
-            taken = was_carried(event) and (event["seconds"] or 0) > SHORT_CALL_S
-            if taken and event["peer"] in self._contacted:
+            is_long_call = was_carried(event) and (event["seconds"] or 0) > SHORT_CALL_S
+            if is_long_call and event["peer"] in self._contacted:
                 self._add_answer(ts, event["peer"])
         elif row.counts:
             self._times[row.counts].append(ts)
@@ -190,11 +190,13 @@ class _TimelineBuilder:
 
     def timeline(self) -> Timeline:
         """Return what was counted."""
-        times = {kind: np.sort(np.array(at, dtype=np.int64)) for kind, at in self._times.items()}
+        times = {
+            kind: np.sort(np.array(values, dtype=np.int64)) for kind, values in self._times.items()
+        }
         return Timeline(times, self._looked_up)
 
 
-_NEAR = 20_000  # names compared for a close match; more would take seconds
+_MAX_COMPARED = 20_000  # names compared for a close match; more would take seconds
 
 
 @dataclass(frozen=True)
@@ -238,8 +240,8 @@ class Explanation:
     @property
     def action_ms(self) -> int | None:
         """Time of the first restriction, suspension or ban."""
-        at = self.row.get("first_action_ms")
-        return None if at is None else int(at)
+        time_ms = self.row.get("first_action_ms")
+        return None if time_ms is None else int(time_ms)
 
     @property
     def shadow(self) -> bool:
@@ -257,11 +259,11 @@ def _file(run_dir: Path, name: str) -> Path:
     return path
 
 
-def _near(names: list[str], account: str) -> list[str]:
+def _similar_names(names: list[str], account: str) -> list[str]:
     """Return up to three similar account names, best first."""
-    if len(names) > _NEAR:
+    if len(names) > _MAX_COMPARED:
         half = account[: max(1, len(account) // 2)]
-        names = [name for name in names if name.startswith(half)][:_NEAR]
+        names = [name for name in names if name.startswith(half)][:_MAX_COMPARED]
     return difflib.get_close_matches(account, names, 3)
 
 
@@ -276,34 +278,34 @@ def _row(run_dir: Path, account: str) -> dict[str, Any]:
     rows = table.filter(pc.equal(table["account"], account)).to_pylist()
     if rows:
         return dict(rows[0])
-    near = _near(table["account"].to_pylist(), account)
-    meant = f"did you mean {', '.join(near)}? " if near else ""
+    similar = _similar_names(table["account"].to_pylist(), account)
+    suggestion = f"did you mean {', '.join(similar)}? " if similar else ""
     raise UsageError(
         f"the run has no account of that name among its {table.num_rows:,}",
-        fix=f"{meant}{_listing(run_dir, set(table['worst'].to_pylist()))}",
+        fix=f"{suggestion}{_listing(run_dir, set(table['worst'].to_pylist()))}",
     )
 
 
 def _listing(run_dir: Path, outcomes: Collection[str]) -> str:
     """Say how the accounts of the most severe outcomes that a run has are listed."""
-    acted = [name for name in SILENCING if name in outcomes]
+    silencing = [name for name in SILENCING if name in outcomes]
     slowed = [name for name in REFUSING if name in outcomes]
-    listing = "|".join(acted or slowed)
+    listing = "|".join(silencing or slowed)
     if not listing:
         return "give an account's id as the events have it; this run slowed and refused nobody"
-    what = "actioned" if acted else "slowed"
+    adjective = "actioned" if silencing else "slowed"
     decisions = shlex.quote(str(run_dir / "decisions.jsonl"))
-    return f'list {what} accounts with: grep -E \'"outcome": ?"({listing})"\' {decisions}'
+    return f'list {adjective} accounts with: grep -E \'"outcome": ?"({listing})"\' {decisions}'
 
 
 def _decisions(run_dir: Path, account: str) -> list[dict[str, Any]]:
     """Read the account's decisions; only lines that contain its name are parsed."""
-    wanted = json.dumps(account, ensure_ascii=False)[1:-1].encode()
+    encoded_account = json.dumps(account, ensure_ascii=False)[1:-1].encode()
     escaped = json.dumps(account)[1:-1].encode()
     decisions = []
     with _file(run_dir, "decisions.jsonl").open("rb") as lines:
         for line in lines:
-            if wanted in line or escaped in line:
+            if encoded_account in line or escaped in line:
                 decision = json.loads(line)
                 if decision["account"] == account:
                     decisions.append(decision)
@@ -361,8 +363,8 @@ def explain(run_dir: Path, account: str) -> Explanation:
     row = _row(run_dir, account)
     summary = _summary(run_dir)
     source = summary.get("source") or ""
-    named = source.get("path") if isinstance(source, dict) else source
-    timeline, gap = _events(run_dir, str(named or ""), account)
+    log_path = source.get("path") if isinstance(source, dict) else source
+    timeline, gap = _events(run_dir, str(log_path or ""), account)
     return Explanation(
         run_dir=run_dir,
         account=account,

@@ -269,15 +269,15 @@ def reasons_table(
     explanation: Explanation, decision: dict[str, Any], *, meanings: bool = True
 ) -> Table:
     """Tabulate the feature values behind one decision, optionally with their meanings."""
-    own = explanation.own_features
+    own_features = explanation.own_features
     rows = [
         (
             reason.feature,
             reason.value,
             f"{reason.direction} ({reason.contribution:+.2f})" if reason.direction else "",
-            own.get(reason.feature, {}).get("about") or describe(reason.feature),
+            own_features.get(reason.feature, {}).get("about") or describe(reason.feature),
         )[: 3 + meanings]
-        for reason in describe_reasons(decision, own_features=own)
+        for reason in describe_reasons(decision, own_features=own_features)
     ]
     time_text = moment(int(decision["ts"]), since=explanation.start_ms)
     title = "Values behind the rules" if decision.get("rules") else "Values that the model used"
@@ -490,11 +490,11 @@ def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]
         sentences = early if int(decision["ts"]) < first_send else following
         sentences.append(_decision_sentence(explanation, decision))
     if len(decisions) > len(first):
-        further = explanation.language.gettext(
+        sentence = explanation.language.gettext(
             "Further decisions of the same outcomes: {n}, listed below.",
             n=number(len(decisions) - len(first)),
         )
-        following.append(further)
+        following.append(sentence)
     return early, following
 
 
@@ -530,7 +530,7 @@ def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> st
         abouts = [
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]
-        descriptions = "; ".join(language.isolate(about) for about in abouts if about)
+        descriptions = "; ".join(language.isolate(text) for text in abouts if text)
         line += f" ({descriptions})" if descriptions else ""
     basis = basis_clause(decision, language)
     line = f"{line}{describe_score(decision, language)}{'; ' if basis else ''}{basis}."
@@ -598,7 +598,7 @@ def person_clause(
     return language.gettext(text, outcome=outcome, when=moment(int(until_ms), language=language))
 
 
-_REFUSED = {
+_REFUSALS = {
     False: msgids("{n} of its events was refused", "{n} of its events were refused"),
     True: msgids(
         "{n} of its events would have been refused", "{n} of its events would have been refused"
@@ -615,7 +615,7 @@ def _afterwards(explanation: Explanation) -> str:
     )
     refused_count = int(explanation.row.get("refused") or 0)
     refusals = language.ngettext(
-        *_REFUSED[explanation.shadow], refused_count, n=number(refused_count)
+        *_REFUSALS[explanation.shadow], refused_count, n=number(refused_count)
     )
     if action_ms is None or timeline is None:
         return f"{refusals}." if refused_count else ""

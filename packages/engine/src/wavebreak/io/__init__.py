@@ -99,11 +99,11 @@ def read(
         raise UsageError("the batch size is less than 1", fix="give 1 or more")
     if names is None and isinstance(source, Table) and source.mapping.numbers:
         names = Names(pseudonymizer.secret)
-    for part in _read(source, pseudonymizer, batch):
+    for part in _batches(source, pseudonymizer, batch):
         yield replace(part, log=names.replace(part.log)) if names else part
 
 
-def _read(source: Source, pseudonymizer: Pseudonymizer, batch: int) -> Iterator[Batch]:
+def _batches(source: Source, pseudonymizer: Pseudonymizer, batch: int) -> Iterator[Batch]:
     if isinstance(source, Table):
         yield from _read_table(source, pseudonymizer, batch)
         return
@@ -128,24 +128,28 @@ def _read(source: Source, pseudonymizer: Pseudonymizer, batch: int) -> Iterator[
 
 def decode(lines: bytes, pseudonymizer: Pseudonymizer) -> Batch:
     """Validate and pseudonymize events of JSON Lines that are in memory."""
-    taken, count = decode_lines(LineBlock.of(lines))
-    return _pseudonymize(taken, pseudonymizer, count, 1.0)
+    validated, count = decode_lines(LineBlock.of(lines))
+    return _pseudonymize(validated, pseudonymizer, count, 1.0)
 
 
 def _read_table(table: Table, pseudonymizer: Pseudonymizer, rows: int) -> Iterator[Batch]:
     """Yield a table's events in the order of their times; the first batch has the refused rows."""
     conversion = table.load()
-    refused, causes = conversion.refused, Counter(conversion.causes)
-    read, total = causes.total(), max(conversion.rows, 1)
+    refusals, causes = conversion.refused, Counter(conversion.causes)
+    row_count, total = causes.total(), max(conversion.rows, 1)
     accepted = 0
     for wire, numbers in table.wire_batches(rows):
         log, unparsed = pseudonymizer.split(wire, numbers.to_numpy())
         accepted += wire.num_rows
-        causes.update(one.cause for one in unparsed)
-        yield Batch(log, [*refused, *unparsed], wire.num_rows + read, accepted / total, causes)
-        refused, causes, read = [], Counter(), 0
-    if read:
-        yield Batch(with_all_columns(pa.RecordBatch.from_pydict({})), refused, read, 1.0, causes)
+        causes.update(refusal.cause for refusal in unparsed)
+        yield Batch(
+            log, [*refusals, *unparsed], wire.num_rows + row_count, accepted / total, causes
+        )
+        refusals, causes, row_count = [], Counter(), 0
+    if row_count:
+        yield Batch(
+            with_all_columns(pa.RecordBatch.from_pydict({})), refusals, row_count, 1.0, causes
+        )
 
 
 def sample(source: Source, pseudonymizer: Pseudonymizer) -> Iterator[pa.RecordBatch]:
@@ -166,25 +170,25 @@ def sample(source: Source, pseudonymizer: Pseudonymizer) -> Iterator[pa.RecordBa
     if isinstance(source, Table):
         yield from (batch.log for batch in _read_table(source, pseudonymizer, 50_000))
         return
-    reached = 0.0
+    progress = 0.0
     for batch in islice(read(source, pseudonymizer), BEGINNING):
-        reached = batch.progress
+        progress = batch.progress
         yield batch.log
     path = events_file(Path(source))
     kind = file_format(path)
     # Where the file is damaged further on, whoever reads all of it reports it.
     with suppress(FileError):
         if kind.format in ("lines", "json"):
-            for piece in spread_lines(path, kind, reached):
-                taken, count = decode_lines(piece)
-                yield _pseudonymize(taken, pseudonymizer, count, 1.0).log
+            for piece in spread_lines(path, kind, progress):
+                validated, count = decode_lines(piece)
+                yield _pseudonymize(validated, pseudonymizer, count, 1.0).log
             return
-        for table in spread_columns(path, kind, reached):
+        for table in spread_columns(path, kind, progress):
             if is_log(table.schema):
                 yield check_log(table)
             else:
-                taken = validate_columns(table, 1)
-                yield _pseudonymize(taken, pseudonymizer, table.num_rows, 1.0).log
+                validated = validate_columns(table, 1)
+                yield _pseudonymize(validated, pseudonymizer, table.num_rows, 1.0).log
 
 
 def _read_lines(
@@ -193,18 +197,18 @@ def _read_lines(
     try:
         stream = json_items(source) if form == "json" else source
         for piece in line_blocks(stream, limit):
-            taken, count = decode_lines(piece)
+            validated, count = decode_lines(piece)
             if count:
-                yield _pseudonymize(taken, pseudonymizer, count, source.progress())
+                yield _pseudonymize(validated, pseudonymizer, count, source.progress())
     finally:
         source.close()
 
 
 def _pseudonymize(
-    taken: ValidatedBatch, pseudonymizer: Pseudonymizer, count: int, progress: float
+    validated: ValidatedBatch, pseudonymizer: Pseudonymizer, count: int, progress: float
 ) -> Batch:
-    log, unparsed = pseudonymizer.split(taken.wire, taken.lines)
-    refused = taken.refused
+    log, unparsed = pseudonymizer.split(validated.wire, validated.lines)
+    refusals = validated.refused
     if unparsed:
-        refused = sorted(refused + unparsed, key=lambda r: r.line)
-    return Batch(log, refused, count, progress)
+        refusals = sorted(refusals + unparsed, key=lambda r: r.line)
+    return Batch(log, refusals, count, progress)

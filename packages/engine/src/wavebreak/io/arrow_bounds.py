@@ -47,8 +47,8 @@ def stream_size(content: bytes) -> StreamSize:
     """
     rows = values = unpacked = 0
     for message in pa.ipc.MessageReader.open_stream(content):
-        one = _message_size(message)
-        rows, values, unpacked = rows + one.rows, values + one.values, unpacked + one.unpacked
+        size = _message_size(message)
+        rows, values, unpacked = rows + size.rows, values + size.values, unpacked + size.unpacked
     return StreamSize(rows, values, unpacked)
 
 
@@ -70,8 +70,8 @@ def _message_size(message: Any) -> StreamSize:
 
 
 def _batch_size(metadata: memoryview, batch: int, body: Any, *, records: bool) -> StreamSize:
-    at = _field(metadata, batch, _LENGTH)
-    length = _I64.unpack_from(metadata, at)[0] if at else 0
+    offset = _field(metadata, batch, _LENGTH)
+    length = _I64.unpack_from(metadata, offset)[0] if offset else 0
     nodes = _pairs(metadata, _field(metadata, batch, _NODES))[:, 0]
     buffers = _pairs(metadata, _field(metadata, batch, _BUFFERS))
     size = len(memoryview(body)) if body is not None else 0
@@ -82,18 +82,20 @@ def _batch_size(metadata: memoryview, batch: int, body: Any, *, records: bool) -
         unpacked = sum(buffers[:, 1].tolist())
     else:
         unpacked = sum(
-            _unpacked(body, begin, many, size) for begin, many in buffers.tolist() if many
+            _unpacked(body, begin, length_bytes, size)
+            for begin, length_bytes in buffers.tolist()
+            if length_bytes
         )
     return StreamSize(length if records else 0, values, unpacked)
 
 
-def _unpacked(body: Any, begin: int, many: int, size: int) -> int:
+def _unpacked(body: Any, begin: int, length_bytes: int, size: int) -> int:
     """Return a compressed buffer's size: it begins with its length as an int64."""
-    if many < _I64.size or begin + many > size:
+    if length_bytes < _I64.size or begin + length_bytes > size:
         raise _damaged()
     length: int = _I64.unpack_from(memoryview(body), begin)[0]
     if length == _NOT_COMPRESSED:
-        return many - _I64.size
+        return length_bytes - _I64.size
     if length < 0:
         raise _damaged()
     return length
@@ -104,10 +106,10 @@ def _pairs(metadata: memoryview, field: int) -> NDArray[np.int64]:
     if not field:
         return np.zeros((0, 2), np.int64)
     begin = _target(metadata, field)
-    many = _U32.unpack_from(metadata, begin)[0]
-    if begin + 4 + 16 * many > len(metadata):
+    pair_count = _U32.unpack_from(metadata, begin)[0]
+    if begin + 4 + 16 * pair_count > len(metadata):
         raise _damaged()
-    return np.frombuffer(metadata, "<i8", 2 * many, begin + 4).reshape(many, 2)
+    return np.frombuffer(metadata, "<i8", 2 * pair_count, begin + 4).reshape(pair_count, 2)
 
 
 def _field(metadata: memoryview, table: int, index: int) -> int:

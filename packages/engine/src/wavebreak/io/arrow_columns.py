@@ -89,12 +89,12 @@ def build_enum_table(words: Sequence[str]) -> EnumTable:
         places = (hashed @ factors) % _PLACES
         if len(np.unique(places)) == len(words):
             break
-    at = np.full(_PLACES, -1, np.int16)
-    at[places] = np.arange(len(words))
+    places_taken = np.full(_PLACES, -1, np.int16)
+    places_taken[places] = np.arange(len(words))
     width = -(-max(map(len, letters)) // 8) * 8
     spelt = np.array([list(w.ljust(width, b"\0")) for w in letters], np.uint8)
     sizes = np.array(list(map(len, letters)), np.int64)
-    return EnumTable(factors, at, spelt.view(np.uint64), sizes)
+    return EnumTable(factors, places_taken, spelt.view(np.uint64), sizes)
 
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
@@ -121,14 +121,14 @@ def wire_batch(events: list[Event], members: int = -1) -> pa.RecordBatch:
     `members` is the total number of fields given, if known: once that many are found, all remaining
     columns are empty.
     """
-    fields_left = _FieldsLeft(members - len(events))
+    remaining = _FieldsLeft(members - len(events))
     codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
     columns: dict[str, pa.Array]
     kinds = set(map(type, events))
     if len(kinds) == 1:
-        columns = _columns(kinds.pop(), events, fields_left)
+        columns = _columns(kinds.pop(), events, remaining)
     else:
-        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), fields_left)
+        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), remaining)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
     filled = null_columns(log=False, rows=len(events)) | columns
     return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
@@ -163,7 +163,7 @@ class _FieldsLeft:
 
 
 def _mixed(
-    events: list[Event], codes: Any, kinds: list[int], fields_left: _FieldsLeft
+    events: list[Event], codes: Any, kinds: list[int], remaining: _FieldsLeft
 ) -> dict[str, pa.Array]:
     order = np.argsort(codes, kind="stable")
     place = np.empty(len(events), np.int64)
@@ -171,9 +171,9 @@ def _mixed(
     parts, sizes = [], []
     for code in kinds:
         rows = [events[i] for i in np.flatnonzero(codes == code).tolist()]
-        parts.append(_columns(EVENTS[code], rows, fields_left))
+        parts.append(_columns(EVENTS[code], rows, remaining))
         sizes.append(len(rows))
-    back = pa.array(place)
+    positions = pa.array(place)
     columns = {}
     for name in {name for part in parts for name in part}:
         kind = WIRE_SCHEMA.field(name).type
@@ -181,21 +181,19 @@ def _mixed(
             part[name] if name in part else null_column(size, kind)
             for part, size in zip(parts, sizes, strict=True)
         ]
-        columns[name] = pa.concat_arrays(pieces).take(back)
+        columns[name] = pa.concat_arrays(pieces).take(positions)
     return columns
 
 
-def _columns(
-    kind: type[Event], events: list[Event], fields_left: _FieldsLeft
-) -> dict[str, pa.Array]:
+def _columns(kind: type[Event], events: list[Event], remaining: _FieldsLeft) -> dict[str, pa.Array]:
     columns = {}
     for name in _FIELDS[kind]:
-        if fields_left.left == 0:
+        if remaining.left == 0:
             break
         values = list(map(_GET[name], events))
         if values[0] is not None or values.count(None) < len(values):
             column = _column(values, WIRE_SCHEMA.field(name).type)
-            fields_left.left -= len(column) - column.null_count
+            remaining.left -= len(column) - column.null_count
             columns[name] = column
     return columns
 
@@ -247,32 +245,40 @@ _FIELDS_OF = np.array([NAMES.index(w) if w in NAMES else -1 for w in _ALL], np.i
 
 
 @compiled(inline="always")
-def _word_at(at: Any, size: Any) -> Any:
+def _word_at(address: Any, size: Any) -> Any:
     """Return the index in _ALL of the word of `size` letters at an address, or -1."""
     if size < 1 or size > 8 * _SPELT.shape[1]:
         return int64(-1)
-    hashed = _FACTORS[0] * size + _FACTORS[1] * load_u8(at) + _FACTORS[2] * load_u8(at + size // 3)
-    hashed += _FACTORS[3] * load_u8(at + 2 * size // 3) + _FACTORS[4] * load_u8(at + size - 1)
+    hashed = (
+        _FACTORS[0] * size
+        + _FACTORS[1] * load_u8(address)
+        + _FACTORS[2] * load_u8(address + size // 3)
+    )
+    hashed += _FACTORS[3] * load_u8(address + 2 * size // 3) + _FACTORS[4] * load_u8(
+        address + size - 1
+    )
     word = int64(_PLACE_OF[hashed & (_PLACES - 1)])
     if word < 0 or _SIZES[word] != size:
         return int64(-1)
     for k in range(size):
-        if (_SPELT[word, k >> 3] >> np.uint64(8 * (k & 7))) & np.uint64(255) != load_u8(at + k):
+        if (_SPELT[word, k >> 3] >> np.uint64(8 * (k & 7))) & np.uint64(255) != load_u8(
+            address + k
+        ):
             return int64(-1)
     return word
 
 
 @compiled(inline="always")
-def field_named(at: Any, size: Any) -> Any:
+def field_named(address: Any, size: Any) -> Any:
     """In compiled code: the field whose name is the `size` letters at an address, or -1."""
-    word = _word_at(at, size)
+    word = _word_at(address, size)
     return _FIELDS_OF[word] if word >= 0 else int64(-1)
 
 
 @compiled(inline="always")
-def enum_code(at: Any, size: Any, field: Any) -> Any:
+def enum_code(address: Any, size: Any, field: Any) -> Any:
     """In compiled code: a field's code of the word of `size` letters at an address, or NO_CODE."""
-    word = _word_at(at, size)
+    word = _word_at(address, size)
     return _CODES[field, word] if word >= 0 else np.uint8(NO_CODE)
 
 
@@ -303,7 +309,7 @@ _BIT = {name: 1 << k for k, name in enumerate(NAMES)}
 _PEER, _GROUP, _TYPE = map(NAMES.index, (*COUNTERPARTS, "type"))
 _MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.int64)
 _MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.int64)
-_EITHER = _per_type(lambda t: t in EITHER, np.bool_)
+_NEEDS_COUNTERPART = _per_type(lambda t: t in EITHER, np.bool_)
 _VARYING = tuple(n for n, words in WORDS.items() if len(set(words.values())) > 1)
 _CHOICES = np.array([NAMES.index(name) for name in _VARYING], np.int64)
 """Fields that have other words in each type."""
@@ -316,7 +322,7 @@ _ALLOWED = np.array(
     ]
 )
 """By field of _CHOICES and type: its words, as bits."""
-_RULES = (_MAY, _MUST, _EITHER, _CHOICES, _ALLOWED)
+_RULES = (_MAY, _MUST, _NEEDS_COUNTERPART, _CHOICES, _ALLOWED)
 _ROW_BY_ROW = sum(_BIT[n] for n in BY_ROW)
 
 _TYPES = {
@@ -355,22 +361,22 @@ class DecodedColumns(NamedTuple):
 
 def allocate_buffers(rows: int, room: list[int]) -> ColumnBuffers:
     """Allocate buffers; `room` gives the bytes of text of each field, -1 for an omitted field."""
-    where, end = [], 0
+    offsets, end = [], 0
     for kind, text in zip(_KIND_OF, room, strict=True):
         if text < 0:
-            where.append((-1, -1, -1, -1))
+            offsets.append((-1, -1, -1, -1))
             continue
-        values = end + _whole(rows + 7 >> 3)
-        begin = values + _whole(_SIZE_OF[kind] * rows + 8)
-        where.append((end, values, begin, text))
+        values = end + _rounded_size(rows + 7 >> 3)
+        begin = values + _rounded_size(_SIZE_OF[kind] * rows + 8)
+        offsets.append((end, values, begin, text))
         # Text is written and looked at eight bytes at a time.
-        end = begin + _whole(text + 8)
+        end = begin + _rounded_size(text + 8)
     memory = np.zeros(end, np.uint8)
     present, doubt = np.zeros(rows, np.int64), np.zeros(rows, np.bool_)
-    return ColumnBuffers(np.array(where), memory, present, doubt, np.zeros(len(NAMES), np.int64))
+    return ColumnBuffers(np.array(offsets), memory, present, doubt, np.zeros(len(NAMES), np.int64))
 
 
-def _whole(size: int) -> int:
+def _rounded_size(size: int) -> int:
     return size + 63 & ~63
 
 
@@ -391,7 +397,7 @@ def number_columns(sheet: Any, field: Any) -> Any:
 @compiled()
 def _check_rows(sheet: Any, rules: Any) -> None:
     """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
-    may, must, either, choices, allowed = rules
+    may, must, needs_counterpart, choices, allowed = rules
     where, memory, present, doubt, many = sheet
     rows = len(present)
     types = memory[where[_TYPE, 1] :][:rows]
@@ -399,7 +405,7 @@ def _check_rows(sheet: Any, rules: Any) -> None:
         fields = int64(present[row])
         code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
-        wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
+        wrong |= needs_counterpart[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
         wrong |= code == NO_CODE or fields & _ROW_BY_ROW != 0
         for k in range(len(choices)):
             if fields >> choices[k] & 1:
@@ -438,8 +444,8 @@ def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
     return DecodedColumns(columns, rows, sheet.doubt)
 
 
-_MOST = (1 << 31) - 1
-_ZERO, _ONES, _HIGHS = map(np.uint64, (0, 0x0101010101010101, 0x8080808080808080))
+_MAX_INT32 = (1 << 31) - 1
+_ZERO, _LOW_BITS, _HIGHS = map(np.uint64, (0, 0x0101010101010101, 0x8080808080808080))
 _FIELD_INDEX = {name: field for field, name in enumerate(NAMES)}
 _HOLDS = {
     kind.id: holds
@@ -462,11 +468,11 @@ def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
             batch.validate()
     except pa.ArrowInvalid:
         return None
-    parts, _kept = export_addresses(batches)
+    parts, _owners = export_addresses(batches)
     room = np.full(len(NAMES), -1, np.int64)
     room[_FIELD_INDEX["type"]] = 0
     rows = _measure(parts, forms, room)
-    if rows < 0 or room.max() > _MOST:
+    if rows < 0 or room.max() > _MAX_INT32:
         return None
     buffers = allocate_buffers(rows, room.tolist())
     if not _copy_batches(parts, forms, BOUNDS, buffers) or not _check_texts(buffers):
@@ -491,8 +497,8 @@ def _check_texts(buffers: ColumnBuffers) -> bool:
 def _forms(batches: Sequence[pa.RecordBatch]) -> NDArray[np.int8] | None:
     """Return field and kind of each column of each batch; None where one is not supported."""
     forms: list[NDArray[np.int8]] = []
-    for at, batch in enumerate(batches):
-        if at and batch.schema.equals(batches[at - 1].schema):
+    for index, batch in enumerate(batches):
+        if index and batch.schema.equals(batches[index - 1].schema):
             forms.append(forms[-1])
             continue
         form = _form(batch.schema)
@@ -553,10 +559,10 @@ def _text_size(column: Any) -> Any:
     if column[LENGTH] == 0:
         return int64(0)
     buffers = array_at(column[BUFFERS], 3, np.int64)
-    where = buffers[1]
-    if where == 0 or where & 3:
+    address = buffers[1]
+    if address == 0 or address & 3:
         return int64(-1)
-    offsets = array_at(where + 4 * column[OFFSET], column[LENGTH] + 1, np.int32)
+    offsets = array_at(address + 4 * column[OFFSET], column[LENGTH] + 1, np.int32)
     first, last = int64(offsets[0]), int64(offsets[column[LENGTH]])
     if not 0 <= first <= last or (buffers[2] == 0 and last > 0):
         return int64(-1)
@@ -570,9 +576,9 @@ def _alignment(column: Any, holds: Any) -> Any:
         return int64(-1)
     if column[LENGTH] == 0:
         return int64(0)
-    where = array_at(column[BUFFERS], 2, np.int64)[1]
+    address = array_at(column[BUFFERS], 2, np.int64)[1]
     mask = 7 if holds == LONG else 3 if holds == SHORT else 0
-    return int64(-1) if where == 0 or where & mask else int64(0)
+    return int64(-1) if address == 0 or address & mask else int64(0)
 
 
 @compiled(inline="always")
@@ -598,29 +604,29 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
     for k in range(text.size):
         to_text[k] = text[k]
     offsets = text_offsets(sheet, field)
-    many, given, shift, bit = int64(0), int64(0), to - before, int64(1) << field
+    count, present_count, shift, bit = int64(0), int64(0), to - before, int64(1) << field
     low, high = bounds[field]
     for k in range(rows):
         after = int64(starts[k + 1])
         if after < before or after > last:
             return int64(-1)
         if is_given(buffers[0], begin + k):
-            many += 1
+            count += 1
             if low <= after - before <= high:
                 present[row + k] |= bit
-                given += 1
+                present_count += 1
             else:
                 doubt[row + k] = True
         offsets[row + k + 1] = after + shift
         before = after
-    sheet.many[field] += given
-    return many
+    sheet.many[field] += present_count
+    return count
 
 
 @compiled(inline="always")
-def _is_ascii(at: Any, end: Any) -> Any:
+def _is_ascii(address: Any, end: Any) -> Any:
     high = np.uint8(0)
-    for k in range(at, end):
+    for k in range(address, end):
         high |= load_u8(k)
     return high < 128
 
@@ -634,25 +640,25 @@ def _words(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     rows, begin, present, doubt = column[LENGTH], column[OFFSET], sheet.present, sheet.doubt
     buffers, starts, before, last = _span(column)
     codes, bit = sheet.memory[sheet.where[field, 1] :], int64(1) << field
-    many, given, text = int64(0), int64(0), buffers[2]
+    count, present_count, text = int64(0), int64(0), buffers[2]
     for k in range(rows):
         after = int64(starts[k + 1])
         if after < before or after > last:
             return int64(-1)
         if is_given(buffers[0], begin + k):
-            many += 1
+            count += 1
             code = enum_code(text + before, after - before, field)
             if code != NO_CODE:
                 codes[row + k] = code
                 present[row + k] |= bit
-                given += 1
+                present_count += 1
             elif _is_ascii(text + before, text + after):
                 doubt[row + k] = True
             else:
                 return int64(-1)
         before = after
-    sheet.many[field] += given
-    return many
+    sheet.many[field] += present_count
+    return count
 
 
 @compiled()
@@ -663,22 +669,22 @@ def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet:
     to_longs, to_shorts = number_columns(sheet, field)
     longs = array_at(buffers[1] + 8 * begin, rows, np.int64)
     shorts = array_at(buffers[1] + 4 * begin, rows, np.int32)
-    many, given, (low, high), bit = int64(0), int64(0), bounds[field], int64(1) << field
+    count, present_count, (low, high), bit = int64(0), int64(0), bounds[field], int64(1) << field
     for k in range(rows):
         if is_given(buffers[0], begin + k):
-            many += 1
+            count += 1
             value = longs[k] if wide else int64(shorts[k])
             if not low <= value <= high:
                 doubt[row + k] = True
                 continue
-            given += 1
+            present_count += 1
             present[row + k] |= bit
             if len(to_longs):
                 to_longs[row + k] = value
             else:
                 to_shorts[row + k] = value
-    sheet.many[field] += given
-    return many
+    sheet.many[field] += present_count
+    return count
 
 
 @compiled()
@@ -686,14 +692,14 @@ def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     """Write a column of flags; returns the number of values."""
     begin, present, bit = column[OFFSET], sheet.present, int64(1) << field
     buffers, bits = array_at(column[BUFFERS], 2, np.int64), sheet.memory[sheet.where[field, 1] :]
-    many = int64(0)
+    count = int64(0)
     for k in range(column[LENGTH]):
         if is_given(buffers[0], begin + k):
-            many += 1
+            count += 1
             present[row + k] |= bit
             bits[row + k >> 3] |= int64(is_given(buffers[1], begin + k)) << (row + k & 7)
-    sheet.many[field] += many
-    return many
+    sheet.many[field] += count
+    return count
 
 
 @compiled()
@@ -702,25 +708,29 @@ def _copy_batches(parts: Any, forms: Any, bounds: Any, sheet: Any) -> bool:
     row, to = int64(0), np.zeros(len(bounds), np.int64)
     for part in range(len(parts)):
         batch = struct_members(parts[part])
-        rows, seen = batch[LENGTH], int64(0)
+        rows, fields_present = batch[LENGTH], int64(0)
         columns = children(batch)
         for child in range(batch[N_CHILDREN] if rows else 0):
             column = struct_members(columns[child])
             field, holds = int64(forms[part, 0, child]), forms[part, 1, child]
-            seen |= int64(1) << field
+            fields_present |= int64(1) << field
             if KINDS[field] == WORD:
-                many = _words(column, row, field, sheet)
+                count = _words(column, row, field, sheet)
             elif holds == TEXT:
-                many = _texts(column, row, field, to[field], bounds, sheet)
+                count = _texts(column, row, field, to[field], bounds, sheet)
                 to[field] += _text_size(column)
             elif holds == FLAG:
-                many = _flags(column, row, field, sheet)
+                count = _flags(column, row, field, sheet)
             else:
-                many = _integers(column, holds, row, field, bounds, sheet)
-            if many < 0 or (column[NULLS] >= 0 and column[NULLS] != rows - many):
+                count = _integers(column, holds, row, field, bounds, sheet)
+            if count < 0 or (column[NULLS] >= 0 and column[NULLS] != rows - count):
                 return False
         for field in range(len(bounds)):
-            if KINDS[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:
+            if (
+                KINDS[field] == TEXT
+                and sheet.where[field, 0] >= 0
+                and not fields_present >> field & 1
+            ):
                 text_offsets(sheet, field)[row + 1 : row + rows + 1] = to[field]
         row += rows
     return True
@@ -734,16 +744,16 @@ def _scan_text(sheet: Any, field: Any) -> Any:
     letters, nuls = _ZERO, _ZERO
     for word in text[: size & ~7].view(np.uint64):
         letters |= word
-        nuls |= (word - _ONES) & ~word
+        nuls |= (word - _LOW_BITS) & ~word
     high, nul = letters & _HIGHS != _ZERO, nuls & _HIGHS != _ZERO
-    for at in range(size & ~7, size):
-        high |= text[at] > 127
-        nul |= text[at] == 0
+    for index in range(size & ~7, size):
+        high |= text[index] > 127
+        nul |= text[index] == 0
     offsets = text_offsets(sheet, field)
     if nul:
         for row in range(rows):
-            for at in range(offsets[row], offsets[row + 1]):
-                sheet.doubt[row] |= text[at] == 0
+            for index in range(offsets[row], offsets[row + 1]):
+                sheet.doubt[row] |= text[index] == 0
     if high:
         for row in range(rows):
             if offsets[row] < size and text[offsets[row]] & 0xC0 == 0x80:

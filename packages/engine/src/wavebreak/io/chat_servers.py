@@ -83,7 +83,9 @@ def read_columns(path: Path) -> dict[str, pa.Array]:
     """
     with closing(_open(path)) as database:
         tables = _tables(database, path)
-        query = _without(query_of(_server_of(tables, path), find="INSTR"), set(_MAY_LACK) - tables)
+        query = _remove_parts(
+            query_of(_server_of(tables, path), find="INSTR"), set(_MAY_LACK) - tables
+        )
         try:
             # A large sort would else write names to a temporary file.
             database.execute("PRAGMA temp_store = MEMORY")
@@ -98,7 +100,7 @@ def read_columns(path: Path) -> dict[str, pa.Array]:
     return {name: pa.array(values, pa.string()) for name, values in columns.items()}
 
 
-def _without(query: str, absent: set[str]) -> str:
+def _remove_parts(query: str, absent: set[str]) -> str:
     """Return a query without the parts that read tables which a server of its age lacks."""
     body, end, select = query.rpartition(_END)
     parts = [part for part in body.split(_PART) if not any(name in part for name in absent)]
@@ -120,12 +122,12 @@ def _tables(database: sqlite3.Connection, path: Path) -> set[str]:
 
 
 def _server_of(tables: set[str], path: Path) -> str:
-    for server, needed in SERVERS.items():
-        if tables.issuperset(needed):
+    for server, required in SERVERS.items():
+        if tables.issuperset(required):
             return server
-    known = " or ".join(SERVERS)
+    servers = " or ".join(SERVERS)
     raise UsageError(
-        f"{path} is a database, but of no server that is known ({known})",
+        f"{path} is a database, but of no server that is known ({servers})",
         fix="export a CSV with the columns ts,type,account,peer,group and give that",
     )
 

@@ -34,7 +34,7 @@ from wavebreak.schema.events import WIRE_SCHEMA, Refusal
 
 MAX_SHOWN_REFUSALS = 1_000
 """Refused rows that are described; all are counted."""
-_YES, _NO = ("true", "yes", "1", "t", "y"), ("false", "no", "0", "f", "n")
+_TRUE_WORDS, _FALSE_WORDS = ("true", "yes", "1", "t", "y"), ("false", "no", "0", "f", "n")
 _MAX_NUMBER = 9e18
 _NUMBER = r"^-?[0-9]{1,19}(\.[0-9]{1,9})?$"
 
@@ -58,7 +58,7 @@ class Conversion:
     extra_recipients: int = 0
 
     def refuse(
-        self, rows: Iterable[int], cause: str, name: str = "", what: str = "", fix: str = ""
+        self, rows: Iterable[int], cause: str, name: str = "", problem: str = "", fix: str = ""
     ) -> None:
         """Count refused rows and describe the first."""
         numbers = list(rows)
@@ -66,13 +66,15 @@ class Conversion:
             return
         self.causes[f"{cause}: {name}" if name else cause] += len(numbers)
         room = max(0, MAX_SHOWN_REFUSALS - len(self.refused))
-        self.refused += [_of_row(refusal(row, cause, name, what, fix)) for row in numbers[:room]]
+        self.refused += [
+            _as_row_refusal(refusal(row, cause, name, problem, fix)) for row in numbers[:room]
+        ]
 
 
-def _of_row(one: Refusal, row: int | None = None) -> Refusal:
-    number = one.line if row is None else row
-    message = one.message.replace(f"line {one.line}", f"row {number}", 1)
-    return msgspec.structs.replace(one, line=number, message=message)
+def _as_row_refusal(refused_line: Refusal, row: int | None = None) -> Refusal:
+    number = refused_line.line if row is None else row
+    message = refused_line.message.replace(f"line {refused_line.line}", f"row {number}", 1)
+    return msgspec.structs.replace(refused_line, line=number, message=message)
 
 
 def convert_rows(
@@ -91,14 +93,14 @@ def convert_rows(
     """
     if not len(rows):
         return None
-    given = {f: raw[heading] for f, heading in mapping.columns.items()}
-    given, rows, ordinals = _split_recipients(given, rows, mapping, conversion)
-    words = _texts(given.pop("type")) if "type" in given else None
+    mapped = {f: raw[heading] for f, heading in mapping.columns.items()}
+    mapped, rows, ordinals = _split_recipients(mapped, rows, mapping, conversion)
+    words = _texts(mapped.pop("type")) if "type" in mapped else None
     columns, faults = dict[str, pa.Array](), list[_Fault]()
     columns["type"], untaken = _event_types(words, mapping, len(rows))
-    columns["ts"], bad = _times(given.pop("ts"), mapping)
+    columns["ts"], bad = _times(mapped.pop("ts"), mapping)
     faults.append(_Fault("ts", bad, "not a time in the declared form", _TIME_FIX))
-    for event_field, column in given.items():
+    for event_field, column in mapped.items():
         columns[event_field], fault = _convert_field(event_field, column)
         faults += [fault] if fault is not None else []
     for event_field in {"account", "peer", "phone"} & columns.keys():
@@ -111,8 +113,11 @@ def convert_rows(
         suffixes = pa.array([f"-{k + 1}" if k else "" for k in ordinals.tolist()])
         columns["id"] = pc.binary_join_element_wise(columns["id"], suffixes, "")
     _drop_misplaced(columns, mapping)
-    what, fix = "the mapping has no event for this type", "name it under [types], or leave it out"
-    conversion.refuse(rows[untaken].tolist(), "type_not_taken", "", what, fix)
+    problem, fix = (
+        "the mapping has no event for this type",
+        "name it under [types], or leave it out",
+    )
+    conversion.refuse(rows[untaken].tolist(), "type_not_taken", "", problem, fix)
     wrong = untaken
     for fault in faults:
         conversion.refuse(
@@ -123,28 +128,28 @@ def convert_rows(
 
 
 def _split_recipients(
-    given: dict[str, pa.Array], rows: NDArray[np.int64], mapping: Mapping, conversion: Conversion
+    mapped: dict[str, pa.Array], rows: NDArray[np.int64], mapping: Mapping, conversion: Conversion
 ) -> tuple[dict[str, pa.Array], NDArray[np.int64], NDArray[np.int64] | None]:
     """Return a row for each recipient of a row, and the position of each among its recipients.
 
     Recipients are a list, or mail addresses with commas or semicolons between them. The positions
     are None where no row has several.
     """
-    given = given | {f: _bare_addresses(given[f]) for f in ("account", "peer") if f in given}
-    peers = _recipient_lists(given["peer"], mapping.columns["peer"]) if "peer" in given else None
+    mapped = mapped | {f: _bare_addresses(mapped[f]) for f in ("account", "peer") if f in mapped}
+    peers = _recipient_lists(mapped["peer"], mapping.columns["peer"]) if "peer" in mapped else None
     if peers is None:
-        return given, rows, None
+        return mapped, rows, None
     counts = np.array([len(recipients) for recipients in peers])
     indices = np.repeat(np.arange(len(rows)), counts)
     ordinals = np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)
-    given = {f: column.take(pa.array(indices)) for f, column in given.items()}
-    given["peer"] = pa.array([peer for recipients in peers for peer in recipients])
+    mapped = {f: column.take(pa.array(indices)) for f, column in mapped.items()}
+    mapped["peer"] = pa.array([peer for recipients in peers for peer in recipients])
     recipient_counts = counts[indices]
     single = recipient_counts < 2
-    given.setdefault("recipients", pa.array(recipient_counts, mask=single))
-    given.setdefault("broadcast", pa.array(~single, mask=single))
+    mapped.setdefault("recipients", pa.array(recipient_counts, mask=single))
+    mapped.setdefault("broadcast", pa.array(~single, mask=single))
     conversion.extra_recipients += len(indices) - len(rows)
-    return given, rows[indices], ordinals
+    return mapped, rows[indices], ordinals
 
 
 _ADDRESS_LIST = r"@[^@]*[,;][^@]*@"
@@ -155,8 +160,8 @@ def _bare_addresses(column: pa.Array) -> pa.Array:
     """Return texts with `Name <address>` as the address."""
     if not pa.types.is_string(column.type):
         return column
-    several = pc.match_substring_regex(column, _ADDRESS_LIST)
-    return pc.if_else(several, column, pc.replace_substring_regex(column, _NAMED_ADDRESS, r"\1"))
+    is_list = pc.match_substring_regex(column, _ADDRESS_LIST)
+    return pc.if_else(is_list, column, pc.replace_substring_regex(column, _NAMED_ADDRESS, r"\1"))
 
 
 def _recipient_lists(column: pa.Array, heading: str) -> list[list[Any]] | None:
@@ -196,10 +201,16 @@ def _validate(
     if not batch.num_rows:
         return None
     validated = validate_columns(batch, 1)
-    for one in validated.refused:
-        conversion.causes[f"{one.cause}: {one.field}" if one.field else one.cause] += 1
+    for refused_line in validated.refused:
+        conversion.causes[
+            f"{refused_line.cause}: {refused_line.field}"
+            if refused_line.field
+            else refused_line.cause
+        ] += 1
         if len(conversion.refused) < MAX_SHOWN_REFUSALS:
-            conversion.refused.append(_of_row(one, int(rows[one.line - 1])))
+            conversion.refused.append(
+                _as_row_refusal(refused_line, int(rows[refused_line.line - 1]))
+            )
     return validated.wire, rows[validated.lines - 1]
 
 
@@ -239,8 +250,8 @@ def _texts(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return _texts(column.dictionary_decode())
     if pa.types.is_floating(kind):
-        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
-        as_integer = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
+        is_integral = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
+        as_integer = pc.if_else(is_integral, column, None).cast(pa.int64()).cast(pa.string())
         return pc.coalesce(as_integer, column.cast(pa.string()))
     if not (pa.types.is_string(kind) or pa.types.is_null(kind)):
         try:
@@ -280,23 +291,23 @@ def _numbers(column: pa.Array, scale: float) -> tuple[pa.Array, NDArray[np.bool_
     texts = pc.if_else(numeric, texts, pa.scalar(None, pa.string()))
     try:
         # Whole numbers keep all their digits; nanoseconds have more than a float holds.
-        values, beyond = _scaled(texts.cast(pa.int64()), scale)
+        values, out_of_range = _scaled(texts.cast(pa.int64()), scale)
     except pa.ArrowInvalid:
-        values, beyond = _scaled(texts.cast(pa.float64()), scale)
-    return values, bad | beyond
+        values, out_of_range = _scaled(texts.cast(pa.float64()), scale)
+    return values, bad | out_of_range
 
 
 def _scaled(column: pa.Array, scale: float) -> tuple[pa.Array, NDArray[np.bool_]]:
     """Return numbers times `scale` as int64; also which are beyond every limit of the schema."""
     fits = pc.less(pc.abs(column.cast(pa.float64(), safe=False)), _MAX_NUMBER / max(scale, 1.0))
-    beyond = pc.fill_null(pc.invert(fits), False).to_numpy(zero_copy_only=False)
+    out_of_range = pc.fill_null(pc.invert(fits), False).to_numpy(zero_copy_only=False)
     column = pc.if_else(fits, column, pa.scalar(None, column.type))
     if not pa.types.is_integer(column.type):
-        return pc.round(pc.multiply(column, scale)).cast(pa.int64()), beyond
-    whole = column.cast(pa.int64())
+        return pc.round(pc.multiply(column, scale)).cast(pa.int64()), out_of_range
+    integers = column.cast(pa.int64())
     if scale >= 1:
-        return pc.multiply(whole, int(scale)), beyond
-    return pc.divide(whole, round(1 / scale)), beyond
+        return pc.multiply(integers, int(scale)), out_of_range
+    return pc.divide(integers, round(1 / scale)), out_of_range
 
 
 def _flags(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
@@ -304,10 +315,14 @@ def _flags(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
     if pa.types.is_boolean(column.type):
         return column, np.zeros(len(column), np.bool_)
     words = pc.utf8_lower(_texts(column))
-    yes, no = (pc.is_in(words, value_set=pa.array(known)) for known in (_YES, _NO))
-    bad = pc.and_(words.is_valid(), pc.invert(pc.or_(yes, no)))
-    either = pc.or_(yes, no)
-    return pc.if_else(either, yes, pa.scalar(None, pa.bool_())), bad.to_numpy(zero_copy_only=False)
+    is_true, is_false = (
+        pc.is_in(words, value_set=pa.array(spellings)) for spellings in (_TRUE_WORDS, _FALSE_WORDS)
+    )
+    bad = pc.and_(words.is_valid(), pc.invert(pc.or_(is_true, is_false)))
+    is_known = pc.or_(is_true, is_false)
+    return pc.if_else(is_known, is_true, pa.scalar(None, pa.bool_())), bad.to_numpy(
+        zero_copy_only=False
+    )
 
 
 def _times(column: pa.Array, mapping: Mapping) -> tuple[pa.Array, NDArray[np.bool_]]:
@@ -355,9 +370,11 @@ def _of_timestamps(column: pa.Array, mapping: Mapping) -> pa.Array:
 
 
 def _ticks(column: pa.Array) -> pa.Array:
-    times, per = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 10**6)}[column.type.unit]
+    times, divisor = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 10**6)}[
+        column.type.unit
+    ]
     ticks = column.cast(pa.int64())
-    floor = ticks.fill_null(0).to_numpy(zero_copy_only=False) // per * times
+    floor = ticks.fill_null(0).to_numpy(zero_copy_only=False) // divisor * times
     return pa.array(floor, mask=column.is_null().to_numpy(zero_copy_only=False))
 
 
@@ -392,15 +409,17 @@ def _drop_misplaced(columns: dict[str, pa.Array], mapping: Mapping) -> None:
     """Remove values where the event's type has no such field; a group goes before a peer."""
     kinds = encode_distinct(columns["type"])
     names = kinds.dictionary.to_pylist()
-    either = _of_types(kinds, [kind in EITHER for kind in names])
+    needs_counterpart = _of_types(kinds, [kind in EITHER for kind in names])
     if mapping.default_group:
         group = columns.get("group", pa.nulls(len(kinds), pa.string()))
-        nobody = group.is_null()
+        has_no_recipient = group.is_null()
         if "peer" in columns:
-            nobody = pc.and_(nobody, columns["peer"].is_null())
-        columns["group"] = pc.if_else(pc.and_(nobody, either), mapping.default_group, group)
+            has_no_recipient = pc.and_(has_no_recipient, columns["peer"].is_null())
+        columns["group"] = pc.if_else(
+            pc.and_(has_no_recipient, needs_counterpart), mapping.default_group, group
+        )
     if "peer" in columns and "group" in columns:
-        to_group = pc.and_(either, columns["group"].is_valid())
+        to_group = pc.and_(needs_counterpart, columns["group"].is_valid())
         columns["peer"] = pc.if_else(to_group, pa.scalar(None, pa.string()), columns["peer"])
     for name, column in columns.items():
         if name in ("ts", "type", "account", "id"):

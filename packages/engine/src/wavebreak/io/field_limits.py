@@ -26,7 +26,7 @@ CONTENT = frozenset(_CONTENT.split())
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = frozenset(events.WIRE_SCHEMA.names)
-_NEVER = ("message content is never accepted", "leave the field out")
+_CONTENT_PROBLEM = ("message content is never accepted", "leave the field out")
 
 
 class Limit(NamedTuple):
@@ -141,33 +141,38 @@ def similar_field(name: str) -> str | None:
     if name in _NAMES or name in _ONE_LESS:
         return name if name in _NAMES else _ONE_LESS[name]
     shorter = _deletions(name)
-    known = [word for word in shorter if word in _NAMES]
-    known += [_ONE_LESS[word] for word in shorter if word in _ONE_LESS]
-    return known[0] if known else None
+    candidates = [word for word in shorter if word in _NAMES]
+    candidates += [_ONE_LESS[word] for word in shorter if word in _ONE_LESS]
+    return candidates[0] if candidates else None
 
 
 def _deletions(word: str) -> list[str]:
-    return [word[:at] + word[at + 1 :] for at in range(len(word))]
+    return [word[:index] + word[index + 1 :] for index in range(len(word))]
 
 
-_ONE_LESS = {less: name for name in sorted(_NAMES) if len(name) > 3 for less in _deletions(name)}
+_ONE_LESS = {
+    shorter_word: name
+    for name in sorted(_NAMES)
+    if len(name) > 3
+    for shorter_word in _deletions(name)
+}
 """The contract's fields by what is left of them without a letter."""
 _LONGEST = 1 + max(map(len, _NAMES))
 
 
-def refusal(line: int, cause: str, field: str, what: str, fix: str) -> events.Refusal:
-    """Build a refusal; `what` and `fix` must not quote the event."""
-    where = f"line {line}: field `{field}`" if field else f"line {line}"
-    return events.Refusal(line, cause, field, f"{where}: {what} — fix: {fix}")
+def refusal(line: int, cause: str, field: str, problem: str, fix: str) -> events.Refusal:
+    """Build a refusal; `problem` and `fix` must not quote the event."""
+    place = f"line {line}: field `{field}`" if field else f"line {line}"
+    return events.Refusal(line, cause, field, f"{place}: {problem} — fix: {fix}")
 
 
-def milliseconds(when: datetime) -> int:
+def milliseconds(time: datetime) -> int:
     """Convert a time with an offset to milliseconds since the epoch, rounded down.
 
     >>> milliseconds(datetime.fromisoformat("1970-01-01T02:00:00+01:00"))
     3600000
     """
-    return (when - _EPOCH) // timedelta(milliseconds=1)
+    return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _fault(item: Any) -> _Fault | None:
@@ -176,12 +181,12 @@ def _fault(item: Any) -> _Fault | None:
     names = sorted(item)
     for name in names:
         if name not in _NAMES and is_content(name):
-            return _Fault("content", events.safe_field_name(name), *_NEVER)
+            return _Fault("content", events.safe_field_name(name), *_CONTENT_PROBLEM)
     for name in names:
         if name not in _NAMES:
-            near = similar_field(name)
-            meant = f"did you mean `{near}`? otherwise " if near else ""
-            fix = f"{meant}leave it out; the contract has no such field"
+            similar = similar_field(name)
+            suggestion = f"did you mean `{similar}`? otherwise " if similar else ""
+            fix = f"{suggestion}leave it out; the contract has no such field"
             return _Fault("unknown_field", events.safe_field_name(name), "unknown field", fix)
     kind = item.get("type")
     if kind is None:
@@ -199,9 +204,9 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
     for name in names:
         if name != "type" and name not in limits:
             if name == "message":
-                return _Fault("content", name, *_NEVER)
-            what = f"{kind} has no such field"
-            return _Fault("misplaced_field", name, what, "leave it out of this type")
+                return _Fault("content", name, *_CONTENT_PROBLEM)
+            problem = f"{kind} has no such field"
+            return _Fault("misplaced_field", name, problem, "leave it out of this type")
     for name, limit in limits.items():
         value = item.get(name)
         if value is None:
@@ -210,11 +215,11 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
         elif fault := _CHECKS[limit.kind](name, value, limit):
             return fault
     if kind in EITHER and (item.get("peer") is None) == (item.get("group") is None):
-        what = f"{kind} needs exactly one of peer and group"
-        return _Fault("missing_counterpart", "peer", what, "give the one that was addressed")
+        problem = f"{kind} needs exactly one of peer and group"
+        return _Fault("missing_counterpart", "peer", problem, "give the one that was addressed")
     if kind in OF_LISTS and (item.get("account") is None) == (item.get("origin") is None):
-        what = f"{kind} needs exactly one of {' and '.join(events.LISTED)}"
-        return _Fault("missing_counterpart", "account", what, "give the one that the list names")
+        problem = f"{kind} needs exactly one of {' and '.join(events.LISTED)}"
+        return _Fault("missing_counterpart", "account", problem, "give the one that the list names")
     return _fault_of_outcome(item) if PERSONS_OUTCOME & item.keys() else None
 
 
@@ -222,8 +227,11 @@ def _fault_of_outcome(item: dict[str, Any]) -> _Fault | None:
     """Return the fault of an outcome that a person sets with a label, or of its hold."""
     outcome, hold_s = item.get("outcome"), item.get("hold_s")
     if outcome is not None and item.get("label") != "undetermined":
-        what, fix = "only the label undetermined sets an outcome", "write undetermined, or leave it"
-        return _Fault("bad_value", "outcome", what, f"{fix} out")
+        problem, fix = (
+            "only the label undetermined sets an outcome",
+            "write undetermined, or leave it",
+        )
+        return _Fault("bad_value", "outcome", problem, f"{fix} out")
     if hold_s is not None and outcome is None:
         return _Fault("bad_value", "hold_s", "a hold without an outcome", "give the outcome too")
     if hold_s is not None and outcome == "allow":
@@ -248,8 +256,8 @@ def _text(name: str, value: Any, limit: Limit) -> _Fault | None:
     except UnicodeEncodeError:
         return _Fault("bad_value", name, "half a surrogate pair", "write it as UTF-8")
     if size > limit.max_bytes:
-        what = f"longer than {limit.max_bytes} bytes"
-        return _Fault("too_long", name, what, "shorten it, for example by a hash")
+        problem = f"longer than {limit.max_bytes} bytes"
+        return _Fault("too_long", name, problem, "shorten it, for example by a hash")
     if not value:
         return _Fault("bad_value", name, "empty text", "give a value or leave the field out")
     if "\0" in value:

@@ -25,7 +25,7 @@ from wavebreak.schema.events import AnyEvent, Event, Refusal, safe_field_name
 # Decoded events of so many lines stay in a processor's cache until they are columns.
 _CACHED = 4096
 # Of so many lines, and of each so many, one may be odd; where more are, a JSON library reads all.
-_SOME, _SHARE = 8, 64
+_MAX_ODD_LINES, _LINES_PER_ODD_LINE = 8, 64
 _DECODER = msgspec.json.Decoder(AnyEvent)
 
 
@@ -35,17 +35,19 @@ def decode_lines(piece: LineBlock) -> tuple[validation.ValidatedBatch, int]:
     if scanned is not None:
         return scanned
     if len(piece.ends) <= _CACHED:
-        taken = _decode_together(piece)
-        return _decode_one_by_one(piece) if taken is None else (taken, len(piece.ends))
+        validated = _decode_together(piece)
+        return _decode_one_by_one(piece) if validated is None else (validated, len(piece.ends))
     starts = range(0, len(piece.ends), _CACHED)
     parts = [decode_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
-    return validation.merge_batches([taken for taken, _ in parts]), sum(read for _, read in parts)
+    return validation.merge_batches([validated for validated, _ in parts]), sum(
+        count for _, count in parts
+    )
 
 
 def warm() -> None:
     """Read one line, so that the compiled code of the reader is compiled and cached."""
-    taken, _ = decode_lines(LineBlock.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
-    validation.decode_wire_batch(taken.wire)
+    validated, _ = decode_lines(LineBlock.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
+    validation.decode_wire_batch(validated.wire)
 
 
 def decode_scanned(piece: LineBlock) -> tuple[validation.ValidatedBatch, int] | None:
@@ -53,15 +55,15 @@ def decode_scanned(piece: LineBlock) -> tuple[validation.ValidatedBatch, int] | 
     if len(piece.text) > jsonl_scanner.MOST or not is_utf8(piece.text):
         return None
     scanned, rows = jsonl_scanner.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
-    if np.count_nonzero(scanned.odd) > _SOME + rows // _SHARE:
+    if np.count_nonzero(scanned.odd) > _MAX_ODD_LINES + rows // _LINES_PER_ODD_LINE:
         return None
     wire, doubt = validation.check_columns(scanned.laid)
     lines = np.arange(piece.first, piece.first + rows)
     if not doubt.any():
         return validation.ValidatedBatch(wire, lines, []), rows
-    kept = validation.ValidatedBatch(wire.filter(pa.array(~doubt)), lines[~doubt], [])
-    others, read = _decode_one_by_one(piece, np.flatnonzero(doubt).tolist())
-    return validation.merge_batches([kept, others]), len(kept.lines) + read
+    plain = validation.ValidatedBatch(wire.filter(pa.array(~doubt)), lines[~doubt], [])
+    odd, odd_count = _decode_one_by_one(piece, np.flatnonzero(doubt).tolist())
+    return validation.merge_batches([plain, odd]), len(plain.lines) + odd_count
 
 
 def _decode_together(piece: LineBlock) -> validation.ValidatedBatch | None:
@@ -102,32 +104,32 @@ def _decode_one_by_one(
     """Decode the lines of a block, or some of them, one by one."""
     good: list[Event] = []
     lines: list[int] = []
-    refused: list[Refusal] = []
-    read = 0
+    refusals: list[Refusal] = []
+    count = 0
     starts, ends = piece.starts().tolist(), piece.ends.tolist()
     for row in range(len(ends)) if rows is None else rows:
         text, line = bytes(piece.text[starts[row] : ends[row]]), piece.first + row
         if len(text) <= MAX_LINE and (not text or text.isspace()):
             continue
-        read += 1
+        count += 1
         verdict = _decode_line(line, text)
         if isinstance(verdict, Refusal):
-            refused.append(verdict)
+            refusals.append(verdict)
         else:
             good.append(verdict)
             lines.append(line)
-    return _checked(validation.batch_of_events(good, lines), good, refused), read
+    return _validate_decoded(validation.batch_of_events(good, lines), good, refusals), count
 
 
-def _checked(
-    taken: validation.ValidatedBatch, events: list[Event], refused: list[Refusal]
+def _validate_decoded(
+    decoded: validation.ValidatedBatch, events: list[Event], refusals: list[Refusal]
 ) -> validation.ValidatedBatch:
-    wire, doubt = validation.check_columns(validation.decode_wire_batch(taken.wire))
-    settled = taken
+    wire, doubt = validation.check_columns(validation.decode_wire_batch(decoded.wire))
+    settled = decoded
     if doubt.any():
         items = [_item(events[i]) for i in np.flatnonzero(doubt)]
-        settled = validation.validate_doubtful_rows(wire, taken.lines, doubt, items)
-    return validation.merge_batches([settled._replace(refused=settled.refused + refused)])
+        settled = validation.validate_doubtful_rows(wire, decoded.lines, doubt, items)
+    return validation.merge_batches([settled._replace(refused=settled.refused + refusals)])
 
 
 def decode_event(text: bytes) -> Event | Refusal:
@@ -150,34 +152,34 @@ def _decode_line(line: int, text: bytes) -> Event | Refusal:
 def _item_of(line: int, text: bytes) -> Any:
     """Decode a line as strict JSON; returns the value or a refusal."""
     if len(text) > MAX_LINE:
-        what = f"longer than {MAX_LINE} bytes"
+        problem = f"longer than {MAX_LINE} bytes"
         return refusal(
-            line, "too_long", "", what, "an event is short; send it without other content"
+            line, "too_long", "", problem, "an event is short; send it without other content"
         )
     try:
         # As text: of bytes, the standard library would also take UTF-16.
         return json.loads(text.decode(), **_STRICT)
     except _RepeatedError as e:
-        what, fix = "the field is given twice", "give it once"
-        return refusal(line, "duplicate_field", safe_field_name(e.args[0]), what, fix)
+        problem, fix = "the field is given twice", "give it once"
+        return refusal(line, "duplicate_field", safe_field_name(e.args[0]), problem, fix)
     except (ValueError, RecursionError):
-        what, fix = "not valid JSON in UTF-8", "write one JSON object a line"
-        return refusal(line, "bad_json", "", what, fix)
+        problem, fix = "not valid JSON in UTF-8", "write one JSON object a line"
+        return refusal(line, "bad_json", "", problem, fix)
 
 
 class _RepeatedError(Exception):
     """An object has two members of one name."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        seen: set[str] = set()
-        raise _RepeatedError(next(n for n, _ in pairs if n in seen or seen.add(n)))  # type: ignore[func-returns-value]
+        names: set[str] = set()
+        raise _RepeatedError(next(n for n, _ in pairs if n in names or names.add(n)))  # type: ignore[func-returns-value]
     return members
 
 
-def _whole(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     # Python refuses to read thousands of digits; past 64 bits all are out of every range alike.
     return int(digits[:20])
 
@@ -187,7 +189,7 @@ def _no_constant(_: str) -> Any:
 
 
 _STRICT: dict[str, Any] = {
-    "object_pairs_hook": _once,
-    "parse_int": _whole,
+    "object_pairs_hook": _unique_members,
+    "parse_int": _parse_integer,
     "parse_constant": _no_constant,
 }

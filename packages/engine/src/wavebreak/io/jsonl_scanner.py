@@ -43,8 +43,8 @@ _KEY_BYTES = -(-max(map(len, _QUOTED)) // 8) * 8
 
 def _words(texts: list[bytes]) -> NDArray[np.uint64]:
     """Return texts as words of eight bytes, `_KEY_BYTES` each."""
-    whole = b"".join(text.ljust(_KEY_BYTES, b"\0") for text in texts)
-    return np.frombuffer(whole, np.uint64).reshape(len(texts), -1)
+    padded = b"".join(text.ljust(_KEY_BYTES, b"\0") for text in texts)
+    return np.frombuffer(padded, np.uint64).reshape(len(texts), -1)
 
 
 _KEYS, _KEY_SIZES = _words(_QUOTED), np.array(list(map(len, _QUOTED)), np.int64)
@@ -60,46 +60,46 @@ class Scanned(NamedTuple):
 
 
 @compiled(inline="always")
-def _past_blanks(at: Any) -> Any:
-    while load_u8(at) == _SPACE or load_u8(at) == _TAB or load_u8(at) == _RETURN:
-        at += 1
-    return at
+def _past_blanks(address: Any) -> Any:
+    while load_u8(address) == _SPACE or load_u8(address) == _TAB or load_u8(address) == _RETURN:
+        address += 1
+    return address
 
 
 @compiled(inline="always")
-def _end_of_text(at: Any, end: Any) -> Any:
-    """Return the end of the text at `at`; -1 where an escape or control character comes first."""
-    while at + 8 <= end:
-        word = load_u64(at)
+def _end_of_text(address: Any, end: Any) -> Any:
+    """Return the end of the text at `address`; -1 if an escape or control character is first."""
+    while address + 8 <= end:
+        word = load_u64(address)
         bits = equal_bytes(word, _QUOTE) | equal_bytes(word, _ESCAPE) | control_bytes(word)
         if bits != 0:
-            at += lowest(bits)
-            return at if load_u8(at) == _QUOTE else int64(-1)
-        at += 8
-    while load_u8(at) != _QUOTE:
-        if load_u8(at) < _SPACE or load_u8(at) == _ESCAPE:
+            address += lowest(bits)
+            return address if load_u8(address) == _QUOTE else int64(-1)
+        address += 8
+    while load_u8(address) != _QUOTE:
+        if load_u8(address) < _SPACE or load_u8(address) == _ESCAPE:
             return int64(-1)
-        at += 1
-    return at
+        address += 1
+    return address
 
 
 @compiled(inline="always")
-def _flag_at(at: Any) -> Any:
-    """Return the length of `true` or `false` at `at`, or 0."""
+def _flag_at(address: Any) -> Any:
+    """Return the length of `true` or `false` at `address`, or 0."""
     size = int64(0)
-    if load_u8(at) == _T and load_u8(at + 1) == _R and load_u8(at + 2) == _U:
+    if load_u8(address) == _T and load_u8(address + 1) == _R and load_u8(address + 2) == _U:
         size = int64(4)
-    elif load_u8(at) == _F and load_u8(at + 1) == _A and load_u8(at + 2) == _L:
-        size = int64(5) if load_u8(at + 3) == _S else int64(0)
-    return size if size and load_u8(at + size - 1) == _E else int64(0)
+    elif load_u8(address) == _F and load_u8(address + 1) == _A and load_u8(address + 2) == _L:
+        size = int64(5) if load_u8(address + 3) == _S else int64(0)
+    return size if size and load_u8(address + size - 1) == _E else int64(0)
 
 
 @compiled(inline="always")
 def _are_digits(word: Any) -> Any:
     """Whether eight bytes are digits: their upper halves are 3, and with 6 more as well."""
-    ones = np.uint64(0x0101010101010101)
-    uppers, threes = ones * np.uint64(0xF0), ones * np.uint64(0x30)
-    return (word & uppers) == threes and ((word + ones * np.uint64(6)) & uppers) == threes
+    each_byte = np.uint64(0x0101010101010101)
+    uppers, threes = each_byte * np.uint64(0xF0), each_byte * np.uint64(0x30)
+    return (word & uppers) == threes and ((word + each_byte * np.uint64(6)) & uppers) == threes
 
 
 @compiled(inline="always")
@@ -107,49 +107,53 @@ def _eight_digits(word: Any) -> Any:
     """Return the number of eight digits: pairs, then fours, then both, each in one product."""
     pairs = (word & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(2561) >> np.uint64(8)
     fours = (pairs & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601) >> np.uint64(16)
-    both = (fours & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001) >> np.uint64(32)
-    return int64(both)
+    number = (fours & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001) >> np.uint64(32)
+    return int64(number)
 
 
 @compiled(inline="always")
-def _is_key(at: Any, field: Any) -> Any:
-    """Whether a field's name and a colon begin at `at`; at least _KEY_BYTES follow."""
+def _is_key(address: Any, field: Any) -> Any:
+    """Whether a field's name and a colon begin at `address`; at least _KEY_BYTES follow."""
     differ = np.uint64(0)
     for k in range(_KEY_BYTES >> 3):
-        differ |= (load_u64(at + 8 * k) ^ _KEYS[field, k]) & _KEY_BITS[field, k]
+        differ |= (load_u64(address + 8 * k) ^ _KEYS[field, k]) & _KEY_BITS[field, k]
     return differ == np.uint64(0)
 
 
 @compiled(inline="always")
-def _key_at(at: Any, end: Any, likely: Any) -> Any:
-    """Return the field whose name is at `at` (-1: none), and the position of its value."""
-    if at + _KEY_BYTES <= end and _is_key(at, likely):
-        return likely, _past_blanks(at + _KEY_SIZES[likely])
-    closing = _end_of_text(at + 1, end) if load_u8(at) == _QUOTE else int64(-1)
-    field = arrow_columns.field_named(at + 1, closing - at - 1) if closing >= 0 else int64(-1)
+def _key_at(address: Any, end: Any, likely: Any) -> Any:
+    """Return the field whose name is at `address` (-1: none), and the position of its value."""
+    if address + _KEY_BYTES <= end and _is_key(address, likely):
+        return likely, _past_blanks(address + _KEY_SIZES[likely])
+    closing = _end_of_text(address + 1, end) if load_u8(address) == _QUOTE else int64(-1)
+    field = (
+        arrow_columns.field_named(address + 1, closing - address - 1) if closing >= 0 else int64(-1)
+    )
     if field < 0:
-        return int64(-1), at
-    at = _past_blanks(closing + 1)
-    return (field, _past_blanks(at + 1)) if load_u8(at) == _COLON else (int64(-1), at)
+        return int64(-1), address
+    address = _past_blanks(closing + 1)
+    return (
+        (field, _past_blanks(address + 1)) if load_u8(address) == _COLON else (int64(-1), address)
+    )
 
 
 @compiled(inline="always")
-def _value_at(at: Any, end: Any, kind: Any) -> Any:
-    """Return the position after the value at `at` (-1: of another kind), and the value."""
+def _value_at(address: Any, end: Any, kind: Any) -> Any:
+    """Return the position after the value at `address` (-1: of another kind), and the value."""
     if kind in (arrow_columns.TEXT, arrow_columns.WORD):
-        closing = _end_of_text(at + 1, end) if load_u8(at) == _QUOTE else int64(-1)
-        return (closing + 1, closing - at - 1) if closing >= 0 else (int64(-1), int64(0))
+        closing = _end_of_text(address + 1, end) if load_u8(address) == _QUOTE else int64(-1)
+        return (closing + 1, closing - address - 1) if closing >= 0 else (int64(-1), int64(0))
     if kind == arrow_columns.FLAG:
-        size = _flag_at(at)
-        return (at + size, int64(size == 4)) if size else (int64(-1), int64(0))
-    number, first = int64(0), at
-    if at + 8 <= end and _are_digits(load_u64(at)):
-        number, at = _eight_digits(load_u64(at)), at + 8
-    while _ZERO <= load_u8(at) <= _NINE and at - first <= _DIGITS:
-        number = number * 10 + (load_u8(at) - _ZERO)
-        at += 1
-    long = at - first > _DIGITS or (at - first > 1 and load_u8(first) == _ZERO)
-    return (int64(-1), int64(0)) if at == first or long else (at, number)
+        size = _flag_at(address)
+        return (address + size, int64(size == 4)) if size else (int64(-1), int64(0))
+    number, first = int64(0), address
+    if address + 8 <= end and _are_digits(load_u64(address)):
+        number, address = _eight_digits(load_u64(address)), address + 8
+    while _ZERO <= load_u8(address) <= _NINE and address - first <= _DIGITS:
+        number = number * 10 + (load_u8(address) - _ZERO)
+        address += 1
+    long = address - first > _DIGITS or (address - first > 1 and load_u8(first) == _ZERO)
+    return (int64(-1), int64(0)) if address == first or long else (address, number)
 
 
 @compiled()
@@ -165,23 +169,23 @@ def _scan(
     # For each field, and last for a line's begin: the field that came after it.
     following = np.zeros(none + 1, np.int64)
     for row in range(len(ends)):
-        fields, before, separator, at = int64(0), none, _OPEN, start
+        fields, before, separator, address = int64(0), none, _OPEN, start
         present[row], start = 0, base + ends[row] + 1
-        if start - at > longest + 1:
+        if start - address > longest + 1:
             continue
-        at = _past_blanks(at)
-        while at >= 0 and load_u8(at) == separator:
-            field, at = _key_at(_past_blanks(at + 1), end, following[before])
+        address = _past_blanks(address)
+        while address >= 0 and load_u8(address) == separator:
+            field, address = _key_at(_past_blanks(address + 1), end, following[before])
             if field < 0 or (fields >> field) & 1:
-                at = int64(-1)
+                address = int64(-1)
                 break
             following[before] = before = field
-            begins[field, row] = at + 1 - base
-            at, values[field, row] = _value_at(at, end, arrow_columns.KINDS[field])
+            begins[field, row] = address + 1 - base
+            address, values[field, row] = _value_at(address, end, arrow_columns.KINDS[field])
             fields |= int64(1) << field
-            at = _past_blanks(at) if at >= 0 else at
+            address = _past_blanks(address) if address >= 0 else address
             separator = _COMMA
-        if at >= 0 and load_u8(at) == _CLOSE and _past_blanks(at + 1) == start - 1:
+        if address >= 0 and load_u8(address) == _CLOSE and _past_blanks(address + 1) == start - 1:
             present[row] = fields
             somewhere |= fields
     return somewhere
@@ -199,15 +203,15 @@ def _measure(present: Any, values: Any, room: Any) -> None:
 
 
 @compiled(inline="always")
-def _copy(at: Any, end: Any, size: Any, to: Any) -> None:
+def _copy(address: Any, end: Any, size: Any, to: Any) -> None:
     """Copy letters eight at a time where the text is long enough; the column has spare room."""
-    if at + size + 8 <= end:
+    if address + size + 8 <= end:
         for k in range(0, size, 8):
-            store_u64(to + k, load_u64(at + k))
+            store_u64(to + k, load_u64(address + k))
     else:
         column = carray(address_as_void_pointer(to), (size,), np.uint8)
         for k in range(size):
-            column[k] = load_u8(at + k)
+            column[k] = load_u8(address + k)
 
 
 @compiled()
@@ -218,43 +222,43 @@ def _lay_texts(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> A
         address_of(sheet.memory) + sheet.where[field, 2],
     )
     present, doubt, (low, high) = sheet.present, sheet.doubt, arrow_columns.BOUNDS[field]
-    base, end, to, many = address_of(text), address_of(text) + len(text), int64(0), int64(0)
+    base, end, to, count = address_of(text), address_of(text) + len(text), int64(0), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
             size = values[field, row]
             _copy(base + begins[field, row], end, size, column + to)
             to += size
             if low <= size <= high:
-                many += 1
+                count += 1
             else:
                 present[row] ^= int64(1) << field
                 doubt[row] = True
         offsets[row + 1] = to
-    return many
+    return count
 
 
 @compiled()
 def _lay_words(text: Any, values: Any, begins: Any, field: Any, sheet: Any) -> Any:
     """Write a column of words as codes; returns as `_lay_texts`."""
     codes, present, doubt = sheet.memory[sheet.where[field, 1] :], sheet.present, sheet.doubt
-    base, many = address_of(text), int64(0)
+    base, count = address_of(text), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
             code = arrow_columns.enum_code(base + begins[field, row], values[field, row], field)
             if code != arrow_columns.NO_CODE:
                 codes[row] = code
-                many += 1
+                count += 1
             else:
                 present[row] ^= int64(1) << field
                 doubt[row] = True
-    return many
+    return count
 
 
 @compiled()
 def _lay_numbers(values: Any, field: Any, sheet: Any) -> Any:
     """Write a column of numbers; returns as `_lay_texts`."""
     present, doubt, (low, high) = sheet.present, sheet.doubt, arrow_columns.BOUNDS[field]
-    (longs, shorts), many = arrow_columns.number_columns(sheet, field), int64(0)
+    (longs, shorts), count = arrow_columns.number_columns(sheet, field), int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
             value = values[field, row]
@@ -262,23 +266,23 @@ def _lay_numbers(values: Any, field: Any, sheet: Any) -> Any:
                 present[row] ^= int64(1) << field
                 doubt[row] = True
                 continue
-            many += 1
+            count += 1
             if len(longs):
                 longs[row] = value
             else:
                 shorts[row] = value
-    return many
+    return count
 
 
 @compiled()
 def _lay_flags(values: Any, field: Any, sheet: Any) -> Any:
     """Write a column of flags; returns as `_lay_texts`."""
-    bits, present, many = sheet.memory[sheet.where[field, 1] :], sheet.present, int64(0)
+    bits, present, count = sheet.memory[sheet.where[field, 1] :], sheet.present, int64(0)
     for row in range(len(present)):
         if present[row] >> field & 1:
             bits[row >> 3] |= values[field, row] << (row & 7)
-            many += 1
-    return many
+            count += 1
+    return count
 
 
 @compiled()
@@ -291,14 +295,14 @@ def _lay_out(text: Any, values: Any, begins: Any, sheet: Any) -> None:
             continue
         kind = arrow_columns.KINDS[field]
         if kind == arrow_columns.TEXT:
-            many = _lay_texts(text, values, begins, field, sheet)
+            count = _lay_texts(text, values, begins, field, sheet)
         elif kind == arrow_columns.WORD:
-            many = _lay_words(text, values, begins, field, sheet)
+            count = _lay_words(text, values, begins, field, sheet)
         elif kind == arrow_columns.FLAG:
-            many = _lay_flags(values, field, sheet)
+            count = _lay_flags(values, field, sheet)
         else:
-            many = _lay_numbers(values, field, sheet)
-        sheet.many[field] = many
+            count = _lay_numbers(values, field, sheet)
+        sheet.many[field] = count
 
 
 def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:

@@ -16,7 +16,7 @@ MAX_LINE = 1 << 16
 """Longest line (or array item) in bytes; a longer one is refused without being kept."""
 
 _NEWLINE, _BRACE, _QUOTE, _COLON, _SPACE = map(ord, '\n{": ')
-_COUNTED = 1 << 18
+_COUNTED_BYTES = 1 << 18
 
 
 class LineBlock(NamedTuple):
@@ -33,8 +33,8 @@ class LineBlock(NamedTuple):
         >>> LineBlock.of(b"{}\n{}\n").ends.tolist()
         [2, 5]
         """
-        whole = memoryview(text)
-        return cls(first, whole, np.flatnonzero(np.frombuffer(whole, np.uint8) == _NEWLINE))
+        view = memoryview(text)
+        return cls(first, view, np.flatnonzero(np.frombuffer(view, np.uint8) == _NEWLINE))
 
     def part(self, start: int, stop: int) -> LineBlock:
         """Return a block of some lines, counted from 0."""
@@ -70,9 +70,9 @@ def count_members(text: memoryview) -> int:
     A repeated name, or a null value, makes the count exceed the number of values.
     """
     letters, members = np.frombuffer(text, np.uint8), 0
-    for at in range(0, len(letters), _COUNTED):
-        quotes = letters[at : at + _COUNTED] == _QUOTE
-        following = letters[at + 1 : at + 1 + _COUNTED]
+    for start in range(0, len(letters), _COUNTED_BYTES):
+        quotes = letters[start : start + _COUNTED_BYTES] == _QUOTE
+        following = letters[start + 1 : start + 1 + _COUNTED_BYTES]
         quotes = quotes[: len(following)]
         if (quotes & (following <= _SPACE)).any():
             return -1
@@ -92,7 +92,7 @@ def is_utf8(text: memoryview) -> bool:
 
 
 _OPEN, _CLOSE, _COMMA, _BLANK, _LINE_FEED = map(ord, "{}, \n")
-_ONES, _HIGHS, _ZERO = map(np.uint64, (0x0101010101010101, 0x8080808080808080, 0))
+_LOW_BITS, _HIGHS, _ZERO = map(np.uint64, (0x0101010101010101, 0x8080808080808080, 0))
 
 
 @compiled(inline="always")
@@ -101,14 +101,14 @@ def equal_bytes(word: Any, letter: Any) -> Any:
 
     Only the lowest set bit is reliable.
     """
-    differ = word ^ (_ONES * np.uint64(letter))
-    return (differ - _ONES) & ~differ & _HIGHS
+    differ = word ^ (_LOW_BITS * np.uint64(letter))
+    return (differ - _LOW_BITS) & ~differ & _HIGHS
 
 
 @compiled(inline="always")
 def control_bytes(word: Any) -> Any:
     """In compiled code: as `equal_bytes`, for bytes below a space."""
-    return (word - _ONES * np.uint64(_BLANK)) & ~word & _HIGHS
+    return (word - _LOW_BITS * np.uint64(_BLANK)) & ~word & _HIGHS
 
 
 @compiled(inline="always")
@@ -118,47 +118,47 @@ def lowest(bits: Any) -> Any:
 
 
 @compiled(inline="always")
-def _ends_here(text: Any, at: Any, stop: Any, array: Any) -> Any:
-    """Return the end of the line at a closing brace or newline at `at`, or -1."""
+def _ends_here(text: Any, index: Any, stop: Any, array: Any) -> Any:
+    """Return the end of the line at a closing brace or newline at `index`, or -1."""
     if not array:
-        return at if text[at] == _LINE_FEED else int64(-1)
-    if text[at] != _CLOSE or at + 3 >= stop:
+        return index if text[index] == _LINE_FEED else int64(-1)
+    if text[index] != _CLOSE or index + 3 >= stop:
         return int64(-1)
     # An array has no newline but those that an earlier attempt has put there.
-    if text[at + 1] not in (_COMMA, _LINE_FEED):
+    if text[index + 1] not in (_COMMA, _LINE_FEED):
         return int64(-1)
-    follows = text[at + 2] if text[at + 2] != _BLANK else text[at + 3]
-    return at + 1 if follows == _OPEN else int64(-1)
+    follows = text[index + 2] if text[index + 2] != _BLANK else text[index + 3]
+    return index + 1 if follows == _OPEN else int64(-1)
 
 
 @compiled()
-def _cut(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
+def _split_texts(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
     """Split texts into lines; returns their number, -1 where `ends` is too small."""
-    base, many = text.ctypes.data, int64(0)
+    base, count = text.ctypes.data, int64(0)
     for k in range(len(counts)):
-        before, stop, array = many, begins[k + 1], arrays[k]
+        before, stop, array = count, begins[k + 1], arrays[k]
         sought = _CLOSE if array else _LINE_FEED
-        for at in range(begins[k], stop, 8):
-            bits = equal_bytes(load_u64(base + at), sought)
+        for index in range(begins[k], stop, 8):
+            bits = equal_bytes(load_u64(base + index), sought)
             while bits != _ZERO:
-                place = at + lowest(bits)
+                place = index + lowest(bits)
                 bits &= bits - np.uint64(1)
                 end = _ends_here(text, place, stop, array) if place < stop else int64(-1)
                 if end >= 0:
-                    if many >= len(ends):
+                    if count >= len(ends):
                         return int64(-1)
                     text[end] = _LINE_FEED
-                    ends[many] = end
-                    many += 1
-        if array and many >= len(ends):
+                    ends[count] = end
+                    count += 1
+        if array and count >= len(ends):
             return int64(-1)
         if array:
             text[begins[k]] = _BLANK
             text[stop - 1] = _LINE_FEED
-            ends[many] = stop - 1
-            many += 1
-        counts[k] = many - before
-    return many
+            ends[count] = stop - 1
+            count += 1
+        counts[k] = count - before
+    return count
 
 
 def split_bodies(texts: Sequence[bytes], arrays: Sequence[bool]) -> tuple[LineBlock, list[int]]:
@@ -171,18 +171,18 @@ def split_bodies(texts: Sequence[bytes], arrays: Sequence[bool]) -> tuple[LineBl
     >>> bytes(piece.text), counts
     (b' {}\n{}\n {}\n{}\n', [3, 1])
     """
-    whole = np.frombuffer(bytearray(b"".join([*texts, bytes(8)])), np.uint8)
+    joined = np.frombuffer(bytearray(b"".join([*texts, bytes(8)])), np.uint8)
     begins = np.cumsum([0, *map(len, texts)])
     size, counts = int(begins[-1]), np.zeros(len(texts), np.int64)
-    ends = _ends(whole, begins, np.array(arrays, np.bool_), counts, size // 32 + 2)
-    return LineBlock(1, whole[:size].data.toreadonly(), ends), counts.tolist()
+    ends = _ends(joined, begins, np.array(arrays, np.bool_), counts, size // 32 + 2)
+    return LineBlock(1, joined[:size].data.toreadonly(), ends), counts.tolist()
 
 
 def _ends(
-    whole: NDArray[np.uint8], begins: NDArray[np.int64], arrays: NDArray[np.bool_],
+    joined: NDArray[np.uint8], begins: NDArray[np.int64], arrays: NDArray[np.bool_],
     counts: NDArray[np.int64], room: int,
 ) -> NDArray[np.int64]:  # fmt: skip
     ends = np.empty(room, np.int64)
-    many = _cut(whole, begins, arrays, ends, counts)
+    count = _split_texts(joined, begins, arrays, ends, counts)
     # Lines may be shorter than events are.
-    return ends[:many] if many >= 0 else _ends(whole, begins, arrays, counts, len(whole) + 2)
+    return ends[:count] if count >= 0 else _ends(joined, begins, arrays, counts, len(joined) + 2)

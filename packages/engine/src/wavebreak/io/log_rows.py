@@ -17,7 +17,7 @@ _POINTER = b"kafka:"
 _ZSTD = pa.Codec("zstd", 1)
 # Passed to each stream: looking up the defaults in the environment takes 40 µs.
 _OPTIONS = pa.ipc.IpcWriteOptions()
-_AT_MOST = 1 << 30
+_MAX_ROW_BYTES = 1 << 30
 
 
 def encode_row(events: pa.RecordBatch) -> memoryview:
@@ -57,7 +57,7 @@ def unpack_row(blob: bytes) -> pa.RecordBatch:
     """
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        return decode_stream(stream.read(_AT_MOST))
+        return decode_stream(stream.read(_MAX_ROW_BYTES))
     except (pa.ArrowException, OSError, StopIteration, TypeError):
         raise FileError("a row of the log is damaged", fix="restore a backup") from None
 

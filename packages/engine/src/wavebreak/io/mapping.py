@@ -35,17 +35,17 @@ FIELDS: tuple[str, ...] = tuple(WIRE_SCHEMA.names)
 NUMBER_FIELDS = ("account", "peer", "phone")
 """Fields that may hold phone numbers."""
 
-_KNOWN = tomllib.loads((files("wavebreak.io") / "headings.toml").read_text(encoding="utf-8"))
-HEADINGS: dict[str, list[str]] = _KNOWN["headings"]
+_VOCABULARY = tomllib.loads((files("wavebreak.io") / "headings.toml").read_text(encoding="utf-8"))
+HEADINGS: dict[str, list[str]] = _VOCABULARY["headings"]
 """Headings by which tables often call a field, the usual first: lower-case words with blanks."""
 TYPE_WORDS: dict[str, str] = {name: name for name in TYPES} | {
-    word: kind for kind, words in _KNOWN["types"].items() for word in words
+    word: kind for kind, words in _VOCABULARY["types"].items() for word in words
 }
 """Event types by the words of other systems, in lower case with blanks."""
 
 _DATE_FORMS: tuple[str, ...] = (
     *(
-        f"{date}{between}{time}"
+        f"{date}{separator}{time}"
         for date in (
             "%d/%m/%Y",
             "%m/%d/%Y",
@@ -55,7 +55,7 @@ _DATE_FORMS: tuple[str, ...] = (
             "%d/%m/%y",
             "%m/%d/%y",
         )
-        for between in (" ", ", ")
+        for separator in (" ", ", ")
         for time in ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
     ),
     "%d %b %Y %H:%M:%S",
@@ -239,42 +239,42 @@ class _Guess:
     missing: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
-        known = set(Mapping.__struct_fields__)
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in known}
+        names = set(Mapping.__struct_fields__)
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
 
 
 def guess_mapping(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], given: dict[str, Any] | None = None
+    names: Sequence[str], rows: Sequence[Sequence[Any]], declared: dict[str, Any] | None = None
 ) -> Proposal:
     """Propose a mapping by a table's headings and its first rows.
 
     Args:
         names: The headings.
         rows: Values of the first rows, in the order of the headings.
-        given: Attributes of Mapping that are declared; the rest is guessed.
+        declared: Attributes of Mapping that are declared; the rest is guessed.
     """
-    given = {name: value for name, value in (given or {}).items() if value}
+    declared = {name: value for name, value in (declared or {}).items() if value}
     samples = {name: [row[k] for row in rows if row[k] not in (None, "")] for k, name in
                enumerate(names)}  # fmt: skip
-    guess = _Guess(columns=guess_columns(names, samples) | given.get("columns", {}))
-    if "type" in given and "type" not in given.get("columns", {}):
+    guess = _Guess(columns=guess_columns(names, samples) | declared.get("columns", {}))
+    if "type" in declared and "type" not in declared.get("columns", {}):
         guess.columns.pop("type", None)
     for name in ("ts", "account"):
         if name not in guess.columns:
             guess.missing.append(name)
-    if "time" not in given and "ts" in guess.columns:
-        _guess_time(guess, samples.get(guess.columns["ts"], []), zone=given.get("zone", ""))
-    if "type" in guess.columns and "types" not in given:
+    if "time" not in declared and "ts" in guess.columns:
+        _guess_time(guess, samples.get(guess.columns["ts"], []), zone=declared.get("zone", ""))
+    if "type" in guess.columns and "types" not in declared:
         _guess_types(guess, samples.get(guess.columns["type"], []))
     people = [
         str(v) for f in ("account", "peer") for v in samples.get(guess.columns.get(f, ""), [])
     ]
     guess.numbers = bool(people) and _mostly(people, _is_phone)
-    if guess.numbers and not given.get("country") and any(_is_national(v) for v in people):
+    if guess.numbers and not declared.get("country") and any(_is_national(v) for v in people):
         guess.unsure.append("phone numbers have no country code: say --country, such as IL")
     if guess.missing:
         return Proposal(None, tuple(guess.unsure), tuple(guess.missing))
-    return Proposal(Mapping(**guess.values() | given), tuple(guess.unsure))
+    return Proposal(Mapping(**guess.values() | declared), tuple(guess.unsure))
 
 
 def _is_phone(text: str) -> bool:
@@ -305,10 +305,10 @@ def guess_columns(
     >>> guess_columns(["Sender Name", "Receiver", "Sent At"])
     {'ts': 'Sent At', 'account': 'Sender Name', 'peer': 'Receiver'}
     """
-    columns, taken = dict[str, str](), set[str]()
+    columns, used = dict[str, str](), set[str]()
     words = {name: _words(name) for name in names}
     for event_field, usual in HEADINGS.items():
-        candidates = [name for name in names if words[name] in usual and name not in taken]
+        candidates = [name for name in names if words[name] in usual and name not in used]
         if samples is not None:
             candidates = [n for n in candidates if _may_be(event_field, samples.get(n, []))]
         if event_field == "peer":
@@ -318,7 +318,7 @@ def guess_columns(
         if candidates:
             best = min(candidates, key=lambda name: usual.index(words[name]))
             columns[event_field] = best
-            taken.add(best)
+            used.add(best)
     return columns
 
 
@@ -367,8 +367,8 @@ _FLAGS = {"true", "false", "yes", "no", "1", "0", "t", "f", "y", "n"}
 
 def _guess_types(guess: _Guess, values: list[Any]) -> None:
     words = list(dict.fromkeys(str(value).strip() for value in values))
-    known = {word: kind for word in words if (kind := known_type(word))}
-    if len(words) > MAX_WORDS or not known:
+    kinds = {word: kind for word in words if (kind := known_type(word))}
+    if len(words) > MAX_WORDS or not kinds:
         del guess.columns["type"]
         if len(words) <= MAX_WORDS:
             guess.unsure.append(
@@ -376,13 +376,13 @@ def _guess_types(guess: _Guess, values: list[Any]) -> None:
                 "the words with --types WORD=EVENT, or say --type EVENT of all rows"
             )
         return
-    if len(known) < len(words):
-        dropped = ", ".join(word[:MAX_HEADING] for word in words if word not in known)
+    if len(kinds) < len(words):
+        dropped = ", ".join(word[:MAX_HEADING] for word in words if word not in kinds)
         guess.unsure.append(
             f"rows of the types {dropped} are dropped: name them with --types WORD=EVENT"
         )
     # Words that come later in the table have the usual meaning too.
-    guess.types = TYPE_WORDS | known
+    guess.types = TYPE_WORDS | kinds
 
 
 def known_type(word: str) -> str | None:

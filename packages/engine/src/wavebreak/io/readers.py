@@ -68,11 +68,11 @@ def file_format(path: Path) -> FileFormat:
     codec = next((c for suffix, c in _CODECS.items() if name.endswith(suffix)), None)
     if codec:
         name = name.rpartition(".")[0]
-    for suffix, known in _FORMATS.items():
+    for suffix, file_kind in _FORMATS.items():
         if name.endswith(suffix):
-            return FileFormat(known, codec)
-    known = ", ".join(_FORMATS)
-    fix = f"use one of {known}, each also with .gz or .zst"
+            return FileFormat(file_kind, codec)
+    file_kind = ", ".join(_FORMATS)
+    fix = f"use one of {file_kind}, each also with .gz or .zst"
     raise FileError(f"{path}: unknown file name extension", fix=fix)
 
 
@@ -117,8 +117,8 @@ class InputFile:
 
     def progress(self) -> float:
         """Return the share of the file that has been read."""
-        at: int = self._raw.tell()
-        return min(at / self._size, 1.0)
+        position: int = self._raw.tell()
+        return min(position / self._size, 1.0)
 
     def close(self) -> None:
         """Close the file."""
@@ -168,21 +168,21 @@ def line_blocks(stream: Readable, limit: int) -> Iterator[LineBlock]:
         if line == 1 and not pending:
             block = block.removeprefix(b"\xef\xbb\xbf")
         text = pending + block
-        cut = text.rfind(b"\n") + 1
-        pending = text[cut:]
+        end = text.rfind(b"\n") + 1
+        pending = text[end:]
         # Enough of a line without end is kept to see that it is too long.
         pending = pending[: MAX_LINE + 1]
-        if cut:
-            whole = LineBlock.of(memoryview(text)[:cut], line)
-            yield from _cut(whole, limit)
-            line += len(whole.ends)
+        if end:
+            lines = LineBlock.of(memoryview(text)[:end], line)
+            yield from _parts(lines, limit)
+            line += len(lines.ends)
     if pending:
         yield LineBlock.of(pending + b"\n", line)
 
 
-def _cut(whole: LineBlock, limit: int) -> Iterator[LineBlock]:
-    for start in range(0, len(whole.ends), limit):
-        yield whole.part(start, min(start + limit, len(whole.ends)))
+def _parts(lines: LineBlock, limit: int) -> Iterator[LineBlock]:
+    for start in range(0, len(lines.ends), limit):
+        yield lines.part(start, min(start + limit, len(lines.ends)))
 
 
 def json_items(stream: Readable) -> Readable:
@@ -210,19 +210,19 @@ class ArrayItems:
         self._carry = b""
         self._inside = 0
         self._depth = 0
-        self._ended = False
-        self._over = False
+        self._is_past_end = False
+        self._is_exhausted = False
 
     def read(self, size: int, /) -> bytes:
         """Return the next items as lines."""
-        while not self._over:
+        while not self._is_exhausted:
             block = self._stream.read(size)
             if not block:
-                self._over = True
-                return b"" if self._ended else b"\n["
-            if self._ended:
-                self._over = bool(block.strip(_BLANK))
-                out = b"\n]" if self._over else b""
+                self._is_exhausted = True
+                return b"" if self._is_past_end else b"\n["
+            if self._is_past_end:
+                self._is_exhausted = bool(block.strip(_BLANK))
+                out = b"\n]" if self._is_exhausted else b""
             else:
                 out = self._lines(block)
             if out:
@@ -252,22 +252,22 @@ class ArrayItems:
         return _INDENT.sub(b"\n", out.tobytes())
 
     def _end(self, text: bytes, out: NDArray[np.uint8], end: int) -> bytes:
-        self._ended = True
-        more = b"\n]" if (text[end + 1 :] + self._carry).strip(_BLANK) else b""
-        self._over = bool(more)
-        return _INDENT.sub(b"\n", out[:end].tobytes()) + more or b" "
+        self._is_past_end = True
+        remainder = b"\n]" if (text[end + 1 :] + self._carry).strip(_BLANK) else b""
+        self._is_exhausted = bool(remainder)
+        return _INDENT.sub(b"\n", out[:end].tobytes()) + remainder or b" "
 
 
 _MAGIC = b"ARROW1\0\0"
 
 # Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
-_SPREAD = ("id", "account", "peer")
+_ID_COLUMNS = ("id", "account", "peer")
 _REPEATED = [
-    f.name for f in events.WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD
+    f.name for f in events.WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _ID_COLUMNS
 ]
 MAX_UNPACKED_BYTES = 64 << 30
 """Maximum unpacked size of a compressed Parquet file, which is unpacked to disk."""
-_GROUP_AT_MOST = 64 << 20
+_MAX_GROUP_BYTES = 64 << 20
 _LONG_ROW = 4 * LONG_WORD
 
 Part = tuple[pa.RecordBatch, float]
@@ -283,8 +283,8 @@ def columnar_batches(
     """
     with columnar_errors(path, kind):
         parquet = kind.format == "parquet"
-        read = _parquet(path, kind, rows, unpacked) if parquet else _ipc(path, kind, rows)
-        for batch, progress in read:
+        parts = _parquet(path, kind, rows, unpacked) if parquet else _ipc(path, kind, rows)
+        for batch, progress in parts:
             _ = batch.schema.names  # a name that is not UTF-8 shows only when it is asked for
             yield batch, progress
 
@@ -298,8 +298,8 @@ def columnar_errors(path: Path, kind: FileFormat) -> Iterator[None]:
         if isinstance(e, FileError):
             raise
         fix = "write the file again; it is truncated, damaged or of another format"
-        what = "Parquet" if kind.format == "parquet" else "Arrow IPC"
-        raise FileError(f"{path} cannot be read as {what}", fix=fix) from None
+        format_name = "Parquet" if kind.format == "parquet" else "Arrow IPC"
+        raise FileError(f"{path} cannot be read as {format_name}", fix=fix) from None
 
 
 def _parquet(path: Path, kind: FileFormat, rows: int, unpacked: int) -> Iterator[Part]:
@@ -309,14 +309,14 @@ def _parquet(path: Path, kind: FileFormat, rows: int, unpacked: int) -> Iterator
         return
     # Parquet is read from its end: compressed once more, it has to be laid out first.
     with tempfile.TemporaryFile() as laid_out:
-        opened = InputFile(path, kind.codec)
-        while block := opened.read(BLOCK):
+        source_file = InputFile(path, kind.codec)
+        while block := source_file.read(BLOCK):
             if laid_out.tell() + len(block) > unpacked:
-                opened.close()
-                what = f"{path} unpacks to more than {unpacked / 1e9:.1f} GB"
-                raise FileError(what, fix="unpack it and give the .parquet file")
+                source_file.close()
+                problem = f"{path} unpacks to more than {unpacked / 1e9:.1f} GB"
+                raise FileError(problem, fix="unpack it and give the .parquet file")
             laid_out.write(block)
-        opened.close()
+        source_file.close()
         yield from _row_groups(laid_out, rows)
 
 
@@ -324,12 +324,12 @@ def _row_groups(source: Any, rows: int) -> Iterator[Part]:
     metadata = pq.read_metadata(source)
     leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
     repeated = [name for name in _REPEATED if name in leaves]
-    total, seen = max(metadata.num_rows, 1), 0
+    total, row_count = max(metadata.num_rows, 1), 0
     for groups, long in _runs(source, metadata, rows):
         file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
         for batch in file.iter_batches(batch_size=rows, row_groups=groups):
-            seen += batch.num_rows
-            yield _plain_log(batch), min(seen / total, 1.0)
+            row_count += batch.num_rows
+            yield _plain_log(batch), min(row_count / total, 1.0)
 
 
 def _plain_log(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -355,7 +355,7 @@ def row_group_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield one row group of a Parquet file in batches of at most `rows`."""
     leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
-    long = _long_words(source, metadata, [n for n in _SPREAD if n in leaves], group)
+    long = _long_words(source, metadata, [n for n in _ID_COLUMNS if n in leaves], group)
     repeated = [name for name in _REPEATED if name in leaves]
     file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
     yield from map(_plain_log, file.iter_batches(batch_size=rows, row_groups=[group]))
@@ -366,7 +366,7 @@ def _runs(
 ) -> Iterator[tuple[list[int], list[str]]]:
     """Yield row groups to read together, and their columns with repeated long words."""
     leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
-    names = [name for name in _SPREAD if name in leaves]
+    names = [name for name in _ID_COLUMNS if name in leaves]
     groups: list[int] = []
     gathered, before = 0, list[str]()
     for number in range(metadata.num_row_groups):
@@ -386,14 +386,14 @@ def _long_words(source: Any, metadata: pq.FileMetaData, names: list[str], number
     Column statistics of the footer are not read: a damaged footer would end the process.
     """
     group = metadata.row_group(number)
-    if group.total_byte_size > _GROUP_AT_MOST + _LONG_ROW * group.num_rows:
-        what = "a column of the file has values of more than a thousand bytes"
-        raise FileError(what, fix="omit that column, or replace its values by hashes")
+    if group.total_byte_size > _MAX_GROUP_BYTES + _LONG_ROW * group.num_rows:
+        problem = "a column of the file has values of more than a thousand bytes"
+        raise FileError(problem, fix="omit that column, or replace its values by hashes")
     long = []
     for name in names:
         file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[name])
-        one = file.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)
-        first = next(one, None)
+        batches = file.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)
+        first = next(batches, None)
         if first is not None and first.num_columns and _longest(first.column(0)) > LONG_WORD:
             long.append(name)
     return long
@@ -408,9 +408,9 @@ def _longest(column: pa.Array) -> int:
 
 
 def _ipc(path: Path, kind: FileFormat, rows: int) -> Iterator[Part]:
-    opened = InputFile(path, kind.codec)
-    is_file = opened.read(len(_MAGIC)) == _MAGIC
-    opened.close()
+    stream = InputFile(path, kind.codec)
+    is_file = stream.read(len(_MAGIC)) == _MAGIC
+    stream.close()
     if is_file and not kind.codec:
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_file(source)
@@ -419,13 +419,13 @@ def _ipc(path: Path, kind: FileFormat, rows: int) -> Iterator[Part]:
                     reader.get_batch(i), rows, lambda i=i: (i + 1) / reader.num_record_batches
                 )
         return
-    opened = InputFile(path, kind.codec)
+    stream = InputFile(path, kind.codec)
     if is_file:
         # The file format is the stream format between a magic word and a footer.
-        opened.read(len(_MAGIC))
-    for batch in pa.ipc.open_stream(opened.stream):
-        yield from _slices(batch, rows, opened.progress)
-    opened.close()
+        stream.read(len(_MAGIC))
+    for batch in pa.ipc.open_stream(stream.stream):
+        yield from _slices(batch, rows, stream.progress)
+    stream.close()
 
 
 def _slices(batch: pa.RecordBatch, rows: int, progress: Any) -> Iterator[Part]:
@@ -439,8 +439,8 @@ def is_log(schema: pa.Schema) -> bool:
     if version is None:
         return False
     lacking = [name for name in events.LATER_COLUMNS if name not in schema.names]
-    own = pa.schema([field for field in events.LOG_SCHEMA if field.name not in lacking])
-    if version != events.LOG_SCHEMA.metadata[events.SCHEMA_KEY] or not schema.equals(own):
+    expected = pa.schema([field for field in events.LOG_SCHEMA if field.name not in lacking])
+    if version != events.LOG_SCHEMA.metadata[events.SCHEMA_KEY] or not schema.equals(expected):
         fix = "recreate it from its events with this version"
         raise FileError("the log is of another version of Wavebreak", fix=fix)
     return True
@@ -450,11 +450,11 @@ def check_log(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a log batch with all columns; raises FileError where it is invalid."""
     check_buffers(batch)
     if batch.num_columns < len(events.LOG_SCHEMA):
-        own = dict(zip(batch.schema.names, batch.columns, strict=True))
-        every = events.null_columns(log=True, rows=batch.num_rows) | own
-        batch = pa.RecordBatch.from_arrays(list(every.values()), schema=events.LOG_SCHEMA)
-    needed = [batch.column(f.name) for f in events.LOG_SCHEMA if not f.nullable]
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        all_columns = events.null_columns(log=True, rows=batch.num_rows) | columns
+        batch = pa.RecordBatch.from_arrays(list(all_columns.values()), schema=events.LOG_SCHEMA)
+    required = [batch.column(f.name) for f in events.LOG_SCHEMA if not f.nullable]
     top = pc.max(batch.column("type")).as_py()
-    if any(c.null_count for c in needed) or (top or 0) >= len(events.TYPES):
+    if any(c.null_count for c in required) or (top or 0) >= len(events.TYPES):
         raise FileError("the log is damaged", fix="recreate it from its events")
     return batch

@@ -50,16 +50,16 @@ def spread_lines(path: Path, kind: readers.FileFormat, after: float) -> Iterator
     if kind == readers.FileFormat("lines", None):
         yield from _lines_at(path, [after, *ends])
         return
-    opened = readers.InputFile(path, kind.codec)
+    source = readers.InputFile(path, kind.codec)
     try:
-        stream = readers.json_items(opened) if kind.format == "json" else opened
+        stream = readers.json_items(source) if kind.format == "json" else source
         while ends and (block := stream.read(WINDOW)):
-            reached = opened.progress()
-            if reached >= ends[0]:
-                ends = [end for end in ends if end > reached]
+            progress = source.progress()
+            if progress >= ends[0]:
+                ends = [end for end in ends if end > progress]
                 yield from _whole_lines(block)
     finally:
-        opened.close()
+        source.close()
 
 
 def _lines_at(path: Path, bounds: list[float]) -> Iterator[LineBlock]:
@@ -94,9 +94,9 @@ def spread_columns(path: Path, kind: readers.FileFormat, after: float) -> Iterat
     if kind == readers.FileFormat("parquet", None):
         yield from _rows_at(path, kind, ends)
     elif kind.format != "parquet":
-        for batch, reached in readers.columnar_batches(path, kind, ROWS):
-            if ends and reached >= ends[0]:
-                ends = [end for end in ends if end > reached]
+        for batch, progress in readers.columnar_batches(path, kind, ROWS):
+            if ends and progress >= ends[0]:
+                ends = [end for end in ends if end > progress]
                 yield batch
 
 
@@ -104,15 +104,15 @@ def _rows_at(path: Path, kind: readers.FileFormat, ends: list[float]) -> Iterato
     with readers.columnar_errors(path, kind), pa.memory_map(str(path)) as source:
         metadata = pq.read_metadata(source)
         sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
-        closed = np.cumsum(sizes)
-        for group, batch in dict.fromkeys(_place(sizes, closed, end) for end in ends):
+        row_ends = np.cumsum(sizes)
+        for group, batch in dict.fromkeys(_place(sizes, row_ends, end) for end in ends):
             batches = readers.row_group_batches(source, metadata, group, ROWS)
             yield from islice(batches, batch, batch + 1)
 
 
-def _place(sizes: list[int], closed: np.ndarray, end: float) -> tuple[int, int]:
+def _place(sizes: list[int], row_ends: np.ndarray, end: float) -> tuple[int, int]:
     """Return row group, and batch within it, of the sample that ends at a share of the rows."""
-    row = max(0, int(closed[-1] * end) - ROWS)
-    group = int(np.searchsorted(closed, row, "right"))
-    within = row - int(closed[group] - sizes[group])
-    return group, within // ROWS if sizes[group] <= WALKED else 0
+    row = max(0, int(row_ends[-1] * end) - ROWS)
+    group = int(np.searchsorted(row_ends, row, "right"))
+    offset = row - int(row_ends[group] - sizes[group])
+    return group, offset // ROWS if sizes[group] <= WALKED else 0

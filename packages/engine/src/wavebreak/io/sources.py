@@ -57,9 +57,9 @@ def open_source(
     table = tables.Table(path, mapping)
     if table.is_database or mapping is not None:
         return table
-    beside = mapping_path(path)
-    if not declared and beside.exists():
-        return tables.Table(path, load_mapping(beside))
+    sidecar = mapping_path(path)
+    if not declared and sidecar.exists():
+        return tables.Table(path, load_mapping(sidecar))
     if not declared and not table_readers.is_csv(path) and has_events(path):
         return Path(source)
     return tables.Table(path, (choose or require_certain)(table, table.guess(**declared)))
@@ -85,9 +85,9 @@ def has_events(path: Path) -> bool:
         return True
     names, rows = table_readers.sample_rows(path)
     types = [row[names.index("type")] for row in rows] if "type" in names else []
-    known = sum(isinstance(name, str) and name in TYPES for name in types)
+    event_count = sum(isinstance(name, str) and name in TYPES for name in types)
     # A file without a readable row is refused by whoever reads all of it, row by row.
-    return not rows or (2 * known > len(rows) and not {"ts", "account"}.isdisjoint(names))
+    return not rows or (2 * event_count > len(rows) and not {"ts", "account"}.isdisjoint(names))
 
 
 def is_log_file(path: Path, kind: readers.FileFormat) -> bool:
@@ -137,11 +137,11 @@ def preview(
     """
     names, values = table.first_rows(rows)
     columns = {name: [row[k] for row in values] for k, name in enumerate(names)}
-    tried = tables.Table(
+    head = tables.Table(
         {name: table_readers.column_of_values(v) for name, v in columns.items()}, mapping
     )
-    conversion = tried.load()
-    batches = [batch for batch, _ in tried.wire_batches()]
+    conversion = head.load()
+    batches = [batch for batch, _ in head.wire_batches()]
     return (pa.Table.from_batches(batches) if batches else pa.table({})), conversion
 
 

@@ -121,11 +121,13 @@ def rows_of_table(table: pa.Table) -> tuple[list[str], list[list[Any]]]:
 def flat_names(schema: pa.Schema) -> list[str]:
     """Return the names of columns, members of structures as `a.b`."""
     names = list[str]()
-    for one in schema:
-        if pa.types.is_struct(one.type):
-            names += [f"{one.name}.{member}" for member in flat_names(pa.schema(list(one.type)))]
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            names += [
+                f"{field.name}.{member}" for member in flat_names(pa.schema(list(field.type)))
+            ]
         else:
-            names.append(one.name)
+            names.append(field.name)
     return names
 
 
@@ -177,7 +179,7 @@ def _csv_chunks(path: Path, headings: list[str], conversion: Conversion) -> Iter
     """Read a CSV; rows with another number of columns are refused, the others keep their number."""
     skipped = list[int]()
     faults = (pa.ArrowException, OSError, EOFError, UnicodeError)
-    what = FileError(f"{path} cannot be read as CSV",
+    unreadable = FileError(f"{path} cannot be read as CSV",
                      fix="give a CSV file with a header, also as .gz or .zst")  # fmt: skip
 
     def skip(row: Any) -> str:
@@ -188,8 +190,8 @@ def _csv_chunks(path: Path, headings: list[str], conversion: Conversion) -> Iter
         with closing(_open_text(path)) as file:
             head = file.read(1 << 16).decode("utf-8-sig", "replace")
         names = next(csv.reader(byte_streams.StringIO(head), delimiter=_delimiter(head)), [])
-        wanted = [n.encode().decode(_BYTES) for n in headings if n in names]
-        if not wanted:
+        names_read = [n.encode().decode(_BYTES) for n in headings if n in names]
+        if not names_read:
             # Without a name, the library reads every column.
             yield Chunk({}, np.zeros(0, np.int64), 0.0)
             return
@@ -203,14 +205,14 @@ def _csv_chunks(path: Path, headings: list[str], conversion: Conversion) -> Iter
                 delimiter=_delimiter(head), invalid_row_handler=skip, newlines_in_values=True
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.string()),
-                include_columns=wanted,
+                column_types=dict.fromkeys(names_read, pa.string()),
+                include_columns=names_read,
                 null_values=_NULLS,
                 strings_can_be_null=True,
             ),
         )
     except (*faults, csv.Error):
-        raise what from None
+        raise unreadable from None
     next_row = 1
     while True:
         try:
@@ -218,7 +220,7 @@ def _csv_chunks(path: Path, headings: list[str], conversion: Conversion) -> Iter
         except StopIteration:
             break
         except faults:
-            raise what from None
+            raise unreadable from None
         bad = np.array([row for row in skipped if row >= next_row], np.int64)
         numbers = np.setdiff1d(np.arange(next_row, next_row + batch.num_rows + len(bad)), bad)
         conversion.rows += len(bad)
@@ -242,8 +244,8 @@ def _decode_text(
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pc.all(pc.string_is_ascii(column)).as_py() is False:
             decoded = pa.array([_utf8_or_none(text) for text in column.to_pylist()], pa.string())
-            lost = pc.and_(column.is_valid(), decoded.is_null())
-            bad |= lost.to_numpy(zero_copy_only=False)
+            undecodable = pc.and_(column.is_valid(), decoded.is_null())
+            bad |= undecodable.to_numpy(zero_copy_only=False)
             column = decoded
         columns[name.encode(_BYTES).decode("utf-8", "replace")] = column
     if not bad.any():
@@ -355,10 +357,10 @@ def _columnar_batches(
         file = pq.ParquetFile(path, memory_map=True)
         names = set(file.schema_arrow.names)
         roots = list(dict.fromkeys(h if h in names else h.partition(".")[0] for h in headings))
-        done, total = 0, max(file.metadata.num_rows, 1)
+        row_count, total = 0, max(file.metadata.num_rows, 1)
         for batch in file.iter_batches(CHUNK_ROWS, columns=[r for r in roots if r in names]):
-            done += batch.num_rows
-            yield batch, done / total
+            row_count += batch.num_rows
+            yield batch, row_count / total
 
 
 def table_of(data: Any) -> pa.Table:

@@ -169,8 +169,8 @@ class Table:
             yield chunk
 
     def _check_headings(self, chunk: Chunk) -> None:
-        needed = set(self.mapping.columns.values())
-        if missing := sorted(needed - chunk.columns.keys()):
+        required = set(self.mapping.columns.values())
+        if missing := sorted(required - chunk.columns.keys()):
             raise lacks_fields(self.path or Path(self.name), missing, self.names)
 
 
@@ -183,8 +183,8 @@ def lacks_fields(path: Path, missing: list[str], names: list[str]) -> UsageError
     if not plain or not names or len(names) > MAX_HEADINGS:
         return UsageError(lacks, fix="give a table with a header, and --columns with its headings")
     columns = dict.fromkeys(("ts", "account", "peer"), "HEADING") | guess_columns(names)
-    given = ",".join(f"{name}={heading}" for name, heading in columns.items())
-    return UsageError(f"{lacks}; it has {', '.join(names)}", fix=f'say --columns "{given}"')
+    pairs = ",".join(f"{name}={heading}" for name, heading in columns.items())
+    return UsageError(f"{lacks}; it has {', '.join(names)}", fix=f'say --columns "{pairs}"')
 
 
 def _useless_columns(mapping: Mapping, table: pa.Table) -> list[str]:
@@ -236,8 +236,8 @@ def _merge_recipients(table: pa.Table, conversion: Conversion) -> pa.Table:
     plain = {name: table.column(name).chunk(0) for name in _MERGED}
     codes = {n: c.indices if pa.types.is_dictionary(c.type) else c for n, c in plain.items()}
     keys = [pc.fill_null(pc.rank(c, tiebreaker="dense"), 0).to_numpy() for c in codes.values()]
-    sent = pc.equal(plain["type"].cast(pa.string()), "message.sent")
-    single = pc.and_(sent, plain["peer"].is_valid()).to_numpy(zero_copy_only=False)
+    is_send = pc.equal(plain["type"].cast(pa.string()), "message.sent")
+    single = pc.and_(is_send, plain["peer"].is_valid()).to_numpy(zero_copy_only=False)
     pairs = np.stack([*keys, np.where(single, 0, 1 + np.arange(table.num_rows))], axis=1)
     _, firsts = np.unique(pairs, axis=0, return_index=True)
     if repeated := table.num_rows - len(firsts):
@@ -246,6 +246,6 @@ def _merge_recipients(table: pa.Table, conversion: Conversion) -> pa.Table:
     table, single, sends = table.take(pa.array(keep)), single[keep], pairs[keep][:, :3]
     _, group, sizes = np.unique(sends, axis=0, return_inverse=True, return_counts=True)
     recipients = sizes[group.reshape(-1)]
-    alone = ~single | (recipients < 2)
-    table = table.append_column("recipients", pa.array(recipients.astype(np.int32), mask=alone))
-    return table.append_column("broadcast", pa.array(np.ones(len(keep), np.bool_), mask=alone))
+    is_single = ~single | (recipients < 2)
+    table = table.append_column("recipients", pa.array(recipients.astype(np.int32), mask=is_single))
+    return table.append_column("broadcast", pa.array(np.ones(len(keep), np.bool_), mask=is_single))

@@ -60,10 +60,10 @@ def validate_plain_batches(batches: Sequence[pa.RecordBatch], first: int) -> Val
 
 
 def _validate(
-    batches: Sequence[pa.RecordBatch], decoded: DecodedColumns, lost: Mask | bool, first: int
+    batches: Sequence[pa.RecordBatch], decoded: DecodedColumns, unconverted: Mask | bool, first: int
 ) -> ValidatedBatch:  # fmt: skip
     wire, doubt = check_columns(decoded)
-    doubt |= lost
+    doubt |= unconverted
     lines = np.arange(first, first + decoded.rows)
     if not doubt.any():
         return ValidatedBatch(wire, lines, [])
@@ -102,19 +102,19 @@ def validate_doubtful_rows(
     wire: pa.RecordBatch, lines: NDArray[np.int64], doubt: Mask, items: list[Any]
 ) -> ValidatedBatch:
     """Validate the doubtful rows one by one; `items` contains each as a dict, in order."""
-    refused: list[Refusal] = []
+    refusals: list[Refusal] = []
     good: list[Event] = []
     good_lines: list[int] = []
     for line, item in zip(lines[doubt].tolist(), items, strict=True):
         verdict = validate_event(line, item)
         if isinstance(verdict, Refusal):
-            refused.append(verdict)
+            refusals.append(verdict)
         else:
             good.append(verdict)
             good_lines.append(line)
-    kept = wire.filter(pa.array(~doubt))
+    accepted = wire.filter(pa.array(~doubt))
     return merge_batches(
-        [ValidatedBatch(kept, lines[~doubt], refused), batch_of_events(good, good_lines)]
+        [ValidatedBatch(accepted, lines[~doubt], refusals), batch_of_events(good, good_lines)]
     )
 
 
@@ -125,17 +125,17 @@ def batch_of_events(events: list[Event], lines: list[int]) -> ValidatedBatch:
 
 def merge_batches(parts: list[ValidatedBatch]) -> ValidatedBatch:
     """Merge batches in the order of their lines."""
-    refused = sorted((r for p in parts for r in p.refused), key=lambda r: r.line)
+    refusals = sorted((r for p in parts for r in p.refused), key=lambda r: r.line)
     filled = [p for p in parts if p.wire.num_rows]
     if len(filled) <= 1:
-        only = filled[0] if filled else parts[0]
-        return ValidatedBatch(only.wire, only.lines, refused)
+        batch = filled[0] if filled else parts[0]
+        return ValidatedBatch(batch.wire, batch.lines, refusals)
     lines = np.concatenate([p.lines for p in filled])
     wire = pa.Table.from_batches([with_all_columns(p.wire) for p in filled]).combine_chunks()
     order = np.argsort(lines, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         wire, lines = wire.take(pa.array(order)), lines[order]
-    return ValidatedBatch(wire.to_batches()[0], lines, refused)
+    return ValidatedBatch(wire.to_batches()[0], lines, refusals)
 
 
 def with_all_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
@@ -160,8 +160,8 @@ def _normal(batch: pa.RecordBatch) -> tuple[DecodedColumns, Mask]:
             columns[name] = converted
         if converted is None or converted.null_count > column.null_count:
             valid = column.is_valid()
-            lost = valid if converted is None else pc.and_(valid, converted.is_null())
-            doubt |= lost.to_numpy(zero_copy_only=False)
+            unconverted = valid if converted is None else pc.and_(valid, converted.is_null())
+            doubt |= unconverted.to_numpy(zero_copy_only=False)
     return decode_wire_batch(pa.RecordBatch.from_pydict(columns)), doubt
 
 
@@ -246,9 +246,9 @@ def _times(column: pa.Array) -> pa.Array | None:
         column = column.cast(pa.timestamp("us", "UTC"))
     if not pa.types.is_timestamp(column.type) or column.type.tz is None:
         return None
-    times, per = _UNITS[column.type.unit]
+    times, divisor = _UNITS[column.type.unit]
     ticks = column.cast(pa.int64())
-    floor = ticks.fill_null(0).to_numpy(zero_copy_only=False) // per * times
+    floor = ticks.fill_null(0).to_numpy(zero_copy_only=False) // divisor * times
     return pa.array(floor, mask=column.is_null().to_numpy(zero_copy_only=False))
 
 
@@ -257,21 +257,21 @@ def _items(batches: Sequence[pa.RecordBatch], wire: pa.RecordBatch, rows: Any) -
     items, begin = [], 0
     for batch in batches:
         end = begin + batch.num_rows
-        own = rows[(rows >= begin) & (rows < end)] - begin
-        if len(own):
-            items += _items_of(batch, wire[begin:end], own)
+        batch_rows = rows[(rows >= begin) & (rows < end)] - begin
+        if len(batch_rows):
+            items += _items_of(batch, wire[begin:end], batch_rows)
         begin = end
     return items
 
 
 def _items_of(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = [{} for _ in rows]
-    at = pa.array(rows)
+    indices = pa.array(rows)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         valid = column.is_valid().to_numpy(zero_copy_only=False)[rows]
         converted: list[Any] = [None if name in WIRE_SCHEMA.names else b""] * len(rows)
         if name in wire.schema.names:
-            converted = wire.column(name).take(at).to_pylist()
+            converted = wire.column(name).take(indices).to_pylist()
         cell = _cells(column)
         for i in np.flatnonzero(valid).tolist():
             items[i][name] = cell(int(rows[i])) if converted[i] is None else converted[i]

@@ -42,17 +42,17 @@ def write(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema = WIR
 def _write(
     path: Path, kind: FileFormat, batches: Iterable[pa.RecordBatch], schema: pa.Schema
 ) -> int:
-    written = 0
+    event_count = 0
     with pa.OSFile(str(path), "wb") as file:
         sink = pa.CompressedOutputStream(file, kind.codec) if kind.codec else file
         writer = _writer(sink, kind.format, schema)
         for batch in batches:
-            writer.write(_whole(batch, schema))
-            written += batch.num_rows
+            writer.write(_all_columns(batch, schema))
+            event_count += batch.num_rows
         writer.close()
         if kind.codec:
             sink.close()
-    return written
+    return event_count
 
 
 def _writer(sink: Any, form: str, schema: pa.Schema) -> _Writer:
@@ -105,7 +105,7 @@ def _text_of(lines: pa.Array) -> Any:
     return text.slice(int(ends[0]), int(ends[-1] - ends[0]))
 
 
-def _whole(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.equals(schema):
         return batch
     have = set(batch.schema.names)

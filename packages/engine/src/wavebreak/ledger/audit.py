@@ -41,7 +41,7 @@ class AuditResult(NamedTuple):
 def audit_directory(
     place: Path,
     keys: list[verifier.Key],
-    kept: list[verifier.Checkpoint],
+    remembered: list[verifier.Checkpoint],
     roots: Sequence[Certificate] = (),
     history: Sequence[key_changes.KeyChange] = (),
 ) -> AuditResult:
@@ -50,7 +50,7 @@ def audit_directory(
     Args:
         place: The directory.
         keys: Verifier keys of the log and of witnesses.
-        kept: Checkpoints of the log that the reader kept from before.
+        remembered: Checkpoints of the log that the reader kept from before.
         roots: Certificates of time-stamping authorities; with any, all of `stamps/` is checked.
         history: The log's key history, beside the one in the directory: keys to which they lead
             from `keys` are taken too.
@@ -68,7 +68,7 @@ def audit_directory(
                 read_key_history(place / KEY_HISTORY) if (place / KEY_HISTORY).exists() else []
             )
             known_keys = key_changes.known_keys(keys, [*history, *stored_history])
-            notes = verifier.verify(place, [known_key.key for known_key in known_keys], kept)
+            notes = verifier.verify(place, [known_key.key for known_key in known_keys], remembered)
     except EvidenceError as doubt:
         if log and doubt.name in EXPLAINABLE:
             _explain(place)
@@ -84,19 +84,21 @@ def audit_directory(
     results = [
         f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
         f"{len(notes):,} checkpoint(s) of {last.origin}, the last over {last.size:,} entries",
-        *_signed(last, known_keys),
-        *(f"the log continues the {old.size:,} entries that you remember" for old in kept),
+        *_signature_lines(last, known_keys),
+        *(f"the log continues the {old.size:,} entries that you remember" for old in remembered),
     ]
     if log:
         results.append("the stored tree and index are those of the entries")
     if roots:
         results += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
-    unchecked = _unchecked(place, keys, kept, bool(roots))
+    unchecked = _unchecked(place, keys, remembered, bool(roots))
     doubts = key_changes.revoked_doubt(last, known_keys)
     return AuditResult(last, results, [*doubts, *unchecked], bool(doubts))
 
 
-def _signed(last: verifier.Checkpoint, known_keys: Sequence[key_changes.KnownKey]) -> Iterator[str]:
+def _signature_lines(
+    last: verifier.Checkpoint, known_keys: Sequence[key_changes.KnownKey]
+) -> Iterator[str]:
     """Say which key signed the last checkpoint, and which witnesses saw it when."""
     log_key = verifier.check_signed(
         last, [known_key.key for known_key in known_keys if known_key.key.kind == verifier.LOG]
@@ -124,10 +126,10 @@ def _stamped(path: Path, notes: list[verifier.Checkpoint], roots: Sequence[Certi
 
 
 def _unchecked(
-    place: Path, keys: list[verifier.Key], kept: list[verifier.Checkpoint], stamped: bool
+    place: Path, keys: list[verifier.Key], remembered: list[verifier.Checkpoint], stamped: bool
 ) -> list[str]:
     gaps = []
-    if not kept:
+    if not remembered:
         gaps.append(
             "that no later part was cut off, checkpoints and all: remember one, and give it"
         )
@@ -180,16 +182,16 @@ def _first_change(
     def was(position: int) -> bytes:
         return node(leaf_index(position)) if 0 <= position < stored else b""
 
-    for at, (here, following) in enumerate(pairwise(chain(leaves, [b"end"]))):
-        if here == was(at):
+    for position, (digest, following) in enumerate(pairwise(chain(leaves, [b"end"]))):
+        if digest == was(position):
             continue
-        if here == was(at + 1) and following != was(at):
-            return "entry_dropped", f"entry {at} is gone"
-        if here == was(at - 1):
-            return "entry_repeated", f"entry {at - 1} occurs twice"
-        if (following == was(at) and here != was(at + 1)) or at >= stored:
-            return "entry_inserted", f"the entry at {at} is new"
-        if any(here == was(k) for k in range(at + 1, stored)):
-            return "entries_reordered", f"entry {at} has changed places"
-        return "entry_edited", f"entry {at} is not as it was sealed"
+        if digest == was(position + 1) and following != was(position):
+            return "entry_dropped", f"entry {position} is gone"
+        if digest == was(position - 1):
+            return "entry_repeated", f"entry {position - 1} occurs twice"
+        if (following == was(position) and digest != was(position + 1)) or position >= stored:
+            return "entry_inserted", f"the entry at {position} is new"
+        if any(digest == was(k) for k in range(position + 1, stored)):
+            return "entries_reordered", f"entry {position} has changed places"
+        return "entry_edited", f"entry {position} is not as it was sealed"
     return None

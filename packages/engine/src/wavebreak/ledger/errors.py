@@ -11,9 +11,9 @@ from wavebreak.ledger.verifier import VerifierError
 FIX = "keep what is there as it is, and compare it with a copy, or a checkpoint, held elsewhere"
 
 
-def ledger_error(name: str, what: str, fix: str = FIX) -> EvidenceError:
+def ledger_error(name: str, problem: str, fix: str = FIX) -> EvidenceError:
     """Return an EvidenceError with this name."""
-    return EvidenceError(f"{name}: {what}", name=name, fix=fix)
+    return EvidenceError(f"{name}: {problem}", name=name, fix=fix)
 
 
 @contextmanager
@@ -29,7 +29,7 @@ and compare it with a copy, or a checkpoint, held elsewhere
     try:
         yield
     except VerifierError as doubt:
-        name, what = doubt.args
-        raise ledger_error(name, what, fix) from None
+        name, problem = doubt.args
+        raise ledger_error(name, problem, fix) from None
     except (ValueError, TypeError, RecursionError):
         raise ledger_error("not_well_formed", "the content is malformed", fix) from None

@@ -47,12 +47,12 @@ def _split(width: int) -> int:
     return 1 << ((width - 1).bit_length() - 1)
 
 
-def inclusion_proof(node: Node, at: int, size: int) -> list[bytes]:
-    """Hashes that prove entry `at` to be among `size`, from the leaf's sibling up."""
+def inclusion_proof(node: Node, position: int, size: int) -> list[bytes]:
+    """Hashes that prove entry `position` to be among `size`, from the leaf's sibling up."""
     path, low, high = [], 0, size
     while high - low > 1:
         middle = low + _split(high - low)
-        if at < middle:
+        if position < middle:
             path.append(subtree(node, middle, high))
             high = middle
         else:

@@ -55,8 +55,8 @@ def decision_entry(
     decision: Decision, *, at: int, salts: entries.Salts
 ) -> tuple[entries.Entry, entries.Openings]:
     """Make a decision's entry: account, id and trigger are hidden, all else is open."""
-    hidden = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
-    return entries.make_entry("decision", decision_body(decision), hidden, at=at, salts=salts)
+    identities = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
+    return entries.make_entry("decision", decision_body(decision), identities, at=at, salts=salts)
 
 
 def seal_decisions(
@@ -113,7 +113,7 @@ class LedgerRecorder:
         at_once: bool = True,
     ) -> None:
         self.ledger, self.openings = ledger, openings
-        self._put: Append = ledger.seal if at_once else ledger.append
+        self._append: Append = ledger.seal if at_once else ledger.append
         self._clock, self._salts = clock, salts
 
     def versions(
@@ -128,7 +128,7 @@ class LedgerRecorder:
             self._version("model", entries.VersionEntry(model.version, model.digest, mode))
 
     def _version(self, kind: str, body: entries.VersionEntry) -> None:
-        self._put([entries.Entry(kind, self._clock(), body, {})])
+        self._append([entries.Entry(kind, self._clock(), body, {})])
 
     def head(self) -> dict[str, Any]:
         """Return the newest checkpoint: origin, size and root (hexadecimal)."""
@@ -145,7 +145,7 @@ class LedgerRecorder:
             self.openings,
             at=self._clock(),
             salts=self._salts,
-            put=self._put,
+            put=self._append,
         )
 
     def receipts(
@@ -166,7 +166,7 @@ class LedgerRecorder:
                 at=time_ms,
                 effect=effect,
                 detail=detail,
-                put=self._put,
+                put=self._append,
             )
 
     def add(self, drafts: Sequence[Draft]) -> range:
@@ -177,7 +177,7 @@ class LedgerRecorder:
             for item in drafts
         ]
         self.openings.keep(self.ledger.size, [openings for _, openings in entries_and_openings])
-        return self._put([item for item, _ in entries_and_openings])
+        return self._append([item for item, _ in entries_and_openings])
 
 
 class DirectoryRecorder(LedgerRecorder):
@@ -192,10 +192,10 @@ class DirectoryRecorder(LedgerRecorder):
         self._files = DirectoryStorage(path, write=True)
         self.repaired = self._files.repaired
         (path / "key.pub").write_text(f"{encode_verifier_key(signer.key)}\n", "utf-8")
-        self._kept = OpeningFile(path / "private" / "openings.sqlite3")
-        super().__init__(Ledger(self._files, signer), self._kept, clock=clock, salts=salts)
+        self._openings = OpeningFile(path / "private" / "openings.sqlite3")
+        super().__init__(Ledger(self._files, signer), self._openings, clock=clock, salts=salts)
 
     def close(self) -> None:
         """Close the files of the ledger."""
         self._files.close()
-        self._kept.close()
+        self._openings.close()

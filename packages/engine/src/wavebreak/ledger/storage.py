@@ -125,8 +125,8 @@ class DirectoryStorage:
     def _write(self, name: str, content: bytes) -> None:
         file, offset, remaining = self._files[name], self._length(name), memoryview(content)
         while remaining:
-            written = os.pwrite(file, remaining, offset)
-            offset, remaining = offset + written, remaining[written:]
+            count = os.pwrite(file, remaining, offset)
+            offset, remaining = offset + count, remaining[count:]
         os.fsync(file)
 
     def _latest(self, write: bool) -> bytes | None:
@@ -134,7 +134,7 @@ class DirectoryStorage:
         tail = os.pread(file, verifier.MAX_LINE, max(0, length - verifier.MAX_LINE))
         lines, newline, torn = tail.rpartition(b"\n")
         if torn and write:
-            self._cut("checkpoints.jsonl", length - len(torn), "a checkpoint")
+            self._truncate("checkpoints.jsonl", length - len(torn), "a checkpoint")
         if not newline:
             return None
         try:
@@ -145,40 +145,42 @@ class DirectoryStorage:
             ) from None
         return str(note).encode()
 
-    def _cut(self, name: str, length: int, content: str) -> None:
+    def _truncate(self, name: str, length: int, content: str) -> None:
         os.ftruncate(self._files[name], length)
         self.repaired.append(f"{content} at the end of {name} was incomplete and was cut off")
 
     def _repair(self) -> None:
         """Rebuild the index and tree past the last checkpoint; cut off an incomplete line."""
         with convert_verifier_errors():
-            sealed = verifier.read_checkpoint(self._last).size if self._last else 0
+            sealed_size = verifier.read_checkpoint(self._last).size if self._last else 0
         nodes = self._length("nodes") // 32
-        intact = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
+        intact = min(
+            sealed_size, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1
+        )
         os.ftruncate(self._files["ends"], 8 * intact)
         os.ftruncate(self._files["nodes"], 32 * leaf_index(intact))
         self._size, begin = intact, self.end(intact)
         length = self._length("entries.jsonl")
-        added, tops = list[bytes](), peaks(self.node, intact)
+        nodes_added, tops = list[bytes](), peaks(self.node, intact)
         lines: list[bytes] = []
         with os.fdopen(os.dup(self._files["entries.jsonl"]), "rb") as file:
             file.seek(begin)
             for line in iter(lambda: file.readline(verifier.MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
-                added += verifier.add_leaf(
+                nodes_added += verifier.add_leaf(
                     tops, intact + len(lines), verifier.hash_node(verifier.LEAF, line[:-1])
                 )
                 lines.append(line)
-        if intact + len(lines) < sealed or length < begin:
-            raise ledger_error("log_cut", f"fewer entries are left than the {sealed} sealed")
+        if intact + len(lines) < sealed_size or length < begin:
+            raise ledger_error("log_cut", f"fewer entries are left than the {sealed_size} sealed")
         ends, end = [], begin
         for line in lines:
             end += len(line)
             ends.append(end.to_bytes(8))
         if end < length:
-            self._cut("entries.jsonl", end, "an entry")
-        self._write("nodes", b"".join(added))
+            self._truncate("entries.jsonl", end, "an entry")
+        self._write("nodes", b"".join(nodes_added))
         self._write("ends", b"".join(ends))
         self._size = intact + len(lines)
 

@@ -186,16 +186,18 @@ def events(
         >>> wb.events(rows, columns={"ts": "sent_at", "account": "from", "peer": "to"}, time="ms")
         <Events: table; ts=sent_at, account=from, peer=to>
     """
-    declared = {"columns": columns, "type": type, "types": types, "time": time, "zone": zone,
+    declarations = {"columns": columns, "type": type, "types": types, "time": time, "zone": zone,
                 "country": country}  # fmt: skip
     source = table
     if not isinstance(table, str | Path):
         source = io.Table(table, mapping)
         if mapping is None:
-            given = {name: value for name, value in declared.items() if value}
-            source = io.Table(table, sources.require_certain(source, source.guess(**given)))
+            declarations_given = {name: value for name, value in declarations.items() if value}
+            source = io.Table(
+                table, sources.require_certain(source, source.guess(**declarations_given))
+            )
     else:
-        source = io.open_source(table, mapping, declared)
+        source = io.open_source(table, mapping, declarations)
     return Events(source, key, Path(ip_database) if ip_database else None)
 
 
@@ -295,10 +297,10 @@ class Policy(rules.Policy):
         row = {"abuse": "own", "about": f"A rule of one's own: {id}.", "stage": "messaging",
                "source": "Given in Python.", "mode": "enforce"} | fields  # fmt: skip
         row |= {"id": id, "when": list(when), "outcome": outcome, "on": list(on)} | timed
-        return _own(loader.add_rule(self, row))
+        return _as_policy(loader.add_rule(self, row))
 
 
-def _own(policy: rules.Policy) -> Policy:
+def _as_policy(policy: rules.Policy) -> Policy:
     return Policy(
         **{field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
     )
@@ -327,4 +329,4 @@ def load_policy(directory: str | Path | None = None) -> Policy:
         >>> len(wb.load_policy().rules) > 10
         True
     """
-    return _own(loader.load_policy(Path(directory) if directory else None))
+    return _as_policy(loader.load_policy(Path(directory) if directory else None))

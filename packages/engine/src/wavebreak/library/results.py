@@ -44,7 +44,7 @@ DECISIONS = pa.schema({
 })  # fmt: skip
 """Columns of a result's decisions."""
 _REJECTED = pa.schema({"line": pa.int64(), "cause": pa.string(), "message": pa.string()})
-_COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
+_COUNT_KEYS = ("accepted", "refused", "late", "duplicates", "accounts")
 _INTEGERS = {_TIME: pa.int64()}
 
 Labels = str | Path | Any
@@ -143,10 +143,12 @@ class Result:
         """
         operators = {item.id: item for item in storage.load(self.directory)}
         if operator not in operators:
-            known = ", ".join([*operators][:5])
+            operator_ids = ", ".join([*operators][:5])
             raise UsageError(
                 f"there is no operator {operator}",
-                fix=f"choose one of {known}" if known else "this result has no operators",
+                fix=f"choose one of {operator_ids}"
+                if operator_ids
+                else "this result has no operators",
             )
         outcomes = dict(zip(*(self.accounts[name].to_pylist() for name in ("account", "worst")),
                             strict=True))  # fmt: skip
@@ -187,7 +189,7 @@ class Result:
                 Pseudonymizer(resolve_key(key or self._key, is_personal=False)),
                 labels=labels_path,
                 model=_load_model(model),
-                progress=_shown(show),
+                progress=_progress_callback(show),
                 **options,
             )
         second = Result(directory, is_private=out is None, key=key or self._key)
@@ -300,7 +302,7 @@ def decide(
             events.pseudonymizer(),
             enforce=enforce,
             model=_load_model(model),
-            progress=_shown(show),
+            progress=_progress_callback(show),
             **options,
         )
     result = Result(directory, is_private=out is None, key=events.key)
@@ -329,9 +331,9 @@ def evaluate(
     Raises:
         Error: There are no labels, or they name no account of the result.
     """
-    measured = [results] if isinstance(results, Result) else results
+    evaluated = [results] if isinstance(results, Result) else results
     with _labels_file(labels) as path:
-        runs = [(r.directory, path or evaluation.labels_path(r.directory)) for r in measured]
+        runs = [(r.directory, path or evaluation.labels_path(r.directory)) for r in evaluated]
         return Report(evaluation.evaluation_report(evaluation.evaluate_all(runs, exclude)))
 
 
@@ -411,9 +413,13 @@ class Assessment(Report):
             assessment.assessment_report(result),
             assessment.assessment_report(result, is_brief=True),
         )
-        shown = {account.account for account in result.met}
-        shown.update(account for operator in result.operators for account in operator.accounts)
-        self.names = {name: account for name, account in pseudonyms.accounts() if name in shown}
+        accounts_met = {account.account for account in result.met}
+        accounts_met.update(
+            account for operator in result.operators for account in operator.accounts
+        )
+        self.names = {
+            name: account for name, account in pseudonyms.accounts() if name in accounts_met
+        }
 
 
 def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
@@ -422,7 +428,7 @@ def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
     Args:
         counts: The content of the run's `summary.json`.
     """
-    rows = [(name, f"{counts[name]:,}") for name in _COUNTED]
+    rows = [(name, f"{counts[name]:,}") for name in _COUNT_KEYS]
     rows += [
         (f"decisions: {outcome}", f"{count:,}")
         for outcome in reversed(BY_RANK)
@@ -463,7 +469,7 @@ def _load_model(model: Model | str | Path | None) -> Model | None:
     return load_selected(str(model)) if isinstance(model, str | Path) else model
 
 
-def _shown(show: Callable[[float, str], None]) -> Callable[[engine.Progress], None]:
+def _progress_callback(show: Callable[[float, str], None]) -> Callable[[engine.Progress], None]:
     def update(progress: engine.Progress) -> None:
         rate = progress.events / progress.seconds if progress.seconds else 0
         show(

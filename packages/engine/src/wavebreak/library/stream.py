@@ -116,18 +116,18 @@ class Engine:
         """
         (batch,) = self._batches({**(event or {}), **fields})
         if batch.refused:
-            what, _, fix = batch.refused[0].message.partition(" — fix: ")
-            raise EventError(what, fix=fix)
+            problem, _, fix = batch.refused[0].message.partition(" — fix: ")
+            raise EventError(problem, fix=fix)
         result = self._engine.trial(batch.log)
-        fired = 0
+        rule_bits = 0
         for hit in result.hits:
-            fired |= int(hit["hits"])
+            rule_bits |= int(hit["hits"])
         ids = self._engine.program.ids
         return Answer(
             OUTCOMES[result.outcome],
             bool(result.refused),
             datetime.fromtimestamp(result.until, UTC) if result.until else None,
-            tuple(ids[k] for k in range(len(ids)) if fired >> k & 1),
+            tuple(ids[k] for k in range(len(ids)) if rule_bits >> k & 1),
         )
 
     def save(self, path: str | Path) -> None:

@@ -119,11 +119,11 @@ class Report:
         return render_fragment(self.full)
 
 
-def render_fragment(shown: report.Report) -> str:
+def render_fragment(contents: report.Report) -> str:
     """Return a report as plain HTML without styles of its own, for a cell of a notebook."""
-    parts = [Markup("<h3>{}</h3>").format(shown.title)]
-    parts += [Markup("<p>{}</p>").format(line) for line in shown.lead]
-    for section in shown.sections:
+    parts = [Markup("<h3>{}</h3>").format(contents.title)]
+    parts += [Markup("<p>{}</p>").format(line) for line in contents.lead]
+    for section in contents.sections:
         if section.title and section.blocks:
             parts.append(Markup("<h4>{}</h4>").format(section.title))
         for block in section.blocks:

@@ -43,7 +43,7 @@ _KEYWORDS = {
     "ngettext": (1, 2),
     "pgettext": ((1, "c"), 2),
 }
-_DATED = datetime(2026, 11, 27, tzinfo=UTC)
+_DATE = datetime(2026, 11, 27, tzinfo=UTC)
 _TABLES = ("report", "reasons", "notices", "certificates")
 """Tables of `policy/cases` that hold texts: `Language.translate_table` gives each in a language."""
 
@@ -204,8 +204,8 @@ def _empty(language: str, domain: str) -> Any:
         msgid_bugs_address="SECURITY.md",
         last_translator="the Wavebreak project",
         language_team=language,
-        creation_date=_DATED,
-        revision_date=_DATED,
+        creation_date=_DATE,
+        revision_date=_DATE,
         fuzzy=False,
     )
 

@@ -72,15 +72,15 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def name_in(self, language: Language) -> str:
         """Return the service's name."""
-        return _in("name", self.name, language)
+        return _localized("name", self.name, language)
 
     def contact_in(self, language: Language) -> str:
         """Return whom a holder can contact."""
-        return _in("contact", self.contact, language)
+        return _localized("contact", self.contact, language)
 
     def redress_in(self, language: Language) -> str:
         """Return the holder's remedies beside an appeal."""
-        return _in("redress", self.redress, language)
+        return _localized("redress", self.redress, language)
 
     def clause(self, term: Term, language: Language) -> str:
         """Return what the terms say about one kind of abuse.
@@ -89,7 +89,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         >>> load_platform().clause("bulk", get_language("en"))[:24]
         'Sending messages in bulk'
         """
-        return _in(f"terms.{term}", self.terms[term], language)
+        return _localized(f"terms.{term}", self.terms[term], language)
 
     @property
     def notice_ms(self) -> int | None:
@@ -102,15 +102,15 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return None if self.continues_from is None else _day_ms(self.continues_from)
 
 
-def _in(field: str, texts: Mapping[str, str], language: Language) -> str:
+def _localized(field: str, texts: Mapping[str, str], language: Language) -> str:
     """Return the operator's text in a language, else the English one, translated if shipped."""
-    own, context = texts.get(language.code), f"platform.{field}"
-    return own or language.pgettext(context, texts[SOURCE_LANGUAGE])
+    text, context = texts.get(language.code), f"platform.{field}"
+    return text or language.pgettext(context, texts[SOURCE_LANGUAGE])
 
 
 def _day_ms(day: date) -> int:
-    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return int(at.timestamp()) * 1000
+    time = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return int(time.timestamp()) * 1000
 
 
 def load_platform(directory: Path | None = None) -> Platform:

@@ -114,7 +114,7 @@ _SET_BY_PERSON = msgid(
     "A person examined the account's activity and decided on this. Whether you broke our terms was "
     "left open."
 )
-_ENDED = {
+_END_REASONS = {
     "person": msgid("A person reviewed your account and ended the restriction."),
     "challenge": msgid("The check was passed."),
 }
@@ -190,7 +190,7 @@ def _holder_facts(
 ) -> list[str]:
     texts, basis = load_rule_texts(), str(decision.get("basis", ""))
     if decision["outcome"] == "allow":
-        reason = _ENDED.get(basis, msgid("The reason for the restriction no longer applies."))
+        reason = _END_REASONS.get(basis, msgid("The reason for the restriction no longer applies."))
         return [language.gettext(reason)]
     if decision["rules"]:
         rules = decision["rules"][:1] if basis == "takeover" else decision["rules"]

@@ -487,8 +487,8 @@ def with_corrections(
         form = outcome_form(last.outcome, has_end=last.until_ms is not None)
         title = _title(language, form, is_ended=_is_over(last.until_ms, now_ms))
     elif restriction.status == "in_force" and has_ended:
-        held = statement.ground.kind == "protection"
-        form = outcome_form(statement.outcome, has_end=True, held=held)
+        is_protection = statement.ground.kind == "protection"
+        form = outcome_form(statement.outcome, has_end=True, held=is_protection)
         title = _title(language, form, is_ended=True)
     if restriction.status == "in_force" and (is_reversed or has_ended):
         restriction = msgspec.structs.replace(restriction, status="ended")

@@ -517,7 +517,7 @@ def _lanes_text(lanes: Mapping[str, Times], decisions: int) -> str:
     return f"{counts}; decisions: {decisions:,}"
 
 
-def _svg(figure: Figure, about: str, name: str, title: str) -> Markup:
+def _svg(figure: Figure, description: str, name: str, title: str) -> Markup:
     """Return a figure as one accessible `<svg>` element without dates or fixed size."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
@@ -534,7 +534,7 @@ def _svg(figure: Figure, about: str, name: str, title: str) -> Markup:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'{viewbox[0]} role="img" aria-labelledby="{name}-title {name}-about">'
         f'<title id="{name}-title">{escape(title)}</title>'
-        f'<desc id="{name}-about">{escape(about)}</desc>'
+        f'<desc id="{name}-about">{escape(description)}</desc>'
     )
     # Matplotlib escapes the text that it writes; title and description are escaped above.
     return Markup(head + text[opening.end() :].rstrip())  # noqa: S704

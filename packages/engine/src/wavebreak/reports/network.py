@@ -50,12 +50,12 @@ class Network(Chart):
                           strict=True))  # fmt: skip
         kinds = list(dict.fromkeys(kind for *_, kind in self.ties))
         heaviest = max((weight for _, _, weight, _ in self.ties), default=1)
-        named = set[str]()
+        names = set[str]()
         for first, second, weight, kind in self.ties:
             colour = TIE_COLOURS[min(kinds.index(kind), len(TIE_COLOURS) - 1)]
             ends = np.array([places[first], places[second]])
-            label = None if kind in named else kind
-            named.add(kind)
+            label = None if kind in names else kind
+            names.add(kind)
             width = 0.6 + 2.4 * weight / heaviest
             axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=width, alpha=0.6, label=label,
                       zorder=1)  # fmt: skip
@@ -90,19 +90,19 @@ def operator_network(operator: Operator, outcomes: Mapping[str, str]) -> Network
     ranked = dict.fromkeys(
         [*(account for edge in ties for account in edge.accounts), *operator.accounts]
     )
-    shown = sorted([*ranked][:MAX_ACCOUNTS], key=operator.accounts.index)
-    drawn = tuple(
+    accounts_shown = sorted([*ranked][:MAX_ACCOUNTS], key=operator.accounts.index)
+    edges_shown = tuple(
         (edge.accounts[0], edge.accounts[1], edge.weight, edge.evidence[0])
         for edge in ties
-        if set(edge.accounts) <= set(shown)
+        if set(edge.accounts) <= set(accounts_shown)
     )
-    omitted = len(operator.accounts) - len(shown)
-    more = f" {count_of(omitted, 'more account')} are left out." if omitted else ""
+    omitted = len(operator.accounts) - len(accounts_shown)
+    omission = f" {count_of(omitted, 'omission account')} are left out." if omitted else ""
     return Network(
         "operator",
         f"Operator {operator.id}",
         f"Accounts that seem to be of one hand, and the strongest tie of each pair. Colour of a "
-        f"dot: the account's worst outcome; width of a line: the weight of the tie.{more}",
-        {account: outcomes.get(account, "allow") for account in shown},
-        drawn,
+        f"dot: the account's worst outcome; width of a line: the weight of the tie.{omission}",
+        {account: outcomes.get(account, "allow") for account in accounts_shown},
+        edges_shown,
     )

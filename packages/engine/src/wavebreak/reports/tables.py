@@ -17,8 +17,11 @@ from rich.text import Text
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.languages import ENGLISH, Language, msgids
 
-_HIDDEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-_UNSAFE, _UNSAFE_LINE = re.compile(f"[{_HIDDEN}]"), re.compile(f"[{_HIDDEN}\t\n]")
+_CONTROL_CHARACTERS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_UNSAFE, _UNSAFE_LINE = (
+    re.compile(f"[{_CONTROL_CHARACTERS}]"),
+    re.compile(f"[{_CONTROL_CHARACTERS}\t\n]"),
+)
 _UNITS_MS = (
     (msgids("{n} d", "{n} d"), DAY_MS),
     (msgids("{n} h", "{n} h"), HOUR_MS),

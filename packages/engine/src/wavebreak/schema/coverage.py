@@ -97,8 +97,8 @@ class Profile:
             return True
         if source in TYPES:
             share = self.types.get(source, 0.0)
-            least = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
-            return share > 0 and share >= least
+            min_share = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
+            return share > 0 and share >= min_share
         if kind not in TYPES or not self.covers(kind):
             return False
         share = self.fields.get(source, 0.0)
@@ -198,14 +198,14 @@ def _as_json(profile: Profile) -> dict[str, Any]:
     return content | ({"sources": sources} if sources else {})
 
 
-def _from_json(read: Any) -> Profile:
+def _from_json(fields_read: Any) -> Profile:
     return Profile(
-        {str(k): float(v) for k, v in read["types"].items()},
-        {str(k): float(v) for k, v in read["fields"].items()},
-        int(read["resolution_ms"]),
-        int(read["events"]),
-        bool(read.get("challenges", True)),
-        {str(name): _from_json(source) for name, source in read.get("sources", {}).items()},
+        {str(k): float(v) for k, v in fields_read["types"].items()},
+        {str(k): float(v) for k, v in fields_read["fields"].items()},
+        int(fields_read["resolution_ms"]),
+        int(fields_read["events"]),
+        bool(fields_read.get("challenges", True)),
+        {str(name): _from_json(source) for name, source in fields_read.get("sources", {}).items()},
     )
 
 
@@ -218,8 +218,8 @@ def load(path: Path) -> Profile:
         raise FileError(f"the profile {path} cannot be read: {e.strerror}", fix=fix) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FileError(f"the profile {path} is not well formed", fix=fix) from None
-    every = [profile, *profile.sources.values()]
-    if any(set(one.types) - set(TYPES) or one.resolution_ms < 1 for one in every):
+    profiles = [profile, *profile.sources.values()]
+    if any(set(part.types) - set(TYPES) or part.resolution_ms < 1 for part in profiles):
         raise FileError(
             f"the profile {path} has an unknown event type or a resolution below 1 ms", fix=fix
         )

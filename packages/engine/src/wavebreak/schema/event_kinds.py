@@ -173,45 +173,45 @@ _WRITING = (
     "start_chats",
 )  # fmt: skip
 _ADDING = ("add_contacts", "add_strangers")
-_SEEN, _DENSE = Carried.ONCE_SEEN, Carried.BESIDE_MESSAGES
+_ONCE, _DENSE = Carried.ONCE_SEEN, Carried.BESIDE_MESSAGES
 EVENT_KINDS: Final = (
-    EventKind("account.registered", "registered", "", (), "registered", "", _SEEN),
-    EventKind("session.started", "session", "", ("link_devices",), "sessions", "", _SEEN),
+    EventKind("account.registered", "registered", "", (), "registered", "", _ONCE),
+    EventKind("session.started", "session", "", ("link_devices",), "sessions", "", _ONCE),
     EventKind("typing.started", "typing", "", ("write_existing_chats",), "", "", _DENSE),
-    EventKind("message.sent", "sent", "received", _WRITING, "sends", "received", _SEEN),
+    EventKind("message.sent", "sent", "received", _WRITING, "sends", "received", _ONCE),
     EventKind("message.delivered", "", "delivered", (), "", "", _DENSE),
     EventKind("message.read", "read", "read_by", (), "", "", _DENSE),
-    EventKind("message.undeliverable", "undeliverable", "", (), "undeliverable", "", _SEEN),
-    EventKind("contact.looked_up", "looked_up", "", ("start_chats",), "lookups", "", _SEEN),
-    EventKind("contact.added", "contact_added", "added_as_contact", (), "", "", _SEEN),
-    EventKind("contact.removed", "contact_removed", "removed_as_contact", (), "", "", _SEEN),
+    EventKind("message.undeliverable", "undeliverable", "", (), "undeliverable", "", _ONCE),
+    EventKind("contact.looked_up", "looked_up", "", ("start_chats",), "lookups", "", _ONCE),
+    EventKind("contact.added", "contact_added", "added_as_contact", (), "", "", _ONCE),
+    EventKind("contact.removed", "contact_removed", "removed_as_contact", (), "", "", _ONCE),
     EventKind(
-        "group.created", "group_created", "", ("create_groups",), "groups_created", "", _SEEN
+        "group.created", "group_created", "", ("create_groups",), "groups_created", "", _ONCE
     ),
     EventKind(
-        "group.member_added", "member_added", "added_to_group", _ADDING, "members_added", "", _SEEN
+        "group.member_added", "member_added", "added_to_group", _ADDING, "members_added", "", _ONCE
     ),
-    EventKind("group.joined", "group_joined", "", (), "", "", _SEEN),
-    EventKind("group.left", "group_left", "member_left", (), "", "", _SEEN),
-    EventKind("user.reported", "reported", "reported_by", (), "", "reports", _SEEN),
-    EventKind("user.blocked", "blocked", "blocked_by", (), "", "blocks", _SEEN),
-    EventKind("user.unblocked", "", "unblocked_by", (), "", "", _SEEN),
-    EventKind("consent.granted", "", "", (), "", "", _SEEN),
-    EventKind("consent.revoked", "", "", (), "", "", _SEEN),
-    EventKind("challenge.passed", "challenge_passed", "", (), "challenges", "", _SEEN),
-    EventKind("challenge.failed", "challenge_failed", "", (), "challenges", "", _SEEN),
-    EventKind("account.deleted", "deleted", "", (), "", "", _SEEN),
+    EventKind("group.joined", "group_joined", "", (), "", "", _ONCE),
+    EventKind("group.left", "group_left", "member_left", (), "", "", _ONCE),
+    EventKind("user.reported", "reported", "reported_by", (), "", "reports", _ONCE),
+    EventKind("user.blocked", "blocked", "blocked_by", (), "", "blocks", _ONCE),
+    EventKind("user.unblocked", "", "unblocked_by", (), "", "", _ONCE),
+    EventKind("consent.granted", "", "", (), "", "", _ONCE),
+    EventKind("consent.revoked", "", "", (), "", "", _ONCE),
+    EventKind("challenge.passed", "challenge_passed", "", (), "challenges", "", _ONCE),
+    EventKind("challenge.failed", "challenge_failed", "", (), "challenges", "", _ONCE),
+    EventKind("account.deleted", "deleted", "", (), "", "", _ONCE),
     EventKind("label.assigned", "labelled", "", (), "", "", Carried.ALWAYS),
     EventKind(
         "contact.requested", "requested", "requested_by", ("start_chats",), "first_contacts",
-        "replies", _SEEN,
+        "replies", _ONCE,
     ),
-    EventKind("contact.accepted", "accepted", "accepted_by", ("answer",), "", "replies", _SEEN),
-    EventKind("contact.refused", "", "declined_by", (), "", "", _SEEN),
+    EventKind("contact.accepted", "accepted", "accepted_by", ("answer",), "", "replies", _ONCE),
+    EventKind("contact.refused", "", "declined_by", (), "", "", _ONCE),
     EventKind(
-        "call.started", "called", "called_by", ("start_chats",), "first_contacts", "replies", _SEEN,
+        "call.started", "called", "called_by", ("start_chats",), "first_contacts", "replies", _ONCE,
     ),
-    EventKind("call.ended", "call_ended", "", (), "", "", _SEEN),
+    EventKind("call.ended", "call_ended", "", (), "", "", _ONCE),
     EventKind("account.listed", "", "", (), "", "", Carried.ALWAYS),
     EventKind("account.unlisted", "", "", (), "", "", Carried.ALWAYS),
     EventKind("account.declared", "declared", "", (), "", "", Carried.ALWAYS),

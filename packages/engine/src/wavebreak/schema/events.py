@@ -403,19 +403,21 @@ class Column(NamedTuple):
     words: tuple[str, ...] = ()
 
 
-def _column(hint: Any, most: float | None = None) -> Column:
-    """Return the column of a field's annotation; `most` is the bound of a number."""
+def _column(hint: Any, max_value: float | None = None) -> Column:
+    """Return the column of a field's annotation; `max_value` is the bound of a number."""
     origin = get_origin(hint)
     if origin is Annotated:
         bounds = [meta.le for meta in hint.__metadata__ if isinstance(meta, Meta)]
         return _column(hint.__origin__, bounds[0])
     if origin in (Union, UnionType):
         # The first alternative: a time is an integer first, and None comes last.
-        return _column(get_args(hint)[0], most)
+        return _column(get_args(hint)[0], max_value)
     if origin is Literal:
         return Column(pa.string(), get_args(hint))
     if hint is int:
-        return Column(pa.int32() if most is not None and most <= _INT32_MAX else pa.int64())
+        return Column(
+            pa.int32() if max_value is not None and max_value <= _INT32_MAX else pa.int64()
+        )
     kinds = {str: pa.string(), bool: pa.bool_()}
     if hint not in kinds:
         raise TypeError(f"no column holds values of {hint}")
@@ -517,12 +519,12 @@ LATER_COLUMNS: tuple[str, ...] = tuple(LOG_SCHEMA.names[LOG_SCHEMA.names.index("
 """Columns of the log that a log of an earlier version may lack; they read as null."""
 
 
-_MANY = 1 << 16
+_SHARED_NULLS = 1 << 16
 
 
 @cache
-def _nothing(kind: pa.DataType) -> pa.Array:
-    return pa.nulls(_MANY, kind)
+def _make_nulls(kind: pa.DataType) -> pa.Array:
+    return pa.nulls(_SHARED_NULLS, kind)
 
 
 def null_column(rows: int, kind: pa.DataType) -> pa.Array:
@@ -531,7 +533,7 @@ def null_column(rows: int, kind: pa.DataType) -> pa.Array:
     >>> null_column(2, pa.string()).to_pylist()
     [None, None]
     """
-    return _nothing(kind)[:rows] if rows <= _MANY else pa.nulls(rows, kind)
+    return _make_nulls(kind)[:rows] if rows <= _SHARED_NULLS else pa.nulls(rows, kind)
 
 
 @lru_cache(maxsize=64)
@@ -635,14 +637,14 @@ def outcome_alternatives(label: str) -> list[Any]:
     the name of the label's field.
     """
     none, undetermined = {"type": "null"}, {"const": "undetermined"}
-    lifted, held = {"const": BY_RANK[0]}, {"enum": list(ABOVE_ALLOW)}
+    lifted, above_allow = {"const": BY_RANK[0]}, {"enum": list(ABOVE_ALLOW)}
     return [
         {"properties": {"outcome": none, "hold_s": none}},
         {
             "properties": {label: undetermined, "outcome": lifted, "hold_s": none},
             "required": ["outcome"],
         },
-        {"properties": {label: undetermined, "outcome": held}, "required": ["outcome"]},
+        {"properties": {label: undetermined, "outcome": above_allow}, "required": ["outcome"]},
     ]
 
 

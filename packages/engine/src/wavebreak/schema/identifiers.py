@@ -74,13 +74,15 @@ def _python(pattern: str) -> re.Pattern[str]:
 _COMPILED = {kind: _python(kind.pattern) for kinds in KINDS.values() for kind in kinds}
 
 
-def _together(field: str, *, allow: bool) -> str:
+def _combined_pattern(field: str, *, allow: bool) -> str:
     kinds = KINDS[field]
     return "|".join(kind.pattern for kind in kinds if not (allow and kind.allowable))
 
 
-_PATTERNS = {(f, allow): _together(f, allow=allow) for f in KINDS for allow in (False, True)}
-_WHOLE = {key: _python(pattern) for key, pattern in _PATTERNS.items()}
+_PATTERNS = {
+    (f, allow): _combined_pattern(f, allow=allow) for f in KINDS for allow in (False, True)
+}
+_WHOLE_PATTERNS = {key: _python(pattern) for key, pattern in _PATTERNS.items()}
 
 
 def fault(field: str, value: str, *, allow: bool = False) -> Kind | None:
@@ -98,7 +100,7 @@ def fault(field: str, value: str, *, allow: bool = False) -> Kind | None:
     """
     # No pattern matches ASCII letters with digits alone.
     plain = value.isascii() and value.isalnum() and not value.isdigit()
-    if plain or not _WHOLE[field, allow].search(value):
+    if plain or not _WHOLE_PATTERNS[field, allow].search(value):
         return None
     kinds = (kind for kind in KINDS[field] if not (allow and kind.allowable))
     return next(kind for kind in kinds if _COMPILED[kind].search(value))
@@ -111,13 +113,13 @@ def faulty_rows(batch: pa.RecordBatch, *, allow: bool = False) -> NDArray[np.int
     >>> faulty_rows(batch).tolist()
     [0, 1]
     """
-    found = [
+    row_sets = [
         _faulty(column, name, allow=allow)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
         if name in KINDS and column.null_count < len(column)
     ]
-    some = [rows for rows in found if rows.size]
-    return np.unique(np.concatenate(some)) if some else np.zeros(0, np.int64)
+    nonempty = [rows for rows in row_sets if rows.size]
+    return np.unique(np.concatenate(nonempty)) if nonempty else np.zeros(0, np.int64)
 
 
 def _faulty(column: pa.Array, field: str, *, allow: bool) -> NDArray[np.int64]:
@@ -132,8 +134,8 @@ def _faulty(column: pa.Array, field: str, *, allow: bool) -> NDArray[np.int64]:
 
 
 def _matches(column: pa.Array, pattern: str) -> NDArray[np.bool_]:
-    found = pc.match_substring_regex(column, pattern).fill_null(False)
-    mask: NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+    matches = pc.match_substring_regex(column, pattern).fill_null(False)
+    mask: NDArray[np.bool_] = matches.to_numpy(zero_copy_only=False)
     return mask
 
 
@@ -162,8 +164,8 @@ def _may_be_faulty(text: NDArray[np.uint8]) -> bool:
         if ((piece - np.uint8(0x21)) > np.uint8(0x5D)).any() or (piece == ord("@")).any():
             return True
         common |= {c for c in _MARKS.keys() - common if (piece == ord(c)).any()}
-    whole = text.tobytes() if common else b""
-    return any(mark in whole for c in common for mark in _MARKS[c])
+    content = text.tobytes() if common else b""
+    return any(mark in content for c in common for mark in _MARKS[c])
 
 
 _LONGEST = 32

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wavebreak.cli.app import command_group
-from wavebreak.cli.commands import NO, Output
+from wavebreak.cli.commands import FAILED, Output
 from wavebreak.cli.console import command
 from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
@@ -64,7 +64,7 @@ def repair(
                 value,
                 _rows_table(rows),
                 note="nothing was changed; back up, then repeat with --yes to repair the log",
-                code=NO,
+                code=FAILED,
             )
         repaired = log_repair.repair(home.path, _ledger_store(home), now_ms, allowed_ms, reason)
     return Output(

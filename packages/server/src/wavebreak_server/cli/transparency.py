@@ -18,7 +18,7 @@ import typer
 from wavebreak import io, ledger
 from wavebreak.cli import console, options
 from wavebreak.cli.app import command_group
-from wavebreak.cli.commands import KEY_UNKNOWN, NO, Output
+from wavebreak.cli.commands import FAILED, KEY_UNKNOWN, Output
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger import audit, checkpoints, errors, storage, verifier
@@ -280,7 +280,7 @@ def recount(
             "numbers": [msgspec.to_builtins(comparison) for comparison in result.comparisons],
         },
         lambda out: _print_recount(out, result, audited.checked, unchecked, every=every),
-        code=NO if not result.holds else 0 if key else KEY_UNKNOWN,
+        code=FAILED if not result.holds else 0 if key else KEY_UNKNOWN,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from wavebreak.cli import console
 from wavebreak.cli.app import app
-from wavebreak.cli.commands import NO, Output
+from wavebreak.cli.commands import FAILED, Output
 from wavebreak.reports.tables import count_of
 from wavebreak_server.cli.service_home import Home, connect, service_command
 from wavebreak_server.storage import database, ownership, private_files
@@ -30,5 +30,5 @@ def upgrade(
     value = {"migrations": list(pending), "applied": bool(pending) and not check}
     if check and pending:
         note = "nothing was changed; stop the service and repeat without --check to migrate"
-        return Output(value, *lines, note=note, code=NO)
+        return Output(value, *lines, note=note, code=FAILED)
     return Output(value, *lines, steps=[console.command("wavebreak", "serve", home.path)])
