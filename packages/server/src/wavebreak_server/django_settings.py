@@ -101,7 +101,9 @@ def _console() -> dict[str, Any]:
         # allauth looks for its own at set-up; `set_up` then leaves the API's.
         "MIDDLEWARE": list(CONSOLE_MIDDLEWARE),
         "AUTH_USER_MODEL": "console.User",
-        "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
+        "AUTHENTICATION_BACKENDS": [
+            "wavebreak_server.slices.users.credentials.ProvenCredentialsBackend"
+        ],
         "PASSWORD_HASHERS": ["django.contrib.auth.hashers.Argon2PasswordHasher"],
         "AUTH_PASSWORD_VALIDATORS": [
             {
@@ -137,6 +139,7 @@ def _console() -> dict[str, Any]:
         "LOGIN_URL": "/console/user/login/",
         "LOGIN_REDIRECT_URL": "/console/",
         "ACCOUNT_LOGOUT_REDIRECT_URL": "/console/user/login/",
+        "SESSION_ENGINE": "wavebreak_server.slices.users.sessions",
         "SESSION_COOKIE_NAME": "wavebreak_session",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",

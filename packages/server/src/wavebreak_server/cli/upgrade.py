@@ -7,12 +7,15 @@ from typing import Annotated
 from wavebreak.cli import console
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import FAILED, Output
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import count_of
 from wavebreak_server.cli.service_home import Home, connect, service_command
-from wavebreak_server.storage import database, ownership, private_files
+from wavebreak_server.storage import database, ownership, private_files, row_macs
 
 
-@service_command(app, "wavebreak upgrade var --check", "wavebreak upgrade var", reads="database")
+@service_command(
+    app, "wavebreak upgrade var --check", "wavebreak upgrade var", reads="key database"
+)
 def upgrade(
     home: Home,
     *,
@@ -23,6 +26,7 @@ def upgrade(
     connect(home.options, home.path, reading=check, any_earlier=True)
     pending = database.schema_state().pending
     if pending and not check:
+        row_macs.bind(load_key(home.key, create=False))
         with ownership.owned(home.path):
             pass
     state = "pending" if check else "applied"

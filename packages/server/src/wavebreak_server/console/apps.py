@@ -14,5 +14,6 @@ class ConsoleConfig(AppConfig):
     label = "console"
 
     def ready(self) -> None:
-        """Register what audits sign-ins and changed credentials."""
+        """Register what audits sign-ins, and what proves and audits changed credentials."""
         import_module("wavebreak_server.console.sign_in_audit")
+        import_module("wavebreak_server.slices.users.credentials").connect_signals()

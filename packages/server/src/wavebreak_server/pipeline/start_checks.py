@@ -81,6 +81,7 @@ def check_database(
     _check_decisions(sealed)
     _check_states()
     _check_changes(sealed)
+    _check_verified()
     if not accept_loss:
         _check_log(sealed)
 
@@ -127,6 +128,14 @@ def _check_changes(sealed: SealedLog) -> None:
         raise _changed(
             f"the audit log had {sealed.entry.changes:,} entries, {left:,} of them are there"
         )
+
+
+def _check_verified() -> None:
+    """Check the people who sign in, and what else is verified where it is read."""
+    for model in models.verified_models():
+        for row in model.objects.unverified():
+            if fault := row.find_fault():
+                raise _changed(fault)
 
 
 def _check_rows(rows: Iterable[models.AuthenticatedModel]) -> None:

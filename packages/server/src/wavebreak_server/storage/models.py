@@ -6,11 +6,20 @@ Table names are those of version 0.1, so that its databases open unchanged. The 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, ClassVar, Self
 
-from django.db import models
+import structlog
+from django.apps import apps
+from django.db import models, transaction
+from django.db.models.query import ModelIterable
 
+from wavebreak_server.errors import DomainError
 from wavebreak_server.storage.row_macs import is_authentic, row_mac
+
+logger = structlog.stdlib.get_logger("wavebreak.authentication")
 
 AUDIT_KEY = 32
 """Characters of an audit entry's key."""
@@ -69,6 +78,154 @@ class AuthenticatedModel(models.Model):
         if options.get("update_fields") is not None:
             options["update_fields"] = [*options["update_fields"], "mac"]
         super().save(*arguments, **options)
+
+
+_marks_unproven: ContextVar[bool] = ContextVar("marks_unproven", default=False)
+"""Whether a row without its proof is marked as it is loaded; otherwise loading it fails."""
+
+
+class _ProvenRows(ModelIterable):
+    """Loads rows; leaves out those that this service did not write, and logs each once."""
+
+    def __iter__(self) -> Iterator[Any]:
+        rows = super().__iter__()
+        while True:
+            # The mark holds while a row is loaded, and not while the caller works with it.
+            token = _marks_unproven.set(True)
+            try:
+                row = next(rows, None)
+            finally:
+                _marks_unproven.reset(token)
+            if row is None:
+                return
+            if row.is_proven:
+                yield row
+            else:
+                _log_unproven(row._meta.db_table, row.pk)
+
+
+class _AllRows(_ProvenRows):
+    """Loads rows with a mark whether they are proven, for an audit."""
+
+    def __iter__(self) -> Iterator[Any]:
+        token = _marks_unproven.set(True)
+        try:
+            rows = list(ModelIterable.__iter__(self))
+        finally:
+            _marks_unproven.reset(token)
+        return iter(rows)
+
+
+@lru_cache(maxsize=1_000)
+def _log_unproven(table: str, key: Any) -> None:
+    logger.error("a row was changed or added in the database; it is not used", row=f"{table} {key}")
+
+
+class VerifiedQuerySet(models.QuerySet):
+    """Rows of a `VerifiedModel`: only proven ones are read, and what is written is proven."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._iterable_class = _ProvenRows
+
+    def unverified(self) -> Self:
+        """Return the rows without a check: for an audit, and where nothing is decided by them."""
+        rows = self._chain()
+        rows._iterable_class = _AllRows
+        return rows
+
+    def values(self, *fields: Any, **expressions: Any) -> Any:
+        """Return columns of unverified rows; raises TypeError for those that are verified."""
+        self._require_unverified()
+        return super().values(*fields, **expressions)
+
+    def values_list(self, *fields: Any, **options: Any) -> Any:
+        """Return columns of unverified rows; raises TypeError for those that are verified."""
+        self._require_unverified()
+        return super().values_list(*fields, **options)
+
+    def _require_unverified(self) -> None:
+        if self._iterable_class is _ProvenRows:
+            raise TypeError("columns of a row cannot be verified: load rows, or use unverified()")
+
+    def update(self, **fields: Any) -> int:
+        """Change proven rows, and prove them anew where a column is authenticated."""
+        names = {self.model._meta.get_field(name).attname for name in fields}
+        if not names & set(self.model.AUTHENTICATED):
+            return int(super().update(**fields))
+        with transaction.atomic():
+            rows = list(self.select_for_update())
+            for row in rows:
+                for name in set(fields) & set(self.model.AUTHENTICATED):
+                    if hasattr(fields[name], "resolve_expression"):
+                        raise TypeError(f"{name} is authenticated: give its value")
+                    setattr(row, name, fields[name])
+                row.authenticate()
+                unchecked = models.QuerySet(self.model, using=self.db).filter(pk=row.pk)
+                unchecked.update(**fields, mac=row.mac)
+        return len(rows)
+
+    def bulk_create(self, *_rows: Any, **_options: Any) -> Any:
+        """Refuse: rows are created one at a time, each with its proof."""
+        raise TypeError("create verified rows with save()")
+
+    def bulk_update(self, *_rows: Any, **_options: Any) -> Any:
+        """Refuse: rows are changed by `update`."""
+        raise TypeError("change verified rows with update() or save()")
+
+
+class VerifiedModel(AuthenticatedModel):
+    """A row that grants a right or decides something: its MAC is verified wherever it is loaded.
+
+    Managers leave out a row that this service did not write, as if it were not there. Loading one
+    by a reference from another row raises DomainError.
+    """
+
+    objects = VerifiedQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(cls, db: Any, field_names: Any, values: Any) -> Self:
+        """Load a row; raises DomainError for one that this service did not write."""
+        row = super().from_db(db, field_names, values)
+        if row.get_deferred_fields() & {*cls.AUTHENTICATED, "mac"}:
+            raise TypeError("a row is verified as a whole: do not defer its columns")
+        row._state.unproven = not row.is_authentic
+        if row._state.unproven and not _marks_unproven.get():
+            raise DomainError("row-changed", row=f"{cls._meta.verbose_name} {row.pk}")
+        return row
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the row was as the service wrote it when it was loaded."""
+        return not getattr(self._state, "unproven", False)
+
+    def find_fault(self) -> str:
+        """Return what was changed without the deployment's key; empty if nothing was."""
+        name = f"{self._meta.verbose_name} {self.pk}"
+        return "" if self.is_authentic else f"this service did not write its {name}"
+
+    def save(self, *arguments: Any, **options: Any) -> None:
+        """Store the row with its MAC; single columns go through the locked row of the database."""
+        names = options.get("update_fields")
+        if names is not None and self.pk is not None:
+            changed = {name: getattr(self, name) for name in names}
+            if not type(self)._default_manager.filter(pk=self.pk).update(**changed):
+                raise DomainError("row-changed", row=f"{self._meta.verbose_name} {self.pk}")
+        elif self.pk is None:
+            with transaction.atomic():
+                models.Model.save(self, *arguments, **options)
+                self.authenticate()
+                models.QuerySet(type(self)).filter(pk=self.pk).update(mac=self.mac)
+        else:
+            super().save(*arguments, **options)
+
+
+def verified_models() -> list[type[VerifiedModel]]:
+    """Return the tables whose rows are verified where they are read, also those of plug-ins."""
+    return [model for model in apps.get_models() if issubclass(model, VerifiedModel)]
 
 
 class ApiKey(AuthenticatedModel):

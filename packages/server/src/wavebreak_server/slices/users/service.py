@@ -22,6 +22,7 @@ from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.slices.users.sessions import read_session, stored_key
 from wavebreak_server.storage.models import AuditEntry
 from wavebreak_server.texts import translate
 
@@ -174,8 +175,8 @@ def rename(acting: ActingUser, display_name: str) -> None:
     user, name = acting.user, " ".join(display_name.split())[:80]
     if name == user.display_name:
         return
-    held = User.objects.exclude(id=user.id).values_list("username", "display_name")
-    others = {_folded(each) for names in held for each in names}
+    colleagues = User.objects.exclude(id=user.id)
+    others = {_folded(name) for u in colleagues for name in (u.username, u.display_name)}
     if name and (not name.isprintable() or _folded(name) in others):
         raise ApiError(
             422,
@@ -242,8 +243,8 @@ def end_sessions(user: User, keep: str = "") -> int:
         keep: The key of a session that goes on ("": none).
     """
     ended = 0
-    for session in Session.objects.exclude(session_key=keep).iterator():
-        if str(user.pk) in map(session.get_decoded().get, _WHOSE):
+    for session in Session.objects.exclude(session_key=stored_key(keep)).iterator():
+        if str(user.pk) in map(read_session(session).get, _WHOSE):
             session.delete()
             ended += 1
     return ended
