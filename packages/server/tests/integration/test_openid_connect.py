@@ -14,8 +14,9 @@ import pytest
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
-from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.contrib.sessions.serializers import JSONSerializer
+from django.core import signing
 from django.http import HttpRequest
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console
@@ -27,6 +28,7 @@ from wavebreak_server.console import server
 from wavebreak_server.console.adapters import SocialAccountAdapter
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.sessions import read_session, session_salt
 from wavebreak_server.storage.models import AuditEntry
 
 LOGIN = "/console/user/oidc/company/login/"
@@ -76,7 +78,7 @@ async def sign_in(visitor: Visitor) -> httpx.Response:
 
 
 def people() -> list[tuple[str, str]]:
-    return list(User.objects.order_by("id").values_list("username", "role"))
+    return [(user.username, user.role) for user in User.objects.order_by("id")]
 
 
 def test_unknown_person_is_refused(tmp_path: Path, provider: OpenIdProvider) -> None:
@@ -288,10 +290,13 @@ def test_person_without_a_password_adds_a_factor_soon_after_signing_in(
 
 
 def _sign_in_longer_ago() -> None:
-    session = SessionStore(Session.objects.get().session_key)
-    records = session[AUTHENTICATION_METHODS_SESSION_KEY]
-    session[AUTHENTICATION_METHODS_SESSION_KEY] = [r | {"at": r["at"] - 301} for r in records]
-    session.save()
+    row = Session.objects.get()
+    content = read_session(row)
+    records = content[AUTHENTICATION_METHODS_SESSION_KEY]
+    content[AUTHENTICATION_METHODS_SESSION_KEY] = [r | {"at": r["at"] - 301} for r in records]
+    salt = session_salt(row.session_key)
+    row.session_data = signing.dumps(content, salt=salt, serializer=JSONSerializer)
+    row.save()
 
 
 def test_two_people_with_one_mail_address_both_sign_in(
@@ -338,7 +343,7 @@ def test_role_by_the_provider_switches_no_account_on(tmp_path: Path) -> None:
             user=user,
         )
         SocialAccountAdapter().pre_social_login(HttpRequest(), login)
-        assert list(User.objects.values_list("role", "is_active")) == [("lead", False)]
+        assert [(user.role, user.is_active) for user in User.objects.all()] == [("lead", False)]
 
 
 def test_form_may_lead_to_the_provider(tmp_path: Path, provider: OpenIdProvider) -> None:

@@ -130,7 +130,7 @@ class VerifiedQuerySet(models.QuerySet):
 
     def unverified(self) -> Self:
         """Return the rows without a check: for an audit, and where nothing is decided by them."""
-        rows = self._chain()
+        rows: Self = self._chain()
         rows._iterable_class = _AllRows
         return rows
 
@@ -189,7 +189,7 @@ class VerifiedModel(AuthenticatedModel):
     @classmethod
     def from_db(cls, db: Any, field_names: Any, values: Any) -> Self:
         """Load a row; raises DomainError for one that this service did not write."""
-        row = super().from_db(db, field_names, values)
+        row: Self = super().from_db(db, field_names, values)
         if row.get_deferred_fields() & {*cls.AUTHENTICATED, "mac"}:
             raise TypeError("a row is verified as a whole: do not defer its columns")
         row._state.unproven = not row.is_authentic

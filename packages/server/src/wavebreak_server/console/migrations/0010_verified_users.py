@@ -29,8 +29,13 @@ def _adopt(apps: Any, _editor: Any) -> None:
 class Migration(migrations.Migration):
     """A MAC of each person, over a digest of their credentials too."""
 
-    dependencies = (("console", "0009_first_looks"),)
+    dependencies = (
+        ("console", "0009_first_looks"),
+        ("mfa", "0003_authenticator_type_uniq"),
+        ("socialaccount", "0006_alter_socialaccount_extra_data"),
+    )
     operations = (
+        migrations.AlterModelManagers("user", []),
         migrations.AddField("user", "mac", models.BinaryField(max_length=32, null=True)),
         migrations.AddField("user", "credentials", models.BinaryField(default=b"", max_length=32)),
         migrations.RunPython(_adopt, migrations.RunPython.noop),

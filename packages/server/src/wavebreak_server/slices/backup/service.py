@@ -44,6 +44,8 @@ from wavebreak_server.pipeline.recovery import list_snapshots, usable_snapshots
 from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
 from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
+from wavebreak_server.slices.users.credentials import adopt_users
+from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage import database
 from wavebreak_server.storage.event_log import log_start, with_bodies
 from wavebreak_server.storage.models import AppliedPosition, LogBatch, Owner
@@ -117,6 +119,7 @@ class _Manifest:
     sizes: dict[str, int]
     sums: dict[str, str]
     unproven: str = ""
+    has_unproven_people: bool = False
     has_second_looks: bool = False
 
 
@@ -355,6 +358,8 @@ def restore(
                     _fill(archive, name, manifest)
                 else:
                     _copy(archive, name, manifest, home, made)
+            if manifest.has_unproven_people:
+                adopt_users(User.objects.unverified())
             if manifest.has_second_looks:
                 cases = ReviewCase.objects.values("id")
                 Review.objects.exclude(case_id__in=cases).delete()
@@ -507,6 +512,8 @@ def _fill(archive: zipfile.ZipFile, name: str, manifest: _Manifest) -> None:
             _insert(table, columns, rows)
     if digest.hexdigest() != manifest.sums[name]:
         raise FileError(f"the backup's part {name} is damaged", fix=_DAMAGED)
+    # A backup of before there were MACs is taken as it is: what proves it is the backup's own.
+    manifest.has_unproven_people |= table is User and "mac" not in columns
 
 
 def _chunks(part: IO[bytes], digest: Any) -> Iterator[list[Any]]:

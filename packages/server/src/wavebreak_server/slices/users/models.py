@@ -35,6 +35,12 @@ def credentials_digest(user_id: int) -> bytes:
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).digest()
 
 
+class PeopleManager(UserManager.from_queryset(VerifiedQuerySet)):  # type: ignore[misc]
+    """People whose rows are proven."""
+
+    use_in_migrations = False
+
+
 class User(VerifiedModel, AbstractUser):
     """A person who signs in. `role` decides what they may see and do.
 
@@ -58,7 +64,7 @@ class User(VerifiedModel, AbstractUser):
     language = models.CharField(max_length=8, blank=True, default="")
     credentials = models.BinaryField(max_length=32, default=b"")
 
-    objects = UserManager.from_queryset(VerifiedQuerySet)()
+    objects = PeopleManager()
 
     class Meta:
         app_label = "console"

@@ -30,7 +30,7 @@ def read_session(row: Session) -> dict[str, Any]:
     try:
         content: dict[str, Any] = signing.loads(
             row.session_data,
-            salt=_salt(row.session_key),
+            salt=session_salt(row.session_key),
             serializer=import_string(settings.SESSION_SERIALIZER),
         )
     except signing.BadSignature:
@@ -38,7 +38,8 @@ def read_session(row: Session) -> dict[str, Any]:
     return content
 
 
-def _salt(key: str) -> str:
+def session_salt(key: str) -> str:
+    """Return what the data of a stored session is signed with, by its row's key."""
     return f"session {key}"
 
 
@@ -48,7 +49,7 @@ class SessionStore(DatabaseStore):
     @property
     def key_salt(self) -> str:
         """What the signature is made with: the row that the data belongs to."""
-        return _salt(stored_key(self.session_key or ""))
+        return session_salt(stored_key(self.session_key or ""))
 
     def _get_session_from_db(self) -> Session | None:
         key = stored_key(self.session_key or "")
