@@ -424,7 +424,7 @@ def test_untouched_service_verifies(home: Path) -> None:
     assert tables.findings == []
     assert audit.last.size > 20
     assert tables.unchecked == []
-    assert len(tables.checked) == 6
+    assert len(tables.checked) == 7
 
 
 @pytest.mark.parametrize(
