@@ -53,6 +53,13 @@ class Visitor:
             path, data={"csrfmiddlewaretoken": await self.token(page)} | fields
         )
 
+    async def previewed(self, path: str, **fields: Any) -> dict[str, Any]:
+        """Preview an answer to an appeal; return its fields with the preview's digest."""
+        page = (await self.post(path, **fields)).text
+        found = re.search(r'name="previewed" value="([^"]+)"', page)
+        assert found, page
+        return fields | {"previewed": found[1]}
+
     async def token(self, page: str = "/console/profile") -> str:
         """Return the CSRF token of a page."""
         found = re.search(r'name="csrf(?:-token" content|middlewaretoken" value)="([^"]+)',

@@ -54,36 +54,32 @@ def database(tmp_path: Path) -> Iterator[None]:
 TERMS = load_config().appeals
 
 
-def opened(
-    number: int, text: str, ties: appeals.Ties | None = None, terms: Appeals = TERMS
-) -> Appeal:
+def opened(number: int, text: str, operator: str = "", terms: Appeals = TERMS) -> Appeal:
     """An appeal that a platform opened, against a decision of its own."""
     made = decision(id=f"{number:032x}", account=f"a{number}") | {"number": number}
     store = LedgerStore(SIGNER, lambda: NOW)
     with transaction.atomic():
         new = appeals.PlatformAppeal(made["id"], text, "en", by="key", reason="")
-        return appeals.open_from_platform(made, new, ties or appeals.Ties(), store, NOW, terms)[0]
+        return appeals.open_from_platform(made, new, operator, store, NOW, terms)[0]
 
 
 def test_appeals_over_an_operators_quota_are_received_together() -> None:
     terms = Appeals(7, 2, 30)
-    made = [opened(n, f"text {n}", appeals.Ties("op-1"), terms) for n in range(4)]
+    made = [opened(n, f"text {n}", "op-1", terms) for n in range(4)]
     assert [one.state for one in made] == [Appeal.OPEN] * 4
     assert [one.together for one in made] == [False, False, True, True]
     assert {one.group for one in made} == {"op-1"}
     assert all(one.deadline_ms == NOW + 7 * DAY for one in made)
 
 
-def test_appeals_with_the_same_words_or_device_are_grouped() -> None:
-    opened(1, "It was  my WEDDING.")
-    opened(2, "it was my wedding.")
-    opened(3, "Something else", appeals.Ties("", "device"))
-    opened(4, "Something new", appeals.Ties("", "device"))
-    opened(5, "Alone")
-    groups = dict(Appeal.objects.values_list("number", "group"))
-    assert groups[1] == groups[2] != ""
-    assert groups[3] == groups[4] != groups[1]
-    assert groups[5] == ""
+def test_appeals_of_one_operator_or_with_the_same_words_are_alike() -> None:
+    first = opened(1, "It was  my WEDDING.")
+    opened(2, "it was my wedding.", "op-1")
+    third = opened(3, "Something else", "op-1")
+    opened(4, "Alone")
+    assert [other.number for other in appeals.duplicates(first)] == [2]
+    assert [other.number for other in appeals.duplicates(third)] == [2]
+    assert appeals.waiting_groups(9) == [{"group": "op-1", "n": 2}]
 
 
 def test_statement_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,12 +151,12 @@ def test_guesses_at_the_same_time_do_not_pass_the_limit_together() -> None:
     assert not appeals.check_code(last, code, key, NOW)
 
 
-def test_erasure_leaves_no_digest_of_words_or_device() -> None:
-    appeal = opened(1, "It was my wedding.", appeals.Ties("", "device"))
-    assert (appeal.text_key != "", appeal.device_key) == (True, "device")
+def test_erasure_leaves_no_digest_of_words() -> None:
+    appeal = opened(1, "It was my wedding.")
+    assert appeal.text_key != ""
     assert erase_holder_texts("a1", NOW) == 1
     appeal.refresh_from_db()
-    assert (appeal.statement, appeal.text_key, appeal.device_key) == (None, "", "")
+    assert (appeal.statement, appeal.text_key, appeal.group) == (None, "", "")
 
 
 def test_message_without_a_webhook_is_not_stored() -> None:

@@ -141,4 +141,4 @@ async def test_decision_lifted_as_enforcement_began_restricted_nothing(
 
     await stored(lift)
     assert (await statement(console, "ban")).title == NOTHING["en"]
-    assert await stored(lambda: standing.standing_decisions("ann", now_ms())) == []
+    assert await stored(lambda: standing.trace_account("ann", now_ms()).standing) == []

@@ -73,6 +73,7 @@ async def appeal(console: RunningConsole) -> None:
     version = re.search(r'name="version" value="(\d+)"', (await lead.get(page)).text)
     assert version
     answer = {"result": "reversed", "reason": "These are your guests.", "version": version[1]}
+    answer = await lead.previewed(f"{page}/decide", **answer)
     assert (await lead.post(f"{page}/decide", **answer)).status_code == 302
     assert await stored(lambda: Appeal.objects.get().state) == Appeal.DECIDED
     for listed in ("appeals", "reports", "policy", "policy/rules/instant_ban", "operators"):

@@ -126,9 +126,13 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     made = await stored(lambda: PersonAct.objects.get(account="dan"))
     decision = await stored(lambda: Decision.objects.filter(account="eve").last().id)
     given = {"decision": decision, "statement": "It was my wedding.", "reason": BECAUSE}
-    answer = await running.ask("POST", "/v1/appeals", json=given)
-    assert answer.status_code == 201, answer.text
+    opened = await running.ask("POST", "/v1/appeals", json=given)
+    assert opened.status_code == 201, opened.text
     appeal = await stored(lambda: Appeal.objects.get())
+    answer_path = f"/console/appeals/{appeal.id}/decide"
+    answer = await (await console.person("analyst", "dina")).previewed(
+        answer_path, result="reversed", reason="It was a wedding.", version=str(appeal.version)
+    )
     prefix = running.keys["list"].split("_")[1]
     await stored(
         lambda: Webhook.objects.create(
@@ -151,8 +155,7 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
                                               reason__contains="it was none"),
         ),
         "decide_appeal": Twice(
-            "analyst", f"/console/appeals/{appeal.id}/decide",
-            {"result": "reversed", "reason": "It was a wedding.", "version": str(appeal.version)},
+            "analyst", answer_path, answer,
             lambda: PersonAct.objects.filter(account="eve"),
         ),
         "add_user": Twice(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.notices import get_language
 from wavebreak_server.console import pages
-from wavebreak_server.console.act_form import AnswerForm
+from wavebreak_server.console.appeal_form import AnswerForm
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.appeals import answers
 from wavebreak_server.slices.appeals import service as domain
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.service import help_trend
@@ -50,7 +54,7 @@ def appeals(request: HttpRequest) -> HttpResponse:
         groups=domain.waiting_groups(SHOWN_GROUPS),
         chosen=chosen,
         languages=[get_language(code) for code in domain.languages_of(state)],
-        results=domain.RESULTS,
+        results=answers.RESULTS,
         by_rule=domain.figures("rule"),
         by_model=domain.figures("model"),
         help=help_trend(console.now_ms),
@@ -64,18 +68,24 @@ def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
 
 
 def _show_appeal(
-    request: HttpRequest, found: Appeal, refused: AnswerForm | None = None
+    request: HttpRequest, found: Appeal, form: AnswerForm | None = None
 ) -> HttpResponse:
     console, language = pages.console_of(request), get_language(found.language)
-    form = refused or AnswerForm(initial={"version": found.version})
-    form.fields["reason"].widget.attrs |= {"lang": language.code, "dir": language.direction}
-    conflict = domain.conflict(found, console.user)
+    conflict = answers.conflict(found, console.user)
     may_read = console.user.may("decide_appeals") and not conflict
-    statement = domain.read_for(console, found)
+    statement = answers.read_for(console, found)
     decision = statements.stored_decision(found.decision) or {}
-    notices = console.context.app.holder_notices
+    others = answers.effect_of(console, found, answers.Answer(Appeal.UNCHANGED)).others
+    preview = None
+    if form is None:
+        newest = answers.newest_decision(found.account)
+        initial = {"version": found.version, "seen": newest}
+        form = AnswerForm(language=language, others=others, initial=initial)
+    elif form.is_valid():
+        preview = _preview(console, found, form)
     shown = None
     if decision:
+        notices = console.context.app.holder_notices
         shown = statements.shown_statement(found.decision, found.language)
         shown = shown or statements.statement_of(notices, decision, language, console.now_ms)
     response = pages.show(
@@ -90,34 +100,56 @@ def _show_appeal(
         account=account_facts.account_page(console, found.account),
         conflict=conflict,
         duplicates=list(domain.duplicates(found)[:20]),
-        together=domain.others_together(found),
+        together=answers.others_together(found).count(),
+        others=[
+            account_facts.decision_shown(other)
+            | {"same": answers.has_same_evidence(decision, other), "widget": widget}
+            for other, widget in zip(others, form["lift"], strict=True)
+        ],
         form=form,
+        preview=preview,
         now=console.now_ms,
     )
-    response.status_code = 422 if refused else 200
+    response.status_code = 422 if form.errors else 200
     return response
+
+
+def _preview(console: pages.Console, found: Appeal, form: AnswerForm) -> dict[str, Any]:
+    effect = answers.effect_of(console, found, form.answer)
+    kept = [each for each in effect.others if each["id"] not in form.answer.lifted]
+    return {
+        "effect": effect,
+        "kept": [account_facts.decision_shown(decision) for decision in kept],
+        "notice": answers.preview_notice(console, found, form.answer, effect),
+        "digest": form.digest,
+        "wrong_script": not answers.is_in_script_of(form.answer.text, form.language),
+    }
 
 
 @pages.page("decide_appeals", "POST")
 def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
-    """Answer an appeal; who took part in the decision is refused."""
+    """Preview an answer to an appeal, then give it; who took part in the decision is refused."""
     console, found = pages.console_of(request), domain.find_appeal(appeal_id)
-    if why := domain.conflict(found, console.user):
+    if why := answers.conflict(found, console.user):
         return pages.error_page(
             request, 403, translate("You cannot decide this appeal. {why}", why=why),
             translate("It is decided by a colleague who took no part in the decision."),
         )  # fmt: skip
-    form = AnswerForm(request.POST)
+    others = answers.effect_of(console, found, answers.Answer(Appeal.UNCHANGED)).others
+    form = AnswerForm(request.POST, language=get_language(found.language), others=others)
     if not form.is_valid():
         return _show_appeal(request, found, form)
-    answer, version = form.answer, form.cleaned_data["version"]
-    if found.state != Appeal.OPEN or found.version != version:
-        pages.warn(
-            request,
-            translate("The appeal changed while you read it. Read what is new, then decide."),
-        )
+    version, answer = form.cleaned_data["version"], form.answer
+    try:
+        answers.check_current(found, answer, version)
+        if form.cleaned_data["previewed"] != form.digest:
+            return _show_appeal(request, found, form)
+        faults = list(filter(None, [answers.decide(console, found, answer, version)]))
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        pages.warn(request, f"{error.what[:1].upper()}{error.what[1:]}: {error.fix}.")
         return redirect("appeal", found.id)
-    faults = list(filter(None, [domain.decide(console, found, answer, version)]))
     pages.say(
         request,
         translate(
@@ -127,7 +159,7 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
         ),
     )
     if form.cleaned_data["together"] and found.group:
-        group = domain.decide_together(console, found, answer)
+        group = answers.decide_together(console, found, answer)
         faults += group.faults
         pages.say(
             request,
@@ -139,7 +171,8 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
             pages.warn(
                 request,
                 translate(
-                    "{count} were left: a colleague must decide them.", count=len(group.left)
+                    "{count} were left: a colleague must decide them, or their language differs.",
+                    count=len(group.left),
                 ),
             )
     for fault in faults:

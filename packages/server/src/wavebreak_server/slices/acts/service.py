@@ -146,6 +146,7 @@ class Occasion(NamedTuple):
         by: Who labels: an analyst, or an appeal.
         appealed: The answer to an appeal that is sealed with the act.
         newest: The newest act that the person has seen (None: it is not asked for).
+        until_ms: The exact end of the outcome, where an earlier one is restored.
     """
 
     batch: Batch | None = None
@@ -153,6 +154,7 @@ class Occasion(NamedTuple):
     by: str = "analyst"
     appealed: AppealEntry | None = None
     newest: int | None = None
+    until_ms: int | None = None
 
 
 NO_OCCASION = Occasion()
@@ -223,7 +225,7 @@ def apply(
         if seen is not None and seen != OUTCOMES[before.outcome]:
             raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
         change = _change(act.verdict, act.outcome, act.hold_s, reason, occasion.by)
-        result = _override(acting, account, change, occasion.appealed)
+        result = _override(acting, account, change, occasion.appealed, occasion.until_ms)
         made: PersonAct = PersonAct.objects.create(
             account=account,
             by=acting.user,

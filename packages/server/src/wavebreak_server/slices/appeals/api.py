@@ -107,10 +107,10 @@ async def submit_appeal(context: RequestContext, body: NewAppeal) -> WithStatus[
     wanted = service.PlatformAppeal(
         body.decision, body.statement, language, context.key, body.reason
     )
-    ties = await service.ties_of(context.service, account)
+    operator = await service.operator_of(context.service, account)
     store, terms = context.service.ledger_store, settings_of(context.app).appeals
     made, opened = await run_write(
-        lambda: service.submit_for_holder(notices, wanted, ties, store, context.now_ms, terms)
+        lambda: service.submit_for_holder(notices, wanted, operator, store, context.now_ms, terms)
     )
     return WithStatus(201 if opened else 200, _as_json(made))
 

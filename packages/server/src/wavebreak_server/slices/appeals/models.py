@@ -11,9 +11,9 @@ from wavebreak_server.storage.models import ID_LENGTH
 class Appeal(models.Model):
     """A holder's appeal against a decision; one a decision, unless it was never confirmed.
 
-    `statement` is encrypted and erased on schedule. `text_key` and `device_key` are keyed digests
-    by which duplicates are found; `group` names what appeals have in common, and `together` marks
-    those over the operator's quota. A code is named by the message that carries it and stored
+    `statement` is encrypted and erased on schedule. `text_key` is a keyed digest of its words, by
+    which duplicates are found; `group` is the account's operator, and `together` marks those over
+    the operator's quota. A code is named by the message that carries it and stored
     nowhere. `rule`, `model`, `basis` and `outcome` are the decision's. `version` counts changes: a
     form for an earlier version is refused.
     """
@@ -39,7 +39,6 @@ class Appeal(models.Model):
     statement = models.BinaryField(null=True)
     erased_ms = models.BigIntegerField(null=True)
     text_key = models.CharField(max_length=32, default="")
-    device_key = models.CharField(max_length=32, default="")
     group = models.CharField(max_length=48, default="")
     together = models.BooleanField(default=False)
     code_message = models.CharField(max_length=40, default="")

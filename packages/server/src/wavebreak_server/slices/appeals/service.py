@@ -26,9 +26,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
-from wavebreak.engine.account_queries import neighbourhoods, operators
+from wavebreak.engine.account_queries import operators
 from wavebreak.errors import WavebreakError
-from wavebreak.languages import msgid
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
@@ -37,15 +36,11 @@ from wavebreak_server.http.app_context import run_background_query, write_audit_
 from wavebreak_server.pipeline import platform_messages
 from wavebreak_server.pipeline.holder_notices import HolderNotices, has_notice
 from wavebreak_server.pipeline.service import Service
-from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.config import Appeals
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.erasure.service import refuse_erased
-from wavebreak_server.slices.queue.models import Review
 from wavebreak_server.slices.statements import service as statements
-from wavebreak_server.slices.users.acting_user import ActingUser
-from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import Webhook
@@ -53,19 +48,13 @@ from wavebreak_server.texts import translate
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
-MAX_STATEMENT, MAX_REASON = 2_000, 2_000
+MAX_STATEMENT = 2_000
 CODE_MS, MAX_ATTEMPTS, MAX_CODES = 15 * MINUTE_MS, 5, 5
 """A code's life; guesses a code; codes before an appeal that nobody confirms lapses."""
 LAPSE_MS = DAY_MS
 UPKEEP_S = 600.0
-TOGETHER = 100
-"""Appeals of a group that one act may decide."""
-RESULTS = {
-    Appeal.UNCHANGED: msgid("Unchanged: the decision was right"),
-    Appeal.PARTIALLY: msgid("Partially reversed: something milder is right"),
-    Appeal.REVERSED: msgid("Reversed: the decision was wrong; restore the earlier state"),
-}
 _LIVE = (Appeal.OPEN, Appeal.DECIDED)
+_RESULTS = (Appeal.UNCHANGED, Appeal.PARTIALLY, Appeal.REVERSED)
 
 
 # The statement at rest
@@ -117,50 +106,19 @@ def clean_statement(text: str) -> str:
     return kept
 
 
-def _digest(what: str, text: str) -> str:
-    key = settings.SECRET_KEY.encode()
-    return hmac.digest(key, f"{what}\0{text}".encode(), hashlib.sha256).hex()[:32]
-
-
 def text_key(statement: str) -> str:
     """Return a keyed digest of a statement's words, by which duplicates are found."""
-    return _digest("appeal text", " ".join(statement.casefold().split()))
-
-
-# What appeals are grouped by
-
-
-class Ties(NamedTuple):
-    """What an account shares with others: its operator's id, and a digest of its device."""
-
-    operator: str = ""
-    device: str = ""
-
-
-async def ties_of(service: Service, account: str) -> Ties:
-    """Return the ties of an account."""
-    found = (await service.query(neighbourhoods, [account])).get(account)
-    if found is None:
-        return Ties()
-    all_operators = await service.query(operators)
-    operator = next((o.id for o in all_operators if account in o.accounts), "")
-    device = found.entities["device"]
-    return Ties(operator, _digest("device", str(device)) if device > 0 else "")
-
-
-def _join_group(appeal: Appeal) -> None:
-    """Name the group of an appeal that has no operator, and of the appeals that it equals."""
-    for kind, field in (("text", "text_key"), ("device", "device_key")):
-        value = getattr(appeal, field)
-        same = Appeal.objects.filter(state=Appeal.OPEN, **{field: value}).exclude(id=appeal.id)
-        if value and same.exists():
-            named = same.exclude(group="").values_list("group", flat=True).first()
-            appeal.group = named or f"{kind}-{value[:12]}"
-            same.filter(group="").update(group=appeal.group, version=F("version") + 1)
-            return
+    words = "appeal text\0" + " ".join(statement.casefold().split())
+    return hmac.digest(settings.SECRET_KEY.encode(), words.encode(), hashlib.sha256).hex()[:32]
 
 
 # Submission
+
+
+async def operator_of(service: Service, account: str) -> str:
+    """Return the id of the operator that an account is of ("": of none)."""
+    found = await service.query(operators)
+    return next((operator.id for operator in found if account in operator.accounts), "")
 
 
 def appeal_of(decision_id: str) -> Appeal | None:
@@ -298,7 +256,7 @@ def check_code(appeal: Appeal, code: str, key: bytes, now_ms: int) -> bool:
 
 def open_confirmed(
     appeal_id: int,
-    ties: Ties,
+    operator: str,
     store: LedgerStore,
     by: str,
     now_ms: int,
@@ -311,14 +269,11 @@ def open_confirmed(
         return appeal
     appeal.state, appeal.opened_ms = Appeal.OPEN, now_ms
     appeal.deadline_ms = now_ms + terms.review_days * DAY_MS
-    appeal.group, appeal.device_key = ties.operator, ties.device
-    appeal.position = store.position(appeal.decision)
+    appeal.group, appeal.position = operator, store.position(appeal.decision)
     appeal.code_message, appeal.code_expires_ms = "", 0
-    if ties.operator:
-        others = Appeal.objects.filter(state=Appeal.OPEN, group=ties.operator).count()
+    if operator:
+        others = Appeal.objects.filter(state=Appeal.OPEN, group=operator).count()
         appeal.together = others >= terms.open_per_operator
-    else:
-        _join_group(appeal)
     appeal.version += 1
     appeal.save()
     if appeal.position is not None:
@@ -345,7 +300,7 @@ class PlatformAppeal(NamedTuple):
 def open_from_platform(
     decision: Mapping[str, Any],
     new: PlatformAppeal,
-    ties: Ties,
+    operator: str,
     store: LedgerStore,
     now_ms: int,
     terms: Appeals,
@@ -364,18 +319,18 @@ def open_from_platform(
             with transaction.atomic():
                 found = Appeal.objects.create(decision=decision["id"], created_ms=now_ms, **values)
         except IntegrityError:
-            return open_from_platform(decision, new, ties, store, now_ms, terms)
+            return open_from_platform(decision, new, operator, store, now_ms, terms)
     else:
         for name, value in values.items():
             setattr(found, name, value)
         found.save()
-    return open_confirmed(found.id, ties, store, new.by, now_ms, terms, new.reason), True
+    return open_confirmed(found.id, operator, store, new.by, now_ms, terms, new.reason), True
 
 
 def submit_for_holder(
     notices: HolderNotices,
     new: PlatformAppeal,
-    ties: Ties,
+    operator: str,
     store: LedgerStore,
     now_ms: int,
     terms: Appeals,
@@ -394,7 +349,7 @@ def submit_for_holder(
     if not confirmed and not may_appeal(notices, decision, now_ms):
         raise ApiError(409, translate("the time for an appeal has ended, or nothing is restricted"))
     cleaned = new._replace(statement=clean_statement(new.statement))
-    appeal, opened = open_from_platform(decision, cleaned, ties, store, now_ms, terms)
+    appeal, opened = open_from_platform(decision, cleaned, operator, store, now_ms, terms)
     if opened:
         # Last, as of a holder's own page: a statement after an erasure would bring it back.
         refuse_erased(new.decision, status=409)
@@ -485,188 +440,10 @@ def waiting_groups(most: int) -> list[dict[str, Any]]:
     return list(waiting.values("group").annotate(n=Count("id")).order_by("-n")[:most])
 
 
-def others_together(appeal: Appeal) -> int:
-    """Return how many other appeals of its group are to be decided together."""
-    together = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
-    return int(together.exclude(group="").exclude(id=appeal.id).count())
-
-
-# Decision
-
-
-class Answer(NamedTuple):
-    """What a reviewer answers: the result, the reason for the holder, a milder outcome."""
-
-    result: str
-    reason: str
-    outcome: str = ""
-    hold: str = ""
-
-
-def conflict(appeal: Appeal, user: User) -> str:
-    """Return why a person may not decide an appeal; empty if they may.
-
-    Whoever acted on the account, or reviewed a case of it, took part in what is appealed against.
-    """
-    if user in acts.reviewers_of(appeal.account):
-        return translate("You acted on this account.")
-    if Review.objects.filter(case__account=appeal.account, reviewer=user).exists():
-        return translate("You reviewed a case of this account.")
-    return ""
-
-
-def read_for(acting: ActingUser, appeal: Appeal) -> str | None:
-    """Return an appeal's statement for who may decide the appeal, and audit that it was read.
-
-    None for anybody else, and where `read_statement` has none.
-    """
-    if not acting.user.may("decide_appeals") or conflict(appeal, acting.user):
-        return None
-    statement = read_statement(appeal)
-    if statement is not None:
-        write_audit_entry(
-            acting.now_ms, acting.user.actor, "read_appeal", appeal.account,
-            f"read the statement of appeal {appeal.id}",
-        )  # fmt: skip
-    return statement
-
-
 def duplicates(appeal: Appeal) -> QuerySet:
-    """Return other appeals of the same group, or with the same words, that wait."""
-    same = Q()
-    if appeal.group:
-        same |= Q(group=appeal.group)
-    if appeal.text_key:
-        same |= Q(text_key=appeal.text_key)
-    if not same:
-        return Appeal.objects.none()
+    """Return other appeals of the same operator, or with the same words, that wait."""
+    same = Q(group=appeal.group) & ~Q(group="") | Q(text_key=appeal.text_key) & ~Q(text_key="")
     return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=appeal.id).order_by("id")
-
-
-class AppealLocks(acts.AccountLocks):
-    """Who decides an appeal has carried its answer out before the next one is told that it changed.
-
-    The appeal stays open while the answer acts on the account: a page that is read meanwhile shows
-    a version that would otherwise be taken a second time.
-    """
-
-
-def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
-    """Decide an appeal: act on the account, seal the result, and send it to the platform.
-
-    Returns what the act did not bring, "" where it did all.
-    Raises ApiError (403) for who took part in the decision, (409) if it changed meanwhile.
-    """
-    with acting.context.app.state_of(AppealLocks).of(appeal.decision):
-        return _decide(acting, appeal, answer, version)
-
-
-_ANSWERED = (
-    "state", "decided_ms", "decided_by", "result", "reason", "new_outcome", "new_until_ms",
-    "version",
-)  # fmt: skip
-"""What an answer writes: a statement that was erased meanwhile is not written back."""
-
-
-def _decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
-    if why := conflict(appeal, acting.user):
-        raise ApiError(403, why, fix=translate("a colleague who took no part decides this appeal"))
-    taken = Appeal.objects.filter(id=appeal.id, state=Appeal.OPEN, version=version).update(
-        version=F("version") + 1
-    )
-    if not taken:
-        raise ApiError(
-            409,
-            translate("the appeal changed while you read it"),
-            fix=translate("read it anew, then decide"),
-        )
-    outcome, until, fault = _enforce(acting, appeal, answer)
-    now = acting.now_ms
-    with transaction.atomic():
-        appeal.refresh_from_db()
-        appeal.state, appeal.decided_ms, appeal.decided_by = Appeal.DECIDED, now, acting.user
-        appeal.result, appeal.reason = answer.result, answer.reason
-        appeal.new_outcome, appeal.new_until_ms = outcome, until
-        appeal.version += 1
-        appeal.save(update_fields=_ANSWERED)
-        if answer.result == Appeal.UNCHANGED:
-            _seal_unchanged(acting, appeal)
-        write_audit_entry(
-            now, acting.user.actor, "decide_appeal", appeal.account,
-            f"appeal {appeal.id}: {answer.result}: {' '.join(answer.reason.split())}"[:1000],
-        )  # fmt: skip
-        _notify(acting, appeal)
-    return fault
-
-
-def _enforce(acting: ActingUser, appeal: Appeal, answer: Answer) -> tuple[str, int | None, str]:
-    """Act on the account as the answer says; return the outcome in force, its end, the fault."""
-    if answer.result == Appeal.UNCHANGED:
-        return appeal.outcome, None, ""
-    verdict = "benign" if answer.result == Appeal.REVERSED else "undetermined"
-    act = acts.Act(verdict, answer.outcome, answer.hold)
-    reason = f"appeal {appeal.id}: {' '.join(answer.reason.split())}"[:500]
-    sealed = None if appeal.position is None else AppealEntry(appeal.position, answer.result)
-    occasion = acts.Occasion(by="appeal", appealed=sealed)
-    made, fault = acts.apply(acting, appeal.account, act, reason, occasion=occasion)
-    return made.outcome, made.until_ms, fault
-
-
-def _seal_unchanged(acting: ActingUser, appeal: Appeal) -> None:
-    if appeal.position is None:
-        return
-    hidden = {
-        "account": appeal.account, "by": acting.user.actor, "id": f"appeal-{appeal.id}",
-    }  # fmt: skip
-    with acting.service.ledger_store.sealing() as sealing:
-        sealing.add([Draft("appeal", AppealEntry(appeal.position, "unchanged"), hidden)])
-
-
-def _notify(acting: ActingUser, appeal: Appeal) -> None:
-    notices = acting.context.app.holder_notices
-    decision = statements.stored_decision(appeal.decision)
-    url = ""
-    if decision is not None:
-        url = notices.links(decision).statement
-    data = {
-        "account": appeal.account,
-        "appeal": appeal.id,
-        "decision": appeal.decision,
-        "result": appeal.result,
-        "outcome": appeal.new_outcome,
-        "until_ms": appeal.new_until_ms,
-        "language": appeal.language,
-        "reason": appeal.reason,
-        "url": url,
-    }
-    platform_messages.enqueue_message("appeal.decided", data, acting.now_ms)
-
-
-class GroupAnswers(NamedTuple):
-    """Appeals of a group: decided, left to somebody else, and the faults of acts."""
-
-    decided: list[Appeal]
-    left: list[Appeal]
-    faults: list[str]
-
-
-def decide_together(acting: ActingUser, appeal: Appeal, answer: Answer) -> GroupAnswers:
-    """Decide the marked appeals of a group as one was.
-
-    Each gets its own answer, act and entry. What another person must decide is left.
-    """
-    answers = GroupAnswers([], [], [])
-    rows = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
-    for other in rows.exclude(group="").order_by("deadline_ms", "id")[:TOGETHER]:
-        try:
-            fault = decide(acting, other, answer, other.version)
-        except ApiError:
-            answers.left.append(other)
-        else:
-            answers.decided.append(other)
-            if fault:
-                answers.faults.append(fault)
-    return answers
 
 
 # Figures
@@ -695,7 +472,7 @@ def figures(field: str) -> list[Figures]:
     counted = live.values(field).annotate(
         n=Count("id"),
         waiting=Count("id", filter=Q(state=Appeal.OPEN)),
-        **{name: Count("id", filter=Q(result=name)) for name in RESULTS},
+        **{name: Count("id", filter=Q(result=name)) for name in _RESULTS},
     )
     hours: dict[str, list[float]] = {}
     spans = live.filter(state=Appeal.DECIDED).order_by("-id")
@@ -761,8 +538,8 @@ class AppealUpkeep:
 def confirm(service: Service, appeal: Appeal, now_ms: int, terms: Appeals) -> Appeal:
     """Open an appeal whose code was right; for synchronous views."""
     try:
-        ties: Ties = async_to_sync(ties_of)(service, appeal.account)
+        operator: str = async_to_sync(operator_of)(service, appeal.account)
     except WavebreakError:
-        ties = Ties()
+        operator = ""
     with transaction.atomic():
-        return open_confirmed(appeal.id, ties, service.ledger_store, "holder", now_ms, terms)
+        return open_confirmed(appeal.id, operator, service.ledger_store, "holder", now_ms, terms)

@@ -138,15 +138,15 @@ def _erase(listed: Sequence[Erasure], now_ms: int) -> list[Erased]:
 def erase_holder_texts(account: str, now_ms: int) -> int:
     """Erase an account's statements of appeals and its shown notices, in the open transaction.
 
-    With a statement go the keyed digests of its words and of the device that it came from; with one
-    that its holder has not confirmed goes the whole appeal.
+    With a statement goes the keyed digest of its words; with one that its holder has not confirmed
+    goes the whole appeal.
     """
     NoticeState.objects.filter(account=account).delete()
     rows = Appeal.objects.filter(account=account)
     erased = rows.filter(statement__isnull=False)
     count = int(erased.update(statement=None, erased_ms=now_ms, version=F("version") + 1))
     rows.filter(opened_ms=None).delete()
-    rows.update(text_key="", device_key="")
+    rows.update(text_key="")
     return count
 
 

@@ -24,10 +24,17 @@ MAX_DECISIONS = 200
 
 
 class Trace(NamedTuple):
-    """The decisions that stand, oldest first, and the ends of the others (ms), by id."""
+    """Which decisions of an account stand.
+
+    Attributes:
+        standing: The decisions that stand, oldest first; the last one is in force.
+        ends: Ends of the others (ms), by id.
+        originals: Ids of restored decisions, by the id of the decision that restored them.
+    """
 
     standing: list[Mapping[str, Any]]
     ends: dict[str, int]
+    originals: dict[str, str]
 
     def expire(self, now_ms: int) -> None:
         """End what has ended by itself, and all if the newest has."""
@@ -59,14 +66,17 @@ def trace(decisions: Iterable[Mapping[str, Any]], now_ms: int) -> Trace:
     >>> trace([limit, ban], 9).ends
     {'a': 9}
     """
-    traced, earlier = Trace([], {}), list[Mapping[str, Any]]()
+    traced, earlier = Trace([], {}, {}), list[Mapping[str, Any]]()
     for decision in decisions:
         traced.expire(decision["ts"])
         if decision["outcome"] == "allow" or is_set_by_person(decision):
             traced.end_all(decision["ts"])
         if decision["outcome"] not in WITHOUT_NOTICE:
             original = restored_decision(decision, earlier) or decision
-            traced.ends.pop(str(original["id"]), None)
+            name = str(original["id"])
+            name = traced.originals[str(decision["id"])] = traced.originals.get(name, name)
+            original = next((each for each in earlier if each["id"] == name), decision)
+            traced.ends.pop(name, None)
             traced.standing.append(original)
         earlier.append(decision)
     traced.expire(now_ms)
@@ -116,6 +126,6 @@ def lifted_up_to(account: str) -> int:
     return int(lifted.aggregate(newest=Max("decision"))["newest"] or 0)
 
 
-def standing_decisions(account: str, now_ms: int) -> list[Mapping[str, Any]]:
-    """Return the decisions that stand on an account, oldest first; the last one is in force."""
-    return trace(load_decisions(account, lifted_up_to(account) + 1), now_ms).standing
+def trace_account(account: str, now_ms: int) -> Trace:
+    """Return which of an account's newest decisions stand."""
+    return trace(load_decisions(account, lifted_up_to(account) + 1), now_ms)
