@@ -9,7 +9,7 @@ from collections import defaultdict
 import oracle
 from support.parity_streams import Both, crowded, log, rows, same, some_steps
 from wavebreak.features.catalog import FEATURES, INDEX, NAMES
-from wavebreak.features.feature import Feature
+from wavebreak.features.descriptions import Feature
 from wavebreak.schema.events import EVENTS, TYPES
 
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "28d", "all", "now")

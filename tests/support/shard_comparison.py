@@ -19,7 +19,7 @@ from wavebreak import rules
 from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.batch_run import run, stream_profile
-from wavebreak.engine.first_messages import FirstMessages
+from wavebreak.engine.enforcement import FirstMessages
 from wavebreak.io import read
 from wavebreak.linking import storage as operators_file
 from wavebreak.privacy.pseudonymizer import Pseudonymizer

@@ -11,7 +11,7 @@ from support.rule_factories import rule
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.accounts_table import accounts_table
-from wavebreak.engine.first_messages import FirstMessages
+from wavebreak.engine.enforcement import FirstMessages
 from wavebreak.features.catalog import NAMES
 from wavebreak.rules import Policy
 from wavebreak.schema.event_kinds import KINDS

@@ -14,10 +14,10 @@ from support.parity_streams import DAY, HOUR, MINUTE, START, Row, log
 from wavebreak import rules
 from wavebreak.engine import Engine, outside_lists, snapshot
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.list_modes import ListTerms
 from wavebreak.engine.outside_lists import (
     ENTRY_LIFETIME_MS,
     ListedEntry,
+    ListTerms,
     delaying_lists,
     shown_lists,
 )

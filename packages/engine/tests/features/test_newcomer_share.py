@@ -15,9 +15,8 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.state_check import check_state
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.newcomer_share import NewcomerShare
-from wavebreak.features.score import MARGIN_MAX
-from wavebreak.features.values import ONE
+from wavebreak.features.reputation import NewcomerShare
+from wavebreak.features.values import MARGIN_MAX, ONE
 from wavebreak.schema.events import TYPES
 
 REGISTERED, SENT = (TYPES.index(name) for name in ("account.registered", "message.sent"))

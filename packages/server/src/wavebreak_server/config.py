@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct, field
 
-from wavebreak.engine.list_modes import MODES, ListTerms
+from wavebreak.engine.outside_lists import MODES, ListTerms
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
 from wavebreak.io.topic_url import parse_topic_url

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wavebreak import engine, model, rules
-from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.outside_lists import ListTerms
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.home_learning import load_terms
 from wavebreak.privacy.pseudonymizer import Pseudonymizer

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from support import service_harness
 from support.console_harness import RunningConsole, console_test
-from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.outside_lists import ListTerms
 
 PAGE = "/console/settings/lists"
 

@@ -13,7 +13,7 @@ import pytest
 
 from support import service_harness
 from support.service_harness import DATABASES, Live, Running
-from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.outside_lists import ListTerms
 from wavebreak.languages import LANGUAGES
 from wavebreak_server.slices.lists.service import overview, stored_lists
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wavebreak.cli.app import app
-from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.outside_lists import ListTerms
 from wavebreak.errors import UsageError
 from wavebreak_server.cli.config import reference, sample_file
 from wavebreak_server.config import assignment, declared_options, groups, option, parse_lists

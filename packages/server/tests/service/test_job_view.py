@@ -14,8 +14,7 @@ from django.db import connection
 
 from support.published_blocks import KEY, NOW, VERSIONS, made, publish
 from support.service_harness import migrated
-from wavebreak.engine.account_queries import Holders, holders
-from wavebreak.engine.chat_counts import ChatCounts
+from wavebreak.engine.account_queries import ChatCounts, Holders, holders
 from wavebreak.engine.owner_answers import (
     ANSWERS,
     MOST_ACCOUNTS,

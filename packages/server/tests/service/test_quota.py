@@ -8,7 +8,7 @@ import pytest
 from support.events import edge, sent
 from wavebreak import engine as pipeline
 from wavebreak import rules
-from wavebreak.engine.chat_counts import BUCKET_S, ChatCounts, count_chats
+from wavebreak.engine.account_queries import BUCKET_S, ChatCounts, count_chats
 from wavebreak.errors import PolicyError
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.pipeline.decide import (

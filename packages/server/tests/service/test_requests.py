@@ -9,7 +9,7 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.engine import Engine
-from wavebreak.engine.chat_counts import CYCLE_S
+from wavebreak.engine.account_queries import CYCLE_S
 from wavebreak.features.catalog import NAMES
 from wavebreak.io.jsonl import decode_event
 from wavebreak.notices import near_limit_notices

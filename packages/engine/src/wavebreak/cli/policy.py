@@ -14,7 +14,7 @@ from wavebreak.cli.app import rules as rules_app
 from wavebreak.cli.commands import Output, command
 from wavebreak.cli.options import PolicyDir, RuleId
 from wavebreak.features import catalog
-from wavebreak.features.feature import Feature
+from wavebreak.features.descriptions import Feature
 from wavebreak.reports.tables import Table
 from wavebreak.rules import OwnFeature, own_features
 

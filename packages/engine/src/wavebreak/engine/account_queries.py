@@ -15,19 +15,30 @@ import numpy as np
 
 from wavebreak.durations import DAY_MS
 from wavebreak.engine.accounts_table import account_row
-from wavebreak.engine.chat_counts import ChatCounts, count_chats
 from wavebreak.engine.declared_lanes import lanes_by_slot
 from wavebreak.engine.engine import Engine
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.engine.outside_lists import ListedEntry
 from wavebreak.engine.queries import Held, joined, only, query
 from wavebreak.features.catalog import FEATURES, INDEX
-from wavebreak.features.layout import BUCKETS, DELETED, LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
+from wavebreak.features.layout import (
+    BUCKETS,
+    DELETED,
+    LABEL_ABUSIVE,
+    LABEL_BENIGN,
+    REPLIED,
+    SHARDS,
+    STRANGER,
+)
+from wavebreak.features.pair_table import pairs_of_owner
+from wavebreak.features.shards import ShardedKernel
 from wavebreak.features.window_counters import bucket_seconds
 from wavebreak.linking import Operator
 from wavebreak.outcomes import LIMIT, OUTCOMES, rank_of
 from wavebreak.schema.events import LANES, Lane
 
+BUCKET_S = 5_760
+CYCLE_S = BUCKETS * BUCKET_S
 SAMPLE, SAMPLE_EVERY_S = 2_000, 300.0
 """Accounts of a sample of all, and how long it is kept (s)."""
 SCORES = 20_000
@@ -385,3 +396,25 @@ def _shadow(engine: Engine, k: int) -> ShadowCount:
         counts += [met.sum(), (met & (flags & LABEL_BENIGN > 0)).sum(),
                    (met & (flags & LABEL_ABUSIVE > 0)).sum()]  # fmt: skip
     return ShadowCount(*map(int, counts))
+
+
+class ChatCounts(NamedTuple):
+    """Strangers written to first in a cycle: all, those who answered, the oldest who did not."""
+
+    opened: int
+    answered: int
+    oldest_s: int | None
+
+
+def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
+    """Count strangers whom account `slot` wrote to in the cycle that ends at `now_s` (log time).
+
+    There are none of an account that has no row yet.
+    """
+    if not 0 <= slot < core.accounts:
+        return ChatCounts(0, 0, None)
+    flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
+    opened = ((flags & STRANGER) > 0) & (first > now_s // BUCKET_S - BUCKETS)
+    waits = opened & ((flags & REPLIED) == 0)
+    oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
+    return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.engine.enforcement import FirstMessages
 from wavebreak.engine.engine import Engine
-from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, RARE, SHARDS, STAGES
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.schema.events import CHANNELS

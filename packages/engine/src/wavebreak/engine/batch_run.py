@@ -38,8 +38,8 @@ import pyarrow.parquet as pq
 from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
+from wavebreak.engine.enforcement import FirstMessages
 from wavebreak.engine.engine import Engine
-from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import UsageError

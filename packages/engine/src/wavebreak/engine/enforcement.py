@@ -7,11 +7,13 @@ later events would not have happened. One function, so that the two cannot diffe
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from wavebreak.durations import duration_ms
-from wavebreak.features.layout import HELD, REFUSES
+from wavebreak.features.facts import Segment
+from wavebreak.features.layout import HELD, OPENS, REFUSES, WITHHELD
 from wavebreak.outcomes import CHALLENGE, Refusal
 from wavebreak.rules import Feedback
 from wavebreak.schema.event_kinds import (
@@ -107,3 +109,42 @@ def notification_time(
     # The prefix is part of 0.1's output: changing it would move every notification.
     drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
     return ts + least + drawn % (most - least + 1)
+
+
+class FirstMessages:
+    """Pairs of accounts whose first message was refused, and those that never got through.
+
+    A person whom an account writes to first, or asks for contact, counts once, however often the
+    account tries; whether it got through later, or what was refused was a retry, changes nothing.
+    In shadow mode what would have been refused counts. Kept by runs over a file, not by the
+    service: it remembers each refused pair.
+    """
+
+    def __init__(self) -> None:
+        self._refused = set[int]()
+        self._waiting = set[int]()
+
+    def note(self, segment: Segment) -> None:
+        """Note the first messages of a segment that the kernel has processed."""
+        at = np.flatnonzero(segment.results & (OPENS | WITHHELD if self._waiting else WITHHELD))
+        found, results = segment.events[at], segment.results[at]
+        pairs = found["account"].astype(np.int64) << 32 | found["peer"]
+        for pair, result in zip(pairs.tolist(), results.tolist(), strict=True):
+            if result & WITHHELD:
+                self._refused.add(pair)
+                self._waiting.add(pair)
+            if result & OPENS:
+                self._waiting.discard(pair)
+
+    def refused(self, slots: Any) -> Any:
+        """Return to how many people a first message of each account was refused (int64)."""
+        return _by_account(self._refused, slots)
+
+    def waiting(self, slots: Any) -> Any:
+        """Return to how many of these none got through since."""
+        return _by_account(self._waiting, slots)
+
+
+def _by_account(pairs: set[int], slots: Any) -> Any:
+    accounts = np.sort(np.fromiter(pairs, np.int64, len(pairs)) >> 32)
+    return np.searchsorted(accounts, slots, "right") - np.searchsorted(accounts, slots, "left")

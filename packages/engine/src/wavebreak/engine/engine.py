@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak.engine.decision import Decision, Reason, build_decision
+from wavebreak.engine.enforcement import FirstMessages
 from wavebreak.engine.exchange import Alone, Exchange, shards_of
-from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy, rules_read_score
 from wavebreak.engine.outside_lists import ListedEntry, OutsideLists
 from wavebreak.engine.shard_group import ShardGroup, below

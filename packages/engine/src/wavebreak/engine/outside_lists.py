@@ -8,17 +8,28 @@ number of workers hold the same ones. An administrator's mode says what an entry
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
 
 from wavebreak.durations import DAY_MS
-from wavebreak.engine.list_modes import ListTerms
 from wavebreak.features.facts import LABELLED, Fanout, Segment
 from wavebreak.features.layout import BY_OTHERS
 from wavebreak.features.listings import ADVICE, Listing, origin_key
 from wavebreak.schema.events import LABELS
+
+Mode = Literal["off", "observe", "delay"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""The switch of a list: ignored; shown to reviewers; first messages also arrive as requests."""
+
+
+class ListTerms(NamedTuple):
+    """An administrator's terms of a list: its mode, and the contact of its keeper ("": unknown)."""
+
+    mode: Mode = "observe"
+    keeper: str = ""
+
 
 ENTRY_LIFETIME_MS: Final = 30 * DAY_MS
 """An entry ends so long after its list named it last; adapters repeat an entry every day."""

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.engine import account_queries as _declared  # noqa: F401 - its questions
-from wavebreak.engine.chat_counts import ChatCounts, count_chats
+from wavebreak.engine.account_queries import ChatCounts, count_chats
 from wavebreak.engine.exchange import group_of
 from wavebreak.engine.queries import QUERIES, UNKNOWN, Held, only, query
 from wavebreak.features.dry_run import DryRunResult, Question, judged, question_of

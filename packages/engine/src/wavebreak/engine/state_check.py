@@ -13,12 +13,10 @@ import numpy as np
 
 from wavebreak.features import layout
 from wavebreak.features.facts import CLOCK
-from wavebreak.features.newcomer_share import MOST_MINUTES
+from wavebreak.features.reputation import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
-from wavebreak.linking.meetings import VISITORS
-from wavebreak.linking.registrations import REGISTRATION
-from wavebreak.linking.sightings import SIGHTING
+from wavebreak.linking.sightings import REGISTRATION, SIGHTING, VISITORS
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.schema.events import LANES
 

@@ -15,7 +15,7 @@ from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.errors import StateSizeError
 from wavebreak.features.facts import Fanout
 from wavebreak.features.layout import ENTITY, NEWCOMERS, PERSON, RARE, ROW
-from wavebreak.linking.meetings import VISITORS
+from wavebreak.linking.sightings import VISITORS
 
 _SLOT: Final = 24
 """Bytes to find a name by: its place, and its share of a hash table."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
-from wavebreak.features.feature import WindowedCount as W
+from wavebreak.features.descriptions import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.descriptions import WindowedCount as W
 
 _REG = ("account.registered",)
 _GROUP = ("group.created",)

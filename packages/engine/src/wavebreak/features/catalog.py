@@ -22,9 +22,8 @@ import numpy as np
 
 from wavebreak.errors import PolicyError
 from wavebreak.features.account_features import ACCOUNT_FEATURES, EVIDENCE_FEATURES
-from wavebreak.features.descriptions import describe_feature
-from wavebreak.features.feature import Feature, WindowedCount
-from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.descriptions import Feature, WindowedCount, describe_feature
+from wavebreak.features.descriptions import Feature as F  # noqa: N817 - a table reads better so
 from wavebreak.features.message_features import MESSAGE_FEATURES
 from wavebreak.languages import ENGLISH, Language
 from wavebreak.schema.coverage import Profile

@@ -13,11 +13,20 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import call_int64, compiled, int64
-from wavebreak.features import score
 from wavebreak.features.layout import LINKED
 from wavebreak.features.memory import covered_of, points_of, rares_of, values_of
+from wavebreak.features.row_values import NAN
 from wavebreak.features.shared_state import is_young
-from wavebreak.features.values import SIZE, At
+from wavebreak.features.values import (
+    COARSE_BITS,
+    COARSE_MAX,
+    MARGIN_MAX,
+    ONE_MARGIN,
+    SIZE,
+    At,
+    bounded_margin,
+    probability,
+)
 from wavebreak.features.windows import ring_total
 from wavebreak.schema import event_kinds
 
@@ -88,15 +97,15 @@ def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int)
 @compiled()
 def score_account(w: Any, row: Any, kind: int) -> None:
     """Score the current feature values and store the score in the row; the lowest in abstention."""
-    margin = int64(-score.MARGIN_MAX)
+    margin = int64(-MARGIN_MAX)
     if w.abstains == 0:
         margin = int64(call_int64(w.score, w.model, w.values))
-    row.score = score.bounded_margin(margin, score.MARGIN_MAX)
+    row.score = bounded_margin(margin, MARGIN_MAX)
     if kind == event_kinds.REGISTERED:
-        row.registration_score = score.bounded_margin(margin >> score.COARSE_BITS, score.COARSE_MAX)
+        row.registration_score = bounded_margin(margin >> COARSE_BITS, COARSE_MAX)
     out, covered = values_of(w, SIZE), covered_of(w, SIZE)
-    out[At.score] = score.probability(w, int64(row.score)) + covered[At.score]
-    early = score.probability(w, int64(row.registration_score) << score.COARSE_BITS)
+    out[At.score] = probability(w, int64(row.score)) + covered[At.score]
+    early = probability(w, int64(row.registration_score) << COARSE_BITS)
     out[At.registration_score] = early + covered[At.registration_score]
 
 
@@ -122,4 +131,4 @@ def record_point(
 @compiled(inline="always")
 def last_margin(row: Any) -> float:
     """Return the account's last score (log-odds); NaN before the first."""
-    return int64(row.score) / score.ONE_MARGIN if row.score != 0 else score.NAN
+    return int64(row.score) / ONE_MARGIN if row.score != 0 else NAN

@@ -24,9 +24,9 @@ from wavebreak.features.catalog import FEATURES
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.memory import GrowableArray
-from wavebreak.features.newcomer_share import NewcomerShare
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
 from wavebreak.features.reputation import (
+    NewcomerShare,
     merge_contributions,
     newcomers_beside,
     sort_by_shard,

@@ -43,7 +43,6 @@ from wavebreak.linking.edges import (
     ends,
     merge_edges,
 )
-from wavebreak.linking.meetings import ROOM, VISITORS, meet
 from wavebreak.linking.operators import (
     MOST_EDGES_SHOWN,
     Edge,
@@ -52,8 +51,15 @@ from wavebreak.linking.operators import (
     operator_id,
     pool,
 )
-from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_hours
-from wavebreak.linking.sightings import Sightings
+from wavebreak.linking.sightings import (
+    EPOCHS_AN_HOUR,
+    REGISTRATION,
+    ROOM,
+    VISITORS,
+    Sightings,
+    close_hours,
+    meet,
+)
 
 TURN: Final = 60
 """Epochs between two updates."""

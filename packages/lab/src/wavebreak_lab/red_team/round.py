@@ -20,8 +20,7 @@ import pyarrow as pa
 from wavebreak.durations import HOUR_MS, SECOND_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.enforcement import notification_time
-from wavebreak.engine.first_messages import FirstMessages
+from wavebreak.engine.enforcement import FirstMessages, notification_time
 from wavebreak.model import Model
 from wavebreak.outcomes import PERCEPTIBLE
 from wavebreak.privacy.pseudonymizer import Pseudonymizer

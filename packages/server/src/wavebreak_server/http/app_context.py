@@ -14,7 +14,7 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.db import Error, connection, transaction
 
-from wavebreak.engine.chat_counts import CYCLE_S
+from wavebreak.engine.account_queries import CYCLE_S
 from wavebreak.ssrf_guard import Resolver, resolve_host
 from wavebreak_server.http.auth import KeyEntry, KeyRing
 from wavebreak_server.http.rate_limit import TokenBucket

@@ -25,11 +25,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wavebreak import config, outcomes
 from wavebreak.durations import Duration, duration_ms
 from wavebreak.engine import Engine
-from wavebreak.engine.chat_counts import BUCKET_S, CYCLE_S, ChatCounts, count_chats
+from wavebreak.engine.account_queries import BUCKET_S, CYCLE_S, ChatCounts, count_chats
 from wavebreak.engine.enforcement import SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
-from wavebreak.engine.list_modes import ListTerms
-from wavebreak.engine.outside_lists import delaying_lists
+from wavebreak.engine.outside_lists import ListTerms, delaying_lists
 from wavebreak.engine.owner_answers import OwnerAnswer
 from wavebreak.engine.versions import Terms
 from wavebreak.features.dry_run import DryRunResult

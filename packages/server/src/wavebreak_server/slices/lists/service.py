@@ -15,8 +15,7 @@ import msgspec
 from django.db.models import Q
 
 from wavebreak.engine import snapshot
-from wavebreak.engine.list_modes import ListTerms, Mode
-from wavebreak.engine.outside_lists import OutsideLists
+from wavebreak.engine.outside_lists import ListTerms, Mode, OutsideLists
 from wavebreak.outcomes import SILENCING
 from wavebreak_server.pipeline.recovery import usable_snapshots
 from wavebreak_server.pipeline.states import StateTerms, newest_number, state_of
