@@ -14,10 +14,9 @@ from wavebreak.engine.decision import Decision, Reason
 from wavebreak.ledger import (
     DirectoryStorage,
     Ledger,
+    LedgerRecorder,
     OpeningFile,
     new_signer,
-    seal_decisions,
-    seal_receipts,
 )
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.verifier import LEAF, add_leaf, check_inclusion, hash_node, verify
@@ -72,14 +71,15 @@ def _sealed(scratch: Path, count: int, runs: int) -> list[Figure]:
         place = scratch / f"log-{run}"
         files, store = DirectoryStorage(place, write=True), OpeningFile(scratch / f"openings-{run}")
         ledger = Ledger(files, signer)
+        recorder = LedgerRecorder(ledger, store, clock=lambda: 0, salts=secrets.token_bytes)
         began = time.perf_counter()
         for first in range(0, count, BATCH):
             batch = made[first : first + BATCH]
-            seal_decisions(ledger, batch, store, at=first, salts=secrets.token_bytes)
+            recorder.decisions(batch)
         middle = time.perf_counter()
         for first in range(0, count, BATCH):
             batch = made[first : first + BATCH]
-            seal_receipts(ledger, range(first, first + len(batch)), batch, at=first)
+            recorder.receipts(range(first, first + len(batch)), batch)
         end = time.perf_counter()
         audit_directory(place, [signer.key], [])
         last = time.perf_counter()

@@ -30,7 +30,7 @@ from wavebreak.cli.app import (
 )
 from wavebreak.errors import MissingExtraError
 from wavebreak.extras import COMMANDS, LAB, SERVER
-from wavebreak.ledger.sources import SERVICE_DATABASE
+from wavebreak.ledger.audit import SERVICE_DATABASE
 from wavebreak_server.app import demo_streams
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ import yaml
 
 from support import kafka_broker, maven_jars
 from wavebreak.cli.app import app
-from wavebreak.io.topic_url import parse_topic_url
+from wavebreak.io.log_rows import parse_topic_url
 from wavebreak_flink.rest_api import DEFAULT, Address
 from wavebreak_server.config import declared_options, option
 

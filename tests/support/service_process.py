@@ -29,8 +29,8 @@ from support import warm_process
 from support.external_servers import free_port
 from support.warm_process import WarmProcess
 from wavebreak.ledger import new_signer
+from wavebreak.ledger.audit import SERVICE_DATABASE
 from wavebreak.ledger.checkpoints import encode_signer
-from wavebreak.ledger.sources import SERVICE_DATABASE
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 SIGNER = new_signer("example.org/served", secret=bytes(range(32)))

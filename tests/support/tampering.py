@@ -22,12 +22,11 @@ from support.witness import add_cosignature
 from wavebreak.ledger import (
     DirectoryStorage,
     Ledger,
+    LedgerRecorder,
     OpeningFile,
     Signer,
     new_signer,
     proof_bundle,
-    seal_decisions,
-    seal_receipts,
 )
 from wavebreak.ledger.checkpoints import request_time_stamp, sign_checkpoint
 from wavebreak.ledger.errors import convert_verifier_errors
@@ -64,10 +63,11 @@ def build(place: Path) -> Scene:
     files = DirectoryStorage(place / "log", write=True)
     ledger, store = Ledger(files, SIGNER), OpeningFile(":memory:")
     made = [a_decision(f"account-{k}", k / 10) for k in range(9)]
-    seal_decisions(ledger, made[:5], store, at=1, salts=salts)
+    recorder = LedgerRecorder(ledger, store, clock=iter((1, 2, 3)).__next__, salts=salts)
+    recorder.decisions(made[:5])
     kept = ledger.sealed
-    seal_decisions(ledger, made[5:], store, at=2, salts=salts)
-    seal_receipts(ledger, range(3), made[:3], at=3)
+    recorder.decisions(made[5:])
+    recorder.receipts(range(3), made[:3])
     ledger.witnessed(add_cosignature(ledger.note, WATCHER, 1_700_000_000))
     (place / "parcel").mkdir()
     opened = {at: store.of(at) for at in (1, 6)}

@@ -15,7 +15,7 @@ from support.kafka_broker import KafkaBroker
 from support.service_process import Server
 from wavebreak.errors import ServiceError
 from wavebreak.io import log_rows
-from wavebreak.io.topic_url import parse_topic_url
+from wavebreak.io.log_rows import parse_topic_url
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.storage import database, event_log, log_bodies

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wavebreak.errors import FileError, UsageError
-from wavebreak.io.chat_servers import SERVERS, is_database, query_of, server_of
+from wavebreak.io.table_readers import SERVERS, is_database, query_of, server_of
 from wavebreak.io.tables import Table
 
 SYNAPSE = """

@@ -10,7 +10,7 @@ import pytest
 from support.events import edge, sent
 from wavebreak.engine.batch_run import stream_profile
 from wavebreak.io import sample, write
-from wavebreak.io.sampling import PARTS
+from wavebreak.io.readers import PARTS
 from wavebreak.schema import coverage
 from wavebreak.schema.events import WIRE_SCHEMA
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from support.ledger_fixtures import SIGNER, a_decision
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger import Ledger, MemoryStorage, OpeningFile, read_entry, seal_decisions
+from wavebreak.ledger import Ledger, LedgerRecorder, MemoryStorage, OpeningFile, read_entry
 from wavebreak.ledger.entries import KINDS, LabelEntry, make_entry
 from wavebreak.ledger.recorder import decision_entry
 from wavebreak.ledger.verifier import VerifierError, canonical, commitment, read_json
@@ -77,7 +77,8 @@ def test_commitment_binds_kind_field_salt_and_value() -> None:
 def test_entries_of_one_account_are_unlinkable() -> None:
     ledger = Ledger(MemoryStorage(), SIGNER)
     store = OpeningFile(":memory:")
-    seal_decisions(ledger, [a_decision(), a_decision()], store, at=1, salts=_counted())
+    recorder = LedgerRecorder(ledger, store, clock=lambda: 1, salts=_counted())
+    recorder.decisions([a_decision(), a_decision()])
     first, second = ledger.entry(0), ledger.entry(1)
     assert not set(first.commits.values()) & set(second.commits.values())
 

@@ -15,13 +15,12 @@ from wavebreak.errors import EvidenceError, FileError
 from wavebreak.ledger import (
     DirectoryStorage,
     Ledger,
+    LedgerRecorder,
     MemoryStorage,
     OpeningFile,
     Storage,
     new_signer,
     proof_bundle,
-    seal_decisions,
-    seal_receipts,
 )
 from wavebreak.ledger import verifier as alone
 from wavebreak.ledger.checkpoints import encode_verifier_key
@@ -97,8 +96,9 @@ def test_erasure_removes_openings_and_log_still_verifies(tmp_path: Path) -> None
     store = OpeningFile(tmp_path / "private" / "openings.sqlite3")
     ledger = Ledger(files, SIGNER)
     made = [a_decision("+972501234567"), a_decision("other")]
-    positions = seal_decisions(ledger, made, store, at=1, salts=os.urandom)
-    seal_receipts(ledger, positions, made, at=2)
+    recorder = LedgerRecorder(ledger, store, clock=lambda: 1, salts=os.urandom)
+    positions = recorder.decisions(made)
+    recorder.receipts(positions, made)
     openings = {at: store.of(at) for at in positions}
     assert openings[0]["account"][1] == "+972501234567"
     assert store.erase("account", "+972501234567") == 1

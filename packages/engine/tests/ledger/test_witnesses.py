@@ -10,8 +10,8 @@ from wavebreak.cli.ledger import request_cosignature
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger import Ledger, MemoryStorage, new_signer
 from wavebreak.ledger.checkpoints import Signer
+from wavebreak.ledger.ledger import SendCheckpoint, cosign
 from wavebreak.ledger.verifier import check_signature, read_checkpoint
-from wavebreak.ledger.witnesses import SendCheckpoint, cosign
 
 
 def sealed(*parts: int, signer: Signer = SIGNER) -> Ledger:

@@ -26,8 +26,7 @@ from wavebreak import extras
 from wavebreak.durable_files import replace_file, sync_directory
 from wavebreak.errors import FileError
 from wavebreak.extras import LazyModule
-from wavebreak.io.log_rows import body_key, body_offset, decode_row, row_digest
-from wavebreak.io.topic_url import parse_topic_url
+from wavebreak.io.log_rows import body_key, body_offset, decode_row, parse_topic_url, row_digest
 from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_flink.dead_letters import Cause, DeadLetter, DeadLetters
 

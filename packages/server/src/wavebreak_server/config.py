@@ -23,7 +23,7 @@ from msgspec import Meta, Struct, field
 from wavebreak.engine.outside_lists import MODES, ListTerms
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
-from wavebreak.io.topic_url import parse_topic_url
+from wavebreak.io.log_rows import parse_topic_url
 from wavebreak.privacy.secret_key import read_secret_file
 from wavebreak_server import settings
 

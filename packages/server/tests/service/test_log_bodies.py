@@ -13,7 +13,7 @@ from support import service_harness
 from support.memory_topic import MemoryTopic
 from wavebreak.errors import ServiceError, UsageError
 from wavebreak.io import log_rows
-from wavebreak.io.topic_url import parse_topic_url
+from wavebreak.io.log_rows import parse_topic_url
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_server.slices.backup import service as backups

@@ -18,7 +18,7 @@ import pyarrow as pa
 from wavebreak import io
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import FileError
-from wavebreak.io import Batch, Source, Table, chat_servers, events_file
+from wavebreak.io import Batch, Source, Table, events_file, table_readers
 from wavebreak.privacy.names import Names
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
@@ -103,7 +103,7 @@ def _kind(source: Source) -> str:
     if not isinstance(source, Table):
         return "a file of events"
     if source.is_database and source.path:
-        return f"the database of {chat_servers.title_of(chat_servers.server_of(source.path))}"
+        return f"the database of {table_readers.title_of(table_readers.server_of(source.path))}"
     return "a table"
 
 

@@ -14,9 +14,9 @@ from wavebreak.cli import console, options
 from wavebreak.cli.app import app
 from wavebreak.cli.commands import Output, command
 from wavebreak.errors import UsageError
-from wavebreak.io.chat_servers import SERVERS, query_of
 from wavebreak.io.mapping import Mapping, Proposal, encode_mapping, save_mapping
 from wavebreak.io.sources import mapping_path, preview, require_certain, unmapped
+from wavebreak.io.table_readers import SERVERS, query_of
 from wavebreak.io.tables import Table
 from wavebreak.reports import html as html_pages
 from wavebreak.reports import tables as reports

@@ -29,13 +29,11 @@ from wavebreak.ledger import (
     checkpoints,
     key_changes,
     proof_bundle,
-    sources,
     verifier,
-    witnesses,
 )
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_signer, load_verifier_key
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.ledger import rotate_key
+from wavebreak.ledger.ledger import WITNESS_ENDPOINT, cosign, rotate_key
 from wavebreak.ledger.storage import KEY_HISTORY, LEDGER, add_key_change, read_key_history
 from wavebreak.privacy import secret_key
 
@@ -64,9 +62,9 @@ class ServiceOptions:
         ),
     ] = None
 
-    def open_source(self, place: Path, *, write: bool = False) -> sources.LedgerSource | None:
+    def open_source(self, place: Path, *, write: bool = False) -> audit.LedgerSource | None:
         """Open the ledger of a service; None for the directory of a ledger."""
-        return sources.open_source(place, self.database_url, self.config, write=write)
+        return audit.open_source(place, self.database_url, self.config, write=write)
 
     def open(self, place: Path) -> tuple[Storage, Callable[[], Any], Path | None]:
         """Open a ledger: its entries, its openings, and the signing key in the options."""
@@ -420,11 +418,9 @@ def request_cosignature(ledger: Ledger, url: str, key: verifier.Key) -> bytes:
     """
 
     def send(request: bytes) -> tuple[int, bytes]:
-        return _post(
-            f"{url.rstrip('/')}/{witnesses.ENDPOINT}", request, "text/plain", "the witness"
-        )
+        return _post(f"{url.rstrip('/')}/{WITNESS_ENDPOINT}", request, "text/plain", "the witness")
 
-    return witnesses.cosign(ledger, key, send)
+    return cosign(ledger, key, send)
 
 
 @command(ledgers, "wavebreak ledger witness log --url https://witness.example --witness-key KEY")
@@ -454,7 +450,7 @@ def witness(
 @command(ledgers, "wavebreak ledger erase log --account +972501234567")
 def erase(place: Place, *, account: Annotated[str, "The account's id, as in the events."]) -> None:
     """Erase the openings of an account's entries; the ledger still verifies."""
-    if sources.is_service(place):
+    if audit.is_service(place):
         fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
         raise UsageError("this is a service's ledger", fix=fix)
     if (place.parent / "case.json").exists():

@@ -16,6 +16,7 @@ from wavebreak.io.jsonl import decode_lines
 from wavebreak.io.line_splitter import LineBlock
 from wavebreak.io.mapping import Mapping
 from wavebreak.io.readers import (
+    BEGINNING,
     InputFile,
     StandardInput,
     check_log,
@@ -25,8 +26,9 @@ from wavebreak.io.readers import (
     is_log,
     json_items,
     line_blocks,
+    spread_columns,
+    spread_lines,
 )
-from wavebreak.io.sampling import BEGINNING, spread_columns, spread_lines
 from wavebreak.io.sources import open_source, write_table
 from wavebreak.io.tables import Table
 from wavebreak.io.validation import ValidatedBatch, validate_columns

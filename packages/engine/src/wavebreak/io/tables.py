@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import UsageError
-from wavebreak.io import chat_servers, table_readers
+from wavebreak.io import table_readers
 from wavebreak.io.conversion import Conversion, convert_rows
 from wavebreak.io.field_limits import LIMITS
 from wavebreak.io.mapping import (
@@ -62,7 +62,7 @@ class Table:
         self._data = None if self.path else table_readers.table_of(data)
         self._conversion: Conversion | None = None
         self._compact: pa.Table | None = None
-        self.is_database = bool(self.path and chat_servers.is_database(self.path))
+        self.is_database = bool(self.path and table_readers.is_database(self.path))
         self._mapping = mapping
 
     @cached_property
@@ -91,7 +91,7 @@ class Table:
     @cached_property
     def _database_columns(self) -> dict[str, pa.Array]:
         assert self.path is not None  # noqa: S101
-        return chat_servers.read_columns(self.path)
+        return table_readers.read_columns(self.path)
 
     @cached_property
     def _sample(self) -> tuple[list[str], list[list[Any]]]:

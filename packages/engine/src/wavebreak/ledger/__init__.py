@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from wavebreak.extras import lazily
 from wavebreak.ledger.checkpoints import Signer, new_signer
 from wavebreak.ledger.entries import Entry, Openings, make_entry, read_entry
-from wavebreak.ledger.ledger import Ledger, MemoryStorage, Storage
-from wavebreak.ledger.proofs import proof_bundle
+from wavebreak.ledger.ledger import Ledger, MemoryStorage, Storage, proof_bundle
 from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
 
 if TYPE_CHECKING:
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
         DirectoryRecorder,
         Draft,
         LedgerRecorder,
-        seal_decisions,
-        seal_receipts,
     )
 else:  # the recorder needs the engine, which takes most of a second to import
     __getattr__ = lazily(
         __name__,
-        {"recorder": "DirectoryRecorder Draft LedgerRecorder seal_decisions seal_receipts"},
+        {"recorder": "DirectoryRecorder Draft LedgerRecorder"},
     )
 
 __all__ = [
@@ -46,6 +43,4 @@ __all__ = [
     "new_signer",
     "proof_bundle",
     "read_entry",
-    "seal_decisions",
-    "seal_receipts",
 ]

@@ -1,13 +1,28 @@
-"""The ledger: appends entries, signs checkpoints and proves entries, over a given storage."""
+"""The ledger: appends entries, signs checkpoints and proves entries, over a given storage.
+
+Proofs are given as the files of a proof bundle, which the verifier alone checks.
+
+Witnesses (C2SP tlog-witness) cosign checkpoints. A witness stores the last checkpoint of each log
+that it signed, and signs a later one only with a proof that it continues that one. Witnesses are
+run by others, with existing software. A request is `POST URL/add-checkpoint`: the size that the
+witness signed last, the consistency proof from that size, an empty line, the checkpoint. A witness
+that signed another size answers 409 with that size, so the client stores nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from wavebreak.ledger import merkle_tree, verifier
-from wavebreak.ledger.checkpoints import Signer, encode_verifier_key, sign_checkpoint
-from wavebreak.ledger.entries import Entry, KeyEntry, make_entry, read_entry
+from wavebreak.ledger.checkpoints import (
+    MAX_RESPONSE,
+    Signer,
+    encode_verifier_key,
+    sign_checkpoint,
+)
+from wavebreak.ledger.entries import Entry, KeyEntry, Openings, make_entry, read_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 
 
@@ -210,3 +225,104 @@ def rotate_key(storage: Storage, old: Signer, new: Signer, *, why: str, at_ms: i
     ledger.seal([entry])
     storage.keep(sign_checkpoint(new, ledger.size, ledger.sealed.root))
     Ledger(storage, new)
+
+
+def proof_bundle(
+    ledger: Ledger,
+    positions: Iterable[int],
+    openings: Mapping[int, Openings] | None = None,
+    *,
+    since: int | None = None,
+) -> dict[str, bytes]:
+    """Return the files of a proof bundle by name, under the ledger's last checkpoint.
+
+    Args:
+        ledger: The ledger.
+        positions: Positions of the entries.
+        openings: The openings that the reader may see, by position.
+        since: The size of a checkpoint that the reader has: adds the consistency proof from it.
+    """
+    lines = [
+        encode_proof(ledger, position, (openings or {}).get(position, {}))
+        for position in sorted(set(positions))
+    ]
+    files = {
+        "checkpoints.jsonl": _json_line(ledger.note.decode()),
+        "key.pub": f"{encode_verifier_key(ledger.signer.key)}\n".encode(),
+        "proofs.jsonl": b"".join(map(_json_line, lines)),
+    }
+    if since is not None:
+        hashes = encode_hashes(ledger.consistency(since))
+        files["consistency.json"] = verifier.canonical(hashes).encode()
+    return files
+
+
+def encode_proof(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
+    """Return one entry with its proof, as a value: a line of `proofs.jsonl`."""
+    line = ledger.storage.line(position)
+    with convert_verifier_errors():
+        return {
+            "entry": verifier.read_json(line, "entry"),
+            "leaf": encode_hashes([verifier.hash_node(verifier.LEAF, line)])[0],
+            "openings": {field: [salt.hex(), value] for field, (salt, value) in openings.items()},
+            "path": encode_hashes(ledger.prove(position)),
+            "position": position,
+        }
+
+
+def encode_hashes(hashes: Iterable[bytes]) -> list[str]:
+    """Encode hashes in base64, as in `proofs.jsonl`."""
+    return [base64.b64encode(digest).decode() for digest in hashes]
+
+
+def _json_line(value: Any) -> bytes:
+    return verifier.canonical(value).encode() + b"\n"
+
+
+WITNESS_ENDPOINT = "add-checkpoint"
+"""Last part of a witness's URL."""
+SendCheckpoint = Callable[[bytes], tuple[int, bytes]]
+"""Sends a request to a witness; returns the status and the body of the response."""
+
+
+def cosign(ledger: Ledger, witness: verifier.Key, send: SendCheckpoint) -> bytes:
+    """Return the last checkpoint of a ledger with the signature of a witness.
+
+    A checkpoint that this witness signed already is returned unchanged.
+
+    Raises EvidenceError: `witness_key` if the key is not a witness's, `witness_refused` if the
+    witness did not sign, `witness_wrong` if the response is not its signature.
+    """
+    if witness.kind != verifier.WITNESS:
+        raise ledger_error("witness_key", f"{witness.name} is the key of a log, not of a witness")
+    checkpoint = ledger.note
+    if _is_signed_by(checkpoint, witness):
+        return checkpoint
+    status, response = send(_encode_request(ledger, 0))
+    if status == 409 and response.strip().isdigit() and len(response) < 20:
+        signed_size = int(response)
+        if signed_size > ledger.sealed.size:
+            raise ledger_error(
+                "witness_refused",
+                f"{witness.name} signed {signed_size:,} entries of this log before",
+            )
+        status, response = send(_encode_request(ledger, signed_size))
+    if status != 200:
+        raise ledger_error("witness_refused", f"{witness.name} did not sign (status {status})")
+    note = checkpoint + response
+    if len(response) > MAX_RESPONSE or not _is_signed_by(note, witness):
+        raise ledger_error("witness_wrong", f"what {witness.name} answered is not its signature")
+    return note
+
+
+def _is_signed_by(note: bytes, witness: verifier.Key) -> bool:
+    try:
+        verifier.check_signature(verifier.read_checkpoint(note), witness)
+    except verifier.VerifierError:
+        return False
+    return True
+
+
+def _encode_request(ledger: Ledger, signed_size: int) -> bytes:
+    hashes = encode_hashes(ledger.consistency(signed_size)) if signed_size else []
+    return "\n".join([f"old {signed_size}", *hashes, "", ""]).encode() + ledger.note

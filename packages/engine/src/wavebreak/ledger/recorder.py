@@ -59,44 +59,6 @@ def decision_entry(
     return entries.make_entry("decision", decision_body(decision), identities, at=at, salts=salts)
 
 
-def seal_decisions(
-    ledger: Ledger,
-    decisions: Sequence[Decision],
-    openings: OpeningStore,
-    *,
-    at: int,
-    salts: entries.Salts,
-    put: Append | None = None,
-) -> range:
-    """Seal decisions that are about to be enforced; their positions, in order.
-
-    The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
-    `put` appends entries, and by default seals them at once.
-    """
-    entries_and_openings = [decision_entry(item, at=at, salts=salts) for item in decisions]
-    openings.keep(ledger.size, [opening for _, opening in entries_and_openings])
-    return (put or ledger.seal)([item for item, _ in entries_and_openings])
-
-
-def seal_receipts(
-    ledger: Ledger,
-    positions: Sequence[int],
-    decisions: Sequence[Sealable],
-    *,
-    at: int,
-    effect: str = "applied",
-    detail: str = "",
-    put: Append | None = None,
-) -> range:
-    """Seal what became of sealed decisions, one receipt each."""
-    pairs = zip(positions, decisions, strict=True)
-    receipts = [
-        entries.ReceiptEntry(position, decision.outcome, effect, detail)
-        for position, decision in pairs
-    ]
-    return (put or ledger.seal)([entries.Entry("receipt", at, receipt, {}) for receipt in receipts])
-
-
 class LedgerRecorder:
     """Records decisions in a ledger, and their openings; `clock` returns milliseconds.
 
@@ -139,14 +101,8 @@ class LedgerRecorder:
         """Seal decisions, before anybody is notified of them; return their positions."""
         if not decisions:
             return range(0)
-        return seal_decisions(
-            self.ledger,
-            decisions,
-            self.openings,
-            at=self._clock(),
-            salts=self._salts,
-            put=self._append,
-        )
+        time_ms = self._clock()
+        return self._seal([decision_entry(d, at=time_ms, salts=self._salts) for d in decisions])
 
     def receipts(
         self,
@@ -156,28 +112,34 @@ class LedgerRecorder:
         effect: str = "applied",
         detail: str = "",
     ) -> None:
-        """Seal what became of decisions: by default that they took effect."""
-        if decisions:
-            time_ms = self._clock()
-            seal_receipts(
-                self.ledger,
-                positions,
-                decisions,
-                at=time_ms,
-                effect=effect,
-                detail=detail,
-                put=self._append,
+        """Seal a receipt for each decision: by default that it took effect."""
+        if not decisions:
+            return
+        time_ms = self._clock()
+        self._append(
+            entries.Entry(
+                "receipt",
+                time_ms,
+                entries.ReceiptEntry(position, decision.outcome, effect, detail),
+                {},
             )
+            for position, decision in zip(positions, decisions, strict=True)
+        )
 
     def add(self, drafts: Sequence[Draft]) -> range:
-        """Seal what people said and did; the positions."""
+        """Seal statements and acts of people; return their positions."""
         time_ms = self._clock()
-        entries_and_openings = [
-            entries.make_entry(item.kind, item.body, item.hidden, at=time_ms, salts=self._salts)
-            for item in drafts
-        ]
-        self.openings.keep(self.ledger.size, [openings for _, openings in entries_and_openings])
-        return self._append([item for item, _ in entries_and_openings])
+        return self._seal(
+            [
+                entries.make_entry(item.kind, item.body, item.hidden, at=time_ms, salts=self._salts)
+                for item in drafts
+            ]
+        )
+
+    def _seal(self, pairs: Sequence[tuple[entries.Entry, entries.Openings]]) -> range:
+        """Append entries after their openings: no entry is sealed that cannot be opened."""
+        self.openings.keep(self.ledger.size, [openings for _, openings in pairs])
+        return self._append([entry for entry, _ in pairs])
 
 
 class DirectoryRecorder(LedgerRecorder):

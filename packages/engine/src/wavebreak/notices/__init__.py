@@ -6,12 +6,14 @@ Nothing here decides or delivers anything: a decision comes in as it was stored,
 from wavebreak.languages import LANGUAGES, Language, get_language, negotiate
 from wavebreak.notices.dsa import build_record, record_problems
 from wavebreak.notices.help import HelpPage, business_page, help_page
-from wavebreak.notices.notification import ContactWarning, contact_warning, is_due, notice_time
-from wavebreak.notices.page import Link, Section
 from wavebreak.notices.platform import Platform, load_platform
 from wavebreak.notices.short_texts import (
+    ContactWarning,
+    contact_warning,
+    is_due,
     list_notices,
     near_limit_notices,
+    notice_time,
     short_notice,
     short_notices,
 )
@@ -25,6 +27,7 @@ from wavebreak.notices.statement import (
     build_statement,
     with_corrections,
 )
+from wavebreak.notices.texts import Link, Section
 
 __all__ = [
     "LANGUAGES",

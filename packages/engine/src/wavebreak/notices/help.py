@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from wavebreak.languages import Language
-from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
+from wavebreak.notices.texts import Link, Section, present_links
 
 _DIRECTORY = Path(__file__).with_name("pages")
 _HEADING = re.compile(r"(.+) \{#.+\}")

@@ -26,10 +26,9 @@ from wavebreak.engine.enforcement import (
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import HELD
 from wavebreak.languages import Language, get_language
-from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.reasons import Term, decision_facts, load_rule_texts
-from wavebreak.notices.texts import TEXTS
+from wavebreak.notices.texts import TEXTS, Link, Section, present_links
 from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, WITHOUT_NOTICE, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 

@@ -13,7 +13,7 @@ from wavebreak.cli import console, options
 from wavebreak.cli.commands import Output, command
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import SHARDS
-from wavebreak.io import topic_url
+from wavebreak.io import log_rows
 from wavebreak_flink import dead_letters as letters
 from wavebreak_flink import environment as environments
 from wavebreak_flink import event_log, rest_api, rows, settings, submission, switches
@@ -61,7 +61,7 @@ def _topic(log: str, database: str) -> str:
                 "--database is of the log of a service", fix="give its topic: kafka://HOST:PORT/LOG"
             )
         return ""
-    if topic_url.parse_topic_url(log).password:
+    if log_rows.parse_topic_url(log).password:
         raise UsageError(
             "the URL of the topic holds a password",
             fix="put it into WAVEBREAK_LOG_PASSWORD of the TaskManagers, and leave it out here",

@@ -18,7 +18,7 @@ from wavebreak_server.storage.database_audit import DatabaseAudit, audit_service
 
 
 class ServiceLedger:
-    """The ledger of a service; a `ledger.sources.LedgerSource`.
+    """The ledger of a service; a `ledger.audit.LedgerSource`.
 
     Opening it binds the process to the service's database.
 

@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError
-from wavebreak.ledger.sources import SERVICE_DATABASE
+from wavebreak.ledger.audit import SERVICE_DATABASE
 from wavebreak_server.storage.row_macs import ROW_KEYS
 from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 

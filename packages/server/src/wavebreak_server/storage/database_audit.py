@@ -21,7 +21,7 @@ from django.db.models import Max
 from wavebreak.engine.decision import Decision as Made
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Openings
-from wavebreak.ledger.audit import AuditResult, audit_directory
+from wavebreak.ledger.audit import AuditResult, Finding, audit_directory
 from wavebreak.ledger.entries import (
     ChangeEntry,
     DecisionEntry,
@@ -35,7 +35,6 @@ from wavebreak.ledger.entries import (
 )
 from wavebreak.ledger.key_changes import KeyChange
 from wavebreak.ledger.recorder import decision_body
-from wavebreak.ledger.sources import Finding
 from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment
 from wavebreak_server.storage import models, row_macs, state_changes
 from wavebreak_server.storage.authentic_rows import NAMES, row_name

@@ -14,7 +14,7 @@ from typing import Any
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError
-from wavebreak.io.topic_url import TopicUrl, parse_topic_url
+from wavebreak.io.log_rows import TopicUrl, parse_topic_url
 from wavebreak_server.storage.log_bodies import (
     MAX_BODY_BYTES,
     MAX_COMPACTION_LAG_MS,

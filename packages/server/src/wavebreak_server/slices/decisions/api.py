@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import merkle_tree
-from wavebreak.ledger.proofs import encode_hashes, encode_proof
+from wavebreak.ledger.ledger import encode_hashes, encode_proof
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http import schemas
 from wavebreak_server.http.app_context import run_query

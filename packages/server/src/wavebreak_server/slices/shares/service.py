@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.db.models import Q, QuerySet
 
 from wavebreak.durations import DAY_MS, HOUR_MS
-from wavebreak.ledger.proofs import encode_hashes
+from wavebreak.ledger.ledger import encode_hashes
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.pipeline.service import Service
