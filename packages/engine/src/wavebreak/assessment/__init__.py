@@ -1,4 +1,4 @@
-"""What the shipped policy would do with somebody's own data, measured in shadow, as one page."""
+"""Assessment of a platform's own data: the effect of the shipped policy in shadow, as one page."""
 
 from typing import TYPE_CHECKING
 

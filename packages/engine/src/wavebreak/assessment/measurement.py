@@ -47,7 +47,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What an assessment is made with.
+    """Settings of an assessment.
 
     Attributes:
         policy: The rules that would decide.
@@ -72,17 +72,17 @@ class MetAccount(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account: Its pseudonym.
         outcome: The most severe outcome.
-        rules: The rules of the first decision for it; empty where the score asked.
-        why: The same in words, with what recipients did.
-        first_ms: When it would first have been met.
+        rules: The rules of the first decision; empty if the score decided.
+        why: The reasons in words, with the reactions of recipients.
+        first_ms: Time of the first decision.
         held_ms: How long something would have been refused or delivered as requests, until the
             last event.
-        sends: Messages that it sent.
-        strangers: People it wrote to first.
-        reports: Reports and blocks against it.
-        refused: People to whom its first message would have been refused.
-        honest: Whether it looks honest (None: nothing says).
-        operator: The operator that it seems to be of ("": of none).
+        sends: Messages sent.
+        strangers: People written to first.
+        reports: Reports and blocks against the account.
+        refused: People who would not have received the account's first message.
+        honest: Whether the account looks honest (None: unknown).
+        operator: The account's probable operator ("": none).
     """
 
     account: str
@@ -112,7 +112,7 @@ class OutcomeCount(msgspec.Struct, frozen=True):
 
 
 class RuleCount(msgspec.Struct, frozen=True):
-    """A rule, or the score: the accounts that it would have met, and how many look honest."""
+    """A rule, or the score: the number of accounts met, and of honest-looking ones among these."""
 
     rule: str
     about: str
@@ -122,18 +122,18 @@ class RuleCount(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """What the data lacks, and the rules that cannot hold without it."""
+    """A missing field or event type, and the rules that cannot hold without this input."""
 
     lacks: str
     rules: tuple[str, ...]
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True):
-    """What learning at home would add.
+    """Effect of learning at home.
 
     Attributes:
-        why_not: Why nothing was learned ("": something was).
-        lesson: What the days taught; None without a scoring point.
+        why_not: The reason for learning no score ("": a score was learned).
+        lesson: The result of learning; None without a scoring point.
         new: Accounts that the score would meet beside a complaint, and the policy did not.
         reactions: Complaints and blocks in the data.
     """
@@ -146,21 +146,21 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Assessment:
-    """What the policy would do with the data.
+    """Effect of the policy on the data.
 
     Attributes:
-        source: The name of what was read.
+        source: The name of the source.
         counts: The summary of the run in shadow.
         senders: Accounts that wrote to somebody first, or sent anything.
-        honest: Honest-looking accounts among them.
-        labelled: Whether labels say who is honest, not answers.
-        first_messages: People to whom honest-looking accounts wrote first.
+        honest: Honest-looking senders.
+        labelled: Whether labels decide on honesty, not answers.
+        first_messages: People written to first by honest-looking accounts.
         outcomes: Accounts by outcome, most severe first.
-        rules: Rules that met somebody, those that met most first.
+        rules: Rules that met accounts, by the number of accounts, largest first.
         met: Accounts that would have been met, most severe first.
         operators: Accounts that seem to be of one hand.
-        gaps: What the data lacks, what silences most rules first.
-        learning: What learning at home would add.
+        gaps: Missing inputs, by the number of rules that need each, largest first.
+        learning: Effect of learning at home.
     """
 
     source: str
@@ -184,26 +184,26 @@ class Assessment:
 
     @property
     def rules_off(self) -> tuple[str, ...]:
-        """Rules that cannot hold, because the data lacks what they read."""
+        """Rules that cannot hold, because the data lacks an input."""
         return tuple(self.counts["rules_not_covered"])
 
 
 def assess(
     source: Source, options: Options, progress: Progress = lambda _, __: None
 ) -> tuple[Assessment, Names]:
-    """Assess somebody's own data in shadow: nothing is refused, and no name is kept.
+    """Assess a platform's own data in shadow: no event is refused, and no name is kept.
 
     Args:
         source: A file or directory of events, - for JSON Lines on standard input, or a table.
-        options: What it is assessed with.
-        progress: Called with the completed share and what is done.
+        options: Policy, model, key and labels.
+        progress: Called with the completed share and the current step.
 
     Returns:
-        The assessment, and whose its pseudonyms are.
+        The assessment, and the accounts behind the pseudonyms.
 
     Raises:
-        UsageError: A table lacks a column of its mapping.
-        FileError: It cannot be read, or holds no valid event.
+        UsageError: The table lacks a column of the mapping.
+        FileError: The source cannot be read, or holds no valid event.
     """
     names, edge = Names(options.key), Pseudonymizer(options.key, options.ip_database)
     labels = _honest_by_labels(options.labels, names)
@@ -273,7 +273,7 @@ def _honest_by_labels(path: Path | None, names: Names) -> set[str] | None:
 
 
 def _days(recorder: home_learning.DayRecorder) -> home_learning.HomeDays | None:
-    """Return the platform's days for learning at home; None where nothing can be scored."""
+    """Return the platform's days for learning at home; None without a scoring point."""
     try:
         return recorder.days()
     except TrainingError:
@@ -283,7 +283,7 @@ def _days(recorder: home_learning.DayRecorder) -> home_learning.HomeDays | None:
 def _answered_accounts(
     days: home_learning.HomeDays | None, labels: home_learning.HomeLabels | None
 ) -> set[str]:
-    """Return the accounts that strangers answer, as learning at home takes it."""
+    """Return the accounts that count as answered in learning at home."""
     if days is None or labels is None:
         return set()
     return {days.points.accounts[k][1] for k in np.flatnonzero(labels.answered).tolist()}
@@ -296,7 +296,7 @@ def _learning(
     profile: Profile,
     met_accounts: Collection[str],
 ) -> Learning:
-    """Return what a score of these days would add to the policy."""
+    """Return the effect of a score of these days beside the policy."""
     if days is None or labels is None:
         return Learning(why_not="No event of the data can be scored.", lesson=None)
     reactions = int(sum(profile.types.get(name, 0) for name in ("user.reported", "user.blocked"))
@@ -323,7 +323,7 @@ def _met_accounts(
     run_dir: Path, accounts: Collection[dict[str, Any]], operators: Collection[Operator],
     policy: Policy, honest: Collection[str], labelled: bool, end_ms: int,
 ) -> Iterator[MetAccount]:  # fmt: skip
-    """Yield the accounts that would be met, most severe first, and of those the busiest."""
+    """Yield the accounts that would be met, by severity and then by messages sent."""
     operator_of = {a: o.id for o in operators for a in o.accounts}
     abouts = {rule.id: rule.about for rule in policy.rules}
     rows = [row for row in accounts if row["worst"] in MEETING]
@@ -368,7 +368,7 @@ def _decisions_by_account(
 
 
 def _reason_text(decision: dict[str, Any], abouts: Mapping[str, str]) -> str:
-    """Return the reasons of a decision: its rules or its score, reactions, its basis."""
+    """Return the reasons of a decision: rules or score, reactions of recipients, basis."""
     sentences = [abouts.get(rule, rule) for rule in decision.get("rules") or ()]
     if not sentences:
         sentences = [describe_score(decision).strip().capitalize() or "The score asked for it"]
@@ -381,7 +381,7 @@ def _reason_text(decision: dict[str, Any], abouts: Mapping[str, str]) -> str:
 def time_held(decisions: Collection[Mapping[str, Any]], end_ms: int) -> int:
     """Return for how long an account would have been met (ms), until the last event.
 
-    Each decision holds until its end or the next one, whichever is first.
+    Each decision holds until the next decision, or until the end of the outcome if that is earlier.
 
     >>> time_held([{"ts": 0, "outcome": "limit", "until": 50},
     ...     {"ts": 20, "outcome": "allow", "until": None}], 100)
@@ -435,7 +435,7 @@ def _rule_counts(met: Collection[MetAccount], policy: Policy) -> tuple[RuleCount
 
 
 def _gaps(policy: Policy, off: Collection[str], profile: Profile) -> tuple[Gap, ...]:
-    """Return what the rules that are off would read and the data lacks; what most lack first."""
+    """Return missing inputs and the rules that need them, by the number of rules."""
     rules = defaultdict[str, list[str]](list)
     for rule in policy.rules:
         if rule.id in off:

@@ -1,4 +1,4 @@
-"""The report of an assessment, in full for a page and short for a terminal, and its JSON."""
+"""Report of an assessment: in full for a page, short for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -422,7 +422,7 @@ def _groups_tables(result: Assessment) -> list[Table]:
 
 
 def _reading_blocks(result: Assessment) -> list[Text | Curves]:
-    """Return what was read, with charts by day of events and of newly met accounts."""
+    """Return counts of the data, with charts of events and newly met accounts by day."""
     text = Text(_reading_lines(result))
     days = sorted(result.reading.days)[-MAX_DAYS:]
     if len(days) < 2:

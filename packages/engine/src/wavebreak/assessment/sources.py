@@ -29,17 +29,17 @@ SHOWN_REFUSALS = 5
 
 @dataclass
 class Reading:
-    """What was read.
+    """Counts of the data.
 
     Attributes:
-        kind: What the source is, in words.
+        kind: The kind of source, in words.
         rows: Events or rows that were read.
-        refused: Of these, those that are no valid event, by cause.
-        examples: What the first of these lack, each with its line; never a value.
+        refused: Invalid ones among these, by cause.
+        examples: The faults of the first of these, with the line; never a value.
         days: Events by day (days since 1970, UTC).
         first_ms: When the first event was; None where there is none.
         last_ms: When the last one was.
-        notes: What a reader should know besides, such as spellings that were made one.
+        notes: Remarks for the reader, such as merged spellings of a number.
     """
 
     kind: str
@@ -64,17 +64,17 @@ def store_log(
     edge: Pseudonymizer,
     progress: Callable[[float], None],
 ) -> Reading:
-    """Read a source and write it as a log under pseudonyms, with its profile beside it.
+    """Convert a source to a log under pseudonyms, with a profile beside the log.
 
     Args:
-        source: Events as they are, or a table with its mapping.
+        source: A file of events, or a table with a mapping.
         log: The file of Arrow to write.
         names: Makes the pseudonyms.
         edge: Replaces phone numbers, addresses and devices.
         progress: Called with the share that was read.
 
     Raises:
-        UsageError: A table lacks a column of its mapping.
+        UsageError: The table lacks a column of the mapping.
         FileError: The source cannot be read, or holds no valid event.
     """
     reading = Reading(_kind(source))

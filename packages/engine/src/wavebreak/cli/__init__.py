@@ -1,4 +1,4 @@
-"""The command line `wavebreak`, and how it prints expected errors."""
+"""The command line `wavebreak`, and the output of expected errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line; an expected error prints its problem and fix, and exits with 2."""
+    """Run a command line; an expected error prints the problem and the fix, and exits with 2."""
     # Reader, workers and decisions hand over often; Python's default of 5 ms is too long.
     sys.setswitchinterval(0.0005)
     try:
@@ -44,14 +44,14 @@ def run_app(app: typer.Typer) -> None:
 
 
 def _file_error(error: OSError) -> WavebreakError:
-    """Return an error of the operating system that no command expected, with its file."""
+    """Return an unexpected error of the operating system, with the file."""
     prefix = f"{error.filename}: " if error.filename else ""
     fix = "check that the path exists, is writable and has room"
     return FileError(f"{prefix}{error.strerror or type(error).__name__}", fix=fix)
 
 
 def _database_error(error: Exception) -> WavebreakError:
-    """Return what a database that cannot be used says, in one line."""
+    """Return the message of an unusable database, in one line."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     fix = "check the server, its address and that the directory is writable"
     if "locked" in reason or "lock timeout" in reason:

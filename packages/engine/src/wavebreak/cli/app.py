@@ -122,7 +122,7 @@ class LazyGroup(GroupHelp):
         return list(command_modules())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; one whose module is not imported has its summary and no options."""
+        """Return a command; before the import of its module, only with a summary."""
         if cmd_name not in command_modules():
             return None
         return self.commands.get(cmd_name) or CommandHelp(cmd_name, help=summary(cmd_name))
@@ -131,7 +131,7 @@ class LazyGroup(GroupHelp):
         """Import the modules of the command that is called, and return the command.
 
         Raises:
-            MissingExtraError: Its distribution is not installed.
+            MissingExtraError: The command's distribution is not installed.
         """
         args = update_names(args)
         name, modules = args[0] if args else "", command_modules()

@@ -100,12 +100,12 @@ def assess(
 
 
 def choose_mapping(table: Table, proposal: Proposal) -> Mapping:
-    """Show a proposed mapping with ten rows as read and ten refused, ask once, and write it.
+    """Show a proposed mapping with ten rows as read and ten refused, ask once, and save.
 
-    Where nobody can be asked (standard input is no terminal), a certain proposal is taken.
+    Without a terminal on standard input, a certain proposal is taken.
 
     Raises:
-        UsageError: The answer is no, or nobody can be asked and the proposal is not certain.
+        UsageError: The answer is no, or the proposal is uncertain and there is no terminal.
     """
     if proposal.mapping is None:
         raise unmapped(table, proposal)

@@ -99,10 +99,10 @@ def command(
     Args:
         group: The group of the command.
         examples: Command lines for its help page.
-        name: Its name (default: the function's, with hyphens).
-        help: Its help (default: the function's docstring).
-        parameters: Parameters beside those of the signature; the function takes them by `**`.
-        cls: The class of its help page (default: the group's).
+        name: The name (default: the function's, with hyphens).
+        help: The help (default: the function's docstring).
+        parameters: Further parameters, which the function takes by `**`.
+        cls: The class of the help page (default: the group's).
     """
 
     def decorate(function: FunctionT) -> FunctionT:
@@ -162,7 +162,7 @@ def _fields(struct: Any) -> list[inspect.Parameter]:
 
 
 def _typer_parameter(parameter: inspect.Parameter) -> inspect.Parameter:
-    """Return a parameter as Typer reads it."""
+    """Return a parameter in Typer's form."""
     kind, info = parameter.annotation, ""
     if get_origin(kind) is Annotated:
         kind, info = get_args(kind)
@@ -177,7 +177,7 @@ def _typer_parameter(parameter: inspect.Parameter) -> inspect.Parameter:
 
 
 def leaf_commands(commands: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the commands below some, each with its full name."""
+    """Yield the commands of groups, each with the full name."""
     for name, member in commands.items():
         if hasattr(member, "commands"):
             yield from leaf_commands(member.commands, f"{prefix}{name} ")

@@ -19,9 +19,9 @@ from wavebreak.reports.tables import visible
 
 
 class TerminalConsole(Console):
-    """A console that prints text as it is: ids come from outside, and paths may hold brackets.
+    """A console for literal text: ids come from outside, and paths may hold brackets.
 
-    Control characters are escaped, and nothing in a text counts as markup. `styled` marks up.
+    Control characters are escaped, and a text has no markup. `styled` adds styles.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -30,7 +30,7 @@ class TerminalConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Yield the segments of what is printed."""
+        """Yield the segments of the printed object."""
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else visible(segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)
@@ -44,11 +44,11 @@ FULL_WIDTH = 10_000
 
 
 def styled(template: str, *values: object) -> Text:
-    """Return a text whose styles are the template's alone: a value is printed as it is.
+    """Return a text with the template's styles; values are printed literally.
 
     Args:
         template: Text with Rich's markup, and a format field for each value.
-        values: What goes into the fields.
+        values: Values of the fields.
 
     >>> text = styled("[bold]{}[/]: {:,} rows", "var[1]", 1200)
     >>> text.plain, [str(span.style) for span in text.spans]
@@ -75,12 +75,12 @@ def print_json(value: Any) -> None:
 
 
 def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
-    """Write text as it is, but for control characters, which are escaped as in JSON."""
+    """Write text literally, except control characters, which are escaped as in JSON."""
     typer.echo(visible(text), nl=nl, err=err)
 
 
 def command(*parts: object) -> str:
-    r"""Return a command that can be pasted into a shell, whatever its parts hold.
+    r"""Return a command that can be pasted into a shell, with quoted parts.
 
     >>> print(command("wavebreak", "explain", "out", "a;id"), command("it's\nso"))
     wavebreak explain out 'a;id' $'it\'s\u000aso'

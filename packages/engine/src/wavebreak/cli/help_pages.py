@@ -17,7 +17,7 @@ _OPTION = re.compile(r" (?=--?[a-z])")
 
 
 class CommandHelp(TyperCommand):
-    """A command whose help page lists its examples one a line."""
+    """A command with one example a line on the help page."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples, or another epilog as a paragraph."""
@@ -25,7 +25,7 @@ class CommandHelp(TyperCommand):
 
 
 class GroupHelp(TyperGroup):
-    """A group of commands whose help page has each command's whole summary."""
+    """A group of commands with whole summaries on the help page."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands with the first paragraph of their help, wrapped and never cut."""

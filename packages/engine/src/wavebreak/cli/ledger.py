@@ -67,7 +67,7 @@ class ServiceOptions:
         return audit.open_source(place, self.database_url, self.config, write=write)
 
     def open(self, place: Path) -> tuple[Storage, Callable[[], Any], Path | None]:
-        """Open a ledger: its entries, its openings, and the signing key in the options."""
+        """Open a ledger: entries, openings, and the signing key in the options."""
         source = self.open_source(place)
         if source is not None:
             return source.storage, lambda: source.openings, source.signing_key
@@ -84,7 +84,7 @@ def _bytes(path: Path) -> bytes:
 def read_authorities(path: Path | None) -> list[checkpoints.Certificate]:
     """Read the certificates (PEM) of authorities of time stamps; without a file there are none.
 
-    Raises FileError where the file cannot be read, EvidenceError where it holds none.
+    Raises FileError for an unreadable file, EvidenceError for a file without certificates.
     """
     return checkpoints.load_certificates(_bytes(path)) if path else []
 
@@ -272,7 +272,7 @@ def _deployment_key(path: Path | None) -> bytes | None:
 
 
 def _line_printer(color: str, label: str, lines: Sequence[str]) -> Callable[[Any], None]:
-    """Return what prints lines after a label."""
+    """Return a function that prints lines after a label."""
 
     def show(terminal: console.TerminalConsole) -> None:
         for line in lines:
@@ -364,12 +364,12 @@ def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
     Args:
         place: The ledger's directory.
         url: Where the authority answers.
-        authority: Its certificate, or its root's (PEM).
+        authority: The authority's certificate, or the root's (PEM).
 
     Raises:
         UsageError: The ledger has no checkpoint.
-        FileError: The authority did not answer, or its certificate cannot be read.
-        EvidenceError: Its answer is no stamp of this checkpoint.
+        FileError: The authority did not answer, or the certificate cannot be read.
+        EvidenceError: The answer is no stamp of this checkpoint.
     """
     latest = DirectoryStorage(place).latest()
     if latest is None:
@@ -410,11 +410,11 @@ def request_cosignature(ledger: Ledger, url: str, key: verifier.Key) -> bytes:
     Args:
         ledger: The ledger.
         url: The witness's address for this log, without `add-checkpoint`.
-        key: Its verifier key.
+        key: The witness's verifier key.
 
     Raises:
         FileError: The witness did not answer.
-        EvidenceError: It did not sign, or its answer is not its signature.
+        EvidenceError: The witness did not sign, or the answer is another signature.
     """
 
     def send(request: bytes) -> tuple[int, bytes]:

@@ -92,7 +92,7 @@ People = Annotated[int, "Ordinary people."]
 
 
 def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
-    """Return the database's URL; a value that is no URL names the file that holds it.
+    """Return the database's URL; a value that is no URL names a file with the URL.
 
     Raises:
         UsageError: The URL was given on the command line with a password, which everybody on the
@@ -115,8 +115,8 @@ def refuse_visible_password(
 
     Args:
         url: The URL.
-        flag: The flag that takes a file with it.
-        variable: The variable of the environment that may hold it.
+        flag: The flag that takes a file with the URL.
+        variable: The variable of the environment that may hold the URL.
     """
     if _has_password(url):
         raise UsageError(
@@ -200,7 +200,7 @@ class TableOptions:
         """Return the events, or the table, that a name means.
 
         Args:
-            source: What the command was given.
+            source: The argument of the command.
             choose: Settles a guessed mapping that is not certain (None: it is an error).
         """
         declarations = {
@@ -223,7 +223,7 @@ class TableOptions:
 
 @dataclass(frozen=True)
 class Deciding:
-    """The options of what decides: policy, model, and the key of pseudonyms."""
+    """The options of decisions: policy, model, and the key of pseudonyms."""
 
     policy: PolicyDir = None
     model: ModelDir = None

@@ -27,7 +27,7 @@ checkpoints = LazyModule("wavebreak.ledger.checkpoints")
 
 
 def _open_recorder(directory: Path, key: Path | None) -> ledger.DirectoryRecorder:
-    """Open the ledger for sealing, and report what was repaired."""
+    """Open the ledger for sealing, and report repairs."""
     recorder = ledger.DirectoryRecorder(
         directory,
         checkpoints.load_or_create_signer(key),
@@ -139,7 +139,7 @@ def _all_refused(directory: Path, counts: dict[str, Any]) -> FileError:
 
 
 def example_account(directory: Path) -> str | None:
-    """Return an account worth explaining: with the worst outcome, and of those the most sends."""
+    """Return an account to explain: with the worst outcome, and then the most sends."""
     table = pq.read_table(directory / "accounts.parquet", columns=["account", "worst", "sends"])
     for outcome in reversed(REFUSING):
         rows = table.filter(pc.equal(table["worst"], outcome))

@@ -83,7 +83,7 @@ SIGNS: dict[str, tuple[int, str]] = {
 def model_inputs(names: tuple[str, ...] = MODEL_INPUTS) -> tuple[str, ...]:
     """Names of the features that a model reads, in catalog order.
 
-    Evidence is none of them: the tests on what recipients did must stay independent of doubt.
+    Evidence is no input: the tests on recipients' reactions must stay independent of doubt.
 
     >>> "enforcement_level" in model_inputs(), "first_contacts_1h" in model_inputs()
     (False, True)
@@ -94,7 +94,7 @@ def model_inputs(names: tuple[str, ...] = MODEL_INPUTS) -> tuple[str, ...]:
 
 
 def monotone_signs(names: tuple[str, ...]) -> dict[str, int]:
-    """The signs of those of `names` that have one.
+    """Return the declared signs of `names`.
 
     >>> monotone_signs(("attested", "gap_sd"))
     {'attested': -1}
@@ -151,7 +151,7 @@ class Points:
         )
 
     def ordinals(self) -> Ints:
-        """Which of its account's points each is, from 0; (n,)."""
+        """The number of each point among the points of the account, from 0; (n,)."""
         order = np.argsort(self.account, kind="stable")
         accounts = self.account[order]
         starts = np.flatnonzero(np.diff(accounts, prepend=-1))
@@ -173,7 +173,7 @@ class Points:
 
 
 def to_catalog_columns(points: Points) -> Floats:
-    """Values in the catalog's columns, float64 (n, catalog); what is no input is missing."""
+    """Return values in the catalog's columns, float64 (n, catalog); NaN for other features."""
     values = np.full((len(points), len(FEATURES)), np.nan)
     values[:, [INDEX[name] for name in points.names]] = points.values
     return values
@@ -222,7 +222,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What a replay gave: points, labels in the log, when it ended (ms), events."""
+    """Result of a replay: points, labels in the log, the last time (ms), number of events."""
 
     points: Points
     votes: tuple[LabelVote, ...]
@@ -242,7 +242,7 @@ def file_digest(path: Path) -> str:
 
 
 def open_run(path: Path) -> Run:
-    """Find the log of a run: what `simulate` wrote, what `run -o` wrote, or a file of events.
+    """Find the log of a run: the output of `simulate` or `run -o`, or a file of events.
 
     Raises `FileError` where there is none, or where the log that a run decided on is gone or has
     changed since.
@@ -287,9 +287,9 @@ def replay(
     stop: int | None = None,
     progress: Callable[[float, int], None] = lambda _, __: None,
 ) -> ReplayResult:
-    """Replay a log and record its scoring points.
+    """Replay a log and record the scoring points.
 
-    With `stop` only so many events are taken and the open epoch stays open: what is known then.
+    With `stop` only so many events are taken, and the open epoch stays open.
     Raises `TrainingError` where the log has no scoring point.
     """
     edge = Pseudonymizer(KEY)
@@ -308,7 +308,7 @@ def replay(
 
 @lru_cache(maxsize=8)
 def _whole_profile(events: Path, digest: str) -> coverage.Profile:
-    """Field coverage of a whole log: its beginning may be a backlog of registrations alone.
+    """Field coverage of a whole log: the beginning may be a backlog of registrations alone.
 
     `digest` tells logs of one path apart.
     """
@@ -328,7 +328,7 @@ def record_points(
 ) -> ReplayResult:
     """Let a recording engine take batches of the log; `closed`: the last epoch too.
 
-    The points hold the features `names` (None: what a model reads).
+    The points hold the features `names` (None: the inputs of a model).
     """
     recorder = PointRecorder(world, names or model_inputs())
     for log in logs:
@@ -367,7 +367,7 @@ class PointRecorder:
         self._parts.append(_copy_points(engine.points(), self._columns))
 
     def result(self, engine: Engine) -> ReplayResult:
-        """Return what was collected, which is given up.
+        """Return and release the collected points.
 
         Raises:
             TrainingError: The log has no scoring point.
@@ -425,7 +425,7 @@ def _concat_parts(parts: list[Any], names: tuple[str, ...], engine: Engine, worl
 
 
 def _log_votes(log: Any, world: str) -> Iterator[LabelVote]:
-    """Return the labels in the log. Batches may lack columns that hold nothing."""
+    """Return the labels in the log. Batches may lack empty columns."""
     mine = log.filter(pc.equal(log.column("type"), LABELLED))
     columns = {"account", "ts", "label", "source"} & set(mine.schema.names)
     for row in mine.select(sorted(columns)).to_pylist():

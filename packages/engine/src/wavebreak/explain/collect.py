@@ -89,11 +89,11 @@ class Timeline:
 
 
 def was_carried(event: Mapping[str, Any], refused: Collection[str] = ()) -> bool:
-    """Whether an act was let through: the platform did not refuse it, and enforcement did not.
+    """Return whether neither the platform nor enforcement refused an act.
 
     Args:
         event: The act, with the log's columns.
-        refused: Ids of the acts that enforcement refused, as it is run again.
+        refused: Ids of the acts that enforcement refused in the repeated run.
 
     >>> was_carried({"id": "e-1"}), was_carried({"id": "e-1", "attempted": True})
     (True, False)
@@ -107,7 +107,7 @@ def read_timeline(source: Path, account: str) -> Timeline:
 
 
 def read_events(source: Path, account: str) -> Iterator[dict[str, Any]]:
-    """Read the events in which an account acts or is the peer, as `timeline_of_events` takes them.
+    """Read the events of an account, as actor or peer, for `timeline_of_events`.
 
     Args:
         source: The log.
@@ -172,7 +172,7 @@ class _TimelineBuilder:
             self._looked_up += (event["count"] or 1) if row.counts == "lookups" else 0
 
     def _add_answer(self, ts: int, other: str) -> None:
-        """Add what another did, or let happen, by which a chat is answered."""
+        """Add an act of another account that answers a chat."""
         if other in self._contacted and other not in self._senders:
             self._times["replies"].append(ts)
         self._senders.add(other)
@@ -189,7 +189,7 @@ class _TimelineBuilder:
         self._contacted.add(peer)
 
     def timeline(self) -> Timeline:
-        """Return what was counted."""
+        """Return the counted times."""
         times = {
             kind: np.sort(np.array(values, dtype=np.int64)) for kind, values in self._times.items()
         }
@@ -206,15 +206,15 @@ class Explanation:
     Attributes:
         run_dir: Directory of the run.
         account: The account's id.
-        row: Its row of accounts.parquet.
-        decisions: Its lines of decisions.jsonl, in order.
+        row: The account's row of accounts.parquet.
+        decisions: The account's lines of decisions.jsonl, in order.
         rules: The policy's rules by id (about, stage, outcome, source).
-        actions: The policy's actions by id: what is refused and how it is undone.
+        actions: The policy's actions by id, with description and reversal.
         mode: Mode of the run, enforce or shadow.
-        timeline: Its events; None where the log cannot be read.
+        timeline: The account's events; None for an unreadable log.
         gap: Why there is no timeline.
         ties: Edges to accounts that seem to be of the same operator at the run's end.
-        language: The language of its paragraphs; tables and pages of a run are English.
+        language: The language of paragraphs; tables and pages of a run are English.
         own_features: Unit and meaning of the user's own features that rules read, by name.
     """
 
@@ -233,7 +233,7 @@ class Explanation:
 
     @property
     def start_ms(self) -> int:
-        """Time of registration, else of its first event."""
+        """Time of registration, else of the first event."""
         registered = self.row.get("registered_ms")
         return int(self.row["first_seen_ms"] if registered is None else registered)
 
@@ -245,7 +245,7 @@ class Explanation:
 
     @property
     def shadow(self) -> bool:
-        """Whether the run enforced nothing."""
+        """Whether the run was in shadow."""
         return self.mode != "enforce"
 
 
@@ -299,7 +299,7 @@ def _listing(run_dir: Path, outcomes: Collection[str]) -> str:
 
 
 def _decisions(run_dir: Path, account: str) -> list[dict[str, Any]]:
-    """Read the account's decisions; only lines that contain its name are parsed."""
+    """Read the account's decisions; only lines that contain the name are parsed."""
     encoded_account = json.dumps(account, ensure_ascii=False)[1:-1].encode()
     escaped = json.dumps(account)[1:-1].encode()
     decisions = []

@@ -1,4 +1,4 @@
-"""Text and tables of an explanation: what the account did, and why it was actioned."""
+"""Text and tables of an explanation: activity of the account, and reasons of decisions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MAX_WEIGHTS, MAX_STRONGEST = 3, 2
 
 
 def _count(language: Language, noun: str, n: int) -> str:
-    """Return a count with its noun.
+    """Return a count with a noun.
 
     >>> [_count(ENGLISH, "person", n) for n in (0, 1, 1200)]
     ['no people', '1 person', '1,200 people']
@@ -59,7 +59,7 @@ def _count(language: Language, noun: str, n: int) -> str:
 
 
 def deciders(decision: dict[str, Any]) -> list[str]:
-    """Return what made a decision: its rules, else the model.
+    """Return the deciders: rules, a person, or the model.
 
     >>> deciders({"rules": ["blast"], "score": 0.9}), deciders({"rules": [], "score": 0.987})
     (['blast'], ['the model (0.987)'])
@@ -75,7 +75,7 @@ def deciders(decision: dict[str, Any]) -> list[str]:
 
 
 def describe_score(decision: dict[str, Any], language: Language = ENGLISH) -> str:
-    """Describe a decision by the model: its score and its largest contributions.
+    """Describe a decision by the model: score and largest contributions.
 
     >>> describe_score({"score": 0.987, "reasons": [
     ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5}]})
@@ -94,7 +94,7 @@ def describe_score(decision: dict[str, Any], language: Language = ENGLISH) -> st
 
 
 def evidence_sentence(decision: dict[str, Any], language: Language = ENGLISH) -> str:
-    """Say in words what recipients did, where a decision names it; else nothing.
+    """Return the reactions of recipients in words; empty if the decision names none.
 
     >>> evidence_sentence({"reasons": [{"feature": "stranger_contacts", "value": 21.0},
     ...     {"feature": "stranger_answers", "value": 2.0},
@@ -111,7 +111,7 @@ know it.'
 
 
 def basis_clause(decision: dict[str, Any], language: Language = ENGLISH) -> str:
-    """Say what a decision rests on; nothing for one of an earlier version, which does not say."""
+    """Return the basis of a decision in words; empty for decisions of earlier versions."""
     clause = language.gettext(_BASES.get(str(decision.get("basis", "")), ""))
     slowed = decision.get("basis") == "doubt" and decision.get("outcome") == "limit"
     if not slowed:
@@ -140,7 +140,7 @@ def format_value(
     unit: str = "",
     language: Language = ENGLISH,
 ) -> str:
-    """Format a feature's value with its unit; a code by its name, or as the number it is.
+    """Format a feature's value with the unit; a code as a name, or as a number.
 
     `unit` is that of a user's own feature, which the catalogue does not have.
 
@@ -180,10 +180,10 @@ class Reason(NamedTuple):
 
     Attributes:
         feature: The feature.
-        title: Its title.
-        value: Its value with the unit.
-        contribution: Its part in the model's score, in log-odds; 0 if only a rule read the value.
-        direction: Whether the model took the value for or against abuse; empty if it did not.
+        title: The feature's title.
+        value: The value with the unit.
+        contribution: The part in the model's score, in log-odds; 0 if only a rule read the value.
+        direction: Whether the model took the value for or against abuse; empty if neither.
     """
 
     feature: str
@@ -225,7 +225,7 @@ def describe_reasons(
 
 
 def _direction(contribution: float, value: float | None, language: Language) -> str:
-    """A missing value is no evidence, although the model's score moves with it."""
+    """A missing value is no evidence, although the model's score may change."""
     if value is None or value != value:
         if contribution > 0:
             return language.gettext("raises the score although it is not known")
@@ -240,7 +240,7 @@ def strongest_reasons(
 ) -> list[str]:
     """Return the two strongest reasons of a decision for an analyst.
 
-    Of the model, the values that weigh most for abuse; of a rule, its first values except the
+    Of the model, the values that weigh most for abuse; of a rule, the first values except the
     counts of people, which a queue shows in every row; else the description of the rule.
 
     >>> strongest_reasons({"rules": [], "reasons": [
@@ -326,7 +326,7 @@ def _moment(explanation: Explanation, ms: int) -> str:
 
 
 def story_paragraphs(explanation: Explanation) -> list[str]:
-    """Return paragraphs on the account's start, activity, decisions, and what followed."""
+    """Return paragraphs on the account's start, activity, decisions, and later activity."""
     early, following = _decision_sentences(explanation)
     paragraphs = [_start_sentence(explanation), *early, *_activity(explanation), *following]
     after = _afterwards(explanation)
@@ -350,7 +350,7 @@ def _start_sentence(explanation: Explanation) -> str:
 
 
 def _activity(explanation: Explanation) -> list[str]:
-    """Describe its activity, and that of others towards it, until the first severe outcome."""
+    """Describe the account's activity, and reactions of others, until the first severe outcome."""
     timeline, end, language = explanation.timeline, explanation.action_ms, explanation.language
     if timeline is None:
         return [_totals(explanation.row, language)]
@@ -392,7 +392,7 @@ def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> s
 
 
 def _first_send(explanation: Explanation, first: int, sends: int) -> str:
-    """Say how long after what it began to send, and how much."""
+    """Describe the time until the first message, and the number of messages."""
     language, wait = explanation.language, first - explanation.start_ms
     messages = _count(language, "message", sends)
     if wait < SECOND_MS:
@@ -475,7 +475,7 @@ def _totals(row: dict[str, Any], language: Language) -> str:
 
 
 def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]:
-    """Describe the first decision of each outcome: those before its first message, those after."""
+    """Describe the first decision of each outcome, before and after the first message."""
     decisions = explanation.decisions
     if not decisions:
         none = explanation.language.gettext("No rule matched, and no decision was made about it.")
@@ -556,7 +556,7 @@ def _decision_time(explanation: Explanation, time_ms: int) -> str:
 
 
 def _decision_clause(explanation: Explanation, decision: dict[str, Any]) -> str:
-    """Say what it was put under, and for how long."""
+    """Return the outcome in words, and the duration."""
     language, state = explanation.language, row_of(str(decision["outcome"])).state
     would = msgid("it would have been {done}") if explanation.shadow else msgid("it was {done}")
     line = language.gettext(would, done=language.gettext(state))
@@ -636,7 +636,7 @@ def _afterwards(explanation: Explanation) -> str:
 
 
 def decisions_table(explanation: Explanation, limit: int) -> Table:
-    """Tabulate at most `limit` decisions, oldest first; severe ones are kept before others."""
+    """Tabulate at most `limit` decisions, oldest first; severe ones have priority."""
     selected = select_decisions(explanation.decisions, limit)
     omitted = len(explanation.decisions) - len(selected)
     rows = [
@@ -714,7 +714,7 @@ def decisions_to_explain(explanation: Explanation) -> list[dict[str, Any]]:
 
 
 def outcome_meanings(explanation: Explanation) -> list[str]:
-    """Describe each outcome it had: what is refused, how it ends, how to appeal."""
+    """Describe each outcome of the account: refused acts, end, and appeal."""
     lines = []
     outcomes = dict.fromkeys(
         (str(d["outcome"]), str(d.get("action") or "")) for d in explanation.decisions

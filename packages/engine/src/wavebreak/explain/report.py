@@ -34,7 +34,7 @@ MIN_ZOOM = 8
 
 
 def explanation_report(explanation: Explanation) -> Report:
-    """Return the explanation with its timeline, the meanings of features, outcomes and totals."""
+    """Return the explanation with timeline, meanings of features, outcomes and totals."""
     sections = [
         Section("", [Text(narrative.story_paragraphs(explanation))]),
         Section("Timeline", _timelines(explanation)),
@@ -63,7 +63,7 @@ def explanation_report(explanation: Explanation) -> Report:
 
 
 def explanation_summary(explanation: Explanation, *, story_only: bool = False) -> Report:
-    """Return the state of the account and what led to it, with the most severe decision."""
+    """Return the state of the account and the reasons, with the most severe decision."""
     sections = [Section("", [Text(narrative.story_paragraphs(explanation))])]
     if not story_only:
         tables = [

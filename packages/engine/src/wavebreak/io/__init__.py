@@ -68,7 +68,7 @@ class Batch:
     causes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """Count the refused events by cause, unless it was done."""
+        """Count the refused events by cause, unless counts were given."""
         if not self.causes:
             self.causes.update(refusal.cause for refusal in self.refused)
 

@@ -1,4 +1,4 @@
-"""Bounds of Arrow IPC streams: what a stream unpacks to, read before anything is decompressed.
+"""Bounds of Arrow IPC streams: the unpacked size, read before any decompression.
 
 Buffers may be compressed one by one, and a column of nulls has no buffers at all: a stream of a
 few hundred bytes may hold gigabytes, or billions of rows. Each message's metadata says how much.
@@ -24,7 +24,7 @@ _NOT_COMPRESSED = -1
 
 
 class StreamSize(NamedTuple):
-    """What a stream holds: rows, values of all columns (nested ones too), and unpacked bytes."""
+    """Contents of a stream: rows, values of all columns (nested ones too), and unpacked bytes."""
 
     rows: int
     values: int
@@ -32,11 +32,11 @@ class StreamSize(NamedTuple):
 
 
 def stream_size(content: bytes) -> StreamSize:
-    """Return what an Arrow IPC stream holds, without decompressing it.
+    """Return the contents of an Arrow IPC stream, without decompression.
 
     Raises:
         ValueError: The stream's metadata is damaged.
-        pa.ArrowException: It is not an Arrow IPC stream.
+        pa.ArrowException: The content is no Arrow IPC stream.
 
     >>> batch = pa.record_batch({"n": pa.nulls(1000), "m": pa.array([1] * 1000)})
     >>> sink = pa.BufferOutputStream()
@@ -90,7 +90,7 @@ def _batch_size(metadata: memoryview, batch: int, body: Any, *, records: bool) -
 
 
 def _unpacked(body: Any, begin: int, length_bytes: int, size: int) -> int:
-    """Return a compressed buffer's size: it begins with its length as an int64."""
+    """Return a compressed buffer's size, an int64 at the beginning."""
     if length_bytes < _I64.size or begin + length_bytes > size:
         raise _damaged()
     length: int = _I64.unpack_from(memoryview(body), begin)[0]
@@ -113,7 +113,7 @@ def _pairs(metadata: memoryview, field: int) -> NDArray[np.int64]:
 
 
 def _field(metadata: memoryview, table: int, index: int) -> int:
-    """Return where a table's field is; 0 if the table lacks it."""
+    """Return the position of a table's field; 0 for an absent field."""
     vtable = table - _I32.unpack_from(metadata, table)[0]
     if vtable < 0:
         raise _damaged()

@@ -135,7 +135,7 @@ def wire_batch(events: list[Event], members: int = -1) -> pa.RecordBatch:
 
 
 def wire_batch_of_one(event: Event) -> pa.RecordBatch:
-    """Build a wire batch of one event, with only the columns that it gives."""
+    """Build a wire batch of one event, with only the columns of its fields."""
     kind = type(event)
     present = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
     if isinstance(event.ts, datetime):
@@ -270,7 +270,7 @@ def _word_at(address: Any, size: Any) -> Any:
 
 @compiled(inline="always")
 def field_named(address: Any, size: Any) -> Any:
-    """In compiled code: the field whose name is the `size` letters at an address, or -1."""
+    """In compiled code: the field with the `size` letters at an address as name, or -1."""
     word = _word_at(address, size)
     return _FIELDS_OF[word] if word >= 0 else int64(-1)
 
@@ -351,7 +351,7 @@ class ColumnBuffers(NamedTuple):
 class DecodedColumns(NamedTuple):
     """Decoded columns of the wire's types, enumerations as codes; empty columns are omitted.
 
-    A value out of bounds counts as missing, and its row as doubtful.
+    A value out of bounds counts as missing, and the row as doubtful.
     """
 
     columns: dict[str, pa.Array]
@@ -388,7 +388,7 @@ def text_offsets(sheet: Any, field: Any) -> Any:
 
 @compiled(inline="always")
 def number_columns(sheet: Any, field: Any) -> Any:
-    """In compiled code: a field's numbers as 64 bits and as 32; its kind says which they are."""
+    """In compiled code: a field's numbers as 64 bits and as 32, of which the kind selects one."""
     begin, rows = sheet.where[field, 1], len(sheet.present)
     longs = sheet.memory[begin:][: 8 * (rows if KINDS[field] == LONG else 0)].view(np.int64)
     return longs, sheet.memory[begin:][: 4 * rows].view(np.int32)
@@ -423,7 +423,7 @@ def _check_rows(sheet: Any, rules: Any) -> None:
 
 
 def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
-    """Return the columns in the buffers, and check the fields of each row against its type."""
+    """Return the columns in the buffers, and check the fields of each row against the type."""
     _check_rows(sheet, _RULES)
     memory, rows = pa.py_buffer(sheet.memory), len(sheet.present)
     columns, counts = {}, sheet.many.tolist()
@@ -553,7 +553,7 @@ def _measure(parts: Any, forms: Any, room: Any) -> Any:
 
 @compiled()
 def _text_size(column: Any) -> Any:
-    """Return the bytes of a column's texts; -1 where its buffers are invalid."""
+    """Return the bytes of a column's texts; -1 for invalid buffers."""
     if column[N_BUFFERS] != 3:
         return int64(-1)
     if column[LENGTH] == 0:
@@ -583,7 +583,7 @@ def _alignment(column: Any, holds: Any) -> Any:
 
 @compiled(inline="always")
 def _span(column: Any) -> Any:
-    """Return buffers and offsets of a text column, and its first and last offset."""
+    """Return buffers and offsets of a text column, and the first and last offset."""
     rows = column[LENGTH]
     buffers = array_at(column[BUFFERS], 3, np.int64)
     starts = array_at(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)

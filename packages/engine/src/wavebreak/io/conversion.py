@@ -1,4 +1,4 @@
-"""Conversion of a table's values to events: types, times, numbers, and what is refused and why."""
+"""Conversion of a table's values to events: types, times, numbers, and refused rows."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _NUMBER = r"^-?[0-9]{1,19}(\.[0-9]{1,9})?$"
 
 @dataclass
 class Conversion:
-    """What came of a table's rows.
+    """Result of the conversion of a table's rows.
 
     Attributes:
         rows: Rows that were read.
         causes: Refused rows by cause and field.
         refused: The first of these, with row, cause and fix; never a value.
-        notes: What a reader should know besides, such as spellings that were made one.
+        notes: Remarks for the reader, such as merged spellings of a number.
         extra_recipients: Recipients beyond the first of a row, of which each is an event.
     """
 
@@ -87,8 +87,8 @@ def convert_rows(
         raw: Columns by heading, as they were read.
         rows: The number of each row, from 1.
         mapping: How they are read.
-        name: Begins the ids of events, where no column gives them.
-        conversion: Receives what is refused.
+        name: Prefix of the ids of events, if no column gives ids.
+        conversion: Receives refused rows.
         spellings: Makes several spellings of a phone number one.
     """
     if not len(rows):
@@ -130,9 +130,9 @@ def convert_rows(
 def _split_recipients(
     mapped: dict[str, pa.Array], rows: NDArray[np.int64], mapping: Mapping, conversion: Conversion
 ) -> tuple[dict[str, pa.Array], NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return a row for each recipient of a row, and the position of each among its recipients.
+    """Return a row for each recipient of a row, and the number of each recipient within the row.
 
-    Recipients are a list, or mail addresses with commas or semicolons between them. The positions
+    Recipients are a list, or mail addresses with commas or semicolons between. The numbers
     are None where no row has several.
     """
     mapped = mapped | {f: _bare_addresses(mapped[f]) for f in ("account", "peer") if f in mapped}
@@ -263,7 +263,7 @@ def _texts(column: pa.Array) -> pa.Array:
 
 
 def _convert_field(name: str, column: pa.Array) -> tuple[pa.Array, _Fault | None]:
-    """Convert a column to a field's type; also returns the rows that do not fit it."""
+    """Convert a column to a field's type; also returns the rows that do not fit."""
     kind = WIRE_SCHEMA.field(name).type
     if kind == pa.bool_():
         values, bad = _flags(column)

@@ -95,7 +95,7 @@ BY_ROW: frozenset[str] = PERSONS_OUTCOME | {"list"}
 
 
 def validate_event(line: int, item: Any) -> events.Event | events.Refusal:
-    """Validate one decoded event; returns the event, or its refusal.
+    """Validate one decoded event; returns the event, or a refusal.
 
     `item` is a decoded JSON value, or a row's non-null fields. An Arrow value without a JSON
     equivalent is passed as bytes, which have the wrong type for every field.
@@ -116,7 +116,7 @@ def validate_event(line: int, item: Any) -> events.Event | events.Refusal:
 
 
 def is_content(name: str) -> bool:
-    """Return whether a field's name indicates message content: its last word says what it holds.
+    """Return whether a field's name indicates message content, by the last word.
 
     >>> [is_content(n) for n in ("body", "Body-Text", "mediaUrl", "msg_uuid", "text_length")]
     [True, True, True, False, False]
@@ -224,7 +224,7 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
 
 
 def _fault_of_outcome(item: dict[str, Any]) -> _Fault | None:
-    """Return the fault of an outcome that a person sets with a label, or of its hold."""
+    """Return the fault of an outcome that a person sets with a label, or of the hold."""
     outcome, hold_s = item.get("outcome"), item.get("hold_s")
     if outcome is not None and item.get("label") != "undetermined":
         problem, fix = (

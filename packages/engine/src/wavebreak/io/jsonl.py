@@ -30,7 +30,7 @@ _DECODER = msgspec.json.Decoder(AnyEvent)
 
 
 def decode_lines(piece: LineBlock) -> tuple[validation.ValidatedBatch, int]:
-    """Decode and validate a block; also returns its number of events, including refused ones."""
+    """Decode and validate a block; also returns the number of events, including refused ones."""
     scanned = decode_scanned(piece)
     if scanned is not None:
         return scanned
@@ -101,7 +101,7 @@ def _item(event: Event) -> dict[str, Any]:
 def _decode_one_by_one(
     piece: LineBlock, rows: Iterable[int] | None = None
 ) -> tuple[validation.ValidatedBatch, int]:
-    """Decode the lines of a block, or some of them, one by one."""
+    """Decode the lines of a block, or the given rows, one by one."""
     good: list[Event] = []
     lines: list[int] = []
     refusals: list[Refusal] = []
@@ -133,7 +133,7 @@ def _validate_decoded(
 
 
 def decode_event(text: bytes) -> Event | Refusal:
-    """Decode one event in JSON; returns the event or its refusal (as line 1)."""
+    """Decode one event in JSON; returns the event or a refusal (as line 1)."""
     item = _item_of(1, text)
     return item if isinstance(item, Refusal) else validate_event(1, item)
 

@@ -2,7 +2,7 @@
 
 It accepts less than JSON allows: one object per line, the schema's field names, each once and
 without escapes, texts without escapes, whole numbers without a sign. Any other line, valid or not,
-is marked `odd`, and the caller has a JSON library read it.
+is marked `odd`, and the caller reads that line with a JSON library.
 
 What writes a stream gives fields in the same order again and again. The scanner remembers which
 field followed each field last, and looks for that name first, eight bytes at a time.
@@ -122,7 +122,7 @@ def _is_key(address: Any, field: Any) -> Any:
 
 @compiled(inline="always")
 def _key_at(address: Any, end: Any, likely: Any) -> Any:
-    """Return the field whose name is at `address` (-1: none), and the position of its value."""
+    """Return the field with the name at `address` (-1: none), and the position of the value."""
     if address + _KEY_BYTES <= end and _is_key(address, likely):
         return likely, _past_blanks(address + _KEY_SIZES[likely])
     closing = _end_of_text(address + 1, end) if load_u8(address) == _QUOTE else int64(-1)
@@ -162,7 +162,7 @@ def _scan(
 ) -> Any:  # fmt: skip
     """Find the fields of each line (0 for odd ones); returns the fields of any line.
 
-    Every step stops at a newline at the latest: nothing is taken from beyond the line.
+    Every step stops at a newline at the latest and reads no later byte.
     """
     base = start = address_of(text)
     end, somewhere, none = base + len(text), int64(0), len(arrow_columns.KINDS)
@@ -193,7 +193,7 @@ def _scan(
 
 @compiled()
 def _measure(present: Any, values: Any, room: Any) -> None:
-    """Write the bytes of text by field to `room`, where it is 0."""
+    """Write the bytes of text by field to `room`, which is 0 there."""
     for field in range(len(arrow_columns.KINDS)):
         if room[field] == 0 and arrow_columns.KINDS[field] == arrow_columns.TEXT:
             size = int64(0)

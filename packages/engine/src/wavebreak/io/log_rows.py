@@ -1,4 +1,4 @@
-"""Rows of a service's log: encoding of a body, its place, and the URL of a topic with bodies.
+"""Rows of a service's log: encoding and place of a body, and the URL of a topic with bodies.
 
 A body is an Arrow IPC stream compressed with zstd: the columns of LOG_SCHEMA that have values.
 """
@@ -32,7 +32,7 @@ def encode_stream(events: pa.RecordBatch) -> pa.Buffer:
     """Encode a batch as an Arrow IPC stream.
 
     Columns without values are left out: most streams fill a dozen of 35, and compressing each
-    column costs ten times as much as compressing them together.
+    column costs ten times as much as compressing the whole stream.
     """
     columns = zip(events.schema.names, events.columns, strict=True)
     narrow = events.select([name for name, column in columns if column.null_count < len(column)])
@@ -48,15 +48,15 @@ def compress_stream(stream: pa.Buffer) -> memoryview:
 
 
 def decode_row(blob: bytes) -> pa.RecordBatch:
-    """Decode a row; raises FileError if it is damaged."""
+    """Decode a row; raises FileError for a damaged row."""
     return check_log(with_all_columns(unpack_row(blob)))
 
 
 def unpack_row(blob: bytes) -> pa.RecordBatch:
-    """Decode a row without validating it; columns without values are absent.
+    """Decode a row without validation; columns without values are absent.
 
     Raises:
-        FileError: It is damaged.
+        FileError: The row is damaged.
     """
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
@@ -79,7 +79,7 @@ def body_offset(cell: bytes) -> int | None:
     """Return the offset of a body's record in the log's topic; None if the row holds the body.
 
     Args:
-        cell: What the row has in place of the body.
+        cell: The row's value in place of the body.
 
     Example:
         >>> body_offset(b"kafka:17"), body_offset(b"(")
@@ -89,12 +89,12 @@ def body_offset(cell: bytes) -> int | None:
 
 
 def body_cell(offset: int) -> bytes:
-    """Return what a row has in place of a body whose record is at an offset of the log's topic."""
+    """Return a row's value in place of a body with a record at an offset of the log's topic."""
     return _POINTER + b"%d" % offset
 
 
 def body_key(first: int, sha256: bytes) -> bytes:
-    """Return the key of a body's record: the position of its first event, and its SHA-256."""
+    """Return the key of a body's record: the position of the first event, and the SHA-256."""
     return b"%020d-%s" % (first, sha256.hex().encode())
 
 

@@ -1,7 +1,7 @@
-"""Mappings: which columns of a table are the fields of an event, and how its values are read.
+"""Mappings: the columns of a table by event field, and the form of values.
 
 A mapping is declared in a TOML file or in Python, or proposed by `guess_mapping` from a table's
-headings and first values. What is not certain of a proposal is said, and never taken silently.
+headings and first values. An uncertain part of a proposal is named, and never taken silently.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def read_zone(name: str) -> ZoneInfo | float | None:
     """Return a time zone, the milliseconds of a fixed offset, or None for an empty name.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The name is neither.
 
     >>> read_zone("+02:00"), read_zone("")
     (7200000.0, None)
@@ -154,8 +154,8 @@ def load_mapping(path: Path) -> Mapping:
     """Load a mapping from a TOML file.
 
     Raises:
-        FileError: It cannot be read, or is no mapping.
-        UsageError: It names fields, types, a zone or a country that do not exist.
+        FileError: The file cannot be read, or is no mapping.
+        UsageError: The mapping names fields, types, a zone or a country that do not exist.
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Mapping)
@@ -175,7 +175,7 @@ def save_mapping(mapping: Mapping, path: Path) -> None:
 
 
 def encode_mapping(mapping: Mapping) -> str:
-    """Return a mapping as TOML, without what is as by default.
+    """Return a mapping as TOML, without default values.
 
     >>> print(encode_mapping(Mapping(columns={"ts": "t", "account": "from"}, time="s")))
     time = "s"
@@ -218,8 +218,8 @@ class Proposal:
 
     Attributes:
         mapping: The mapping; None where no time or no sender was recognized.
-        unsure: What was assumed and may be wrong, each with the option that settles it.
-        missing: What is missing for a mapping.
+        unsure: Assumptions that may be wrong, each with the option that decides.
+        missing: Missing fields for a mapping.
     """
 
     mapping: Mapping | None
@@ -246,7 +246,7 @@ class _Guess:
 def guess_mapping(
     names: Sequence[str], rows: Sequence[Sequence[Any]], declared: dict[str, Any] | None = None
 ) -> Proposal:
-    """Propose a mapping by a table's headings and its first rows.
+    """Propose a mapping from a table's headings and first rows.
 
     Args:
         names: The headings.
@@ -432,7 +432,7 @@ def _say_zone(guess: _Guess, zone: str) -> None:
 
 
 def mail_date(text: str) -> int | None:
-    """Return a date of RFC 2822 in milliseconds since 1970; None for what is none, or no offset.
+    """Return a date of RFC 2822 in milliseconds since 1970; None without a date or an offset.
 
     >>> mail_date("Mon, 02 Mar 2026 09:00:00 +0200"), mail_date("Mon, 02 Mar 2026 09:00:00")
     (1772434800000, None)

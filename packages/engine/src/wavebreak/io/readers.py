@@ -1,7 +1,7 @@
 """File readers: formats, compression, blocks of lines, columnar batches, and samples of a file.
 
 A file that can be entered anywhere (plain JSON Lines, Parquet, an Arrow file) is sampled without
-reading the rest. A stream (compressed lines, a JSON array, an Arrow stream) is unpacked to its end,
+reading the rest. A stream (compressed lines, a JSON array, an Arrow stream) is unpacked whole,
 but only the samples are decoded. The positions of samples depend on the file alone.
 """
 
@@ -103,7 +103,7 @@ def events_file(path: Path) -> Path:
 
 
 class InputFile:
-    """A file that is decompressed while it is read."""
+    """A file with decompression during reading."""
 
     def __init__(self, path: Path, codec: str | None) -> None:
         self._raw = pa.OSFile(str(path))
@@ -137,13 +137,13 @@ def _cause(e: BaseException) -> str:
 
 
 class StandardInput:
-    """Standard input, returned as it arrives; its length is unknown."""
+    """Standard input, returned on arrival; the length is unknown."""
 
     def __init__(self) -> None:
         self._stdin: Any = sys.stdin.buffer
 
     def read(self, size: int, /) -> bytes:
-        """Return what has arrived, at least one byte until the end."""
+        """Return the arrived bytes, at least one until the end."""
         block: bytes = self._stdin.read1(size)
         return block
 
@@ -152,11 +152,11 @@ class StandardInput:
         return 0.0
 
     def close(self) -> None:
-        """Do nothing: standard input stays open."""
+        """Keep standard input open."""
 
 
 class PrefixedStream:
-    """A stream with bytes put before it."""
+    """A stream behind a prefix of bytes."""
 
     def __init__(self, front: bytes, rest: Readable) -> None:
         self._front, self._rest = front, rest
@@ -339,10 +339,10 @@ def _row_groups(source: Any, rows: int) -> Iterator[Part]:
 
 
 def _plain_log(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch of a log with its texts as the log's schema has them; others as they are.
+    """Return a batch of a log with texts in the types of the log's schema; others unchanged.
 
     Raises:
-        FileError: A text is longer than the schema allows, so that it may not be spread out.
+        FileError: A text is longer than the schema allows, and may not be expanded.
     """
     if events.SCHEMA_KEY not in (batch.schema.metadata or {}):
         return batch
@@ -406,7 +406,7 @@ def _long_words(source: Any, metadata: pq.FileMetaData, names: list[str], number
 
 
 def _longest(column: pa.Array) -> int:
-    """Return the bytes of the longest word of a dictionary; 0 where it is not text."""
+    """Return the bytes of the longest word of a dictionary; 0 for other types."""
     words = column.dictionary if pa.types.is_dictionary(column.type) else None
     if words is None or not (pa.types.is_string(words.type) or pa.types.is_binary(words.type)):
         return 0
@@ -453,7 +453,7 @@ def is_log(schema: pa.Schema) -> bool:
 
 
 def check_log(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a log batch with all columns; raises FileError where it is invalid."""
+    """Return a log batch with all columns; raises FileError for an invalid batch."""
     check_buffers(batch)
     if batch.num_columns < len(events.LOG_SCHEMA):
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -480,7 +480,7 @@ before it; of a larger one the first rows are taken."""
 
 
 def _part_ends(after: float) -> list[float]:
-    """Return where the parts of a file end, as shares of it, after the share already read."""
+    """Return the ends of a file's parts, as shares of the file, after the share already read."""
     if after >= 1:
         return []
     return [after + (1 - after) * (k + 1) / PARTS for k in range(PARTS)]
@@ -491,7 +491,7 @@ def spread_lines(path: Path, kind: FileFormat, after: float) -> Iterator[LineBlo
 
     Args:
         path: The file.
-        kind: Its format.
+        kind: The format.
         after: The share of the file (0 to 1) from which on samples are taken.
     """
     ends = _part_ends(after)
@@ -520,7 +520,7 @@ def _lines_at(path: Path, bounds: list[float]) -> Iterator[LineBlock]:
 
 
 def _whole_lines(block: bytes) -> Iterator[LineBlock]:
-    """Yield the last lines of a block that are whole: between its first newline and its last."""
+    """Yield the last whole lines of a block: between the first newline and the last."""
     begin, end = block.find(b"\n") + 1, block.rfind(b"\n") + 1
     if end > begin:
         lines = LineBlock.of(memoryview(block)[begin:end])
@@ -532,7 +532,7 @@ def spread_columns(path: Path, kind: FileFormat, after: float) -> Iterator[pa.Re
 
     Args:
         path: The file.
-        kind: Its format.
+        kind: The format.
         after: The share of the file (0 to 1) from which on samples are taken.
 
     Raises:
@@ -559,7 +559,7 @@ def _rows_at(path: Path, kind: FileFormat, ends: list[float]) -> Iterator[pa.Rec
 
 
 def _place(sizes: list[int], row_ends: np.ndarray, end: float) -> tuple[int, int]:
-    """Return row group, and batch within it, of the sample that ends at a share of the rows."""
+    """Return row group, and batch within the group, of the sample that ends at a share of rows."""
     row = max(0, int(row_ends[-1] * end) - ROWS)
     group = int(np.searchsorted(row_ends, row, "right"))
     offset = row - int(row_ends[group] - sizes[group])

@@ -1,7 +1,7 @@
-"""Sources: what a name means - events as they are, or a table with its mapping.
+"""Sources: a name as a file of events, or as a table with a mapping.
 
 A table's mapping is declared: in Python, on the command line, or in `NAME.mapping.toml` beside the
-table. Without one it is guessed, and a guess that is not certain is settled by a person or refused.
+table. Without a mapping one is guessed; an uncertain guess is settled by a person or refused.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def open_source(
     declared: Declared[str, Any] | None = None,
     choose: Choose | None = None,
 ) -> Path | str | tables.Table:
-    """Return events as they are (a path or `-`), or a table with its mapping.
+    """Return a file of events (a path or `-`), or a table with a mapping.
 
     Args:
         source: A file, a directory with one `events.*`, `-`, or a table.
         mapping: How a table is read; a file of events with one is read as a table.
         declared: Attributes of Mapping that are declared; the others are guessed.
-        choose: Settles a guess that is not certain (None: it is an error).
+        choose: Settles a guess that is not certain (None: raise an error).
 
     Raises:
         UsageError: The mapping does not fit, or is not certain.
-        FileError: There is no such file, or it is of no kind that is known.
+        FileError: The file is absent, or of an unknown format.
     """
     declared = {name: value for name, value in (declared or {}).items() if value}
     if isinstance(source, tables.Table):
@@ -78,7 +78,7 @@ def has_events(path: Path) -> bool:
     """Whether a file holds events as they are: known types, with a time or an account.
 
     Raises:
-        FileError: It cannot be read, or its name gives no format.
+        FileError: The file cannot be read, or the name gives no format.
     """
     kind = readers.file_format(path)
     if kind.format not in ("lines", "json") and is_log_file(path, kind):
@@ -91,7 +91,7 @@ def has_events(path: Path) -> bool:
 
 
 def is_log_file(path: Path, kind: readers.FileFormat) -> bool:
-    """Whether a columnar file is a log of Wavebreak, whose columns are codes and pseudonyms."""
+    """Whether a columnar file is a log of Wavebreak, with codes and pseudonyms."""
     if kind == readers.FileFormat("parquet", None):
         with readers.columnar_errors(path, kind):
             return readers.is_log(pq.read_schema(path))
@@ -100,10 +100,10 @@ def is_log_file(path: Path, kind: readers.FileFormat) -> bool:
 
 
 def require_certain(table: tables.Table, proposal: Proposal) -> Mapping:
-    """Return a proposed mapping, where nothing about it is unsure.
+    """Return a proposed mapping without unsure parts.
 
     Raises:
-        UsageError: Something is; the fix says what to declare.
+        UsageError: The mapping is unsure; the fix names the missing declarations.
     """
     name = table.path or table.name
     if proposal.mapping is None:
@@ -150,14 +150,14 @@ PERSONAL = frozenset(("phone", "ip", "device", "origin"))
 
 
 def write_table(table: tables.Table, out: Path, key: bytes) -> int:
-    """Write a table's events as a file, with a profile beside it; returns their number.
+    """Write a table's events and a profile as files; returns the number of events.
 
     A table with phone numbers, addresses or devices is written as a log, which has pseudonyms in
     their place, and accounts that are phone numbers get pseudonyms too.
 
     Args:
         table: The table.
-        out: The file, whose name gives its format, or a directory for `events.parquet`.
+        out: The file, with a name that gives the format, or a directory for `events.parquet`.
         key: The secret key of pseudonyms.
 
     Raises:

@@ -52,10 +52,10 @@ class Chunk(NamedTuple):
 
 
 def sample_rows(path: Path, rows: int = SAMPLE_ROWS) -> tuple[list[str], list[list[Any]]]:
-    """Return a table file's headings and the values of its first rows.
+    """Return a table file's headings and the values of the first rows.
 
     Raises:
-        FileError: It cannot be read, or has no row.
+        FileError: The file cannot be read, or has no row.
     """
     if is_csv(path):
         with closing(_open_text(path)) as file:
@@ -89,7 +89,7 @@ _NESTED_LIST = re.compile(rb'"([\w .-]{1,40})"\s*:\s*\[\s*\{')
 
 
 def _refuse_nested(path: Path, kind: readers.FileFormat) -> None:
-    """Raise FileError for one JSON object that holds its rows in a list, such as a chat export."""
+    """Raise FileError for one JSON object with the rows in a list, such as a chat export."""
     with closing(readers.InputFile(path, kind.codec)) as file:
         head = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").strip()
     rows = _NESTED_LIST.search(head)
@@ -154,7 +154,7 @@ def _has_column(schema: pa.Schema, heading: str) -> bool:
 
 
 def is_csv(path: Path) -> bool:
-    """Whether a file's name says that it is a CSV, which never has events as they are."""
+    """Whether a file is a CSV by name: a table, never a file of events."""
     return any(suffix in CSV_SUFFIXES for suffix in map(str.lower, path.suffixes[-2:]))
 
 
@@ -183,7 +183,7 @@ def file_chunks(path: Path, headings: list[str], conversion: Conversion) -> Iter
 
 
 def _csv_chunks(path: Path, headings: list[str], conversion: Conversion) -> Iterator[Chunk]:
-    """Read a CSV; rows with another number of columns are refused, the others keep their number."""
+    """Read a CSV; rows with another number of columns are refused, but counted."""
     skipped = list[int]()
     faults = (pa.ArrowException, OSError, EOFError, UnicodeError)
     unreadable = FileError(f"{path} cannot be read as CSV",
@@ -410,7 +410,7 @@ _FETCH_ROWS: Final = 10_000
 
 
 def title_of(server: str) -> str:
-    """Return what a sentence calls a server.
+    """Return a server's name with the article.
 
     >>> title_of("synapse"), title_of("ejabberd")
     ('a Synapse', 'an ejabberd')
@@ -444,7 +444,7 @@ def server_of(path: Path) -> str:
     """Return which server a database is of.
 
     Raises:
-        UsageError: It is of no server that is known.
+        UsageError: The tables are of no known server.
         FileError: It cannot be read.
     """
     with closing(_open_database(path)) as database:
@@ -455,7 +455,7 @@ def read_columns(path: Path) -> dict[str, pa.Array]:
     """Read a server's database as columns of text by the event field that they give.
 
     Args:
-        path: The file of SQLite; it is opened for reading alone.
+        path: The file of SQLite, which is opened read-only.
 
     Raises:
         UsageError: The tables are of no server that is known.
@@ -481,7 +481,7 @@ def read_columns(path: Path) -> dict[str, pa.Array]:
 
 
 def _remove_parts(query: str, absent: set[str]) -> str:
-    """Return a query without the parts that read tables which a server of its age lacks."""
+    """Return a query without the parts that read absent tables."""
     body, end, select = query.rpartition(_END)
     parts = [part for part in body.split(_PART) if not any(name in part for name in absent)]
     return _PART.join(parts) + end + select

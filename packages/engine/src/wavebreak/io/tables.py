@@ -1,7 +1,7 @@
 """Tables: any table as events, through a mapping, with the same rules for every format.
 
 A table is a file (CSV, JSON Lines, a JSON array, Parquet, Arrow), the database of a chat server, or
-an object with Arrow's PyCapsule interface. It is read as a stream and kept in a compact form
+an object with Arrow's PyCapsule interface. Rows are read as a stream and kept in a compact form
 (about 60 bytes a row), because events are decided in the order of their times.
 """
 
@@ -48,8 +48,8 @@ class Table:
     Args:
         data: A file, or an object with `__arrow_c_stream__` (pandas, polars, DuckDB, pyarrow), a
             list of dicts, or a dict of columns.
-        mapping: How its rows are read (None: its columns have the names of the event schema).
-        name: Begins the ids of events, where no column gives them (default: the file's name).
+        mapping: The mapping (None: the columns have the names of the event schema).
+        name: Prefix of the ids of events, if no column gives ids (default: the file's name).
 
     Raises:
         UsageError: The object is no table.
@@ -67,7 +67,7 @@ class Table:
 
     @cached_property
     def mapping(self) -> Mapping:
-        """How its rows are read; columns with the names of the event schema need none."""
+        """The mapping; columns with the names of the event schema need none."""
         if self._mapping is not None:
             return self._mapping
         if self.is_database:
@@ -109,13 +109,13 @@ class Table:
         return guess_mapping(*self._sample, given)
 
     def load(self, progress: Callable[[float], None] = lambda _: None) -> Conversion:
-        """Read the table, unless it was, and return what came of its rows.
+        """Read the table once, and return the result of the conversion.
 
         Args:
             progress: Called with the share that was read.
 
         Raises:
-            UsageError: The table lacks a column of the mapping, or its times need a zone.
+            UsageError: The table lacks a column of the mapping, or the times need a zone.
             FileError: It cannot be read.
         """
         if self._conversion is None:
@@ -141,7 +141,7 @@ class Table:
         """Yield the events in the order of their times, and the number of each row.
 
         A batch has the columns of WIRE_SCHEMA that have values. Phone numbers, addresses and
-        devices are as the table has them: they stay in memory.
+        devices are unchanged, and stay in memory.
         """
         self.load()
         assert self._compact is not None  # noqa: S101

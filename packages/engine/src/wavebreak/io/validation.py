@@ -31,7 +31,7 @@ LONG_WORD = 1024
 
 
 class ValidatedBatch(NamedTuple):
-    """Valid events with their line numbers, and the refusals of the others.
+    """Valid events with line numbers, and the refusals of the rest.
 
     In `wire`, empty columns may be missing, and enumerations may be dictionaries.
     """
@@ -45,7 +45,7 @@ _PATTERNS = {name: x.pattern for f in LIMITS.values() for name, x in f.items() i
 
 
 def validate_columns(batch: pa.RecordBatch, first: int) -> ValidatedBatch:
-    """Validate a batch of columns; `first` is the number of its first row, from 1.
+    """Validate a batch of columns; `first` is the number of the first row, from 1.
 
     Raises FileError for damaged columns or two columns of one name.
     """
@@ -86,7 +86,7 @@ def check_columns(decoded: DecodedColumns) -> tuple[pa.RecordBatch, Mask]:
 
 
 def decode_wire_batch(wire: pa.RecordBatch) -> DecodedColumns:
-    """Decode a batch of the wire's types; raises FileError where its buffers are damaged."""
+    """Decode a batch of the wire's types; raises FileError for damaged buffers."""
     kinds = zip(wire.schema.names, wire.columns, strict=True)
     plain = pa.RecordBatch.from_pydict({n: c.cast(WIRE_SCHEMA.field(n).type) for n, c in kinds})
     decoded = gather_batches([plain])
@@ -139,7 +139,7 @@ def merge_batches(parts: list[ValidatedBatch]) -> ValidatedBatch:
 
 
 def with_all_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch with all columns of WIRE_SCHEMA, of its types."""
+    """Return a batch with all columns and types of WIRE_SCHEMA."""
     columns = dict(zip(wire.schema.names, wire.columns, strict=True))
     cast = {name: column.cast(WIRE_SCHEMA.field(name).type) for name, column in columns.items()}
     return wire_batch_of_columns(cast, wire.num_rows)
@@ -188,7 +188,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _is_utf8(column: pa.Array) -> bool:
-    """Return whether a column's text is UTF-8; raises FileError where its buffers are damaged."""
+    """Return whether a column's text is UTF-8; raises FileError for damaged buffers."""
     try:
         column.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowIndexError):

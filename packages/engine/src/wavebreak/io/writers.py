@@ -24,7 +24,7 @@ class _Writer(Protocol):
 
 
 def write(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema = WIRE_SCHEMA) -> int:
-    """Write wire batches to a file whose name gives the format; returns the number of events.
+    """Write wire batches to a file in the format of the name; returns the number of events.
 
     Formats: .jsonl, .ndjson, .json (an array), .parquet, .arrow (file), .ipc (stream), each also
     with .gz or .zst. Columns that a batch lacks are null. The file appears whole or not at all;

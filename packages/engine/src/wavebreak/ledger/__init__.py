@@ -1,4 +1,4 @@
-"""Tamper-evident ledger of decisions: a signed Merkle log, with proofs that others can verify.
+"""Tamper-evident ledger of decisions: a signed Merkle log, with proofs for outsiders.
 
 `Ledger` appends entries to a storage (`MemoryStorage`, `DirectoryStorage`, or your own) and signs
 checkpoints over them. `make_entry` makes an entry and the openings of its commitments.

@@ -35,7 +35,7 @@ EXPLAINABLE = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_b
 class AuditResult(NamedTuple):
     """The last checkpoint, and a sentence for each thing that was checked or could not be.
 
-    `revoked`: the last checkpoint's key is revoked, and no witness saw it before.
+    `revoked`: the last checkpoint's key is revoked, and no witness signed before that time.
     """
 
     last: verifier.Checkpoint
@@ -62,10 +62,10 @@ def audit_directory(
             from `keys` are taken too.
 
     Returns:
-        The last checkpoint, and what was and was not checked.
+        The last checkpoint, and the performed and missing checks.
 
     Raises:
-        EvidenceError: A check failed; its `name` is the error of the verifier.
+        EvidenceError: A check failed; `name` is the error of the verifier.
     """
     log = (place / "entries.jsonl").exists()
     try:
@@ -105,7 +105,7 @@ def audit_directory(
 def _signature_lines(
     last: verifier.Checkpoint, known_keys: Sequence[key_changes.KnownKey]
 ) -> Iterator[str]:
-    """Say which key signed the last checkpoint, and which witnesses saw it when."""
+    """Yield the signing key of the last checkpoint, and the times of witnesses' signatures."""
     log_key = verifier.check_signed(
         last, [known_key.key for known_key in known_keys if known_key.key.kind == verifier.LOG]
     )
@@ -117,7 +117,7 @@ def _signature_lines(
 
 
 def _stamped(path: Path, notes: list[verifier.Checkpoint], roots: Sequence[Certificate]) -> str:
-    """Check a time stamp, `N.tsr`, over the checkpoint beside it, `N.txt`."""
+    """Check a time stamp, `N.tsr`, over the checkpoint `N.txt`."""
     note = path.with_suffix(".txt").read_bytes()
     with convert_verifier_errors():
         checkpoint = verifier.read_checkpoint(note)
@@ -147,7 +147,7 @@ def _unchecked(
 
 
 def _entries(place: Path) -> int:
-    """Read a ledger's entries by their kinds; compare the stored tree and index with them."""
+    """Read a ledger's entries by kind, and compare the stored tree and index with the entries."""
     peaks: list[bytes] = []
     size = end = 0
     with (place / "nodes").open("rb") as nodes, (place / "ends").open("rb") as ends:
@@ -168,7 +168,7 @@ def _entries(place: Path) -> int:
 
 
 def _explain(place: Path) -> None:
-    """Raise the change to a log as an error, where its stored tree shows it."""
+    """Raise the first change to a log, if the stored tree shows one."""
     files = DirectoryStorage(place)
     try:
         stored = files.size()
@@ -211,17 +211,17 @@ SERVICE_OPTIONS = "wavebreak.toml"
 
 
 class Finding(NamedTuple):
-    """What differs from what was sealed: the name of the check, and a sentence."""
+    """A difference from the sealed state: the name of the check, and a sentence."""
 
     name: str
     what: str
 
 
 class TablesAudit(Protocol):
-    """What the comparison of a database's tables with their ledger showed.
+    """Result of the comparison of a database's tables with the ledger.
 
     Attributes:
-        findings: What differs, the first of them.
+        findings: The first differences.
         count: How many findings there are.
         checked: A sentence for each thing that was compared and holds.
         unchecked: A sentence for each thing that could not be compared.
@@ -250,27 +250,27 @@ class LedgerSource(Protocol):
 
     @property
     def key_file(self) -> Path:
-        """The file with the public key of its checkpoints."""
+        """The file with the public key of checkpoints."""
         ...
 
     @property
     def storage(self) -> Storage:
-        """Its entries and checkpoints."""
+        """The entries and checkpoints."""
         ...
 
     @property
     def openings(self) -> StoredOpenings:
-        """The openings of its commitments."""
+        """The openings of commitments."""
         ...
 
     @property
     def signing_key(self) -> Path | None:
-        """The key file that signs its checkpoints, as the service's options name it."""
+        """The key file for checkpoints, from the service's options."""
         ...
 
     @property
     def deployment_key(self) -> Path | None:
-        """The key file of the MACs of rows, as the service's options name it."""
+        """The key file for MACs of rows, from the service's options."""
         ...
 
     def audit(
@@ -289,7 +289,7 @@ class LedgerSource(Protocol):
             kept: Checkpoints of the log that the reader kept from before.
             roots: Certificates of time-stamping authorities.
             history: The log's key history.
-            deployment_key: The key of the MACs of rows, where the reader has it.
+            deployment_key: The key of the MACs of rows, if the reader has the key.
             show: Called with the share that is done and a short text.
 
         Raises:
@@ -303,14 +303,14 @@ class LedgerSource(Protocol):
 
 
 def is_service(place: Path) -> bool:
-    """Return whether a directory is that of a service, which has its database or options in it."""
+    """Return whether a directory is a service's: with a database or options."""
     if (place / SERVICE_DATABASE).exists():
         return True
     return (place / SERVICE_OPTIONS).exists() and not _is_ledger(place)
 
 
 def _is_ledger(place: Path) -> bool:
-    """Return whether a directory is a ledger, a proof bundle, or a case with its ledger."""
+    """Return whether a directory is a ledger, a proof bundle, or a case with a ledger."""
     return any((directory / "checkpoints.jsonl").exists() for directory in (place, place / LEDGER))
 
 
@@ -325,10 +325,10 @@ def open_source(
             in the directory.
         config: File of the service's options; None for the one in the directory. A directory with
             checkpoints is a ledger, whatever file the environment names.
-        write: Whether it is opened to be changed.
+        write: Whether the ledger is opened for writing.
 
     Raises:
-        MissingExtraError: It is a service's, and what reads one is not installed.
+        MissingExtraError: The directory is a service's, and the server distribution is missing.
     """
     has_options = config is not None and not _is_ledger(place)
     if not url and not has_options and not is_service(place):

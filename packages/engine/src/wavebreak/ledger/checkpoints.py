@@ -39,7 +39,7 @@ PRIVATE = "PRIVATE+KEY"
 
 
 class Signer(NamedTuple):
-    """A key that signs: the log's own (`kind` LOG) or a witness's (WITNESS), and its name."""
+    """A named signing key of a log (`kind` LOG) or of a witness (WITNESS)."""
 
     name: str
     kind: int
@@ -47,15 +47,15 @@ class Signer(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """The verifier key that belongs to it."""
+        """The verifier key of this signing key."""
         public = _private_key(self).public_key().public_bytes_raw()
         return Key(self.name, key_id(self.name, self.kind, public), self.kind, public)
 
     def sign(self, message: bytes) -> bytes:
         """Return the Ed25519 signature of a message.
 
-        A message begins with its purpose, so that a signature over one kind of message is invalid
-        for another: a checkpoint begins with its origin.
+        A message begins with a purpose, so that a signature over one kind of message is invalid
+        for another: a checkpoint begins with an origin.
         """
         return _private_key(self).sign(message)
 
@@ -69,7 +69,7 @@ def _private_key(signer: Signer) -> Ed25519PrivateKey:
 
 
 def new_signer(name: str, kind: int = LOG, secret: bytes | None = None) -> Signer:
-    """Make a key of this name; `secret` are its 32 bytes where they are not to be drawn.
+    """Make a key of this name; `secret` are the 32 bytes (None: random ones).
 
     The name of a log's key is the log's origin: a host and path without a scheme, as C2SP wants.
     Raises EvidenceError for a name with spaces or a plus sign.
@@ -84,7 +84,7 @@ def new_signer(name: str, kind: int = LOG, secret: bytes | None = None) -> Signe
 
 
 def encode_verifier_key(key: Key) -> str:
-    """Encode a verifier key: what others check signatures with, no secret.
+    """Encode a verifier key, which is public: for checks of signatures.
 
     >>> key = encode_verifier_key(new_signer("example.org/log", secret=bytes(32)).key)
     >>> key
@@ -100,7 +100,7 @@ def _encode_base64(data: bytes) -> str:
 
 
 def encode_signer(signer: Signer) -> str:
-    """Encode a signing key as one line of text; it is a secret."""
+    """Encode a signing key, a secret, as one line of text."""
     encoded = _encode_base64(bytes([signer.kind]) + signer.secret)
     return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{encoded}\n"
 
@@ -125,16 +125,16 @@ def load_signer(path: Path) -> Signer:
 
     Raises:
         FileError: The file cannot be read.
-        UsageError: Others can read or change it, or it belongs to another user.
-        EvidenceError: It holds no signing key.
+        UsageError: Other users can read or change the file, or own the file.
+        EvidenceError: The file holds no signing key.
     """
     return decode_signer(read_secret_file(path, "key file"))
 
 
 def load_or_create_signer(path: Path | None) -> Signer:
-    """Read the signing key of a log; create it at first use.
+    """Read the signing key of a log; the first use creates the key.
 
-    Without `path` the environment's WAVEBREAK_LEDGER_KEY decides (what `ledger keygen` writes, or
+    Without `path` the environment's WAVEBREAK_LEDGER_KEY decides (the text of `ledger keygen`, or
     the path of it), else ~/.config/wavebreak/ledger.key.
     """
     if path is None:
@@ -161,9 +161,9 @@ def save_signer(signer: Signer, path: Path) -> None:
 
 
 def load_verifier_key(text: str) -> Key:
-    """Read a verifier key, given as itself or as a file that holds it.
+    """Read a verifier key from a text or a file.
 
-    Raises FileError where that cannot be read, EvidenceError where it holds none.
+    Raises FileError for an unreadable file, EvidenceError for a text without a key.
     """
     fix = "give name+id+base64, or a file with it: `wavebreak ledger keygen` writes one"
     try:
@@ -175,13 +175,13 @@ def load_verifier_key(text: str) -> Key:
 
 
 def sign_checkpoint(signer: Signer, size: int, root: bytes) -> bytes:
-    """Write and sign a checkpoint: its origin is the signer's name."""
+    """Write and sign a checkpoint; the origin is the signer's name."""
     text = f"{signer.name}\n{size}\n{_encode_base64(root)}\n"
     return sign_note([signer], text)
 
 
 def sign_note(signers: Sequence[Signer], text: str) -> bytes:
-    """Sign a text, whose last line ends, by each of the signers (C2SP signed-note)."""
+    """Sign a text that ends in a newline, by each of the signers (C2SP signed-note)."""
     signatures = (
         f"— {signer.name} {_encode_base64(signer.key.id + signer.sign(text.encode()))}\n"
         for signer in signers
@@ -258,15 +258,15 @@ def check_time_stamp(
 
 
 def stamp_said(note: bytes, response: bytes) -> datetime:
-    """Return the time (UTC) that a stamp of a checkpoint says; whose it is, is not checked.
+    """Return the time (UTC) in a stamp of a checkpoint, without a check of the signature.
 
-    Raises EvidenceError as `check_time_stamp` does, but for its signature.
+    Raises EvidenceError as `check_time_stamp` does, except for the signature.
     """
     return _read_response(note, response).tst_info.gen_time.astimezone(UTC)
 
 
 def _read_response(note: bytes, response: bytes) -> rfc3161.TimeStampResponse:
-    """Read a response that was granted, for this checkpoint; its signature is not checked."""
+    """Read a granted response for this checkpoint, without a check of the signature."""
     try:
         stamp = rfc3161.decode_timestamp_response(response[: MAX_RESPONSE + 1])
     except ValueError:

@@ -51,7 +51,7 @@ class DecisionEntry(Body, frozen=True, omit_defaults=True):
 
 
 class ReceiptEntry(Body, frozen=True):
-    """What became of a decision (its position): applied, refused, failed, held or reverted."""
+    """The effect of the decision at a position: applied, refused, failed, held or reverted."""
 
     decision: int
     outcome: str
@@ -60,7 +60,7 @@ class ReceiptEntry(Body, frozen=True):
 
 
 class OverrideEntry(Body, frozen=True):
-    """A person's later decision over an earlier one (its position; None: over a state)."""
+    """A person's later decision over an earlier one (the position; None: over a state)."""
 
     decision: int | None
     outcome: str
@@ -78,7 +78,7 @@ class AppealEntry(Body, frozen=True):
 
 
 class CaptureEntry(Body, frozen=True):
-    """An exhibit that was taken in: what its file is, and when it was captured (ms)."""
+    """An exhibit in custody: the file, and the time of capture (ms)."""
 
     exhibit: str
     media: str
@@ -89,7 +89,7 @@ class CaptureEntry(Body, frozen=True):
 
 
 class LinkEntry(Body, frozen=True):
-    """A party tied to an account, by what, how strongly, and by which exhibit."""
+    """A party tied to an account: the basis, the strength, and the exhibit."""
 
     case: str
     basis: str
@@ -99,7 +99,7 @@ class LinkEntry(Body, frozen=True):
 
 
 class NoticeEntry(Body, frozen=True):
-    """A notice, or what came of it: the SHA-256 of its text, and its state."""
+    """A state of a notice, with the SHA-256 of the text."""
 
     case: str
     state: str
@@ -108,7 +108,7 @@ class NoticeEntry(Body, frozen=True):
 
 
 class DeterminationEntry(Body, frozen=True):
-    """A determination: advice, its outcome and rule, the SHA-256 of its full text."""
+    """A determination, which is advice: outcome, rule, and the SHA-256 of the full text."""
 
     case: str
     outcome: str
@@ -134,7 +134,7 @@ class VersionEntry(Body, frozen=True, omit_defaults=True):
 
 
 class CustodyEntry(Body, frozen=True):
-    """One touch of an exhibit: what was done, why, by what authority, what changed."""
+    """One access to an exhibit: act, reason, authority and changes."""
 
     exhibit: str
     act: str
@@ -146,7 +146,7 @@ class CustodyEntry(Body, frozen=True):
 
 
 class LabelEntry(Body, frozen=True):
-    """What an account turned out to be, abusive or benign, and by what source."""
+    """A label of an account, abusive or benign, and the source."""
 
     label: str
     source: str
@@ -154,7 +154,7 @@ class LabelEntry(Body, frozen=True):
 
 
 class ErasureEntry(Body, frozen=True):
-    """Somebody's openings were erased: of how many entries, and `events` of a log cut."""
+    """Erased openings of an account: the number of entries, and `events` removed from a log."""
 
     openings: int
     events: int
@@ -173,7 +173,7 @@ class RepairEntry(Body, frozen=True):
 class TrimEntry(Body, frozen=True):
     """Rows of the log were removed: positions `first` to `end - 1`, the newest of `received` ms.
 
-    `evicted` idle accounts were forgotten, with nothing on record.
+    `evicted` idle accounts without a record were removed.
     """
 
     first: int
@@ -195,7 +195,7 @@ class StepEntry(Body, frozen=True):
 
 
 class PackEntry(Body, frozen=True):
-    """A case was packed with so many steps, whose last has the digest `last`, and a payload.
+    """A packed case: the number of steps, the digest `last` of the last step, and a payload.
 
     `payload` is the SHA-256 over the names and digests of every file beside the ledger.
     """
@@ -207,7 +207,7 @@ class PackEntry(Body, frozen=True):
 
 
 class LogEntry(Body, frozen=True, omit_defaults=True):
-    """How far the event log is: its end, and the hash of the chain of all its rows.
+    """The end of the event log, and the hash of the chain of all rows.
 
     Up to here are `decisions` in the service's table (`unsealed` of them from before there was a
     ledger) and `changes` in its audit log, the last with the number `last_change`. `key` tells
@@ -226,16 +226,16 @@ class LogEntry(Body, frozen=True, omit_defaults=True):
 
 
 class RewriteEntry(Body, frozen=True):
-    """A row of the event log that an erasure rewrote: its position, the commitment to it now."""
+    """A row of the event log rewritten by an erasure: position, and commitment to the new row."""
 
     first: int
     row: str
 
 
 class ChangeEntry(Body, frozen=True, omit_defaults=True):
-    """An entry of the service's audit log as it is now, by its MAC.
+    """An entry of the service's audit log, by MAC.
 
-    `row` is the MAC of the API key or webhook that it is about, as the change left it.
+    `row` is the MAC of the changed API key or webhook after the change.
     """
 
     number: int
@@ -248,7 +248,7 @@ class ChangeEntry(Body, frozen=True, omit_defaults=True):
 class StatesEntry(Body, frozen=True):
     """Enforcement states that changed without a decision: so many rows from number `first` on.
 
-    `sha256` is over the rows with their MACs, so that nobody can guess an account from it.
+    `sha256` is over the rows with MACs, so that no account can be guessed.
     """
 
     first: int
@@ -257,7 +257,7 @@ class StatesEntry(Body, frozen=True):
 
 
 class KeyEntry(Body, frozen=True):
-    """From here on another key signs the checkpoints: its verifier key, and why the first ended."""
+    """A change of the signing key: the next verifier key, and the reason."""
 
     after: str
     why: str
@@ -265,9 +265,9 @@ class KeyEntry(Body, frozen=True):
 
 
 class PortfolioEntry(Body, frozen=True):
-    """A portfolio of a business platform as a change left it; `linked`: whose successor it is.
+    """A portfolio of a business platform after a change; `linked`: predecessors.
 
-    `step` is that of the ladder for businesses on which it is, and `appeal` what became of one.
+    `step` is the step on the ladder for businesses, `appeal` the result of an appeal.
     """
 
     portfolio: str
@@ -281,7 +281,7 @@ class PortfolioEntry(Body, frozen=True):
 
 
 class TemplateEntry(Body, frozen=True):
-    """A template as a change left it."""
+    """A template after a change."""
 
     portfolio: str
     template: str
@@ -292,9 +292,9 @@ class TemplateEntry(Body, frozen=True):
 
 
 class ConsentEntry(Body, frozen=True):
-    """A person's word: granted or revoked, for what, by what source, with the digest of its proof.
+    """A consent record of a person: word, category, source, and the digest of a proof.
 
-    `counts` is false for a claim without proof: it is on record, and no basis for a send.
+    `counts` is false for a claim without proof, which is no basis for a send.
     """
 
     portfolio: str
@@ -307,7 +307,7 @@ class ConsentEntry(Body, frozen=True):
 
 
 class StandingEntry(Body, frozen=True):
-    """A step of the ladder that a portfolio was put on, what it bars, and until when."""
+    """A step of the ladder for a portfolio, the barred sends, and the end."""
 
     portfolio: str
     step: str
@@ -348,7 +348,7 @@ KINDS: dict[str, type[Body]] = {
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One entry: its kind, when it was sealed (ms), what it says, and what it commits to."""
+    """One entry: kind, time of sealing (ms), open fields, and commitments."""
 
     kind: str
     at: int
@@ -356,7 +356,7 @@ class Entry(msgspec.Struct, frozen=True):
     commits: dict[str, str]
 
     def line(self) -> bytes:
-        """Write it as the ledger keeps it: canonical JSON, without a newline."""
+        """Return the entry as a line of the ledger: canonical JSON, without a newline."""
         entry = {
             "at": self.at,
             "body": msgspec.to_builtins(self.body),
@@ -373,7 +373,7 @@ class Entry(msgspec.Struct, frozen=True):
 def make_entry(
     kind: str, body: Body, hidden: Mapping[str, Any], *, at: int, salts: Salts
 ) -> tuple[Entry, Openings]:
-    """Make an entry, and the openings of what it hides; `hidden` is by field, None is left out.
+    """Make an entry and openings; `hidden` are values by field, None is left out.
 
     Raises EvidenceError for a body of another kind or a field that the kind does not hide.
 
@@ -416,7 +416,7 @@ def read_entry(line: bytes) -> Entry:
 
 
 def parse_entry(fields: dict[str, Any]) -> Entry:
-    """Convert a decoded entry to the type of its kind; raises EvidenceError."""
+    """Convert a decoded entry to the type of the kind; raises EvidenceError."""
     kind = KINDS.get(fields["kind"])
     if kind is None:
         raise ledger_error("entry_kind", f"entries of kind {fields['kind']!r} are not known")

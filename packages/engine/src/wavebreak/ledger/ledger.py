@@ -27,7 +27,7 @@ from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 
 
 class Storage(Protocol):
-    """Storage of a ledger, append-only. What `append` and `keep` were given is durable."""
+    """Storage of a ledger, append-only and durable."""
 
     def size(self) -> int:
         """How many entries there are."""
@@ -42,11 +42,11 @@ class Storage(Protocol):
         ...
 
     def node(self, index: int) -> bytes:
-        """One node of the tree, by its number in post-order."""
+        """One node of the tree, by number in post-order."""
         ...
 
     def keep(self, note: bytes) -> None:
-        """Keep a signed checkpoint, after all before it."""
+        """Keep a signed checkpoint, after all earlier ones."""
         ...
 
     def latest(self) -> bytes | None:
@@ -89,7 +89,7 @@ class MemoryStorage:
 
 
 class Ledger:
-    """An append-only log over a storage, sealed by one signer, whose name is the log's origin.
+    """An append-only log over a storage, sealed by one signer; the origin is the signer's name.
 
     Opening it checks that its last checkpoint is the signer's, and that the tree still has that
     root; raises EvidenceError where not. One ledger at a time may write to a storage.
@@ -119,7 +119,7 @@ class Ledger:
 
     @property
     def note(self) -> bytes:
-        """The last checkpoint as the signed note that it is."""
+        """The last checkpoint as a signed note."""
         return self.storage.latest() or b""
 
     def append(self, entries: Iterable[Entry | bytes]) -> range:
@@ -134,7 +134,7 @@ class Ledger:
         return range(before, size)
 
     def checkpoint(self) -> bytes:
-        """Seal what was appended: a signed note, the last one where nothing is new."""
+        """Seal appended entries: a new signed note, or the last one if no entry is new."""
         if self._last is None or self._last.size < self.size:
             note = sign_checkpoint(self.signer, self.size, verifier.root_hash(self._peaks))
             self.storage.keep(note)
@@ -207,15 +207,15 @@ def check_last_checkpoint(storage: Storage, signer: Signer) -> verifier.Checkpoi
 
 
 def rotate_key(storage: Storage, old: Signer, new: Signer, *, why: str, at_ms: int) -> None:
-    """Have a ledger's later checkpoints signed by another key, and seal that it is so.
+    """Change the key that signs a ledger's checkpoints, and seal the change.
 
     The last checkpoint of the earlier key is followed by one of the later key over the same
-    entries. Raises EvidenceError where the ledger is not as the earlier key signed it.
+    entries. Raises EvidenceError if the ledger differs from the earlier key's checkpoint.
 
     Args:
-        storage: The ledger's storage, to which nobody else writes.
-        old: The key that signed it so far.
-        new: The key that signs it from now on, of the same name.
+        storage: The ledger's storage, without another writer.
+        old: The key so far.
+        new: The next key, of the same name.
         why: RETIRED or REVOKED.
         at_ms: Now.
     """
@@ -258,7 +258,7 @@ def proof_bundle(
 
 
 def encode_proof(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
-    """Return one entry with its proof, as a value: a line of `proofs.jsonl`."""
+    """Return one entry with a proof, as a value: a line of `proofs.jsonl`."""
     line = ledger.storage.line(position)
     with convert_verifier_errors():
         return {

@@ -25,7 +25,7 @@ Append = Callable[[Iterable[entries.Entry]], range]
 
 
 class Draft(NamedTuple):
-    """An entry that is to be sealed: its kind, what it says, and what it only commits to."""
+    """An entry to be sealed: kind, open fields, and hidden fields."""
 
     kind: str
     body: entries.Body
@@ -33,7 +33,7 @@ class Draft(NamedTuple):
 
 
 def decision_body(decision: Decision) -> entries.DecisionEntry:
-    """Return what a decision's entry shows: all but account, id and trigger."""
+    """Return the open fields of a decision's entry: all but account, id and trigger."""
     return entries.DecisionEntry(
         ts=decision.ts,
         stage=decision.stage,
@@ -98,7 +98,7 @@ class LedgerRecorder:
         return {"origin": last.origin, "size": last.size, "root": last.root.hex()}
 
     def decisions(self, decisions: Sequence[Decision]) -> range:
-        """Seal decisions, before anybody is notified of them; return their positions."""
+        """Seal decisions before any notification; return the positions."""
         if not decisions:
             return range(0)
         time_ms = self._clock()
@@ -112,7 +112,7 @@ class LedgerRecorder:
         effect: str = "applied",
         detail: str = "",
     ) -> None:
-        """Seal a receipt for each decision: by default that it took effect."""
+        """Seal a receipt for each decision, by default that the decision took effect."""
         if not decisions:
             return
         time_ms = self._clock()
@@ -143,9 +143,9 @@ class LedgerRecorder:
 
 
 class DirectoryRecorder(LedgerRecorder):
-    """Records into a ledger directory, with the openings in its `private/`.
+    """Records into a ledger directory, with the openings in `private/`.
 
-    `repaired` lists what a crash had left incomplete.
+    `repaired` lists tails that a crash left incomplete.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ class DirectoryStorage:
         return self._size
 
     def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
-        """Keep entries and nodes; a failure (a full disk) leaves the ledger as it was."""
+        """Keep entries and nodes; a failure (a full disk) leaves the ledger unchanged."""
         before = {name: self._length(name) for name in NAMES[:3]}
         lengths = (len(line) + 1 for line in lines)
         ends = list(accumulate(lengths, initial=self.end(self._size)))[1:]
@@ -254,7 +254,7 @@ class OpeningFile:
     def erase(self, field: str, value: Any) -> int:
         """Erase all openings of the entries that hide this value; how many entries they were.
 
-        The log stays as it is and verifies; what the entries commit to can no longer be shown.
+        The log is unchanged and verifies; the hidden values can no longer be shown.
         """
         positions = [(position,) for position in self.positions(field, value)]
         with self._db:
@@ -269,7 +269,7 @@ def read_key_history(path: Path) -> list[KeyChange]:
 
     Raises:
         FileError: The file cannot be read.
-        EvidenceError: A statement is not well formed, or not signed by the keys that must sign it.
+        EvidenceError: A statement is malformed, or lacks a required signature.
     """
     try:
         content = path.read_bytes()
@@ -282,7 +282,7 @@ def read_key_history(path: Path) -> list[KeyChange]:
 
 
 def add_key_change(path: Path, note: bytes) -> None:
-    """Append a signed statement to a file, once; raises FileError where it cannot be written."""
+    """Append a signed statement to a file, once; raises FileError if writing fails."""
     line = json.dumps(note.decode(), ensure_ascii=False).encode() + b"\n"
     try:
         if not path.exists() or line not in path.read_bytes().splitlines(keepends=True):

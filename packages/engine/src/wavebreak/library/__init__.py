@@ -1,4 +1,4 @@
-"""Library: what `import wavebreak` offers, and what the commands call.
+"""Library: the names of `import wavebreak`, which the commands call.
 
 Each function is a thin layer over `engine`, `io`, `evaluation`, `explain` and `run_diff`.
 """

@@ -1,4 +1,4 @@
-"""Inputs: events of any table or file, the policy that decides on them, and the example."""
+"""Inputs: events of any table or file, the deciding policy, and the example."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def resolve_key(key: Key, *, is_personal: bool) -> bytes:
     """Return a key of pseudonyms: the one given, the deployment's, or one of this session.
 
     Args:
-        key: The key, or the path of its file (None: the deployment's).
-        is_personal: Whether something is replaced with it: a key of the session is then warned of.
+        key: The key, or the path of a key file (None: the deployment's).
+        is_personal: Whether values are replaced with the key: a session's key then gives a warning.
 
     Raises:
         FileError: There is no such file.
@@ -68,12 +68,12 @@ def resolve_key(key: Key, *, is_personal: bool) -> bytes:
 
 
 class Events:
-    """Events to decide on: a table or a file, and how it is read.
+    """Events to decide on: a table or a file, with a mapping.
 
-    `events` and `read_events` return them.
+    `events` and `read_events` return this type.
 
-    Reading happens when it is decided on. Phone numbers, addresses and devices become pseudonyms
-    in the same call; they never reach the disk.
+    The deciding functions read the events. Phone numbers, addresses and devices become pseudonyms
+    in the same call; the values never reach the disk.
 
     Attributes:
         source: The file, `-` for standard input, or the table.
@@ -105,7 +105,7 @@ class Events:
         return Names(self.key).pseudonym(number_of(account, self.mapping.country) or account)
 
     def pseudonymizer(self) -> Pseudonymizer:
-        """Return what replaces phone numbers, addresses and devices, with the key."""
+        """Return the pseudonymizer of phone numbers, addresses and devices, with the key."""
         return Pseudonymizer(self.key, self.ip_database)
 
     def preview(self, rows: int = PREVIEW_ROWS) -> pa.Table:
@@ -244,7 +244,7 @@ def example_events() -> Events:
     """Return the example: a simulated week of a small messenger with three campaigns.
 
     Two thousand people, 107,000 events, without phone numbers and addresses. Detection on it is a
-    demonstration, not a measurement. `example_labels` says who is abusive.
+    demonstration, not a measurement. `example_labels` has the labels.
     """
     return Events(example.example_path(), b"example " * 4)
 
@@ -255,11 +255,11 @@ def example_labels() -> pa.Table:
 
 
 class Policy(rules.Policy):
-    """Rules and enforcement settings, checked. `load_policy` returns it; it cannot be changed.
+    """Rules and enforcement settings, checked and immutable. `load_policy` returns a policy.
 
     Attributes:
         rules: The rules.
-        version: Name and digest of what decides.
+        version: Name and digest of the deciding settings.
     """
 
     def with_rule(
@@ -275,12 +275,12 @@ class Policy(rules.Policy):
         """Return this policy with a rule more, which takes the place of one of its id.
 
         Args:
-            id: Its id: lower-case letters, digits and _.
+            id: The id: lower-case letters, digits and _.
             when: Conditions that must all hold, as in `["strangers_contacted_1h >= 30"]`.
             outcome: observe, challenge or limit; more only on a `basis` other than doubt.
             duration: How long a timed outcome holds, such as 1h.
-            on: Kinds of account events after which it is evaluated.
-            **fields: What else a rule of a file may have: basis, new_chats_1d, mode, fires_on, ...
+            on: Kinds of account events after which the rule is evaluated.
+            **fields: Other fields of a rule in a file: basis, new_chats_1d, mode, fires_on, ...
 
         Raises:
             Error: The rule is invalid; names the field and the fix.
@@ -307,12 +307,12 @@ def _as_policy(policy: rules.Policy) -> Policy:
 
 
 def as_events(source: Events | Any) -> Events:
-    """Return events as they are, or what `events` makes of a table or a file."""
+    """Return events unchanged, or the events of a table or a file (`events`)."""
     return source if isinstance(source, Events) else events(source)
 
 
 def load_policy(directory: str | Path | None = None) -> Policy:
-    """Load and check a policy, and try the examples of its rules.
+    """Load and check a policy, and try the examples of the rules.
 
     Args:
         directory: A local policy, which overrides and extends the shipped one (None: the shipped

@@ -1,4 +1,4 @@
-"""Results: decisions on events, why they were made, how good they are, and what would change."""
+"""Results: decisions on events, with explanations, evaluations and comparisons."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Labels = str | Path | Any
 
 
 class Result:
-    """Decisions on events. A notebook shows its counts; tables are Arrow's.
+    """Decisions on events. A notebook shows the counts; tables are Arrow's.
 
     Times in tables are milliseconds in UTC.
 
@@ -72,7 +72,7 @@ class Result:
         """Open the directory that `decide(..., out=directory)` or `wavebreak run -o` wrote.
 
         Raises:
-            Error: It holds no run.
+            Error: The directory holds no run.
         """
         return cls(Path(directory))
 
@@ -83,7 +83,7 @@ class Result:
 
     @property
     def accounts(self) -> pa.Table:
-        """One row an account: what it did, its worst outcome and the present one."""
+        """One row an account: activity, worst outcome and current outcome."""
         return pq.read_table(self.directory / "accounts.parquet")
 
     @property
@@ -105,10 +105,10 @@ class Result:
         return dict(self._summary)
 
     def explain(self, account: str) -> Report:
-        """Explain the decisions about an account: what it did, which rules fired, what follows.
+        """Explain the decisions about an account: activity, matched rules, consequences.
 
         Args:
-            account: Its id, as in the decisions.
+            account: The id, as in the decisions.
 
         Raises:
             Error: The account is not in the result; similar names are named.
@@ -119,10 +119,10 @@ class Result:
         )
 
     def plot(self, account: str) -> Picture:
-        """Draw what an account did over time, and the decisions about it.
+        """Draw the activity of an account over time, and the decisions about the account.
 
         Raises:
-            Error: The account is not in the result, or its events are not there any more.
+            Error: The account is not in the result, or the events no longer exist.
         """
         pictures = [p for p in self.explain(account).pictures if isinstance(p.chart, Timeline)]
         if not pictures:
@@ -133,10 +133,10 @@ class Result:
         return pictures[0]
 
     def plot_operator(self, operator: str) -> Picture:
-        """Draw the accounts of an operator, by what they are linked, and their worst outcomes.
+        """Draw the accounts of an operator with links and worst outcomes.
 
         Args:
-            operator: Its id, as in `operators`.
+            operator: The id, as in `operators`.
 
         Raises:
             Error: The result has no such operator.
@@ -168,7 +168,7 @@ class Result:
         Args:
             policy: The other policy.
             model: The other model (None: rules alone).
-            labels: Who is abusive, where it is known.
+            labels: Labels of accounts, if known.
             out: Directory for the files of the other result (None: a private one).
             key: The secret key of pseudonyms (None: the one that this result was made with).
             progress: Whether a bar shows how far it is, or a function that is called instead.
@@ -200,7 +200,7 @@ class Result:
         return Report(summary_report(self._summary))
 
     def _warn_of_identifiers(self) -> None:
-        """Warn of ids that a service would refuse; the run has written them."""
+        """Warn of ids in the run that a service would refuse."""
         batches = self.accounts.select(["account"]).to_batches()
         count = sum(identifiers.faulty_rows(batch).size for batch in batches)
         if count:
@@ -228,7 +228,7 @@ _OPERATORS = pa.schema({
 
 
 class Comparison(Report):
-    """What changes between two results over the same events, account by account.
+    """Changes between two results over the same events, by account.
 
     Attributes:
         first: The first result.
@@ -272,8 +272,8 @@ def decide(
     Args:
         source: Events of `events` or `read_events`, or anything that these take.
         policy: The rules (None: the shipped ones).
-        enforce: Drop the events that a decision refuses; without, decisions change nothing.
-        model: A model, or its directory (None: rules alone).
+        enforce: Drop the events that a decision refuses; otherwise decisions have no effect.
+        model: A model, or the directory of a model (None: rules alone).
         out: Directory for the files of the run (None: a private one, which ends with the result).
         allow_identifiers: Do not warn of ids that look like phone numbers, addresses or text.
         progress: Whether a bar shows how far it is, or a function that takes the share done (0 to
@@ -321,7 +321,7 @@ def evaluate(
 
     Args:
         results: A result, or several that are counted together.
-        labels: Who is abusive: a CSV, or a table with the columns account, label (abusive or
+        labels: Abusive accounts: a CSV, or a table with the columns account, label (abusive or
             benign), family and operator. Default: labels.csv beside each result's events.
         exclude: Families that are left out of all counts.
 
@@ -353,7 +353,7 @@ def compare(
         first: A policy.
         second: Another.
         enforce: As of `decide`.
-        labels: Who is abusive, where it is known.
+        labels: Labels of accounts, if known.
         progress: As of `decide`.
 
     Returns:
@@ -380,13 +380,13 @@ def assess(
     Args:
         source: Events of `events` or `read_events`, or anything that these take.
         policy: The rules (None: the shipped ones).
-        model: A model, or its directory (None: rules alone).
-        labels: Who is abusive, where it is known; else who strangers answer counts as honest.
+        model: A model, or the directory of a model (None: rules alone).
+        labels: Labels of accounts; without, an account that strangers answer counts as honest.
         workers: Threads.
         progress: As of `decide`.
 
     Returns:
-        The page. It names accounts by pseudonyms; `.names` says whose they are.
+        The page, with pseudonyms; `.names` gives the accounts.
 
     Raises:
         Error: The events cannot be read, or none is valid.
@@ -402,7 +402,7 @@ def assess(
 
 
 class Assessment(Report):
-    """What the policy would do with somebody's own data.
+    """Effect of the policy on a platform's own data.
 
     Attributes:
         names: Account by pseudonym, of the accounts that the page shows.
@@ -423,7 +423,7 @@ class Assessment(Report):
 
 
 def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
-    """Return the summary of a run: what was read, decisions by outcome, what limits the result.
+    """Return the summary of a run: events, decisions by outcome, limits of the result.
 
     Args:
         counts: The content of the run's `summary.json`.
@@ -453,7 +453,7 @@ def summary_report(counts: Mapping[str, Any]) -> reporting.Report:
 
 @contextmanager
 def _output(out: str | Path | None) -> Iterator[Path]:
-    """Yield a directory for files; a private one goes where the work in it fails."""
+    """Yield a directory for files; a temporary directory is removed on failure."""
     if out is not None:
         yield Path(out)
         return

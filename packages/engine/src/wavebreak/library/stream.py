@@ -1,4 +1,4 @@
-"""Stream: an engine that decides on events as they come, and says what an act would meet."""
+"""Stream: an engine that decides on events as they come, and answers questions on acts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MAX_REJECTED = 1_000
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What an act would meet now; nothing is changed by asking.
+    """Enforcement that an act would meet now; a question changes no state.
 
     Attributes:
         outcome: The outcome in force at the act, such as allow or limit.
         refused: Whether that outcome refuses the act.
-        until: When the outcome ends by itself (None: it has no end, or there is none).
+        until: The end of the outcome (None: no outcome, or one without an end).
         rules: Rules that the act would newly meet.
     """
 
@@ -47,10 +47,10 @@ class Engine:
 
     Args:
         policy: The rules (None: the shipped ones).
-        enforce: Drop the events that a decision refuses; without, decisions change nothing.
+        enforce: Drop the events that a decision refuses; otherwise decisions have no effect.
         model: Scores accounts (None: rules alone).
-        sample: Events of the stream, from which is learned what it carries: a rule that reads what
-            it does not carry is off (None: it carries everything).
+        sample: Events of the stream, which give the coverage: a rule that reads a field
+            outside the coverage is off (None: full coverage).
         key: Secret key of pseudonyms, as of `read_events`.
 
     Attributes:
@@ -101,11 +101,11 @@ class Engine:
         return decisions
 
     def finish(self) -> list[Decision]:
-        """Close the open epoch, at the end of a stream, and return its decisions."""
+        """Close the open epoch, at the end of a stream, and return the decisions."""
         return self._engine.finish()
 
     def ask(self, event: dict[str, Any] | None = None, **fields: Any) -> Answer:
-        """Return what an event would meet, without changing anything.
+        """Return the enforcement that an event would meet, without changing state.
 
         Args:
             event: The event, as of `update`.
@@ -139,8 +139,8 @@ class Engine:
         """Return an engine that goes on from a snapshot.
 
         Args:
-            path: What `save` or `wavebreak run --snapshot` wrote.
-            policy: The rules that it was made with (None: the shipped ones).
+            path: A file of `save` or `wavebreak run --snapshot`.
+            policy: The rules of the snapshot (None: the shipped ones).
             **options: `enforce`, `model`, `sample` and `key`, as of Engine.
 
         Raises:
@@ -168,7 +168,7 @@ class Engine:
 
 
 def _encode(event: dict[str, Any], name: str) -> bytes:
-    """Return an event as a line of JSON, with its time in milliseconds, and with an id."""
+    """Return an event as a line of JSON, with the time in milliseconds, and with an id."""
     time = event.get("ts")
     if isinstance(time, str):
         try:

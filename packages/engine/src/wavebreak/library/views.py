@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Picture:
-    """A chart. A notebook shows it; `figure` and `axes` are Matplotlib's, to change what it shows.
+    """A chart, shown in a notebook; `figure` and `axes` are Matplotlib's, for changes.
 
-    Nothing of it belongs to `pyplot`, so nothing has to be closed.
+    The figure does not belong to `pyplot`, so no figure has to be closed.
 
     Attributes:
         chart: The values that are drawn.
@@ -52,7 +52,7 @@ class Picture:
 
     @property
     def caption(self) -> str:
-        """What the chart shows, in words."""
+        """The caption in words."""
         return self.chart.caption
 
     def save(self, path: str | Path) -> None:
@@ -74,8 +74,8 @@ class Report:
     """A result in words, tables and charts. `print` gives the text, a notebook shows the page.
 
     Attributes:
-        full: What the page shows.
-        brief: What a terminal shows.
+        full: The report of the page.
+        brief: The report of a terminal.
     """
 
     def __init__(self, full: report.Report, brief: report.Report | None = None) -> None:
@@ -88,7 +88,7 @@ class Report:
 
     @property
     def pictures(self) -> list[Picture]:
-        """The charts of the report, in its order."""
+        """The charts of the report, in order."""
         blocks = (block for section in self.full.sections for block in section.blocks)
         return [Picture(block) for block in blocks if isinstance(block, charts.Chart)]
 
@@ -120,7 +120,7 @@ class Report:
 
 
 def render_fragment(contents: report.Report) -> str:
-    """Return a report as plain HTML without styles of its own, for a cell of a notebook."""
+    """Return a report as plain HTML without styles, for a cell of a notebook."""
     parts = [Markup("<h3>{}</h3>").format(contents.title)]
     parts += [Markup("<p>{}</p>").format(line) for line in contents.lead]
     for section in contents.sections:

@@ -1,6 +1,6 @@
 """Notices for people: statements of reasons, help pages and warnings, in their own language.
 
-Nothing here decides or delivers anything: a decision comes in as it was stored, and text comes out.
+The package neither decides nor delivers: stored decisions are the input, texts are the output.
 """
 
 from wavebreak.languages import LANGUAGES, Language, get_language, negotiate

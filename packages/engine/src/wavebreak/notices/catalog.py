@@ -1,4 +1,4 @@
-"""The texts to translate, of this package and of the policy's tables, and what a translation lacks.
+"""The texts to translate, of this package and of the policy's tables, and missing translations.
 
 >>> print(untranslated("he"))
 []
@@ -49,7 +49,7 @@ _TABLES = ("report", "reasons", "notices", "certificates")
 
 
 def table_texts() -> Iterator[tuple[str, str]]:
-    """Yield each text of the policy's tables with its context, which is where it stands."""
+    """Yield each text of the policy's tables with the context, which is the place in the table."""
     for table in _TABLES:
         yield from texts_of(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
     platform = config.read_toml(config.resolve_path(PLATFORM))
@@ -59,13 +59,13 @@ def table_texts() -> Iterator[tuple[str, str]]:
 
 
 def source_paths() -> list[Path]:
-    """Return the modules whose calls mark texts; those of this module are examples."""
+    """Return the modules with calls that mark texts, except this module, which has examples."""
     paths = sorted(path for pattern in _SOURCES for path in PACKAGE.parent.glob(pattern))
     return [path for path in paths if path != Path(__file__).resolve()]
 
 
 def measure_texts() -> Iterator[str | tuple[str, str]]:
-    """Yield what measures are called, their sentences and values, outcomes, and what ties say."""
+    """Yield titles, sentences and values of measures, outcomes, and texts of ties."""
     yield from DESCRIPTIONS.values()
     yield from title_texts(NAMES)
     units = dict.fromkeys(feature.unit for feature in FEATURES)
@@ -76,7 +76,7 @@ def measure_texts() -> Iterator[str | tuple[str, str]]:
 
 
 def texts_of(context: str, texts: Any) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a table; an entry of a list is named by its id, else by its place."""
+    """Yield the texts of a table; an entry of a list is named by the id, else by the place."""
     if isinstance(texts, dict) and SOURCE_LANGUAGE in texts:
         yield from texts_of(context, texts[SOURCE_LANGUAGE])
     elif isinstance(texts, dict):
@@ -94,14 +94,14 @@ def texts_of(context: str, texts: Any) -> Iterator[tuple[str, str]]:
 
 
 def holder_texts() -> Iterator[str]:
-    """Yield the texts of rules, of statements and of the pages around them, which files hold."""
+    """Yield the texts of rules, statements and pages in files."""
     yield from load_rule_texts().messages()
     yield from (text for table in TEXTS.values() for text in table.values())
     yield from help_texts()
 
 
 def catalog_of(texts: Iterable[tuple[str, str]]) -> Any:
-    """Return a catalog of a table's texts, each with its context."""
+    """Return a catalog of a table's texts, each with a context."""
     catalog = _messages.Catalog(fuzzy=False)
     for context, text in texts:
         catalog.add(text, context=context)
@@ -120,7 +120,7 @@ def holder_catalog() -> Any:
 
 
 def extract_catalog() -> Any:
-    """Return every text to translate: those of account holders, and those of staff alone.
+    """Return every text to translate: for account holders, and for staff alone.
 
     >>> len(extract_catalog()) > len(holder_catalog()) > 100
     True
@@ -171,7 +171,7 @@ def untranslated(
 def update_translation(
     language: str, directory: Path = CATALOGS, messages: Any = None, domain: str = DOMAIN
 ) -> Path:
-    """Write a language's file with today's texts, and return its path.
+    """Write a language's file with today's texts, and return the path.
 
     Translations that exist are kept, new texts are empty, texts no longer used are dropped. The
     arguments are those of `untranslated`.
@@ -194,7 +194,7 @@ def update_translation(
 
 
 def _empty(language: str, domain: str) -> Any:
-    """A catalog whose header has fixed dates: the same texts give the same file."""
+    """Return a catalog with fixed dates in the header: the same texts give the same file."""
     return _messages.Catalog(
         locale=language,
         domain=domain,
@@ -211,7 +211,7 @@ def _empty(language: str, domain: str) -> Any:
 
 
 def _encode(catalog: Any) -> bytes:
-    """Encode a catalog, without the line that names the version of its writer."""
+    """Encode a catalog, without the line that names the writer's version."""
     buffer = io.BytesIO()
     _files.write_po(buffer, catalog, width=100, sort_output=True, no_location=True)
     lines = buffer.getvalue().splitlines(keepends=True)

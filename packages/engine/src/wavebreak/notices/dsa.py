@@ -1,7 +1,7 @@
 """Record of a decision for the DSA Transparency Database.
 
 Private messaging is outside the DSA: the format is adopted voluntarily. A record holds no personal
-data: its id is a digest of the decision's, and its facts are those of the English statement.
+data: the id is a digest of the decision's id, and the facts come from the English statement.
 
 `limit` and `restrict` suspend a part of the service, `suspend` the account, `ban` terminates it.
 The other outcomes have no record: `allow` and `observe` restrict nothing, and a `challenge` is a
@@ -121,11 +121,11 @@ def build_record(
     """Return the record of a decision, or None for an outcome that has none.
 
     Args:
-        decision: The decision as it is stored.
+        decision: The stored decision.
         platform: The operator's terms.
-        circumstances: What the decision does not hold; only origin and channel are used.
-        key: With a key, the record's id is an HMAC: nobody who knows a decision's id finds its
-            record. Without, it is a plain digest.
+        circumstances: Facts beside the decision; only origin and channel are used.
+        key: With a key, the record's id is an HMAC: a decision's id alone does not lead to the
+            record. Without, the id is a plain digest.
 
     Raises:
         UsageError: The decision lacks a field, or the record would break the schema.
@@ -234,7 +234,7 @@ def _clip(text: str, max_length: int) -> str:
 
 
 def record_problems(record: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a record, by `SCHEMA` and by the rules between its fields.
+    """Return the faults of a record, by `SCHEMA` and by the rules between fields.
 
     >>> record_problems({"puid": "a b"})[:2]
     ['decision_ground: is missing', 'incompatible_content_ground: is missing']

@@ -59,7 +59,7 @@ def business_page(platform: Platform, language: Language) -> HelpPage:
 
 @cache
 def _parts(page: str) -> list[list[str]]:
-    """Return the blocks of a page by section; the first part is its title and lead."""
+    """Return the blocks of a page by section; the first part is the title and the lead."""
     text = (_DIRECTORY / f"{page}.md").read_text("utf-8").removeprefix("# ")
     return [part.strip().split("\n\n") for part in text.split("\n## ")]
 

@@ -1,4 +1,4 @@
-"""The operator as holders and the public read it: names, terms, links and dates."""
+"""The operator in texts for holders and the public: names, terms, links and dates."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes:
         languages: Languages in which pages are offered; left out, every one that is shipped.
-        default_language: The one for who asks for none of them.
+        default_language: The language if a reader accepts no other.
         appeal_days: For how long a holder may appeal.
-        warn_contacts: Whether people whom a banned account wrote to first are warned.
+        warn_contacts: Whether people are warned of a banned account that wrote to them first.
         notice_date: Day of the operator's public notice of legal action (None: there was none).
         continues_from: First day that counts as after the notice (UTC).
         time_zone: IANA name of the zone in which holders read times.
         name: The service's name, by language.
-        links: Addresses of its pages.
-        contact: Whom a holder can contact, by language.
-        terms: What the terms say, by kind of abuse and language.
+        links: Addresses of the operator's pages.
+        contact: The contact for holders, by language.
+        terms: Clauses of the terms, by kind of abuse and language.
         redress: The holder's remedies beside an appeal, by language (DSA, article 17(3)(f)).
     """
 
@@ -75,7 +75,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return _localized("name", self.name, language)
 
     def contact_in(self, language: Language) -> str:
-        """Return whom a holder can contact."""
+        """Return the contact for holders."""
         return _localized("contact", self.contact, language)
 
     def redress_in(self, language: Language) -> str:
@@ -83,7 +83,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return _localized("redress", self.redress, language)
 
     def clause(self, term: Term, language: Language) -> str:
-        """Return what the terms say about one kind of abuse.
+        """Return the clause of the terms about one kind of abuse.
 
         >>> from wavebreak.languages import get_language
         >>> load_platform().clause("bulk", get_language("en"))[:24]

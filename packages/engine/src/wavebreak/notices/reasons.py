@@ -32,7 +32,7 @@ _TESTS = ("unanswered_evidence", "leave_evidence", "undeliverable_evidence")
 
 
 class RuleText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one rule, or one kind of rule, says to a holder; see `rule_texts.toml`."""
+    """Text to a holder about one rule, or one kind of rule; see `rule_texts.toml`."""
 
     fact: str
     term: Term
@@ -40,7 +40,7 @@ class RuleText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScoreText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a decision by the model alone says; `aspects` are phrases by family of feature."""
+    """Text about a decision by the model alone; `aspects` are phrases by family of feature."""
 
     fact: str
     fact_without_aspects: str
@@ -51,7 +51,7 @@ class ScoreText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All sentences: by rule, by kind of abuse, by basis, and for the model.
 
-    `former` are rules of earlier versions, whose decisions are still shown.
+    `former` are rules of earlier versions, for decisions that are still shown.
     """
 
     rule: dict[str, RuleText]
@@ -62,7 +62,7 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: ScoreText
 
     def find(self, rule: str, abuse: str, basis: str) -> RuleText:
-        """Return the text of a rule, else that of its kind of abuse, else that of its basis.
+        """Return the text of a rule, else of the kind of abuse, else of the basis.
 
         >>> texts = load_rule_texts()
         >>> texts.find("instant_ban", "", "").term, texts.find("own_rule", "", "tie").series
@@ -77,7 +77,7 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def aspects(self, contributions: Mapping[str, float]) -> list[str]:
-        """Return what a model weighed most: phrases for its features that spoke for abuse.
+        """Return phrases for the features that weighed most for abuse in a model's score.
 
         Args:
             contributions: Log-odds by feature.
@@ -135,7 +135,7 @@ def decision_facts(
     """Return the facts behind a decision in sentences.
 
     Args:
-        decision: The decision as it is stored.
+        decision: The stored decision.
         audience: An analyst reads counts; the rules are shown beside them. The holder reads the
             facts of rules, or of the model, with the counts that may be told. A court reads the
             facts of rules; empty if no rule decided.

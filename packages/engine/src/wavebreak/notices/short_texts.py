@@ -31,14 +31,14 @@ def short_notice(
     challenge: Challenge | None = None,
     zone: str = "UTC",
 ) -> str:
-    """Return a short notice of an outcome; empty where nothing is refused.
+    """Return a short notice of an outcome; empty for an outcome that refuses no act.
 
     Args:
         outcome: The outcome in force.
-        until_ms: Its end (None: none).
+        until_ms: The end (None: none).
         language: The language.
-        challenge: The kind of challenge that ends it, or raises what it leaves.
-        zone: IANA name of the time zone of its end.
+        challenge: The kind of challenge that ends the outcome, or raises the allowance.
+        zone: IANA name of the time zone of the end.
 
     >>> short_notice("ban", None, get_language("en"))
     'Your account is banned. If you think that this is a mistake, appeal.'
@@ -109,7 +109,7 @@ def near_limit_notices(
 
 
 def list_notice(names: tuple[str, ...], keeper: str, language: Language) -> str:
-    """Return which outside lists name a sender, what follows, whom to ask, and how to object.
+    """Return a notice of a listing by outside lists: effect, contact, and appeal.
 
     Args:
         names: The lists.
@@ -170,7 +170,7 @@ def short_notices(
 class ContactWarning(msgspec.Struct, frozen=True, kw_only=True):
     """A warning beside the chat that a banned account had opened.
 
-    It names neither the account, which the chat shows, nor anybody who reported it.
+    The warning names neither the account, which the chat shows, nor a reporter.
     """
 
     language: str
@@ -181,7 +181,7 @@ class ContactWarning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def notice_time(decision: Mapping[str, Any] | Decision, feedback: Feedback) -> int:
-    """Return when a decision's statement becomes visible to its holder (ms).
+    """Return the time from which a decision's statement is visible to the holder (ms).
 
     At once, or between the policy's two delays, so that a probing sender learns little
     (`engine.enforcement.notification_time`). A statement is written before and sealed with its
@@ -198,14 +198,14 @@ def notice_time(decision: Mapping[str, Any] | Decision, feedback: Feedback) -> i
 
 
 def is_due(decision: Mapping[str, Any] | Decision, feedback: Feedback, now_ms: int) -> bool:
-    """Return whether a decision's statement may be shown to its holder now."""
+    """Return whether a decision's statement may be shown to the holder now."""
     return notice_time(decision, feedback) <= now_ms
 
 
 def contact_warning(
     decision: Mapping[str, Any] | Decision, *, platform: Platform, language: Language
 ) -> ContactWarning | None:
-    """Return the warning to people whom a banned account wrote to first.
+    """Return the warning to people who got a first message of a banned account.
 
     None where the operator does not warn (`warn_contacts` in platform.toml), or the decision is no
     ban.

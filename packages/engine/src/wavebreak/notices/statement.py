@@ -48,17 +48,17 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision does not hold and its statement needs; each may be left out.
+    """Facts beside the decision for a statement; each may be left out.
 
     Attributes:
         zone: The holder's time zone (IANA).
         notified_ms: When the holder was notified.
         challenge: The kind of challenge that is asked for, or would raise an allowance.
-        label_source: Who labelled the account, where a label decided.
-        automated_detection: Whether what a person decided on was found automatically.
+        label_source: The source of the label, if a label decided.
+        automated_detection: Whether conduct that a person decided on was found automatically.
         channel: The account's channel.
         abuse: Kind of abuse by rule, for rules of a local policy.
-        is_enforced: Whether the service enforces its decisions (False: it runs in shadow).
+        is_enforced: Whether the service enforces decisions (False: shadow).
         ended_ms: When a later decision ended this one (None: none did).
         reviewed: The decision that a person reviewed, whose facts they saw.
     """
@@ -76,13 +76,13 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """What a review made of a decision.
+    """Result of a review of a decision.
 
     Attributes:
-        result: What became of it.
+        result: The result.
         reason: The reviewer's words, in the holder's language.
         outcome: The outcome in force afterwards.
-        until_ms: Its end (None: none).
+        until_ms: The end (None: none).
     """
 
     at_ms: int
@@ -93,7 +93,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
-    """What is restricted; `refused` and `works` are names of acts that programs may rely on."""
+    """A restriction; `refused` and `works` are names of acts, stable for programs."""
 
     refused: tuple[str, ...]
     works: tuple[str, ...]
@@ -104,7 +104,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
-    """Which term a decision rests on, and whether its breach is established (`breach`) or not."""
+    """The term behind a decision, and whether a breach is established (`breach`)."""
 
     kind: GroundKind
     basis: str
@@ -114,7 +114,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Automation(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether conduct was found, and whether it was decided on, by automated means."""
+    """Whether detection and decision were automated."""
 
     detection: bool
     decision: AutomatedDecision
@@ -152,13 +152,13 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     version: int = VERSION
 
     def text(self) -> str:
-        """Return the statement as plain text: title, sections, an empty line between them."""
+        """Return the statement as plain text: title and sections, separated by empty lines."""
         parts = ["\n".join(section.lines()) for section in self.sections]
         return "\n\n".join([self.title, *parts])
 
 
 class _Act(NamedTuple):
-    """Something that a holder does (`[act]` of `texts.toml`), and how `refuses` sees it."""
+    """An act of a holder (`[act]` of `texts.toml`), with the arguments of `refuses`."""
 
     name: str
     kind: int
@@ -196,7 +196,7 @@ def read_decision(decision: Mapping[str, Any] | Decision) -> Decision:
     """Return a stored decision as a struct.
 
     Raises:
-        UsageError: It lacks a field of a decision, or one is of another type.
+        UsageError: A field of the decision is missing or of another type.
     """
     if isinstance(decision, Decision):
         return decision
@@ -245,8 +245,8 @@ def automation(
 
     Args:
         decision: The decision.
-        source: Who labelled the account, where a label decided; not known: a person.
-        detection: Whether what a person decided on was found automatically; not known: it was not.
+        source: The source of the label, if a label decided; unknown: a person.
+        detection: Whether conduct that a person decided on was found automatically; unknown: no.
     """
     if decision.basis != "person":
         return Automation(detection=True, decision="fully")
@@ -294,7 +294,7 @@ class _Writer:
 
     @property
     def form(self) -> str:
-        """The name of the texts of its outcome."""
+        """The name of the texts of the outcome."""
         decision = self.decision
         if not self.about.is_enforced and decision.outcome not in WITHOUT_NOTICE:
             return "shadow"
@@ -310,7 +310,7 @@ class _Writer:
 
     @property
     def challenge(self) -> Challenge | None:
-        """The challenge that ends the outcome or raises what it leaves, where its kind is known."""
+        """The challenge that ends the outcome or raises the allowance, if the kind is known."""
         raises = self.outcome == "limit" and self.decision.basis == "doubt"
         if self.outcome == "challenge" or raises:
             return self.about.challenge or ("push" if is_held(self.decision) else None)
@@ -364,13 +364,13 @@ def build_statement(
     """Write the statement of reasons of one decision.
 
     Args:
-        decision: The decision as it is stored.
+        decision: The stored decision.
         platform: Names, terms and links of the operator.
         language: The language to write in.
-        now_ms: The time of writing; what has ended by then is said to have ended.
+        now_ms: The time of writing; an outcome that ended before is described as ended.
         links: Addresses for this decision; the platform's own where they are empty.
-        circumstances: What the decision does not hold.
-        corrections: What reviews made of it, oldest first.
+        circumstances: Facts beside the decision.
+        corrections: Results of reviews, oldest first.
 
     Raises:
         UsageError: The decision lacks a field.
@@ -456,11 +456,11 @@ blocked or reported you, or do not know you.')
 def with_corrections(
     statement: Statement, corrections: Sequence[Correction], now_ms: int | None = None
 ) -> Statement:
-    """Return a statement that shows what reviews made of it, above its text as it was.
+    """Return a statement with the results of reviews above the unchanged text.
 
-    Its title says what holds now. The old text stays: a notice that vanishes leaves its reader
-    without the reason of what they have lived with. A stored statement is corrected without writing
-    it anew.
+    The title states the current outcome. The old text stays: a vanished notice leaves readers
+    without the reason of the past restriction. A stored statement is corrected without a new
+    version.
 
     Args:
         statement: The statement.
@@ -510,7 +510,7 @@ def _title(language: Language, form: str, *, is_ended: bool) -> str:
 
 
 def _facts(writer: _Writer) -> list[str]:
-    """Return the facts of the decision, then those that the person saw who made it."""
+    """Return the facts of the decision, then the facts that the deciding person saw."""
     decisions = [writer.decision]
     if writer.outcome != "allow" and writer.decision.basis == "person" and writer.about.reviewed:
         decisions.append(writer.about.reviewed)
@@ -787,7 +787,7 @@ def _business_section(writer: _Writer) -> Section | None:
 
 
 def business_links(platform: Platform, language: Language) -> tuple[Link, ...]:
-    """Return links to the sanctioned tools for businesses, those that the operator has."""
+    """Return links to the operator's sanctioned tools for businesses."""
     return present_links(
         Link(language.gettext("App for small businesses"), platform.links.business_app),
         Link(language.gettext("Business platform"), platform.links.business_platform),

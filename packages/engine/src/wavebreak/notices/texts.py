@@ -44,7 +44,7 @@ def public_texts(language: Language) -> dict[str, str]:
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A link with its label; a page shows it only where `url` is not empty."""
+    """A link with a label; a page leaves out links with an empty `url`."""
 
     label: str
     url: str

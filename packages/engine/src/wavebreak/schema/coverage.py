@@ -63,7 +63,7 @@ class Profile:
         challenges: Whether the platform can ask for a challenge; where it cannot, a limit is
             decided instead.
         sources: Profiles of the sources that feed the stream, by name (empty: nobody has declared
-            any). The profile itself is then what all of them carry.
+            any). The profile itself then is their union.
 
     Types and fields that never occur are omitted.
     """
@@ -78,10 +78,10 @@ class Profile:
     def covers(self, source: str) -> bool:
         """Return whether the stream carries a type ("message.sent") or field ("message.sent.size").
 
-        A type is covered where it occurs, a type that accompanies messages (DENSE) where there is
-        at least one per hundred sends; a field where at least 1 % of its type's events have it, or
-        where it is rare by nature (SELDOM) and occurs at least three times. Labels (BESIDE) are
-        always covered.
+        A type that occurs is covered; a type that accompanies messages (DENSE) is covered with
+        at least one per hundred sends; a field if at least 1 % of the type's events have a
+        value, or if a rare field (SELDOM) occurs at least three times. Labels (BESIDE) are always
+        covered.
 
         >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
         >>> seen.covers("message.sent.size"), seen.covers("typing.started")
@@ -109,7 +109,7 @@ class Profile:
 
 
 def measure(batches: Iterable[pa.RecordBatch]) -> Profile:
-    """Measure the profile of log batches; reads all of them."""
+    """Measure the profile of log batches."""
     events, step = 0, 0
     of_type = np.zeros(len(TYPES), np.int64)
     counts = {t: dict.fromkeys(_FIELDS[t], 0) for t in TYPES}
@@ -187,12 +187,12 @@ def save(profile: Profile, path: Path) -> None:
 
 
 def as_text(profile: Profile) -> str:
-    """Return a profile as its file holds it."""
+    """Return a profile as the text of a file."""
     return json.dumps(_as_json(profile), indent=1, sort_keys=True) + "\n"
 
 
 def _as_json(profile: Profile) -> dict[str, Any]:
-    """Return a profile as its file holds it: without sources, unless there are some."""
+    """Return a profile as JSON values; sources are left out if there are none."""
     content = {name: value for name, value in asdict(profile).items() if name != "sources"}
     sources = {name: _as_json(source) for name, source in profile.sources.items()}
     return content | ({"sources": sources} if sources else {})
@@ -210,7 +210,7 @@ def _from_json(fields_read: Any) -> Profile:
 
 
 def load(path: Path) -> Profile:
-    """Read a profile; raises FileError where it is absent or not well formed."""
+    """Read a profile; raises FileError for a missing or malformed file."""
     fix = "create it: wavebreak profile EVENTS"
     try:
         profile = _from_json(json.loads(path.read_text("utf-8")))

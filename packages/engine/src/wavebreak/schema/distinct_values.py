@@ -17,7 +17,7 @@ FEW: Final = 1_024
 
 
 def encode_distinct(column: Any) -> pa.DictionaryArray:
-    """Return a text column (an array of strings) as indices into its distinct values.
+    """Return a text column (an array of strings) as indices into the distinct values.
 
     >>> encoded = encode_distinct(pa.array(["b", None, "a", "b"]))
     >>> encoded.indices.to_pylist(), encoded.dictionary.to_pylist()

@@ -1,4 +1,4 @@
-"""What each event type means: one row a type, and one a kind of account event.
+"""Event types and kinds of account events: one row each.
 
 An event means something for at most two accounts: who acts, and the counterpart. What it means for
 one is an account event (internally: a fact). The kernel, `engine.enforcement`, the explanation,
@@ -15,7 +15,7 @@ from wavebreak.schema.events import TYPES
 
 
 class Update(IntEnum):
-    """What the kernel updates for an account event (`kernel.apply_event`)."""
+    """Updates by the kernel for an account event (`kernel.apply_event`)."""
 
     NOTHING = 0
     """Nothing but clocks and who acted last: it is no evidence yet, or none at all."""
@@ -34,7 +34,7 @@ class Update(IntEnum):
 
 
 class Bar(IntFlag):
-    """By what an outcome in force refuses an account event (`enforcement.refuses`)."""
+    """Grounds on which an outcome in force refuses an account event (`enforcement.refuses`)."""
 
     NEVER = 0
     ACT = auto()
@@ -53,7 +53,7 @@ class Bar(IntFlag):
 
 
 class FactKind(NamedTuple):
-    """A kind of account event: its name in policies, what it updates, and what refuses it."""
+    """A kind of account event: name in policies, update by the kernel, ground of refusal."""
 
     name: str
     update: Update
@@ -146,17 +146,17 @@ class Carried(Enum):
 class EventKind(NamedTuple):
     """An event type.
 
-    No column has a default: a new type answers all of them.
+    No column has a default: a new type has to state every value.
 
     Attributes:
-        type: Its name in files and in the API.
+        type: The name in files and in the API.
         actor: Kind of the account event of who acts; "" for none.
         counterpart: That of `peer`; "" for none.
         acts: Names of the acts by which a statement of reasons says that it is refused, or is not
             (`notices.statement`); empty for what is never refused.
-        counts: Under what an explanation counts it for who acts (`explain.collect.KINDS`).
+        counts: The counter of the acting account in an explanation (`explain.collect.KINDS`).
         counted_at: And for `peer`; "" for not at all.
-        carried: When a stream counts as carrying it.
+        carried: The condition on which a stream carries the type.
     """
 
     type: str

@@ -90,7 +90,7 @@ account that was drawn to learn from, where nothing pointed at it: what they say
 
 
 class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
-    """Fields of every event: `ts` event time, `account` who acts, `id` unique in the stream.
+    """Fields of every event: `ts` event time, `account` the actor, `id` unique in the stream.
 
     `attempted`: the platform refused the act before it happened. `origin`: the domain of the remote
     server that the account is on.
@@ -184,13 +184,13 @@ class ContactLookedUp(Event, tag="contact.looked_up"):
 
 
 class ContactAdded(Event, tag="contact.added"):
-    """An account put `peer` into its address book."""
+    """An account put `peer` into the address book."""
 
     peer: Id
 
 
 class ContactRemoved(Event, tag="contact.removed"):
-    """An account took `peer` out of its address book."""
+    """An account took `peer` out of the address book."""
 
     peer: Id
 
@@ -215,7 +215,7 @@ class GroupJoined(Event, tag="group.joined"):
 
 
 class GroupLeft(Event, tag="group.left"):
-    """An account left `group`; `peer` had added it."""
+    """An account left `group`; `peer` had added the account."""
 
     group: Id
     peer: Id | None = None
@@ -299,7 +299,7 @@ class ContactRequested(Event, tag="contact.requested"):
 
 
 class ContactAccepted(Event, tag="contact.accepted"):
-    """An account accepts what `peer` requested: an answer to the peer."""
+    """An account accepts a request of `peer`: an answer to the peer."""
 
     peer: Id
 
@@ -397,7 +397,7 @@ PERSONAL = ("phone", "ip", "device", "origin")
 
 
 class Column(NamedTuple):
-    """How a field of one event type is kept: its Arrow type, and its words if it has a choice."""
+    """Column of a field of one event type: the Arrow type, and the words of a choice."""
 
     kind: pa.DataType
     words: tuple[str, ...] = ()
@@ -649,7 +649,7 @@ def outcome_alternatives(label: str) -> list[Any]:
 
 
 def is_mass_mention(event: Event) -> bool:
-    """Whether a message mentions many people in a group that its sender is new in.
+    """Return whether a new member of a group mentions many people.
 
     >>> told = MessageSent(ts=0, account="ann", group="club", mentions=40, joined_s=60)
     >>> is_mass_mention(told), is_mass_mention(msgspec.structs.replace(told, joined_s=None))

@@ -37,7 +37,7 @@ _DOTS = r"(?:^|/)\.\.?(?:/|$)"
 
 
 class Kind(NamedTuple):
-    """What an id must not be: its name in a message, its pattern (RE2), and the fix."""
+    """A forbidden form of ids: the name in messages, the pattern (RE2), and the fix."""
 
     name: str
     pattern: str
@@ -86,7 +86,7 @@ _WHOLE_PATTERNS = {key: _python(pattern) for key, pattern in _PATTERNS.items()}
 
 
 def fault(field: str, value: str, *, allow: bool = False) -> Kind | None:
-    """Return what is wrong with the id of a field; None if nothing is.
+    """Return the fault of an id; None for a valid id.
 
     Args:
         field: One of KINDS.
@@ -140,7 +140,7 @@ def _matches(column: pa.Array, pattern: str) -> NDArray[np.bool_]:
 
 
 def _spans(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return where each text begins, and the last ends, in the bytes of them all."""
+    """Return the offset of each text, and the end of the last, in the joined bytes."""
     _, offsets, data = column.buffers()
     spans = np.frombuffer(offsets, np.int32, len(column) + 1, 4 * column.offset)
     text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
