@@ -54,7 +54,7 @@ def letter_directions(text: str) -> Iterator[Direction]:
 
 
 def text_direction(text: str, default: Direction = "ltr") -> Direction:
-    """Return the direction of a text, which is that of its first letter.
+    """Return the direction of a text, by the first letter.
 
     >>> text_direction("7 שלום"), text_direction("Dana"), text_direction("12", "rtl")
     ('rtl', 'ltr', 'rtl')
@@ -72,12 +72,12 @@ def is_right_to_left(text: str) -> bool:
 
 
 def isolate(text: str) -> str:
-    """Return a text between marks that keep its direction from what stands around it."""
+    """Return a text between marks that isolate the direction from the surrounding text."""
     return f"{_ISOLATE}{text}{_END}"
 
 
 def time_zone(name: str) -> ZoneInfo | None:
-    """Return a time zone by its name in the IANA list; None where there is none.
+    """Return a time zone by name in the IANA list; None for an unknown name.
 
     >>> [str(time_zone(name)) for name in ("Asia/Jerusalem", "Elsewhere/Town", "../zone")]
     ['Asia/Jerusalem', 'None', 'None']
@@ -89,7 +89,7 @@ def time_zone(name: str) -> ZoneInfo | None:
 
 
 def msgid(text: str) -> str:
-    """Mark a text of a table for translation; the text is translated where it is used.
+    """Mark a text of a table for translation; the text is translated at the place of use.
 
     >>> msgid("Help")
     'Help'
@@ -111,8 +111,8 @@ class RegisteredLanguage(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     Attributes:
         direction: `ltr` or `rtl`.
-        texts: Whether texts are offered in it.
-        claims: Whether claims of others are read in it.
+        texts: Whether texts are offered in the language.
+        claims: Whether claims of other people are read in the language.
         formats: Whose conventions of dates and numbers it has ("": its own).
         former: Codes that some clients still send for it.
     """

@@ -1,4 +1,4 @@
-"""Outcomes: what may be in force on an account, declared once.
+"""Outcomes that may be in force on an account, declared once.
 
 A row says all that differs between outcomes. A code is stored (logs, snapshots, the kernel's rows,
 databases) and says nothing of severity: new outcomes are appended, and take a rank between those of
@@ -19,7 +19,7 @@ Tone = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", 
 
 
 class Refusal(IntEnum):
-    """What an outcome refuses. Receiving, leaving, blocking and reporting are never refused."""
+    """Acts that an outcome refuses; never receiving, leaving, blocking and reporting."""
 
     NOTHING = 0
     BEYOND_ALLOWANCE = 1
@@ -30,7 +30,7 @@ class Refusal(IntEnum):
 
 
 class End(IntEnum):
-    """How an outcome ends, and so who says for how long it holds."""
+    """The end of an outcome, and thus the source of the duration."""
 
     NOT_NEEDED = 0
     """Nothing to end."""
@@ -47,18 +47,18 @@ class OutcomeRow(NamedTuple):
 
     Attributes:
         code: Stored number; never changes.
-        name: Its name in files, in the API and in policies.
+        name: The name in files, in the API and in policies.
         rank: Place in the order of severity, with room between two.
-        settable: Whether a person may set it.
+        settable: Whether a person may set the outcome.
         confirms_abuse: Whether one that still stands long after says that an account is abusive.
         stated: Whether the holder can read a statement of reasons.
-        notified: Whether the holder is sent a notice that it begins.
-        perceptible: Whether a sender can notice it by its effects: what red-team runs report back.
-        tone: Its colour.
-        label: Its name in English, to begin a line with.
-        state: What an account is under it, in English.
-        refusal_words: What it refuses, in English.
-        end_words: How it ends, in English.
+        notified: Whether the holder gets a notice of the beginning.
+        perceptible: Whether a sender can notice the effects, which red-team runs report back.
+        tone: The colour.
+        label: The name in English, at the beginning of a line.
+        state: The state of an account under the outcome, in English.
+        refusal_words: The refused acts, in English.
+        end_words: The end, in English.
     """
 
     code: int
@@ -274,7 +274,7 @@ def reaches(outcome: str, least: str) -> bool:
 
 
 def outcomes_from(least: str) -> tuple[Outcome, ...]:
-    """Return an outcome and those more severe, mildest first.
+    """Return an outcome and the more severe ones, mildest first.
 
     >>> outcomes_from("restrict")
     ('restrict', 'suspend', 'ban')
@@ -321,7 +321,7 @@ WITHOUT_NOTICE: Final = tuple(name for name in BY_RANK if not row_of(name).notif
 
 
 def table_faults(table: tuple[OutcomeRow, ...] = TABLE) -> list[str]:
-    """Return what is wrong with a table: codes in order and appended, names and ranks unique.
+    """Return the faults of a table: codes in order and appended, names and ranks unique.
 
     >>> table_faults()
     []

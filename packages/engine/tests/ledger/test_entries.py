@@ -48,7 +48,7 @@ def test_value_without_canonical_form_is_refused(value: Any) -> None:
 
 
 def test_decision_entry_hides_account() -> None:
-    made, openings = decision_entry(a_decision("+972501234567"), at=5, salts=_salts)
+    made, openings = decision_entry(a_decision("+972501234567"), at_ms=5, salts=_salts)
     line = made.line()
     assert b"972501234567" not in line
     assert b"event-9" not in line
@@ -95,7 +95,7 @@ def test_every_kind_hides_fields_that_identify_persons() -> None:
         # The number of a change is one of the audit log.
         counted = {"number"} if kind == "change" else set()
         assert not (personal - counted) & set(body.__struct_fields__), kind
-        assert not set(body.hidden) & set(body.__struct_fields__), kind
+        assert not set(body.hidden_fields) & set(body.__struct_fields__), kind
 
 
 def test_entry_with_wrong_body_or_hidden_field_is_refused() -> None:

@@ -68,7 +68,7 @@ def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], edge: EdgeKeys) -
         }
         result = turn.take([_event(portfolio, word, name) for name, word in may.items()])
         made = {
-            str(draft.hidden["id"]): draft.body.counts
+            str(draft.hidden_values["id"]): draft.body.counts
             for draft in result.drafts
             if isinstance(draft.body, ConsentEntry)
         }

@@ -1,4 +1,4 @@
-"""Labels that reviewers are asked for: whom to ask about, what the answers say, and the line.
+"""Labels by reviewers on request: choice of accounts, estimates from the answers, and the line.
 
 Where strangers hardly ever complain, convictions teach nothing. So a platform asks its reviewers
 each week about some sixty accounts. Two thirds are drawn by first messages and by the rank of a
@@ -53,11 +53,11 @@ Z_95 = 1.959964
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """An account that reviewers are asked about; never its score.
+    """An account in a question to reviewers, without the score.
 
     Attributes:
         account: The account.
-        chance: The chance that it is drawn (0: a second look, which was not drawn).
+        chance: The chance of being drawn (0: a second look, which was not drawn).
         stratum: Drawn by volume and prior score, by the uniform control, or asked again.
     """
 
@@ -67,7 +67,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Share(Struct, frozen=True):
-    """A share, its 95 % interval, and how many accounts it rests on."""
+    """A share, the 95 % interval, and the number of accounts behind."""
 
     share: float
     low: float
@@ -80,7 +80,7 @@ class Share(Struct, frozen=True):
 
 
 class Answers(Struct, frozen=True, kw_only=True):
-    """What the answers of reviewers say of everybody.
+    """Estimates for all accounts from the answers of reviewers.
 
     Attributes:
         abusive: Reviewed accounts that are abusive.
@@ -90,7 +90,7 @@ class Answers(Struct, frozen=True, kw_only=True):
         first_messages: Share of first messages that abusers send.
         height: The same, as the line is drawn with it: shifted from the answers to everybody.
         refused: Share of honest first messages above the line, by the reviewed accounts alone.
-        too_weak: Why no line rests on them, though they are enough; "" otherwise.
+        too_weak: The reason why enough answers still give no line; "" otherwise.
     """
 
     abusive: int
@@ -119,13 +119,13 @@ class Answers(Struct, frozen=True, kw_only=True):
 def choose_questions(
     days: HomeDays, number: int, seed: int = 0, known: Collection[str] = ()
 ) -> tuple[Question, ...]:
-    """Draw accounts to ask about; at most one of an operator, in an order that says nothing.
+    """Draw accounts to ask about; at most one of an operator, in random order.
 
     Args:
         days: The days.
         number: How many accounts, about; one that both draws meet is asked about once.
         seed: The same days and seed give the same accounts.
-        known: Accounts that were asked about before: nobody of their operators is asked about.
+        known: Accounts of earlier questions, whose operators are not asked about again.
     """
     rng = np.random.default_rng([seed, days.end_ms])
     names = [name for _, name in days.points.accounts]
@@ -179,7 +179,7 @@ def draw(size: Floats, number: int, rng: np.random.Generator) -> tuple[Ints, Flo
 
 
 def prior_scores(days: HomeDays) -> Floats:
-    """Return a score of each account that needs no label: unanswered, and nobody writes to it."""
+    """Return a score of each account without labels: unanswered, and without inbound chats."""
     rows = np.ones(len(days.points), bool)
     inbound_column = days.points.values[:, days.points.names.index("inbound_chats")]
     inbound = days.of_accounts(np.nan_to_num(inbound_column), rows)
@@ -200,7 +200,7 @@ def estimate_share(hits: Bools, weights: Floats) -> Share:
     """Estimate a share of everybody from accounts drawn with known chances.
 
     Args:
-        hits: Of each account, whether it counts.
+        hits: Whether each account counts.
         weights: What each stands for: 1 / chance, times its first messages where these are meant.
 
     >>> estimate_share(np.array([True, False]), np.array([1.0, 1.0])).share
@@ -256,7 +256,7 @@ def estimate_refused(margins: Floats, line: float, days: HomeDays, benign: Bools
 
 @dataclass(frozen=True)
 class Curve:
-    """The chance that an account is abusive, by its margin: a logistic curve."""
+    """The chance that an account is abusive, by margin: a logistic curve."""
 
     slope: float
     offset: float
@@ -270,12 +270,12 @@ class Curve:
 def fit_curve(
     margins: Floats, days: HomeDays, abusive: Bools, reviewed: Bools, within: Share
 ) -> tuple[Curve, float]:
-    """Fit the curve through reviewed accounts, and shift its height to everybody.
+    """Fit the curve through reviewed accounts, and shift the height to all accounts.
 
     Args:
-        margins: Of each point, by a fit that saw nothing of its account's operator.
+        margins: Of each point, by a fit without data of the account's operator.
         days: The days.
-        abusive: Reviewed accounts that are abusive, among others.
+        abusive: Abusive ones among the reviewed accounts.
         reviewed: Reviewed accounts.
         within: The share of first messages that abusers send, by the answers.
 
@@ -331,10 +331,10 @@ def find_line(margins: Floats, days: HomeDays, curve: Curve, allowed: float) -> 
 
 
 def too_weak(margins: Floats, line: float, days: HomeDays, abusive: Bools) -> str:
-    """Say why a line must not act: too few of the reviewed abusive accounts lie above it; else "".
+    """Return the reason why a line must not act: too few abusive accounts above; else "".
 
     Args:
-        margins: Of each point, by a fit that saw nothing of its account's operator.
+        margins: Of each point, by a fit without data of the account's operator.
         line: The line.
         days: The days.
         abusive: Reviewed accounts that are abusive.
@@ -351,7 +351,7 @@ def too_weak(margins: Floats, line: float, days: HomeDays, abusive: Bools) -> st
 def most_contradicted(
     margins: Floats, days: HomeDays, abusive: Bools, reviewed: Bools
 ) -> tuple[str, ...]:
-    """Return the reviewed accounts whose answers the scores contradict most: half of each label."""
+    """Return the reviewed accounts with the largest contradiction of score and answer, by label."""
     max_margins = np.full(len(reviewed), -np.inf)
     np.maximum.at(max_margins, days.points.account, margins)
     scored = reviewed & np.isfinite(max_margins)
@@ -376,7 +376,7 @@ def read_answers(path: Path, questions: Collection[Question]) -> dict[str, tuple
 
     Args:
         path: The file.
-        questions: What was asked.
+        questions: The questions.
 
     Returns:
         Label and reviewer by account.

@@ -1,4 +1,4 @@
-"""Learning at home: labels from what strangers did, the line of a score, and what it would meet.
+"""Learning at home: labels from reactions of strangers, the line of a score, and its effect.
 
 A platform learns from its own days. Positive are accounts that the tests on reactions convicted,
 that wrote to two traps or that a reviewer upheld, negative are answered accounts and those that a
@@ -82,7 +82,7 @@ TEACHERS = {
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Terms of learning: `learning.toml` of a policy, whose comments say what each is."""
+    """Terms of learning: `learning.toml` of a policy, with a comment on each."""
 
     every: Duration | Literal[""]
     days: Count
@@ -128,18 +128,18 @@ def load_terms(directory: Path | None = None) -> Terms:
 
 @dataclass(frozen=True)
 class HomeDays:
-    """Scoring points of a platform's days, and what strangers did until each.
+    """Scoring points of a platform's days, and the reactions of strangers until each point.
 
     Attributes:
-        points: Inputs of a home model; no point after its account was restricted.
+        points: Inputs of a home model; no point after a restriction of the account.
         evidence: The greatest of the tests, by point.
         complaints: Complaints of strangers so far, by point.
         answers: Answers of strangers so far, by point.
         traps: Traps that the account has written to first in four weeks, by point.
         opened: First messages since the account's point before, by point.
         operator: Which operator each account seems to be of (accounts,).
-        reporters: Operators that complained of an account, by its index.
-        votes: What persons said of accounts, from the log.
+        reporters: Operators that complained of an account, by index of the account.
+        votes: Labels of accounts by persons, from the log.
         chance: The chance with which reviewers were asked about each account; 0: they were not.
         end_ms: When the last event was.
     """
@@ -170,7 +170,7 @@ class HomeDays:
         )
 
     def newest(self, days: int) -> HomeDays:
-        """Return the points of the last days; what came before gave them their state alone."""
+        """Return the points of the last days; earlier events only gave the state."""
         return self.select(self.points.ts > self.end_ms - days * DAY_MS)
 
     @property
@@ -185,7 +185,7 @@ class HomeDays:
         return is_above if curve is not None else is_above & (self.complaints >= 1)
 
     def of_accounts(self, value: Floats | Bools, rows: Bools) -> Floats:
-        """Return the greatest value of each account at some points; 0 where it has none."""
+        """Return the greatest value of each account at some points; 0 for accounts without."""
         maxima = np.zeros(len(self.points.accounts))
         np.maximum.at(maxima, self.points.account[rows], value[rows])
         return maxima
@@ -194,12 +194,12 @@ class HomeDays:
 def record_days(
     engine: Engine, logs: Iterable[Any], questions: Sequence[Question] = ()
 ) -> HomeDays:
-    """Let an engine, which records its points, decide batches of the log; return its days.
+    """Let an engine with recorded points decide batches of the log; return the days.
 
     Args:
         engine: The engine.
         logs: The batches.
-        questions: What reviewers were asked.
+        questions: The questions to reviewers.
 
     Raises:
         TrainingError: The log has no scoring point.
@@ -229,7 +229,7 @@ class DayRecorder:
         self._points.add(engine, log)
 
     def finish(self, engine: Engine) -> None:
-        """Add what the end of the log brought."""
+        """Add the points of the last epoch."""
         self._points.add_points(engine)
         self._engine = engine
 
@@ -292,7 +292,7 @@ def _columns(log: Any, types: tuple[int, ...], name: str) -> list[tuple[str, Any
 
 
 def _epoch_starts(points: Points) -> Floats:
-    """Return how many chats each point's account has started since its point before."""
+    """Return the chats that each point's account has started since the previous point."""
     chats = np.nan_to_num(points.values[:, points.names.index("started_chats")])
     order = np.argsort(points.account, kind="stable")
     accounts, sorted_started = points.account[order], chats[order]
@@ -303,7 +303,7 @@ def _epoch_starts(points: Points) -> Floats:
 
 
 class _Operators(dict[str, int]):
-    """Numbers of operators by account; an account that has none is one of its own."""
+    """Numbers of operators by account; an account without an operator has a number alone."""
 
     def number(self, account: str) -> int:
         """Return the number of an account's operator."""
@@ -311,7 +311,7 @@ class _Operators(dict[str, int]):
 
 
 def _operators(engine: Engine, networks: dict[str, Any]) -> _Operators:
-    """Number operators: linked accounts, else those of a network that few registered on."""
+    """Number operators: linked accounts, else accounts of a network with few registrations."""
     account_counts = Counter(networks.values())
     names, numbers = _Operators(), dict[Any, int]()
     for account, network in networks.items():
@@ -328,14 +328,14 @@ def _operators(engine: Engine, networks: dict[str, Any]) -> _Operators:
 
 @dataclass(frozen=True)
 class HomeLabels:
-    """Whom a platform learns from; arrays by account.
+    """Labels of a platform's accounts for learning; arrays by account.
 
     Attributes:
         positive: Convicted by the tests, by two traps, or upheld by a reviewer.
-        answered: Answered, and cleared by nobody's complaint; or cleared by a person.
-        weight: What the account weighs in the fit.
+        answered: Answered and without complaints, or cleared by a person.
+        weight: The account's weight in the fit.
         reviewed: Accounts that reviewers were asked about, and answered.
-        answers: What the answers say of everybody.
+        answers: The estimate for all accounts.
         operators: Operators among the positive ones.
         sources: Accounts by where their label is from.
         left_out: Accounts by why they are no label.
@@ -370,12 +370,12 @@ class HomeLabels:
 
 
 def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> HomeLabels:
-    """Return whom a platform learns from, by what is known at the end of its days.
+    """Return the labels of a platform's accounts at the end of the days.
 
     Args:
         days: The days.
-        terms: What convicts, what answers, and how much one operator may teach.
-        until_ms: What came later is not heard (None: everything is).
+        terms: Limits of convictions and answers, and the maximum weight of an operator.
+        until_ms: Later labels are ignored (None: no label is).
     """
     rows = np.ones(len(days.points), bool) if until_ms is None else days.points.ts <= until_ms
     convicted = days.evidence * (days.complaints >= terms.complaints)
@@ -422,7 +422,7 @@ def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> Hom
 
 
 def _persons(days: HomeDays, until_ms: int | None) -> tuple[Bools, Bools]:
-    """Return the accounts that a reviewer upheld, and those that a person cleared."""
+    """Return the accounts that a reviewer upheld, and the accounts that a person cleared."""
     votes = [v for v in days.votes if v.source in TEACHERS]
     resolved = resolve_votes(votes, TEACHERS, until_ms).resolved
     labels = [resolved.get(key) for key in days.points.accounts]
@@ -431,7 +431,7 @@ def _persons(days: HomeDays, until_ms: int | None) -> tuple[Bools, Bools]:
 
 
 def _convicted_by_few(days: HomeDays, accounts: Ints, evidence: Floats, terms: Terms) -> Bools:
-    """Return convicted accounts whose reporters have fewer than two operators with a word left.
+    """Return convicted accounts with reporters of fewer than two operators that still count.
 
     The words of an operator go to the strongest convictions.
     """
@@ -453,7 +453,7 @@ def _convicted_by_few(days: HomeDays, accounts: Ints, evidence: Floats, terms: T
 
 @dataclass(frozen=True)
 class Met:
-    """First messages of answered accounts, and how many of them a score meets beside a complaint.
+    """First messages of answered accounts, and the number that a score meets beside a complaint.
 
     Attributes:
         first_messages: First messages of answered accounts.
@@ -473,12 +473,12 @@ class Met:
 
 
 def find_line(margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms) -> float | None:
-    """Return the lowest margin that meets no more of answered accounts than it may, or None.
+    """Return the lowest margin within the limit of answered accounts met, or None.
 
     Args:
-        margins: Of each point, by trees that saw nothing of its account's operator.
+        margins: Of each point, by trees without training data of the account's operator.
         days: The days.
-        labels: Whom the trees were learned from.
+        labels: The labels of the fit.
         terms: The share that may be met.
     """
     mine = labels.answered[days.points.account] & (days.opened > 0)
@@ -507,7 +507,7 @@ def measure_met(
 
     The first messages are those of `answered_accounts`.
 
-    With a curve the score needs no complaint, and each message counts by its chance to be honest.
+    With a curve the score needs no complaint, and each message counts by the chance of honesty.
     """
     is_later = (days.points.ts > since_ms) & (days.opened > 0)
     is_met = is_later & days.meets(margins, line, curve)
@@ -524,10 +524,10 @@ def measure_met(
 def at_line(
     model: Model, line: float, provenance: dict[str, Any], curve: Curve | None = None
 ) -> Model:
-    """Return a model whose score is `AT_LINE` at its line; `provenance` is noted in its metadata.
+    """Return a model with the score `AT_LINE` at the line, and with `provenance` in the metadata.
 
-    It asks for a limit by itself where the line rests on answers of reviewers (`curve`), and for
-    nothing otherwise.
+    The model asks for a limit if the line rests on answers of reviewers (`curve`), and for
+    no outcome otherwise.
     """
     if curve is not None:
         provenance = provenance | {"curve": [curve.slope, curve.offset]}
@@ -543,12 +543,12 @@ def at_line(
 
 
 def line_of(model: Model) -> float:
-    """Return the line of a model that was learned at home, as its margin."""
+    """Return the line of a model learned at home, as a margin."""
     return int(model.training["line"]) / ONE
 
 
 def curve_of(model: Model) -> Curve | None:
-    """Return the curve of a model whose line rests on answers of reviewers; None of others."""
+    """Return the curve of a model with a line from answers of reviewers; None for other models."""
     curve = model.training.get("curve")
     return None if curve is None else Curve(*map(float, curve))
 
@@ -567,23 +567,23 @@ class Group(Struct, frozen=True):
 
 
 class Lesson(Struct, frozen=True, kw_only=True):
-    """What a week taught: counts and shares, and no account.
+    """Result of a week of learning: counts and shares, and no account.
 
     Attributes:
-        end_ms: End of the days that it was learned from.
+        end_ms: End of the days.
         days: How many these were.
         labels: Accounts by where their label is from.
         operators: Operators among the convicted accounts.
         left_out: Accounts by why they are no label.
-        answers: What the answers of reviewers say (None: nobody was asked).
+        answers: The estimate from answers of reviewers (None: no reviewer was asked).
         contradicted: Reviewed accounts whose answers the scores contradict most.
         no_line: Why there is no line; "" where there is one.
         line: The line, as log-odds (None: there is none).
         first_messages: First messages of answered accounts that the line was drawn on.
-        met: Of these, those that it meets.
-        caught: Of the convicted accounts, those that it meets.
-        features: The features that moved it most, with their share of the gain.
-        groups: Whom it would have met in these days, and whom not.
+        met: The number of these that the score meets.
+        caught: The number of convicted accounts that the score meets.
+        features: The most important features, with the share of the gain.
+        groups: Accounts by group, and the number that the score would have met in these days.
     """
 
     end_ms: int
@@ -604,13 +604,17 @@ class Lesson(Struct, frozen=True, kw_only=True):
 
 
 AGES = (("in its first day", 1), ("in its first week", 7), ("older", math.inf))
-ANSWERED = (("a quarter answered or less", 0.25), ("up to half answered", 0.5), ("more", math.inf))
+ANSWER_GROUPS = (
+    ("a quarter answered or less", 0.25),
+    ("up to half answered", 0.5),
+    ("more", math.inf),
+)
 
 
 def count_groups(
     margins: Floats, line: float, days: HomeDays, curve: Curve | None = None
 ) -> tuple[Group, ...]:
-    """Count who sent first messages to strangers, by age and by the share that answered."""
+    """Count senders of first messages to strangers, by age and by the share of answers."""
     rows = days.opened > 0
     account = days.points.account
     age = np.full(len(days.points.accounts), -1.0)
@@ -624,7 +628,7 @@ def count_groups(
     low_age = -0.5
     for age_name, high_age in AGES:
         low = -0.5
-        for words, high in ANSWERED:
+        for words, high in ANSWER_GROUPS:
             in_group = (age > low_age) & (age <= high_age) & (share > low) & (share <= high)
             if in_group.any():
                 counts = (
@@ -641,13 +645,13 @@ def count_groups(
 def learn(
     days: HomeDays, terms: Terms, fit: Any, *, name: str, seed: int = 0
 ) -> tuple[Lesson, Model | None, Floats | None]:
-    """Learn from a platform's days; return what they taught, the model, and its held-out margins.
+    """Learn from a platform's days; return the lesson, the model, and held-out margins.
 
     Args:
         days: The days.
         terms: The terms.
-        fit: Fits trees: given days, labels, name and seed it returns a model of all of them, and
-            margins of every point by trees that saw nothing of its account's operator.
+        fit: Fits trees: from days, labels, name and seed to a model of all accounts, and
+            margins of every point by trees without training data of the account's operator.
         name: The model's name.
         seed: Of the fit.
     """
@@ -716,7 +720,7 @@ def _line_by_answers(
 
 
 def model_margins(model: Model, days: HomeDays) -> Floats:
-    """Return the margins of a model at the points of some days, as the engine has them."""
+    """Return the margins of a model at the points of some days, equal to the engine's."""
     return np.asarray(to_fixed_point(model.margins(to_catalog_columns(days.points))) / ONE)
 
 
@@ -724,16 +728,16 @@ def model_margins(model: Model, days: HomeDays) -> Floats:
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """What a score met, or would have met, since it was learned.
+    """Effect of a score, or expected effect, since learning.
 
     Attributes:
         end_ms: The end of the log that was checked.
-        days: Days with first messages since it was learned.
-        first_messages: First messages of answered accounts that it was not learned from.
-        met: Of these, those that it meets.
-        accounts: Accounts that it meets, answered or not.
-        granted: Of these, accounts whose appeal was granted.
-        moved: How far its scores have moved (population stability index).
+        days: Days with first messages since learning.
+        first_messages: First messages of answered accounts outside the training data.
+        met: The number of these that the score meets.
+        accounts: Accounts met, answered or not.
+        granted: Accounts met with a granted appeal.
+        moved: Drift of the scores (population stability index).
         too_few: Why the labels of these days would give no line; "" where they would.
     """
 
@@ -748,21 +752,21 @@ class Check(Struct, frozen=True, kw_only=True):
 
     @property
     def share(self) -> float:
-        """The share of answered accounts' first messages that it meets."""
+        """The share of answered accounts' first messages that the score meets."""
         return self.met / self.first_messages if self.first_messages else 0.0
 
 
 def check_score(
     model: Model, days: HomeDays, terms: Terms, since_ms: int, moved: float | None = None
 ) -> Check:
-    """Check a score on the days since it was learned, whether it acts or not.
+    """Check a score, acting or in shadow, on the days since learning.
 
     Args:
         model: A model that was learned at home.
         days: Days that hold the later ones, and as many before as labels need.
         terms: The terms.
-        since_ms: The end of the days that it was learned from.
-        moved: How far its scores have moved (None: not known).
+        since_ms: The end of the days of learning.
+        moved: Drift of the scores (None: unknown).
     """
     before, now = label_days(days, terms, since_ms), label_days(days, terms)
     margins = model_margins(model, days)
@@ -784,7 +788,7 @@ def check_score(
 
 
 def verdict_in_shadow(check: Check, terms: Terms) -> tuple[bool | None, str]:
-    """Return whether a score in shadow has held (None: it is too early to say), and why."""
+    """Return whether a score in shadow passed the check (None: too early), and the reason."""
     if check.days < terms.shadow_days or check.first_messages < terms.first_messages:
         return None, (
             f"{check.days} of {terms.shadow_days} days and {check.first_messages:,} of "
@@ -799,7 +803,7 @@ def verdict_in_shadow(check: Check, terms: Terms) -> tuple[bool | None, str]:
 State = Literal["none", "shadow", "ready", "on", "failing", "ended"]
 """What a learned score does: there is no line; it acts on nobody; it has held and waits to act; it
 acts beside a complaint; it failed and is to be rolled back; it is over."""
-WATCHED: tuple[State, ...] = ("shadow", "ready", "on")
+CHECKED_STATES: tuple[State, ...] = ("shadow", "ready", "on")
 """States of scores that are checked."""
 
 
@@ -832,7 +836,7 @@ def moved_since(
 
 
 def fault_of_acting(check: Check, terms: Terms) -> str:
-    """Say why a score that acts must be withdrawn; "" where it may go on."""
+    """Return the reason to withdraw an acting score; "" if there is none."""
     has_enough = check.first_messages >= terms.first_messages
     if has_enough and check.share > terms.drift * terms.met:
         return (

@@ -1,6 +1,6 @@
 """Labels: abusive and benign accounts, with their family or persona; votes of several sources.
 
-A label belongs to an account, never to a feature. An account is identified by its name within a
+A label belongs to an account, never to a feature. An account is identified by name within a
 world: two simulated worlds may use the same name for different accounts.
 """
 
@@ -38,7 +38,7 @@ def read_labels(path: Path) -> list[Label]:
     """Read a labels file: a CSV with the header `account,label,family,operator`.
 
     A line may be repeated. The column `operator` is optional. A line with the label `undetermined`
-    withdraws the lines about its account above it.
+    withdraws the account's earlier lines.
 
     Raises:
         FileError: A column is missing, a label is neither abusive, benign nor undetermined, or two
@@ -68,7 +68,7 @@ def label_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
 
     Args:
         path: A CSV with the columns `account` and `label`, and others.
-        columns: The columns that it must have.
+        columns: The required columns.
 
     Raises:
         FileError: The file cannot be read, a column or a value is missing, an account is empty, or
@@ -118,9 +118,9 @@ UNDATED = -1
 
 
 class LabelSource(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit.
+    """A source of labels: the higher rank wins, the weight is the weight in the fit.
 
-    A weight of 0: it is not heard.
+    A source with the weight 0 is ignored.
     """
 
     rank: Annotated[int, Meta(ge=1, le=10_000)]
@@ -129,7 +129,7 @@ class LabelSource(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 @dataclass(frozen=True, slots=True)
 class LabelVote:
-    """What a source says of one account; `ts` is when it became known (ms), UNDATED if not said.
+    """Label of an account by a source; `ts` is the time of the label (ms), UNDATED if unknown.
 
     `label` is abusive, benign, or undetermined, which withdraws earlier votes on the account.
     """
@@ -145,7 +145,7 @@ class LabelVote:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedLabel:
-    """What an account is taken for, on whose word, and what that word weighs."""
+    """The resolved label of an account, the source, and the weight."""
 
     abusive: bool
     family: str

@@ -218,7 +218,7 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
         problem = f"{kind} needs exactly one of peer and group"
         return _Fault("missing_counterpart", "peer", problem, "give the one that was addressed")
     if kind in OF_LISTS and (item.get("account") is None) == (item.get("origin") is None):
-        problem = f"{kind} needs exactly one of {' and '.join(events.LISTED)}"
+        problem = f"{kind} needs exactly one of {' and '.join(events.LIST_SUBJECTS)}"
         return _Fault("missing_counterpart", "account", problem, "give the one that the list names")
     return _fault_of_outcome(item) if PERSONS_OUTCOME & item.keys() else None
 

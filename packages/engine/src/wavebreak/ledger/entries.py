@@ -26,9 +26,9 @@ SALT_BYTES = 32
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The open fields of an entry; `hidden` names the fields that it only commits to."""
+    """The open fields of an entry; `hidden_fields` names the fields that it only commits to."""
 
-    hidden: ClassVar[tuple[str, ...]] = ()
+    hidden_fields: ClassVar[tuple[str, ...]] = ()
 
 
 class DecisionEntry(Body, frozen=True, omit_defaults=True):
@@ -47,7 +47,7 @@ class DecisionEntry(Body, frozen=True, omit_defaults=True):
     features: str
     basis: str = ""
     new_chats_1d: int | None = None
-    hidden: ClassVar[tuple[str, ...]] = ("account", "id", "trigger")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("account", "id", "trigger")
 
 
 class ReceiptEntry(Body, frozen=True):
@@ -66,7 +66,7 @@ class OverrideEntry(Body, frozen=True):
     outcome: str
     until: int | None
     reason: str
-    hidden: ClassVar[tuple[str, ...]] = ("account", "by", "id")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("account", "by", "id")
 
 
 class AppealEntry(Body, frozen=True):
@@ -74,7 +74,7 @@ class AppealEntry(Body, frozen=True):
 
     decision: int
     state: str
-    hidden: ClassVar[tuple[str, ...]] = ("account", "by", "id", "statement")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("account", "by", "id", "statement")
 
 
 class CaptureEntry(Body, frozen=True):
@@ -85,7 +85,7 @@ class CaptureEntry(Body, frozen=True):
     sha256: str
     captured: int
     software: str
-    hidden: ClassVar[tuple[str, ...]] = ("by", "url")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "url")
 
 
 class LinkEntry(Body, frozen=True):
@@ -95,7 +95,7 @@ class LinkEntry(Body, frozen=True):
     basis: str
     strength: str
     exhibit: str | None
-    hidden: ClassVar[tuple[str, ...]] = ("account", "by", "party")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("account", "by", "party")
 
 
 class NoticeEntry(Body, frozen=True):
@@ -104,7 +104,7 @@ class NoticeEntry(Body, frozen=True):
     case: str
     state: str
     sha256: str
-    hidden: ClassVar[tuple[str, ...]] = ("by", "party")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "party")
 
 
 class DeterminationEntry(Body, frozen=True):
@@ -115,7 +115,7 @@ class DeterminationEntry(Body, frozen=True):
     rule: str | None
     policy: str
     sha256: str
-    hidden: ClassVar[tuple[str, ...]] = ("by", "party", "prepared_by")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "party", "prepared_by")
 
 
 class VersionEntry(Body, frozen=True, omit_defaults=True):
@@ -130,7 +130,7 @@ class VersionEntry(Body, frozen=True, omit_defaults=True):
     mode: str
     earlier: int | None = None
     differ: int | None = None
-    hidden: ClassVar[tuple[str, ...]] = ("by",)
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by",)
 
 
 class CustodyEntry(Body, frozen=True):
@@ -142,7 +142,7 @@ class CustodyEntry(Body, frozen=True):
     why: str
     authority: str
     changes: str
-    hidden: ClassVar[tuple[str, ...]] = ("by", "where")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "where")
 
 
 class LabelEntry(Body, frozen=True):
@@ -150,7 +150,7 @@ class LabelEntry(Body, frozen=True):
 
     label: str
     source: str
-    hidden: ClassVar[tuple[str, ...]] = ("account", "by")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("account", "by")
 
 
 class ErasureEntry(Body, frozen=True):
@@ -158,7 +158,7 @@ class ErasureEntry(Body, frozen=True):
 
     openings: int
     events: int
-    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
 class RepairEntry(Body, frozen=True):
@@ -167,7 +167,7 @@ class RepairEntry(Body, frozen=True):
     events: int
     rows: int
     position: int
-    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
 class TrimEntry(Body, frozen=True):
@@ -181,7 +181,7 @@ class TrimEntry(Body, frozen=True):
     rows: int
     received: int
     evicted: int = 0
-    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
 class StepEntry(Body, frozen=True):
@@ -191,7 +191,7 @@ class StepEntry(Body, frozen=True):
     before: str
     after: str
     sha256: str
-    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
 class PackEntry(Body, frozen=True):
@@ -261,7 +261,7 @@ class KeyEntry(Body, frozen=True):
 
     after: str
     why: str
-    hidden: ClassVar[tuple[str, ...]] = ("by",)
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by",)
 
 
 class PortfolioEntry(Body, frozen=True):
@@ -277,7 +277,7 @@ class PortfolioEntry(Body, frozen=True):
     linked: tuple[str, ...]
     step: int = 0
     appeal: str = ""
-    hidden: ClassVar[tuple[str, ...]] = ("by", "id", "record")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "id", "record")
 
 
 class TemplateEntry(Body, frozen=True):
@@ -288,7 +288,7 @@ class TemplateEntry(Body, frozen=True):
     category: str
     language: str
     status: str
-    hidden: ClassVar[tuple[str, ...]] = ("by", "id")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("by", "id")
 
 
 class ConsentEntry(Body, frozen=True):
@@ -303,7 +303,7 @@ class ConsentEntry(Body, frozen=True):
     source: str
     proof: str
     counts: bool
-    hidden: ClassVar[tuple[str, ...]] = ("id", "number", "person")
+    hidden_fields: ClassVar[tuple[str, ...]] = ("id", "number", "person")
 
 
 class StandingEntry(Body, frozen=True):
@@ -314,7 +314,7 @@ class StandingEntry(Body, frozen=True):
     bars: str
     begins: int
     until: int | None
-    hidden: ClassVar[tuple[str, ...]] = ("id",)
+    hidden_fields: ClassVar[tuple[str, ...]] = ("id",)
 
 
 KINDS: dict[str, type[Body]] = {
@@ -371,9 +371,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def make_entry(
-    kind: str, body: Body, hidden: Mapping[str, Any], *, at: int, salts: Salts
+    kind: str, body: Body, hidden_values: Mapping[str, Any], *, at: int, salts: Salts
 ) -> tuple[Entry, Openings]:
-    """Make an entry and openings; `hidden` are values by field, None is left out.
+    """Make an entry and openings; `hidden_values` are values by field, None is left out.
 
     Raises EvidenceError for a body of another kind or a field that the kind does not hide.
 
@@ -388,8 +388,8 @@ def make_entry(
         raise ledger_error(
             "entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS"
         )
-    present = {field: value for field, value in hidden.items() if value is not None}
-    if wrong := [field for field in present if field not in body.hidden]:
+    present = {field: value for field, value in hidden_values.items() if value is not None}
+    if wrong := [field for field in present if field not in body.hidden_fields]:
         raise ledger_error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
     random_bytes = salts(SALT_BYTES * len(present))
     openings: Openings = {
@@ -426,7 +426,7 @@ def parse_entry(fields: dict[str, Any]) -> Entry:
         raise ledger_error(
             "entry_body", f"an entry of kind {fields['kind']} is not well formed: {e}"
         ) from None
-    if not fields["commits"].keys() <= set(kind.hidden):
+    if not fields["commits"].keys() <= set(kind.hidden_fields):
         raise ledger_error(
             "entry_hidden", f"{fields['kind']} commits to a field that it does not hide"
         )

@@ -29,7 +29,7 @@ class Draft(NamedTuple):
 
     kind: str
     body: entries.Body
-    hidden: Mapping[str, Any]
+    hidden_values: Mapping[str, Any]
 
 
 def decision_body(decision: Decision) -> entries.DecisionEntry:
@@ -52,11 +52,13 @@ def decision_body(decision: Decision) -> entries.DecisionEntry:
 
 
 def decision_entry(
-    decision: Decision, *, at: int, salts: entries.Salts
+    decision: Decision, *, at_ms: int, salts: entries.Salts
 ) -> tuple[entries.Entry, entries.Openings]:
     """Make a decision's entry: account, id and trigger are hidden, all else is open."""
     identities = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
-    return entries.make_entry("decision", decision_body(decision), identities, at=at, salts=salts)
+    return entries.make_entry(
+        "decision", decision_body(decision), identities, at=at_ms, salts=salts
+    )
 
 
 class LedgerRecorder:
@@ -102,7 +104,7 @@ class LedgerRecorder:
         if not decisions:
             return range(0)
         time_ms = self._clock()
-        return self._seal([decision_entry(d, at=time_ms, salts=self._salts) for d in decisions])
+        return self._seal([decision_entry(d, at_ms=time_ms, salts=self._salts) for d in decisions])
 
     def receipts(
         self,
@@ -128,13 +130,11 @@ class LedgerRecorder:
 
     def add(self, drafts: Sequence[Draft]) -> range:
         """Seal statements and acts of people; return their positions."""
-        time_ms = self._clock()
-        return self._seal(
-            [
-                entries.make_entry(item.kind, item.body, item.hidden, at=time_ms, salts=self._salts)
-                for item in drafts
-            ]
-        )
+        time_ms, pairs = self._clock(), []
+        for kind, body, hidden_values in drafts:
+            pair = entries.make_entry(kind, body, hidden_values, at=time_ms, salts=self._salts)
+            pairs.append(pair)
+        return self._seal(pairs)
 
     def _seal(self, pairs: Sequence[tuple[entries.Entry, entries.Openings]]) -> range:
         """Append entries after their openings: no entry is sealed that cannot be opened."""

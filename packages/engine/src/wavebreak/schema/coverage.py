@@ -16,7 +16,7 @@ from wavebreak.errors import FileError
 from wavebreak.schema.event_kinds import EVENT_KINDS, Carried
 from wavebreak.schema.events import EVENTS, TYPES
 
-COVERED = 0.01
+MIN_COVERED_SHARE = 0.01
 """A field is covered if at least this share of its type's events carry it."""
 
 DENSE = tuple(row.type for row in EVENT_KINDS if row.carried is Carried.BESIDE_MESSAGES)
@@ -38,7 +38,7 @@ SELDOM_SHARE = 0.0001
 """A field of SELDOM is covered where it occurs so often, and in at least one of ten thousand events
 of its type: a test client's three events are not a stream's field."""
 
-BESIDE = tuple(row.type for row in EVENT_KINDS if row.carried is Carried.ALWAYS)
+ALWAYS_CARRIED = tuple(row.type for row in EVENT_KINDS if row.carried is Carried.ALWAYS)
 """What people say of accounts comes beside a stream, from the service's own pages and operations:
 it is covered whatever the stream carries, and an account without a label has none."""
 
@@ -80,8 +80,8 @@ class Profile:
 
         A type that occurs is covered; a type that accompanies messages (DENSE) is covered with
         at least one per hundred sends; a field if at least 1 % of the type's events have a
-        value, or if a rare field (SELDOM) occurs at least three times. Labels (BESIDE) are always
-        covered.
+        value, or if a rare field (SELDOM) occurs at least three times. Labels
+        (ALWAYS_CARRIED) are always covered.
 
         >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
         >>> seen.covers("message.sent.size"), seen.covers("typing.started")
@@ -93,19 +93,21 @@ class Profile:
         True
         """
         kind = source if source in TYPES else source.rpartition(".")[0]
-        if kind in BESIDE:
+        if kind in ALWAYS_CARRIED:
             return True
         if source in TYPES:
             share = self.types.get(source, 0.0)
-            min_share = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
+            min_share = (
+                MIN_COVERED_SHARE * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
+            )
             return share > 0 and share >= min_share
         if kind not in TYPES or not self.covers(kind):
             return False
         share = self.fields.get(source, 0.0)
         if source in SELDOM and share >= SELDOM_SHARE:
             count = round(share * self.types[kind] * self.events)
-            return share >= COVERED or count >= SELDOM_COUNT
-        return share >= COVERED
+            return share >= MIN_COVERED_SHARE or count >= SELDOM_COUNT
+        return share >= MIN_COVERED_SHARE
 
 
 def measure(batches: Iterable[pa.RecordBatch]) -> Profile:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-FEW: Final = 1_024
+MAX_ARROW_ENCODED: Final = 1_024
 """Up to so many values Arrow's encoding is taken: at worst they cost a few milliseconds."""
 
 
@@ -23,7 +23,7 @@ def encode_distinct(column: Any) -> pa.DictionaryArray:
     >>> encoded.indices.to_pylist(), encoded.dictionary.to_pylist()
     ([0, None, 1, 0], ['b', 'a'])
     """
-    if len(column) - column.null_count <= FEW:
+    if len(column) - column.null_count <= MAX_ARROW_ENCODED:
         return column.dictionary_encode()
     index: dict[str, int] = {}
     number = index.setdefault

@@ -90,7 +90,7 @@ account that was drawn to learn from, where nothing pointed at it: what they say
 
 
 class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
-    """Fields of every event: `ts` event time, `account` the actor, `id` unique in the stream.
+    """Fields of every event: `ts` event time, `account` who acts, `id` unique in the stream.
 
     `attempted`: the platform refused the act before it happened. `origin`: the domain of the remote
     server that the account is on.
@@ -184,13 +184,13 @@ class ContactLookedUp(Event, tag="contact.looked_up"):
 
 
 class ContactAdded(Event, tag="contact.added"):
-    """An account put `peer` into the address book."""
+    """An account put `peer` into its address book."""
 
     peer: Id
 
 
 class ContactRemoved(Event, tag="contact.removed"):
-    """An account took `peer` out of the address book."""
+    """An account took `peer` out of its address book."""
 
     peer: Id
 
@@ -215,7 +215,7 @@ class GroupJoined(Event, tag="group.joined"):
 
 
 class GroupLeft(Event, tag="group.left"):
-    """An account left `group`; `peer` had added the account."""
+    """An account left `group`; `peer` had added it."""
 
     group: Id
     peer: Id | None = None
@@ -299,7 +299,7 @@ class ContactRequested(Event, tag="contact.requested"):
 
 
 class ContactAccepted(Event, tag="contact.accepted"):
-    """An account accepts a request of `peer`: an answer to the peer."""
+    """An account accepts what `peer` requested: an answer to the peer."""
 
     peer: Id
 
@@ -397,7 +397,7 @@ PERSONAL = ("phone", "ip", "device", "origin")
 
 
 class Column(NamedTuple):
-    """Column of a field of one event type: the Arrow type, and the words of a choice."""
+    """How a field of one event type is kept: its Arrow type, and its words if it has a choice."""
 
     kind: pa.DataType
     words: tuple[str, ...] = ()
@@ -619,7 +619,7 @@ def json_schema() -> dict[str, Any]:
             has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in COUNTERPARTS]
             definition["oneOf"] = has
     for name in ("AccountListed", "AccountUnlisted"):
-        has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in LISTED]
+        has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in LIST_SUBJECTS]
         schema["$defs"][name]["oneOf"] = has
     schema["$defs"]["LabelAssigned"]["anyOf"] = outcome_alternatives("label")
     return {
@@ -649,7 +649,7 @@ def outcome_alternatives(label: str) -> list[Any]:
 
 
 def is_mass_mention(event: Event) -> bool:
-    """Return whether a new member of a group mentions many people.
+    """Whether a message mentions many people in a group that its sender is new in.
 
     >>> told = MessageSent(ts=0, account="ann", group="club", mentions=40, joined_s=60)
     >>> is_mass_mention(told), is_mass_mention(msgspec.structs.replace(told, joined_s=None))
@@ -662,5 +662,5 @@ def is_mass_mention(event: Event) -> bool:
 
 COUNTERPARTS = ("peer", "group")
 """Where both are optional, exactly one must be given."""
-LISTED = ("account", "origin")
+LIST_SUBJECTS = ("account", "origin")
 """Whom a list names: exactly one of the two."""

@@ -84,7 +84,10 @@ class Learner:
         shadow_ms = self.terms.shadow_days * DAY_MS
         return any(
             score.state == "on"
-            or (score.state in home_learning.WATCHED and now_ms - score.lesson.end_ms >= shadow_ms)
+            or (
+                score.state in home_learning.CHECKED_STATES
+                and now_ms - score.lesson.end_ms >= shadow_ms
+            )
             for score in self.scores
         )
 
@@ -100,7 +103,11 @@ class Learner:
     def _check(self, days: home_learning.HomeDays) -> None:
         for score in self.scores:
             model, distribution, since_ms = score.model, score.spread, score.lesson.end_ms
-            if score.state not in home_learning.WATCHED or model is None or distribution is None:
+            if (
+                score.state not in home_learning.CHECKED_STATES
+                or model is None
+                or distribution is None
+            ):
                 continue
             drift = home_learning.moved_since(model, distribution, days, self.terms, since_ms)
             check = home_learning.check_score(model, days, self.terms, since_ms, drift)

@@ -35,7 +35,7 @@ from wavebreak.evaluation import asked_labels, home_learning
 from wavebreak.evaluation.asked_labels import Answers, Question
 from wavebreak.evaluation.complaint_ceilings import Ceiling, propose_ceilings
 from wavebreak.evaluation.home_learning import (
-    WATCHED,
+    CHECKED_STATES,
     Check,
     HomeDays,
     Lesson,
@@ -317,7 +317,7 @@ def check(
 def _checked(home: Path, days: HomeDays, terms: Terms, now_ms: int) -> LearnedState:
     state = replace(read_state(home), checked_ms=now_ms)
     for score in state.scores:
-        if score.state in WATCHED:
+        if score.state in CHECKED_STATES:
             state = state.with_score(_with_check(home, score, days, terms))
     return state
 
@@ -410,7 +410,7 @@ class LearningSchedule:
     async def _run(self, service: Service, first_ms: int) -> None:
         state, now = await asyncio.to_thread(read_state, self._home), service.clock()
         learned_ms = state.scores[-1].learned_ms if state.scores else first_ms
-        watched = any(score.state in WATCHED for score in state.scores)
+        watched = any(score.state in CHECKED_STATES for score in state.scores)
         if self._terms.every and now - learned_ms >= duration_ms(self._terms.every):
             only_check = False
         elif watched and now - state.checked_ms >= duration_ms(self._terms.check):
