@@ -1,6 +1,8 @@
 // Charts over time: lines, areas, bars, and the dots of an account's life. Drag zooms, a double
 // click shows everything again. The same figures stand in a table beside each, made by the server.
 
+import "./lib/locale";
+
 import uPlot from "uplot";
 import { all, element, fetchJson, language, onContent, onTheme, text, tokenColor } from "./lib/page";
 

@@ -31,6 +31,7 @@ from wavebreak.schema.coverage import declared, known_names
 from wavebreak.schema.event_kinds import EVENT_KINDS, FACTS, KINDS, EventKind, Update, table_faults
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, UNDETERMINED
 from wavebreak_lab.simulation.log import NOT_PLAYED
+from wavebreak_server.slices.accounts.service import TIMELINE_TEXTS, AccountEvents, timeline
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "packages/engine/src/wavebreak/schema/event_kinds.py"
@@ -328,3 +329,28 @@ def test_codes_of_event_types_and_account_events_are_only_appended() -> None:
     assert (TYPES[30:], KINDS[40:]) == (("account.declared",), ("declared",))
     assert KINDS[32:37] == ("requested", "requested_by", "accepted", "accepted_by", "declined_by")
     assert len(KINDS) <= 62, "rules keep the kinds of account event as bits"
+
+
+# The console: the timeline of an account
+
+
+@pytest.mark.parametrize("kind", [row.type for row in EVENT_KINDS])
+def test_timeline_has_a_lane_for_each_type(kind: str) -> None:
+    path = "packages/server/src/wavebreak_server/slices/accounts/service.py"
+    row, (own, aimed) = _row(kind), TIMELINE_TEXTS.get(kind, ("", ""))
+    assert own, f"{kind} has no lane: edit TIMELINE_TEXTS in {path}"
+    assert aimed or not row.counterpart, f"{kind} has no lane for its peer: edit {path}"
+    code = TYPES.index(kind)
+    events = [
+        {"type": code, "ts": 1_000, "account": "ann", "peer": "bob"},
+        {"type": code, "ts": 2_000, "account": "bob", "peer": "ann"},
+    ]
+    lanes = timeline("ann", AccountEvents(events, complete=True))["lanes"]
+    times = {lane["label"]: lane["times"] for lane in lanes}
+    assert times == {own: [1_000]} | ({aimed: [2_000]} if aimed else {})
+
+
+def test_timeline_lanes_have_names_of_their_own() -> None:
+    names = [name for texts in TIMELINE_TEXTS.values() for name in texts if name]
+    assert len(names) == len(set(names))
+    assert set(TIMELINE_TEXTS) == {row.type for row in EVENT_KINDS}

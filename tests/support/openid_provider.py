@@ -28,7 +28,8 @@ class OpenIdProvider(ThreadingHTTPServer):
 
     `end_session` is where it says that its own session ends ("": nowhere).
     `redirects` are the redirect URIs that are registered, `asked` the authorization requests. What
-    `id_token_changes` holds replaces claims of the ID token, as an attacker might; None leaves out.
+    `id_token_changes` holds replaces claims of the ID token, as an attacker might; None leaves out;
+    `userinfo_changes` those of the user information.
     """
 
     def __init__(self, redirects: tuple[str, ...]) -> None:
@@ -38,6 +39,7 @@ class OpenIdProvider(ThreadingHTTPServer):
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self.id_token_changes = dict[str, Any]()
+        self.userinfo_changes = dict[str, Any]()
         self.end_session = ""
         self.key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 
@@ -142,4 +144,7 @@ class _Endpoint(Answer):
     def _userinfo(self) -> None:
         token = self.headers.get("authorization", "").removeprefix("Bearer ")
         person = self.server.tokens.get(token)
+        if person:
+            changed = person | self.server.userinfo_changes
+            person = {name: value for name, value in changed.items() if value is not None}
         self._json(person or {"error": "invalid_token"}, 200 if person else 401)

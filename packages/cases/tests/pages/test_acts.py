@@ -28,7 +28,9 @@ from wavebreak_cases.cases.case import ActionReversed, Step
 from wavebreak_cases.cases.parties import DateSource
 from wavebreak_cases.pages import acts, files, forms
 from wavebreak_cases.pages.demo_case import CASE_ID
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry
 
 PARTY = {"kind": "company", "name": "Example Sender Ltd"}
@@ -399,6 +401,23 @@ async def test_file_too_large_or_of_unknown_form_is_refused(console: RunningCons
     assert list(served_case(console).exhibits) == ["E1", "E2", "E3"]
     exhibits = store_of(console).directory / CASE_ID / "exhibits"
     assert sorted(p.name for p in exhibits.iterdir()) == ["E1", "E2", "E3"]
+
+
+@case_visits
+async def test_file_beyond_the_limit_of_a_request_gives_the_form_back(
+    console: RunningConsole,
+) -> None:
+    counsel = await console.person("counsel")
+    answer = await upload(counsel, b"a" * 3_000_000)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "larger than" in answer.text
+    # What was written stands in the form again, also what comes after the file.
+    for written in ("A page", "mandate 12", "an offer"):
+        assert written in answer.text, written
+    await stored(lambda: User.objects.update(language="he"))
+    assert "הקובץ גדול מ־" in (await upload(counsel, b"a" * 3_000_000)).text
+    assert list(served_case(console).exhibits) == ["E1", "E2", "E3"]
 
 
 async def upload(counsel: Visitor, raw: bytes) -> Any:

@@ -27,7 +27,7 @@ from wavebreak_server import bootstrap, policy_choice
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration, parse_lists
 from wavebreak_server.console import plugins
 from wavebreak_server.console import server as console_server
-from wavebreak_server.console.demo_story import demo_story
+from wavebreak_server.console.demo_story import STREAM_LABELS, demo_story
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Authorize, allow_all
 from wavebreak_server.http.middleware import Operations
@@ -410,6 +410,9 @@ def _open_pages(
         {"cases": shown.cases}, settings.home, asked.keys.ledger_key, secret, choice.directory
     )
     if demo:
-        story = demo_story(parts.context, settings.home.parent / DEMO_WORLD / DEMO_LABELS)
+        labels = settings.home.parent / DEMO_WORLD / DEMO_LABELS
+        if asked.start.demo:
+            labels = settings.home / STREAM_LABELS
+        story = demo_story(parts.context, labels)
         tasks += [*plugins.demo_tasks(), story]
     return Pages(wrap, tasks, people, names, password, demo and not names)

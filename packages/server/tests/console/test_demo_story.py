@@ -12,14 +12,17 @@ from wavebreak.durations import DAY_MS
 from wavebreak.linking import Operator
 from wavebreak_server.console.demo_story import (
     STATEMENT,
+    DemoTour,
     Honest,
     Prepared,
     checklist,
     prepare,
+    tasks,
 )
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.users.models import User
 
 URL = "http://localhost"
 LARGE = Operator("op-1", ("a", "b", "c"), ("a",), False, 90, 2, 30, 9.0, 9.0, (), 0)
@@ -69,9 +72,9 @@ async def test_appeal_in_hebrew_waits_for_its_code(console: RunningConsole) -> N
 
 def test_checklist_names_each_task_with_its_address() -> None:
     found = Prepared(LARGE, "p 7", "courier", f"{URL}/appeal/token?lang=he")
-    lines = list(checklist(URL, found))
+    lines = list(checklist(tasks(URL, found)))
     assert [line[:2] for line in lines[1:4]] == ["1.", "2.", "3."]
-    assert "3 accounts of which 1 were found abusive" in lines[1]
+    assert "3 linked accounts, 1 of them found abusive" in lines[1]
     assert lines[1].endswith(f"{URL}/console/operators/op-1")
     assert lines[2].endswith(f"{URL}/console/accounts/p%207")
     assert lines[3].endswith(f"{URL}/appeal/token?lang=he")
@@ -83,3 +86,24 @@ def test_honest_people_are_those_of_the_labels(tmp_path: Path) -> None:
     labels.write_text("account,label,family,operator\na,benign,courier,\nb,abusive,blast,op\n")
     assert Honest.read(labels).personas == {"a": "courier"}
     assert Honest.read(tmp_path / "none.csv").personas == {}
+
+
+@visits
+async def test_overview_shows_progress_then_the_tasks(console: RunningConsole) -> None:
+    person = await console.person("lead", "noa")
+    assert 'id="tour"' not in (await person.get("/console/")).text
+    tour = console.running.context.state_of(DemoTour)
+    tour.is_demo = True
+    page = (await person.get("/console/")).text
+    assert "<progress" in page
+    assert 'hx-select="#tour"' in page
+    assert "start with <code>--demo</code>" not in page
+    honest = Honest({"ann": "courier"})
+    tour.tasks, tour.is_ready = tasks(URL, await prepared(console, honest)), True
+    page = (await person.get("/console/")).text
+    assert "hx-select" not in page
+    assert "An honest person (courier) who was slowed" in page
+    assert f'href="{URL}/console/accounts/ann"' in page
+    assert f'href="{URL}/console/operators/op-1"' in page
+    await stored(lambda: User.objects.filter(username="noa").update(language="he"))
+    assert "אדם ישר (\u2068courier\u2069)" in (await person.get("/console/")).text

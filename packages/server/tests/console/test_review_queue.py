@@ -15,7 +15,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
-from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.queue.models import IndexerState, Review, ReviewCase
 
 
 async def _with_abusers(console: RunningConsole) -> None:
@@ -139,3 +139,18 @@ async def test_batch_leaves_what_was_decided_meanwhile(console: RunningConsole) 
         f"/console/queue/{closed.id}/decide", verdict="benign", reason="x", version="0"
     )
     assert stale.status_code == 404
+
+
+@visits
+async def test_decision_from_before_a_verdict_opens_no_case(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    path = (await person.post("/console/queue/next")).headers["location"]
+    decided = await person.post(f"{path}/decide", **await form(person, path))
+    assert decided.headers["location"] == "/console/queue"
+    # The indexer reads the decisions after the verdict, those from before it too.
+    await stored(lambda: IndexerState.objects.update(cursor=0))
+    await console.index()
+    number = int(path.rpartition("/")[2])
+    account = (await stored(lambda: ReviewCase.objects.get(id=number))).account
+    cases = await stored(lambda: list(ReviewCase.objects.filter(account=account)))
+    assert [(case.id, case.state, case.verdict) for case in cases] == [(number, "closed", "benign")]

@@ -173,7 +173,8 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
     )
     assert answer.status_code == 302
     after = await person.get(answer.headers["location"])
-    assert '<a href="/console/accounts/ann#acts">ann</a>: allow' in after.text
+    link = '<a href="/console/accounts/ann#acts">ann</a>'
+    assert f"{link}: Shadow: nothing is in force. With enforcement it would be allow" in after.text
     account = await person.get("/console/accounts/ann")
     assert "a wedding" in account.text
     case = await stored(lambda: ReviewCase.objects.get())

@@ -50,6 +50,7 @@ def visit(
     """Run a console that knows the provider."""
     file = home / "provider.toml"
     file.write_text(provider.as_toml(role_claim="groups", roles=ROLES, **more), "utf-8")
+    file.chmod(0o600)
     options = server.options("http://localhost", None, file, 0)
     provider.asked.clear()
 
@@ -113,10 +114,18 @@ def test_unknown_person_gets_the_claimed_role(tmp_path: Path, provider: OpenIdPr
             ("add_user", "created by OpenID Connect as lead"),
             ("change_user", "lead is analyst now, by OpenID Connect"),
         ]
-        # Without a group that is named, a role stays, and a new person reads alone.
+        # Who left every group loses the role that a group gave; a new person reads alone.
+        for groups in ({"groups": []}, {"groups": ["staff"]}, {}):
+            await stored(lambda: User.objects.update(role="lead"))
+            provider.person = {"sub": "7", "preferred_username": "noa"} | groups
+            await sign_in(console.anybody())
+            assert await stored(people) == [("noa", "auditor")], groups
+        newest = audited.order_by("-number")
+        reason = await stored(lambda: newest.values_list("reason", flat=True)[0])
+        assert reason == "lead is auditor now, by OpenID Connect"
         provider.person = {"sub": "8", "preferred_username": "omer", "groups": "staff"}
         await sign_in(console.anybody())
-        assert await stored(people) == [("noa", "analyst"), ("omer", "auditor")]
+        assert await stored(people) == [("noa", "auditor"), ("omer", "auditor")]
 
     visit(tmp_path, provider, test, auto_create=True)
 
@@ -372,8 +381,43 @@ def test_file_of_a_provider_is_checked(
 ) -> None:
     file = tmp_path / "provider.toml"
     file.write_text(provider.as_toml(**more), "utf-8")
+    file.chmod(0o600)
     with pytest.raises(UsageError, match=said):
         server.options("http://localhost", None, file, 0)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o644, 0o640, 0o602])
+def test_file_of_a_provider_that_others_reach_is_refused(
+    tmp_path: Path, provider: OpenIdProvider, mode: int
+) -> None:
+    file = tmp_path / "provider.toml"
+    file.write_text(provider.as_toml(), "utf-8")
+    file.chmod(mode)
+    with pytest.raises(UsageError, match="others may read") as refused:
+        server.options("http://localhost", None, file, 0)
+    assert refused.value.fix == f"chmod 600 {file}"
+    file.chmod(0o600)
+    assert server.options("http://localhost", None, file, 0).oidc["provider_id"] == "company"
+
+
+@pytest.mark.parametrize("changes", [{"sub": None}, {"sub": ""}, {"sub": "8"}])
+def test_user_information_about_nobody_is_refused(
+    tmp_path: Path, provider: OpenIdProvider, changes: dict[str, Any]
+) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        provider.userinfo_changes = changes
+        try:
+            answer = await sign_in(visitor)
+        finally:
+            provider.userinfo_changes = {}
+        assert answer.status_code == 401
+        assert "another person" in answer.text
+        assert await stored(people) == []
+
+    visit(tmp_path, provider, test, auto_create=True)
 
 
 def test_sign_out_leads_to_the_providers_own(tmp_path: Path, provider: OpenIdProvider) -> None:

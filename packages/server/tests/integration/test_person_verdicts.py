@@ -76,17 +76,36 @@ async def _verdict(console: RunningConsole) -> str:
     return str((await person.get("/console/accounts/ann")).text)
 
 
-@console_test(_registered, profile=WITHOUT_LABELS)
+@console_test(_registered, profile=WITHOUT_LABELS, enforce=True)
 async def test_console_says_what_a_verdict_has_changed(console: RunningConsole) -> None:
     page = await _verdict(console)
     assert "abusive: ban is in force now" in page
     assert "changed nothing" not in page
 
 
+@console_test(_registered, profile=WITHOUT_LABELS)
+async def test_verdict_in_shadow_says_what_would_be(console: RunningConsole) -> None:
+    page = await _verdict(console)
+    assert "Shadow: nothing is in force. With enforcement it would be ban (before: allow)" in page
+    assert "ban is in force now" not in page
+    assert "With enforcement</h2>" in page
+    assert "In force</h2>" not in page
+    overview = (await (await console.person("analyst")).get("/console/")).text
+    assert "Accounts that enforcement would affect now" in overview
+    assert "Accounts affected now" not in overview
+
+
+@console_test(_registered, enforce=True)
+async def test_overview_under_enforcement_says_who_is_affected(console: RunningConsole) -> None:
+    overview = (await (await console.person("analyst")).get("/console/")).text
+    assert "Accounts affected now" in overview
+    assert "Shadow:" not in overview
+
+
 @console_test(_registered, policy=_without_rule("confirmed_abusive"))
 async def test_console_says_that_a_verdict_changed_nothing(console: RunningConsole) -> None:
     page = await _verdict(console)
-    assert "ann: the verdict abusive changed nothing; allow is in force" in page
+    assert "ann: the verdict abusive changed nothing; the outcome is allow" in page
     assert "allow is in force now" not in page
 
 

@@ -18,7 +18,7 @@ from wavebreak_server import bootstrap
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES, KeyEntry, generate_key
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
-from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY
+from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY, TOO_LARGE
 from wavebreak_server.pipeline.observability import Metrics, service_gauges
 from wavebreak_server.slices.routes import OPERATIONS
 
@@ -26,12 +26,13 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """An app that gives back what it was sent."""
+    """An app that gives back what it was sent; a page says that its form was too large."""
     body, more = b"", True
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    status = 413 if scope.get(TOO_LARGE) else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": body})
 
 

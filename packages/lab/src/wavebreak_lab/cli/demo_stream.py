@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import json_rows
 from wavebreak_lab.cli.demo_world import simulate_day
+from wavebreak_lab.simulation.world import write_labels
+from wavebreak_server.console.demo_story import STREAM_LABELS
 from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Service
@@ -37,15 +40,16 @@ def write_dated(events: Path, dated_path: Path, now_ms: int) -> None:
 
 async def send_day(service: Service) -> None:
     """Send a simulated day to a service: the background task of `serve --demo`."""
-    await replay(service, _simulated_day)
+    await replay(service, partial(_simulated_day, service.settings.home / STREAM_LABELS))
 
 
-def _simulated_day() -> pa.RecordBatch:
-    """Simulate a day of 500 people and every campaign, in the wire schema.
+def _simulated_day(labels: Path) -> pa.RecordBatch:
+    """Simulate a day of 500 people and every campaign, in the wire schema; write its labels.
 
     It was simulated before: a service that enforces refuses what its people react to all the same.
     """
     world = simulate_day(500, seed=1)
+    write_labels(world, labels)
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
 

@@ -149,6 +149,14 @@ class Timeline:
                 self.progress((high - sim.start) / sim.span)
 
 
+def write_labels(world: World, path: Path) -> None:
+    """Write the labels of a world as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = CsvWriter(file, exact=True, line_end="\n")
+        writer.write(("account", "label", "family", "operator"))
+        writer.write_all(world.labels)
+
+
 def write(world: World, out: Path, *, form: str = "parquet") -> int:
     """Write a world into a directory; return the number of its events.
 
@@ -168,10 +176,7 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
         out.mkdir(parents=True, exist_ok=True)
         event_count = io.write(events, measured())
         coverage.save(_sum_profiles(profiles), coverage.sidecar_path(events))
-        with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = CsvWriter(file, exact=True, line_end="\n")
-            writer.write(("account", "label", "family", "operator"))
-            writer.write_all(world.labels)
+        write_labels(world, out / "labels.csv")
         description = world.about | {"events": event_count}
         (out / "world.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     except OSError as error:

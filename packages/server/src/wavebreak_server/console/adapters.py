@@ -28,6 +28,8 @@ from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.service import changed_since_sign_in
 from wavebreak_server.texts import translate
 
+LEAST_ROLE = "auditor"
+"""Role of somebody whom no group of the provider gives one, also after they left every group."""
 _SIGN_IN_ANEW = (
     msgid("Sign in anew first"),
     msgid("Sign out, sign in with your provider, and do this within five minutes."),
@@ -120,13 +122,14 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             known = User.objects.filter(username=str(name), is_active=True).first()
             if known is not None:
                 sociallogin.connect(request, known)
-        if sociallogin.is_existing and (role := _role(oidc, claims)):
-            _change_role(sociallogin.user, role)
+        if sociallogin.is_existing:
+            user: User = sociallogin.user
+            _change_role(user, _role(oidc, claims) or _left_role(oidc, user))
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
         """Return a new user with the role that the provider's claim names, else an auditor."""
         user: User = super().populate_user(request, sociallogin, data | {"email": ""})
-        user.role = _role(_oidc(sociallogin), _claims(sociallogin)) or "auditor"
+        user.role = _role(_oidc(sociallogin), _claims(sociallogin)) or LEAST_ROLE
         return user
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **_more: Any) -> None:
@@ -158,6 +161,12 @@ def _role(oidc: dict[str, Any], claims: dict[str, Any]) -> str:
     claimed = value if isinstance(value, list) else [value]
     roles: dict[str, str] = oidc.get("roles", {})
     return next((roles[c] for c in claimed if c in roles), "")
+
+
+def _left_role(oidc: dict[str, Any], user: User) -> str:
+    """Return the role of a person whom no group gives one: a role that groups give is lost."""
+    given = oidc.get("role_claim") and user.role in oidc.get("roles", {}).values()
+    return LEAST_ROLE if given else str(user.role)
 
 
 def _change_role(user: User, role: str) -> None:

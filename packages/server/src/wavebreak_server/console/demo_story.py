@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
 from wavebreak.engine import account_queries
+from wavebreak.languages import msgid
 from wavebreak.linking import Operator
 from wavebreak.outcomes import MEETING, WITHOUT_STATEMENT
 from wavebreak_server.console.plugins import installed_plugins
@@ -37,6 +38,20 @@ MOST_LOOKS = 120
 """Looks after which the tasks are prepared on what there is: a live stream goes on."""
 NEWEST = 500
 """Newest decisions among which tasks are looked for."""
+MAX_PREPARATIONS, PREPARED_EVERY_S = 30, 15.0
+STREAM_LABELS = "demo-labels.csv"
+"""File of a service's directory with the labels of the day that is sent to it."""
+_OPERATOR = msgid(
+    "A spammer with {n} linked accounts, {abusive} of them found abusive: see the links, and act "
+    "on all at once"
+)
+_SLOWED = msgid(
+    "An honest person ({persona}) who was slowed: read why, free the account, and undo it"
+)
+_APPEAL = msgid(
+    "An appeal in Hebrew: type the code that its page shows, then answer it under Appeals"
+)
+_CASE = msgid("A legal case, as counsel: see what is missing, and what would change it")
 LANGUAGE = "he"
 STATEMENT = "אני משתמש אמיתי: כתבתי ללקוחות שביקשו ממני לעדכן אותם. נא לבטל את ההגבלה."
 """What the holder of the prepared appeal writes, in Hebrew."""
@@ -77,20 +92,49 @@ class Honest:
             return Honest({r["account"]: r["family"] for r in rows if r["label"] == "benign"})
 
 
+class Task(NamedTuple):
+    """A task for the visitor: a sentence with its values, and the address where it begins."""
+
+    text: str
+    values: dict[str, Any]
+    url: str
+
+
+class DemoTour:
+    """What the overview says of a demonstration: that its day is decided still, then the tasks."""
+
+    def __init__(self) -> None:
+        self.is_demo = self.is_ready = False
+        self.tasks: list[Task] = []
+
+
 def demo_story(app: AppContext, labels: Path) -> Background:
     """Return the task that prepares a demonstration's tasks, and reports the checklist.
 
     Args:
         app: The application.
-        labels: The labels of the simulated day, where it is one.
+        labels: The labels of the simulated day.
     """
+    tour = app.state_of(DemoTour)
+    tour.is_demo = True
 
     async def run(service: Service) -> None:
         await _until_decided()
-        operators = await service.query(account_queries.operators)
-        work = partial(prepare, app, operators, Honest.read(labels), service.clock())
-        for line in checklist(app.holder_notices.public_url, await run_background_query(work)):
-            service.report(line)
+        reported = list[Task]()
+        for _ in range(MAX_PREPARATIONS):
+            operators = await service.query(account_queries.operators)
+            work = partial(prepare, app, operators, Honest.read(labels), service.clock())
+            prepared = await run_background_query(work)
+            tour.tasks = tasks(app.holder_notices.public_url, prepared)
+            tour.is_ready = True
+            if tour.tasks != reported and (prepared.slowed or not reported):
+                reported = tour.tasks
+                for line in checklist(reported):
+                    service.report(line)
+            if prepared.slowed:
+                break
+            # A live stream goes on: an honest person may be slowed later.
+            await asyncio.sleep(PREPARED_EVERY_S)
 
     return run
 
@@ -130,39 +174,35 @@ def prepare(
     return Prepared(largest, slowed, persona, url)
 
 
-def checklist(url: str, prepared: Prepared) -> Iterator[str]:
-    """Yield what to try, in order, with where it is.
+def tasks(url: str, prepared: Prepared) -> list[Task]:
+    """Return what to try, in order.
 
     Args:
         url: The address of the service.
         prepared: What was prepared.
     """
-    console, steps = f"{url}/console", list[str]()
+    console, found = f"{url}/console", list[Task]()
     if prepared.operator is not None:
-        accounts, abusive = len(prepared.operator.accounts), len(prepared.operator.abusive)
-        steps.append(
-            f"a spammer's operator, {accounts} accounts of which {abusive} were found abusive: see "
-            f"what ties them, act on all at once: {console}/operators/{prepared.operator.id}"
-        )
+        counts = {"n": len(prepared.operator.accounts), "abusive": len(prepared.operator.abusive)}
+        operator = f"{console}/operators/{prepared.operator.id}"
+        found.append(Task(_OPERATOR, counts, operator))
     if prepared.slowed:
-        steps.append(
-            f"an honest person ({prepared.persona}) who was slowed: read why, free the account, "
-            "undo it: "
-            f"{console}/accounts/{quote(prepared.slowed, safe='')}"
-        )
+        account = f"{console}/accounts/{quote(prepared.slowed, safe='')}"
+        persona = prepared.persona.replace("_", " ")
+        found.append(Task(_SLOWED, {"persona": persona}, account))
     if prepared.appeal_url:
-        steps.append(
-            "an appeal in Hebrew: type the code that its page shows, then answer it as lead in "
-            f"{console}/appeals: {prepared.appeal_url}"
-        )
+        found.append(Task(_APPEAL, {}, prepared.appeal_url))
     if installed_plugins():
-        steps.append(
-            f"a legal case, as counsel: what is missing, what would change it: {console}/cases"
-        )
-    if steps:
+        found.append(Task(_CASE, {}, f"{console}/cases"))
+    return found
+
+
+def checklist(found: Sequence[Task]) -> Iterator[str]:
+    """Yield the tasks as lines of a terminal, each with its address."""
+    if found:
         yield "to try, in about ten minutes (sign in as lead):"
-    for number, step in enumerate(steps, 1):
-        yield f"{number}. {step}"
+    for number, task in enumerate(found, 1):
+        yield f"{number}. {task.text.format(**task.values)}: {task.url}"
 
 
 def _met() -> Iterator[dict[str, Any]]:

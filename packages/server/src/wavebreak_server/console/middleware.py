@@ -19,8 +19,11 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from wavebreak.durations import DAY_S, HOUR_S
 from wavebreak_server.console.assets import asset_version
 from wavebreak_server.console.openid_connect import signed_in_by_provider
+from wavebreak_server.console.pages import error_page
 from wavebreak_server.console.site import Site
 from wavebreak_server.console.translations import COOKIE, PARAMETER, language_for, load_translations
+from wavebreak_server.http.operations import TOO_LARGE
+from wavebreak_server.texts import translate
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -122,7 +125,7 @@ class LanguageMiddleware:
         language = language_for(request)
         load_translations(language)
         with override(language):
-            response = self._get_response(request)
+            response = self._answer(request)
         response.headers.setdefault("Content-Language", language)
         if request.path.startswith(USER_PATH) and request.GET.get(PARAMETER) == language:
             response.set_cookie(
@@ -135,6 +138,16 @@ class LanguageMiddleware:
                 samesite="Lax",
             )
         return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
+        if not getattr(request, "scope", {}).get(TOO_LARGE):
+            return self._get_response(request)
+        return error_page(
+            request,
+            413,
+            translate("The form is too large"),
+            translate("Go back, shorten the texts or take a smaller file, and send it again."),
+        )
 
 
 class SessionAgeMiddleware:

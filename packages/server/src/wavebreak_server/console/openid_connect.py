@@ -52,6 +52,17 @@ class NonceProvider(OpenIDConnectProvider):
         )
         return answer
 
+    def sociallogin_from_response(self, request: HttpRequest, response: Any) -> Any:
+        """Return the sign-in of the provider's claims.
+
+        Raises:
+            SignInError: The claims of the userinfo endpoint are not about the ID token's subject.
+        """
+        userinfo, token = response.get("userinfo"), response.get("id_token") or {}
+        if userinfo and (not userinfo.get("sub") or userinfo["sub"] != token.get("sub")):
+            raise SignInError("userinfo is about another person than the ID token")
+        return super().sociallogin_from_response(request, response)
+
 
 def check_id_token(request: HttpRequest, sociallogin: Any) -> None:
     """Refuse a sign-in whose ID token was not made for it.
@@ -61,16 +72,12 @@ def check_id_token(request: HttpRequest, sociallogin: Any) -> None:
         sociallogin: The sign-in, with its state and the provider's claims.
 
     Raises:
-        ImmediateHttpResponse: No ID token came, its nonce is not the one that was sent, or the
-            claims of the userinfo endpoint are about somebody else.
+        ImmediateHttpResponse: No ID token came, or its nonce is not the one that was sent.
     """
-    claims = sociallogin.account.extra_data
-    token, userinfo = claims.get("id_token") or {}, claims.get("userinfo") or {}
+    token = sociallogin.account.extra_data.get("id_token") or {}
     sent = str(sociallogin.state.get("nonce") or "")
     if not sent or not hmac.compare_digest(str(token.get("nonce", "")).encode(), sent.encode()):
         raise _refused(request, sociallogin, "the ID token does not have the nonce of this sign-in")
-    if userinfo and userinfo.get("sub") != token.get("sub"):
-        raise _refused(request, sociallogin, "userinfo is about another person than the ID token")
 
 
 def signed_in_by_provider(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -37,6 +38,7 @@ from wavebreak_server.console.script_texts import script_texts
 from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import PROBLEMS, ApiError, DomainError, fix_for
 from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.texts import page_language, translate
@@ -273,6 +275,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
             if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
         ],
         "section": section,
+        "shadow": _is_shadow(request),
         "page_language": page_language(),
         "offered_languages": [get_language(code) for code in console_languages()],
         "script_texts": script_texts(),
@@ -280,6 +283,14 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "version": __version__,
         "session_began": _began(request) if signed_in else "",
     }
+
+
+def _is_shadow(request: HttpRequest) -> bool:
+    """Whether the outcomes that a page shows are in force nowhere."""
+    console: Console | None = getattr(request, "console", None)
+    with suppress(BusyError):
+        return console is not None and not console.deciding.enforce
+    return False
 
 
 def _began(request: HttpRequest) -> str:

@@ -22,6 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from wavebreak.durations import DAY_S, HOUR_S
 from wavebreak_server.console.site import Site, app_of
+from wavebreak_server.http.operations import TOO_LARGE
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.slices.erasure.service import ErasedError
@@ -119,6 +120,11 @@ def from_elsewhere(request: HttpRequest) -> bool:
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
+def _is_too_large(request: HttpRequest) -> bool:
+    scope = getattr(request, "scope", {})
+    return bool(scope.get(TOO_LARGE)) or len(request.body) > MAX_BODY
+
+
 def public(
     refuse: Callable[[HttpRequest, int], HttpResponse], *methods: str, index: bool = False
 ) -> Callable[[View], View]:
@@ -141,7 +147,7 @@ def public(
             if wait > 0:
                 response = refuse(request, 429)
                 response["Retry-After"] = str(max(1, int(wait + 0.999)))
-            elif len(request.body) > MAX_BODY:
+            elif _is_too_large(request):
                 response = refuse(request, 413)
             else:
                 try:

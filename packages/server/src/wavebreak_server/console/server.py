@@ -28,6 +28,7 @@ from wavebreak_server.slices.users.service import create_user
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.slices.versions.service import settle_interrupted
+from wavebreak_server.storage.private_files import OTHERS
 
 PUBLIC_PREFIXES = ("/static/", "/notice/", "/appeal/", "/help/", "/business/")
 """Paths of the pages for account holders and of what these load; they are served always."""
@@ -148,9 +149,15 @@ def options(
 
 def _provider(path: Path) -> dict[str, Any]:
     try:
+        readable = path.stat().st_mode & OTHERS
         provider = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         raise UsageError(f"--oidc: {path} cannot be read as TOML", fix=_OIDC_FIX) from None
+    if readable:
+        raise UsageError(
+            f"--oidc: others may read {path}, which holds the client's secret",
+            fix=f"chmod 600 {path}",
+        )
     missing = {"provider_id", "name", "client_id", "secret", "settings"} - provider.keys()
     if missing or "server_url" not in provider["settings"]:
         named = ", ".join(sorted(missing)) or "settings.server_url"

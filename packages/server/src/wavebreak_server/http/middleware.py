@@ -20,8 +20,9 @@ from wavebreak_server.errors import ApiError, describe_error
 from wavebreak_server.http import responses
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import require
+from wavebreak_server.http.form_files import FileClamp
 from wavebreak_server.http.ingest_app import HOT_PATHS
-from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY, Operation
+from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY, TOO_LARGE, Operation
 
 MAX_BODIES = 64 << 20
 """Maximum bytes of all bodies that are read for Django at once."""
@@ -107,14 +108,36 @@ class RequestMiddleware:
             try:
                 at_most = self._admit(scope, route)
                 with self._holding() as hold:
-                    body = b""
-                    if at_most:
-                        body = await responses.read_body(
-                            receive, at_most, hold, fix="send a smaller body"
-                        )
+                    body = await self._read(scope, receive, at_most, hold)
                     await self._app(scope, _replay(body, receive), send_counted)
             except ApiError as error:
                 await responses.send_problem(send_counted, describe_error(error))
+
+    async def _read(
+        self,
+        scope: responses.Scope,
+        receive: responses.Receive,
+        at_most: int,
+        hold: Callable[[int], None],
+    ) -> bytes:
+        """Return the body; of a page's form that is too large none, and the page says so."""
+        if not at_most:
+            return b""
+        is_page = scope["path"].startswith(_PAGES)
+        clamp = FileClamp.of(dict(scope["headers"]).get(b"content-type", b"")) if is_page else None
+        try:
+            return await responses.read_body(
+                receive,
+                at_most,
+                hold,
+                fix="send a smaller body",
+                keep=clamp.keep if clamp else None,
+            )
+        except ApiError as error:
+            if not is_page or error.status != 413:
+                raise
+            scope[TOO_LARGE] = True
+            return b""
 
     def _admit(self, scope: responses.Scope, route: str) -> int:
         """Return how many bytes of a body are read; raises ApiError (401, 403, 429) before any."""

@@ -32,6 +32,8 @@ SMALL_BODY = 64 << 10
 """Maximum bytes of a body of most operations, and of a page's form without a session."""
 CALLER = "wavebreak.caller"
 """Of an ASGI scope: the scopes for one of which the request is authorized already, and its key."""
+TOO_LARGE = "wavebreak.too_large"
+"""Of an ASGI scope: the body of a page's form was too large, and is left out."""
 _FIX = "see /api/docs"
 _PARAMETER = re.compile(r"{(?:(\w+):)?(\w+)}")
 _STATUSES_OF_KEYS, _STATUSES_OF_BODIES = (401, 403, 429), (400, 413, 415, 422)

@@ -23,6 +23,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+MAX_RECEIVED = 64 << 20
+"""Maximum bytes of a body, those that are not kept too."""
 JSON, TEXT, STREAM, PAGE = "application/json", "text/plain", "text/event-stream", "text/html"
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -96,8 +98,9 @@ async def send_body(
 
 
 async def read_body(
-    receive: Receive, at_most: int, arrived: Callable[[int], None] | None, *, fix: str
-) -> bytes:
+    receive: Receive, at_most: int, arrived: Callable[[int], None] | None, *, fix: str,
+    keep: Callable[[bytes], bytes] | None = None,
+) -> bytes:  # fmt: skip
     """Return a whole body; its time is bounded by the HTTP protocol.
 
     Args:
@@ -105,18 +108,21 @@ async def read_body(
         at_most: Bytes of the body.
         arrived: Called with the bytes of each part; may raise (None: nobody counts them).
         fix: What whoever sends too much can do.
+        keep: Returns the bytes of a part that count and are kept (None: all).
 
     Raises:
         ApiError: The body is too large (413), or is never complete (400).
     """
-    parts, size, more = [], 0, True
+    parts, size, received, more = [], 0, 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ApiError(400, "the client disconnected before the body was complete")
         part = message.get("body", b"")
+        received += len(part)
+        part = keep(part) if keep else part
         size += len(part)
-        if size > at_most:
+        if size > at_most or received > MAX_RECEIVED:
             raise too_large(at_most, fix)
         if arrived:
             arrived(len(part))

@@ -33,6 +33,23 @@ ABUSE_KINDS = {
     "takeover": msgid("takeover"),
 }
 """What the `abuse` of a shipped rule is called."""
+RULE_TITLES = {
+    "confirmed_abusive": msgid("Confirmed as abusive"),
+    "evidence_after_three_restrictions": msgid("Evidence after three restrictions"),
+    "evidence_of_unwanted_messages": msgid("Unwanted messages"),
+    "false_reporters": msgid("False reports"),
+    "first_contact_allowance": msgid("Too many first messages"),
+    "impossible_acts": msgid("Faster than a person"),
+    "label_by_others": msgid("Labelled by another system"),
+    "mass_mentions": msgid("Mass mentions in groups"),
+    "operator_with_evidence": msgid("Operator with evidence"),
+    "recipients_gone": msgid("Messages that reach nobody"),
+    "strangers_complain": msgid("Complaints of strangers"),
+    "strangers_in_groups": msgid("Strangers added to groups"),
+    "takeover": msgid("Possible takeover"),
+    "unwelcome_operator": msgid("Unwelcome operator"),
+}
+"""What a shipped rule is called."""
 
 
 @register.simple_tag
@@ -58,7 +75,7 @@ def moment(ms: int | None) -> SafeString | str:
         return "–"
     at = datetime.fromtimestamp(ms / 1000, UTC)
     return format_html(
-        '<time datetime="{}">{}</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M")
+        '<time dir="ltr" datetime="{}">{}</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M")
     )
 
 
@@ -165,6 +182,16 @@ def kind_name(kind: str) -> str:
 
 
 @register.filter
+def rule_title(rule: str) -> SafeString:
+    """Return what a rule is called; one of a policy's own as its id is written, in English.
+
+    >>> rule_title("strangers_complain"), rule_title("our_own")
+    ('Complaints of strangers', 'our own')
+    """
+    return policy_text(RULE_TITLES.get(rule, rule.replace("_", " ")))
+
+
+@register.filter
 def hold_words(hold: str) -> str:
     """Return a duration as policies write it: in English so, else in words.
 
@@ -203,6 +230,12 @@ def measure(value: float | None) -> str:
     ('1,200', '0.25')
     """
     return "–" if value is None else f"{value:,.12g}"
+
+
+@register.simple_tag
+def task_text(task: Any) -> str:
+    """Return a task of the demonstration in the language of the page."""
+    return translate(task.text, **task.values)
 
 
 @register.simple_tag(takes_context=True)

@@ -11,10 +11,12 @@ from django.urls import reverse
 from wavebreak.engine.account_queries import live_accounts
 from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.errors import EventError
+from wavebreak.languages import msgid
 from wavebreak.outcomes import ABOVE_ALLOW, row_of
 from wavebreak.schema.events import AccountRegistered
 from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import ActForm, act_form, effect_of
+from wavebreak_server.console.text_direction import without_controls
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.accounts import neighbours
@@ -122,7 +124,7 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
     ]
     found = account_facts.timeline(account, read) | {
         "marks": marks,
-        "story": stories.story(console, account, read),
+        "story": [without_controls(text) for text in stories.story(console, account, read)],
     }
     return JsonResponse(found)
 
@@ -211,9 +213,12 @@ def undo(request: HttpRequest, act_id: int) -> HttpResponse:
     found = acts.find_act(act_id)
     note = acts.undo(console, found, pages.reason_of(request))
     before = translate(str(found.before))
-    done = translate(
-        "Undone: {outcome} is in force again. The act stays on record.", outcome=before
+    text = (
+        msgid("Undone: {outcome} is in force again. The act stays on record.")
+        if console.deciding.enforce
+        else msgid("Undone: the outcome is {outcome} again. The act stays on record.")
     )
+    done = translate(text, outcome=before)
     (pages.warn if note else pages.say)(
         request, translate("Undone: {note}.", note=note) if note else done
     )

@@ -10,6 +10,7 @@ from wavebreak.linking.operators import evidence_words
 from wavebreak.outcomes import BY_RANK, OUTCOMES
 from wavebreak_server.console.act_form import act_form
 from wavebreak_server.console.pages import Console, console_of, csv_response, page, show
+from wavebreak_server.console.text_direction import without_controls
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.texts import page_language, translate
@@ -76,7 +77,7 @@ def graph(request: HttpRequest, operator_id: str) -> HttpResponse:
     nodes = [
         {
             "id": m["name"],
-            "label": m["name"],
+            "label": without_controls(str(m["name"])),
             "outcome": m["outcome"],
             "size": m["ties"],
             "abusive": m["abusive"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from wavebreak.durations import DAY_S
-from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK
+from wavebreak_server.console.demo_story import DemoTour
 from wavebreak_server.console.pages import Console, console_of, page, show
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.accounts import service as account_facts
@@ -25,7 +24,6 @@ from wavebreak_server.slices.versions import service as versions
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.storage.models import Delivery, Webhook
-from wavebreak_server.texts import translate
 
 DAYS = 14
 LIVE_S = 2.0
@@ -39,16 +37,16 @@ def overview(request: HttpRequest) -> HttpResponse:
     """Show the overview."""
     console = console_of(request)
     newest = DailyCount.objects.order_by("-day").values_list("day", flat=True).first()
-    days = list(range(newest - DAYS + 1, newest + 1)) if newest else []
-    counts = DailyCount.objects.filter(day__in=days)
+    counts = DailyCount.objects.filter(day__gt=(newest or 0) - DAYS)
     return show(
         request,
         "console/overview.html",
         live=live_values(console.service),
+        tour=console.context.app.state_of(DemoTour),
+        decisions=console.service.progress().decisions,
         coverage=sources.notices(console.service),
         people=_people(),
         by_stage=_by_stage(counts),
-        chart=_chart(counts, days),
         waiting=_waiting(console),
         webhooks=_webhooks(),
         days=DAYS,
@@ -68,27 +66,6 @@ def _by_stage(counts: Any) -> list[tuple[str, dict[str, int]]]:
     ):
         table.setdefault(outcome, {})[stage] = total
     return [(name, table[name]) for name in reversed(BY_RANK) if name in table]
-
-
-def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
-    values = {
-        (day, outcome): total
-        for day, outcome, total in counts.values_list("day", "outcome").annotate(total=Sum("count"))
-    }
-    shown = [
-        name for name in outcomes_from("challenge") if any((day, name) in values for day in days)
-    ]
-    return {
-        "x": [day * DAY_S for day in days],
-        "series": [
-            {
-                "label": translate(name),
-                "outcome": row_of(name).tone,
-                "values": [values.get((d, name), 0) for d in days],
-            }
-            for name in shown
-        ],
-    }
 
 
 def _waiting(console: Console) -> dict[str, Any]:
@@ -127,16 +104,12 @@ def live_values(service: Service) -> dict[str, Any]:
         "why": progress.why,
         "logged": progress.logged,
         "behind": max(0, progress.logged - progress.decided),
-        "decisions": progress.decisions,
-        "waiting": progress.waiting_bodies,
-        "refused": sum(n for name, n in service.counts.items() if name.startswith("refused.")),
-        "snapshot": progress.snapshot,
     }
 
 
 @page("view_overview")
 def live(request: HttpRequest) -> HttpResponse:
-    """Stream the live values as server-sent events, with rates since the last one."""
+    """Stream the live values as server-sent events."""
     console = console_of(request)
     streams = console.context.app.open_streams
     if streams[STREAMS] >= MAX_STREAMS:
@@ -152,17 +125,10 @@ def live(request: HttpRequest) -> HttpResponse:
 async def _stream(service: Service, streams: Counter[str]) -> AsyncIterator[bytes]:
     streams[STREAMS] += 1
     try:
-        before, since = live_values(service), time.monotonic()
         for _ in range(1800):
             await asyncio.sleep(LIVE_S)
-            now, at = live_values(service), time.monotonic()
-            rates = {
-                f"{name}_rate": f"{(now[name] - before[name]) / (at - since):,.0f}"
-                for name in ("logged", "decisions")
-            }
-            before, since = now, at
-            shown = {k: f"{v:,}" if isinstance(v, int) and k != "ready" else v
-                     for k, v in now.items()}  # fmt: skip
-            yield b"data: " + json.dumps(shown | rates).encode() + b"\n\n"
+            values = live_values(service)
+            texts = {name: f"{values[name]:,}" for name in ("logged", "behind")}
+            yield b"data: " + json.dumps(texts).encode() + b"\n\n"
     finally:
         streams[STREAMS] -= 1

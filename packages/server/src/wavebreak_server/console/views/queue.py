@@ -393,8 +393,8 @@ def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
         )
     undone, left = acts.undo_batch(console, found, pages.reason_of(request))
     said = translate_count(
-        "Undone: {n} account has what was in force before.",
-        "Undone: {n} accounts have what was in force before.",
+        "Undone: {n} account has the outcome that it had before.",
+        "Undone: {n} accounts have the outcomes that they had before.",
         undone,
     )
     pages.say(request, f"{said} {translate('The acts stay on record.')}")

@@ -100,10 +100,11 @@ def operators(acting: ActingUser) -> list[Operator]:
 
 
 class Membership(NamedTuple):
-    """The operator that an account seems to be of, and the account's own ties within it."""
+    """The operator that an account seems to be of, without the account, and the account's ties."""
 
     operator: Operator
     others: int
+    abusive: int
     ties: list[tuple[str, tuple[str, ...], int]]
 
 
@@ -123,4 +124,5 @@ def membership(acting: ActingUser, account: str) -> Membership | None:
     ties = [
         (next((a for a in e.accounts if a != account), account), e.evidence, e.weight) for e in own
     ]
-    return Membership(operator, len(operator.accounts) - 1, ties)
+    abusive = len(set(operator.abusive) - {account})
+    return Membership(operator, len(operator.accounts) - 1, abusive, ties)

@@ -22,6 +22,7 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.languages import Language, msgid
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
+from wavebreak.schema.event_kinds import EVENT_KINDS
 from wavebreak.schema.events import TYPES
 from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.models import PersonAct
@@ -36,33 +37,54 @@ from wavebreak_server.texts import page_language, translate
 SHOWN_DECISIONS = 100
 TIMELINE_BATCHES = 4_000
 TIMELINE_EVENTS = 3_000_000
-LANES = {
-    "message.sent": msgid("sent"),
-    "typing.started": msgid("typed"),
-    "contact.looked_up": msgid("looked up"),
-    "user.reported": msgid("reports made"),
-    "user.blocked": msgid("blocks made"),
-    "group.created": msgid("groups made"),
-    "group.member_added": msgid("members added"),
-    "session.started": msgid("sessions"),
-    "challenge.passed": msgid("challenges passed"),
-    "challenge.failed": msgid("challenges failed"),
-    "label.assigned": msgid("labels"),
-    "call.started": msgid("calls made"),
+TIMELINE_TEXTS = {
+    "account.registered": (msgid("registered"), ""),
+    "session.started": (msgid("sessions"), ""),
+    "typing.started": (msgid("typed"), ""),
+    "message.sent": (msgid("sent"), msgid("received")),
+    "message.delivered": (msgid("deliveries to it"), msgid("deliveries of its messages")),
+    "message.read": (msgid("read"), msgid("read by others")),
+    "message.undeliverable": (msgid("undeliverable"), ""),
+    "contact.looked_up": (msgid("looked up"), ""),
+    "contact.added": (msgid("contacts added"), msgid("added as a contact")),
+    "contact.removed": (msgid("contacts removed"), msgid("removed as a contact")),
+    "contact.requested": (msgid("contact requests sent"), msgid("contact requests received")),
+    "contact.accepted": (msgid("requests accepted"), msgid("its requests accepted")),
+    "contact.refused": (msgid("requests declined"), msgid("its requests declined")),
+    "group.created": (msgid("groups made"), ""),
+    "group.member_added": (msgid("members added"), msgid("added to groups")),
+    "group.joined": (msgid("groups joined"), ""),
+    "group.left": (msgid("groups left"), msgid("members who left")),
+    "user.reported": (msgid("reports made"), msgid("reported by")),
+    "user.blocked": (msgid("blocks made"), msgid("blocked by")),
+    "user.unblocked": (msgid("blocks lifted"), msgid("unblocked by")),
+    "call.started": (msgid("calls made"), msgid("called by")),
+    "call.ended": (msgid("calls ended"), msgid("incoming calls ended")),
+    "consent.granted": (msgid("consents given"), ""),
+    "consent.revoked": (msgid("consents withdrawn"), ""),
+    "challenge.passed": (msgid("challenges passed"), ""),
+    "challenge.failed": (msgid("challenges failed"), ""),
+    "label.assigned": (msgid("labels"), ""),
+    "account.declared": (msgid("lanes declared"), ""),
+    "account.listed": (msgid("listed elsewhere"), ""),
+    "account.unlisted": (msgid("unlisted elsewhere"), ""),
+    "account.deleted": (msgid("deleted"), ""),
 }
-AIMED = {
-    "message.sent": msgid("received"),
-    "user.reported": msgid("reported by"),
-    "user.blocked": msgid("blocked by"),
-    "call.started": msgid("called by"),
-}
+"""What the timeline calls an event of the account, and one of another account about it."""
+TIMELINE_LANES = {row.type: TIMELINE_TEXTS[row.type] for row in EVENT_KINDS}
+COMPLAINTS = ("user.reported", "user.blocked")
 KEY_FEATURES = (
     "age_s", "stranger_contacts", "stranger_answers", "stranger_complaints",
     "unanswered_strangers_1d", "first_contacts_1h", "first_contacts_1d", "reply_share_7d",
     "reciprocity", "mutual_contacts", "typed_share_32", "size_repeat_share_32",
-    "hour_entropy", "operator_accounts", "operator_abusive_accounts", "score",
+    "hour_entropy", "score",
 )  # fmt: skip
 """Features that a reviewer looks at first, in this order; the others follow by name."""
+
+
+LINKED_COUNTS = ("operator_accounts", "operator_abusive_accounts")
+"""Measures without a row: their values are of the last epoch, and the page counts the accounts that
+it lists (`neighbours.membership`)."""
 
 
 class Strip(NamedTuple):
@@ -163,6 +185,7 @@ def _strips(facts: account_queries.AccountFacts, language: Language) -> list[Str
         for feature, value, percentile in zip(
             FEATURES, facts.values, facts.percentiles, strict=True
         )
+        if feature.name not in LINKED_COUNTS
     ]
     order = {name: k for k, name in enumerate(KEY_FEATURES)}
     return sorted(strips, key=lambda s: (order.get(s.name, len(order)), s.name))
@@ -259,13 +282,14 @@ def timeline(account: str, read: AccountEvents) -> dict[str, Any]:
     lanes: dict[str, list[int]] = {}
     reports: list[dict[str, Any]] = []
     for event in read.events:
-        kind = TYPES[event["type"]]
-        name = (LANES if event["account"] == account else AIMED).get(kind, "")
+        kind, is_own = TYPES[event["type"]], event["account"] == account
+        own, aimed = TIMELINE_LANES[kind]
+        name = own if is_own else aimed
         if name:
             lanes.setdefault(name, []).append(int(event["ts"]))
-        if name in ("reported by", "blocked by"):
+        if kind in COMPLAINTS and not is_own:
             reports.append({"ts": int(event["ts"]), "by": event["account"], "what": name})
-    order = [*LANES.values(), *AIMED.values()]
+    order = [name for side in zip(*TIMELINE_TEXTS.values(), strict=True) for name in side]
     return {
         "lanes": [
             {"label": translate(name), "times": sorted(lanes[name])}

@@ -284,8 +284,8 @@ def without_effect(act: Act, made: PersonAct) -> str:
     """Return what a person must know where an act did not bring what it asks for; else empty.
 
     >>> made = PersonAct(account="ann", before="limit", outcome="limit")
-    >>> without_effect(Act("abusive"), made)[:62]
-    'ann: the verdict abusive changed nothing; limit is in force. L'
+    >>> without_effect(Act("abusive"), made)[:68]
+    'ann: the verdict abusive changed nothing; the outcome is limit.'
     >>> without_effect(Act("abusive"), PersonAct(account="ann", before="allow", outcome="ban"))
     ''
     """
@@ -298,11 +298,11 @@ def without_effect(act: Act, made: PersonAct) -> str:
     if holds[act.verdict]:
         return ""
     what = (
-        msgid("{account}: the verdict {words} changed nothing; {outcome} is in force.")
+        msgid("{account}: the verdict {words} changed nothing; the outcome is {outcome}.")
         if unchanged
         else msgid(
-            "{account}: the verdict {words} did not bring what you asked for; {outcome} is in "
-            "force."
+            "{account}: the verdict {words} did not bring what you asked for; the outcome is "
+            "{outcome}."
         )
     )
     said = translate(
@@ -321,19 +321,26 @@ def effect_words(made: PersonAct, *, enforced: bool) -> str:
     >>> made = PersonAct(before="limit", outcome="ban")
     >>> effect_words(made, enforced=True)
     'ban is in force now (before: limit): every act is refused. What was delivered stays.'
-    >>> effect_words(made, enforced=False).rpartition(": ")[2]
-    'it refuses nothing.'
+    >>> effect_words(made, enforced=False)
+    'Shadow: nothing is in force. With enforcement it would be ban (before: limit): every act is \
+refused.'
     """
     outcome, row = str(made.outcome), row_of(str(made.outcome))
+    text = (
+        msgid("{outcome} is in force now (before: {before}): {refuses}.")
+        if enforced
+        else msgid(
+            "Shadow: nothing is in force. With enforcement it would be {outcome} (before: "
+            "{before}): {refuses}."
+        )
+    )
     said = translate(
-        "{outcome} is in force now (before: {before}): {refuses}.",
+        text,
         outcome=_until(outcome, made.until_ms),
         before=translate(str(made.before)),
         refuses=translate(row.refusal_words),
     )
-    if not enforced:
-        return f"{said} {translate('The service is in shadow: it refuses nothing.')}"
-    if outcome in REFUSING:
+    if enforced and outcome in REFUSING:
         return f"{said} {translate('What was delivered stays.')}"
     return said
 

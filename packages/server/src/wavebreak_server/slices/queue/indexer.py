@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Min
 
 from wavebreak.durations import DAY_MS
 from wavebreak.engine.account_queries import LiveAccount, live_accounts
@@ -26,7 +26,7 @@ from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.service import becomes_case, priority_of
-from wavebreak_server.storage.models import Decision
+from wavebreak_server.storage.models import Decision, LedgerEntry, LedgerOpening
 
 BATCH = 500
 PACE_S = 0.5
@@ -74,7 +74,7 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
         )
         return
     priority = priority_of(settings, decision)
-    if not becomes_case(settings, decision, priority):
+    if not becomes_case(settings, decision, priority) or _is_overridden(decision):
         return
     rules = decision.get("rules") or [""]
     values = {
@@ -94,6 +94,22 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
     if opened.update(**values, decisions=F("decisions") + 1, version=F("version") + 1):
         return
     ReviewCase.objects.create(account=decision["account"], opened_ms=now_ms, **values)
+
+
+def _is_overridden(decision: dict[str, Any]) -> bool:
+    """Whether a person decided on the account after a decision was sealed.
+
+    The indexer lags behind: a decision from before a verdict would ask for the verdict again. One
+    that is sealed while the verdict is carried out counts as older than the verdict.
+    """
+    sealed = LedgerOpening.objects.filter(subject=decision["id"]).aggregate(at=Min("position"))
+    if sealed["at"] is None:
+        return False
+    later = LedgerOpening.objects.filter(
+        account=decision["account"], position__gt=sealed["at"]
+    ).values_list("position", flat=True)
+    lines = LedgerEntry.objects.filter(position__in=list(later)).values_list("line", flat=True)
+    return any(msgspec.json.decode(bytes(line))["kind"] == "override" for line in lines)
 
 
 async def measure_cases(settings: Queue, service: Service) -> int:
