@@ -13,14 +13,7 @@ interface Mark {
 }
 interface Lines {
   x: number[];
-  // `outcome`: the tone of an outcome, which has the same colour in every chart.
-  series: {
-    label: string;
-    values: (number | null)[];
-    color?: string;
-    outcome?: string;
-    dash?: boolean;
-  }[];
+  series: { label: string; values: (number | null)[]; color?: string; dash?: boolean }[];
   marks?: Mark[];
   stacked?: boolean;
   percent?: boolean;
@@ -158,7 +151,7 @@ function lines(figure: HTMLElement, data: Lines, width: number): [uPlot.Options,
   y.values = (_plot, splits) => splits.map((value) => number(value, { ...data, unit: undefined }));
   const shape = (index: number): Partial<uPlot.Series> => {
     const one = data.series[index];
-    const color = tokenColor(one?.color ?? one?.outcome ?? PALETTE[index % PALETTE.length] ?? "chart-1");
+    const color = tokenColor(one?.color ?? PALETTE[index % PALETTE.length] ?? "chart-1");
     const style: Partial<uPlot.Series> = { stroke: color, width: bars ? 0 : 1.75 };
     if (bars) {
       style.fill = color;

@@ -588,24 +588,35 @@ def test_account_shows_timeline_measures_and_neighbours(person: Person) -> None:
     person.shoot("account")
 
 
-LEGEND = """() => {
-    const probe = document.body.appendChild(document.createElement("i"));
-    return [...document.querySelectorAll(".u-legend .u-series")].slice(1).map((row) => {
-        const label = row.querySelector(".u-label").textContent;
-        probe.style.color = `var(--${label})`;
-        const drawn = getComputedStyle(row.querySelector(".u-marker")).borderTopColor;
-        return [label, drawn, getComputedStyle(probe).color];
-    });
-}"""
-"""Of each line of a chart that is named after an outcome: its colour, and the outcome's."""
+NO_LOCALE = """Object.defineProperty(Navigator.prototype, "language", {
+    configurable: true, get: () => "en-US@posix",
+});"""
+"""The language that Chromium names where the machine has no locale."""
 
 
-def test_charts_are_coloured_by_outcome(person: Person) -> None:
-    page = person.sign_in("lead").open("/console/")
-    page.locator(".u-legend .u-marker").nth(1).wait_for()
-    drawn = page.evaluate(LEGEND)
-    assert drawn
-    assert [one for one in drawn if one[1] != one[2]] == []
+def test_charts_are_drawn_in_a_browser_without_a_locale(person: Person) -> None:
+    person.page.add_init_script(NO_LOCALE)
+    page = person.sign_in("lead").open("/console/accounts/spam-11")
+    page.locator("figure[data-chart=events] canvas").first.wait_for()
+    assert page.evaluate("navigator.language") == "en"
+
+
+def test_long_name_widens_no_page(browser: Browser, server: Server) -> None:
+    name = "W" * 180
+    for width in (360, 1440):
+        someone = Person(browser, server, viewport={"width": width, "height": 900})
+        page = someone.sign_in("lead").open("/console/accounts/spam-11")
+        page.evaluate(
+            """name => {
+                for (const place of document.querySelectorAll(
+                    "h1 bdi, td .mono, li .mono, .breadcrumbs [aria-current], .story p",
+                )) place.textContent = name;
+            }""",
+            name,
+        )
+        assert page.locator("h1 bdi").inner_text() == name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        someone.context.close()
 
 
 HEBREW = "כתבתי לכל מוזמני החתונה. כולם מכירים אותי."
