@@ -75,7 +75,7 @@ async def filled(person: Visitor, opened: Appeal, **fields: Any) -> dict[str, An
 async def answered(person: Visitor, opened: Appeal, **fields: Any) -> str:
     """Preview an answer and send it; return the preview."""
     path, values = f"/console/appeals/{opened.id}/decide", await filled(person, opened, **fields)
-    preview = (await person.post(path, **values)).text
+    preview: str = (await person.post(path, **values)).text
     sent = await person.post(path, **values, previewed=value_of("previewed", preview))
     assert sent.headers.get("location") == "/console/appeals", sent.text
     return preview

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 
@@ -47,7 +48,7 @@ async def test_no_page_shows_a_direction_control(console: RunningConsole) -> Non
         "/console/queue/batches": "",
     }  # fmt: skip
     for language in ("en", "he"):
-        await stored(lambda of=language: User.objects.update(language=of, **name))
+        await stored(partial(User.objects.update, language=language, **name))
         for path, named in shown.items():
             page = (await person.get(path)).text
             assert named in page, (language, path)
@@ -85,7 +86,7 @@ async def test_form_that_is_too_large_gets_a_page_in_words(console: RunningConso
     person = await console.person("lead", "noa")
     token = await person.token()
     for language, said in (("en", "The form is too large"), ("he", "הטופס גדול מדי")):
-        await stored(lambda language=language: User.objects.update(language=language))
+        await stored(partial(User.objects.update, language=language))
         body = {"csrfmiddlewaretoken": token, "q": "a" * (MAX_BODY + 1)}
         answer = await person.client.post("/console/accounts", data=body)
         assert answer.status_code == 413

@@ -102,11 +102,12 @@ async def _answer(person: Visitor, appeal: Appeal, **fields: Any) -> httpx.Respo
     page = await person.get(path)
     seen = re.search(r'name="seen" value="([^"]+)"', page.text)
     fields |= {"version": str(appeal.version), "seen": seen[1] if seen else ""}
-    preview = await person.post(f"{path}/decide", **fields)
+    preview: httpx.Response = await person.post(f"{path}/decide", **fields)
     digest = re.search(r'name="previewed" value="([^"]+)"', preview.text)
     if digest is None:
         return preview
-    return await person.post(f"{path}/decide", **fields, previewed=digest[1])
+    sent: httpx.Response = await person.post(f"{path}/decide", **fields, previewed=digest[1])
+    return sent
 
 
 def _sealed(kind: str) -> list[dict[str, Any]]:

@@ -115,7 +115,8 @@ def test_unknown_person_gets_the_claimed_role(tmp_path: Path, provider: OpenIdPr
             ("change_user", "lead is analyst now, by OpenID Connect"),
         ]
         # Who left every group loses the role that a group gave; a new person reads alone.
-        for groups in ({"groups": []}, {"groups": ["staff"]}, {}):
+        claims: list[dict[str, list[str]]] = [{"groups": []}, {"groups": ["staff"]}, {}]
+        for groups in claims:
             await stored(lambda: User.objects.update(role="lead"))
             provider.person = {"sub": "7", "preferred_username": "noa"} | groups
             await sign_in(console.anybody())

@@ -284,7 +284,7 @@ def without_effect(act: Act, made: PersonAct) -> str:
     """Return what a person must know where an act did not bring what it asks for; else empty.
 
     >>> made = PersonAct(account="ann", before="limit", outcome="limit")
-    >>> without_effect(Act("abusive"), made)[:68]
+    >>> without_effect(Act("abusive"), made)[:63]
     'ann: the verdict abusive changed nothing; the outcome is limit.'
     >>> without_effect(Act("abusive"), PersonAct(account="ann", before="allow", outcome="ban"))
     ''
