@@ -19,9 +19,18 @@ interface Lines {
   percent?: boolean;
   unit?: string;
 }
+interface Band {
+  from: number;
+  to: number;
+  label: string;
+  color: string;
+}
 interface Events {
   lanes: { label: string; times: number[]; color?: string }[];
   marks?: Mark[];
+  // How long each outcome lasted, drawn in a lane above the events.
+  bands?: Band[];
+  bands_label?: string;
   // What the events tell in words; it comes with them, since both are read from the log.
   story?: string[];
 }
@@ -83,6 +92,28 @@ function marks(list: Mark[], scale: number): uPlot.Plugin {
           ctx.textAlign = end ? "right" : "left";
           ctx.fillText(mark.label, x + (end ? -4 : 4) * ratio, bbox.top + 2 * ratio);
           free = start + width;
+        }
+        ctx.restore();
+      },
+    },
+  };
+}
+
+function drawBands(list: Band[], lane: number): uPlot.Plugin {
+  return {
+    hooks: {
+      drawAxes: ({ ctx, bbox, valToPos }) => {
+        ctx.save();
+        ctx.beginPath();
+        ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+        ctx.clip();
+        const top = valToPos(lane + 0.3, "y", true);
+        const height = valToPos(lane - 0.3, "y", true) - top;
+        for (const band of list) {
+          const start = valToPos(band.from / 1000, "x", true);
+          const end = valToPos(band.to / 1000, "x", true);
+          ctx.fillStyle = tokenColor(band.color);
+          ctx.fillRect(start, top, Math.max(end - start, 2 * uPlot.pxRatio), height);
         }
         ctx.restore();
       },
@@ -200,6 +231,9 @@ function lines(figure: HTMLElement, data: Lines, width: number): [uPlot.Options,
 }
 
 function events(figure: HTMLElement, data: Events, width: number): [uPlot.Options, uPlot.AlignedData] {
+  const bands = data.bands ?? [];
+  const labels = data.lanes.map((lane) => lane.label).reverse();
+  if (bands.length) labels.push(data.bands_label ?? "");
   const count = data.lanes.length;
   const times = [...new Set(data.lanes.flatMap((lane) => lane.times))].sort((a, b) => a - b);
   const place = new Map(times.map((at, index) => [at, index]));
@@ -209,13 +243,13 @@ function events(figure: HTMLElement, data: Events, width: number): [uPlot.Option
     return row;
   });
   const { x, y } = axes();
-  const widest = Math.max(...data.lanes.map((lane) => lane.label.length));
+  const widest = Math.max(...labels.map((label) => label.length));
   y.size = Math.min(width * 0.34, 20 + widest * 6.2);
-  y.splits = () => data.lanes.map((_, index) => count - 1 - index).reverse();
-  y.values = (_plot, splits) => splits.map((at) => data.lanes[count - 1 - at]?.label ?? "");
-  const options = base(figure, width, Number(figure.dataset.height ?? 44 + count * 30));
+  y.splits = () => labels.map((_, index) => index);
+  y.values = (_plot, splits) => splits.map((at) => labels[at] ?? "");
+  const options = base(figure, width, Number(figure.dataset.height ?? 44 + labels.length * 30));
   options.axes = [x, y];
-  options.scales = { y: { range: () => [-0.6, count - 0.4] } };
+  options.scales = { y: { range: () => [-0.6, labels.length - 0.4] } };
   options.cursor = { ...options.cursor, y: false };
   options.series = [
     {},
@@ -241,11 +275,13 @@ function events(figure: HTMLElement, data: Events, width: number): [uPlot.Option
         const at = index === null || index === undefined ? undefined : times[index];
         if (!readout || at === undefined || index === null || index === undefined) return;
         const names = data.lanes.filter((_, lane) => rows[lane]?.[index] !== null);
-        readout.textContent = `${exact.format(at)} · ${names.map((lane) => lane.label).join(", ")}`;
+        const lasting = bands.filter((band) => band.from <= at && at < band.to);
+        const shown = [...names, ...lasting].map((each) => each.label);
+        readout.textContent = `${exact.format(at)} · ${shown.join(", ")}`;
       },
     ],
   };
-  options.plugins = [marks(data.marks ?? [], 0.001)];
+  options.plugins = [drawBands(bands, count), marks(data.marks ?? [], 0.001)];
   return [options, [times.map((at) => at / 1000), ...rows] as uPlot.AlignedData];
 }
 

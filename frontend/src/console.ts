@@ -11,7 +11,6 @@ import { setUpRequests } from "./lib/requests";
 import { setUpScrolling } from "./lib/scrolling";
 import { setUpSelection } from "./lib/selection";
 import { setUpShortcuts } from "./lib/shortcuts";
-import { setUpStreams } from "./lib/stream";
 import { setUpTimes } from "./lib/times";
 import { setUpToasts } from "./lib/toasts";
 
@@ -28,4 +27,3 @@ setUpTimes();
 setUpProofs();
 setUpRegions();
 setUpToasts();
-setUpStreams();

@@ -50,7 +50,7 @@ def pages() -> Iterator[tuple[str, str, str]]:
                 assert isinstance(pattern, URLPattern)
                 view: Any = pattern.callback
                 permission = getattr(view, "permission", "use_console")
-                if "GET" in getattr(view, "methods", ("GET",)) and pattern.name != "live":
+                if "GET" in getattr(view, "methods", ("GET",)):
                     role = next(role for role in ROLES if may(role, permission))
                     yield str(pattern.name), f"/{resolver.pattern}{_filled(pattern)}", role
 

@@ -406,6 +406,25 @@ def test_facts_after_a_persons_act_include_those_that_they_saw() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("basis", "rule", "term"),
+    [
+        ("impossible", "impossible_acts", "automated"),
+        ("evidence", "strangers_complain", "bulk"),
+        ("takeover", "takeover", "bulk"),
+    ],
+)
+def test_verdict_names_the_clause_of_what_the_person_reviewed(
+    basis: str, rule: str, term: str
+) -> None:
+    verdict = decision("ban", basis="person", rules=["confirmed_abusive"], stage="review")
+    seen = msgspec.convert(decision("restrict", basis=basis, rules=[rule]), Decision)
+    alone, informed = write(verdict), write(verdict, circumstances=Circumstances(reviewed=seen))
+    assert alone.ground.term == "bulk"
+    assert informed.ground.term == term
+    assert informed.ground.clause == platform().clause(term, get_language("en"))
+
+
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_redress_beside_the_appeal_is_the_operators(code: str) -> None:
     default = write(decision(), code)

@@ -526,7 +526,8 @@ def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> st
         return f"{begin} {clause}."
     line = f"{begin} {_decision_clause(explanation, decision)}"
     if rules := decision.get("rules") or []:
-        line += language.gettext(" by {rules}", rules=", ".join(rules))
+        titles = [explanation.rules.get(rule, {}).get("title") or rule for rule in rules]
+        line += language.gettext(" by {rules}", rules=", ".join(map(str, titles)))
         abouts = [
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]

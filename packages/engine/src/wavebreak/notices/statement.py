@@ -331,10 +331,16 @@ class _Writer:
 
     @property
     def term(self) -> Term | None:
-        """The term of the deciding rule, else that of the model's text."""
-        decision, texts = self.decision, load_rule_texts()
-        if ground_kind(decision) in ("none", "protection"):
+        """The term of the deciding rule, else that of the model's text.
+
+        A verdict names no kind of abuse: its term is that of the decision that the person reviewed.
+        """
+        decision, texts, unfounded = self.decision, load_rule_texts(), ("none", "protection")
+        if ground_kind(decision) in unfounded:
             return None
+        reviewed = self.about.reviewed
+        if decision.basis == "person" and reviewed and ground_kind(reviewed) not in unfounded:
+            decision = reviewed
         if not decision.rules:
             return texts.score.term
         rule = decision.rules[0]

@@ -167,7 +167,7 @@ class SessionAgeMiddleware:
                 request.session_over = True
                 logout(request)
                 return HttpResponseRedirect(reverse("account_login"))
-            if now - seen > SEEN_EVERY_S and not request.path.startswith("/console/live"):
+            if now - seen > SEEN_EVERY_S:
                 request.session[_SEEN] = now
         return self._get_response(request)
 

@@ -27,9 +27,6 @@ TEXTS = {
     "open_row": msgid("Open row"),
     "select_row": msgid("Select row"),
     "show_shortcuts": msgid("Show shortcuts"),
-    "live": msgid("Live"),
-    "reconnecting": msgid("Reconnecting"),
-    "paused": msgid("Paused"),
     "proofs_hold": msgid(
         "Checked by your browser: every entry leads to the root of the checkpoint."
     ),

@@ -34,7 +34,6 @@ from wavebreak_server.slices import routes
 
 CONSOLE: list[Any] = [
     path("", overview.overview, name="overview"),
-    path("live", overview.live, name="live"),
     path("queue", queue.queue, name="queue"),
     path("queue/next", queue.take_next, name="queue_next"),
     path("queue/preview", queue.preview, name="bulk_preview"),

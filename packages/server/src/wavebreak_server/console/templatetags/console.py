@@ -18,6 +18,7 @@ from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
 from wavebreak_server.console import plugins
 from wavebreak_server.console.assets import asset_url
+from wavebreak_server.slices.accounts.story import RULE_TITLES
 from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
@@ -33,23 +34,6 @@ ABUSE_KINDS = {
     "takeover": msgid("takeover"),
 }
 """What the `abuse` of a shipped rule is called."""
-RULE_TITLES = {
-    "confirmed_abusive": msgid("Confirmed as abusive"),
-    "evidence_after_three_restrictions": msgid("Evidence after three restrictions"),
-    "evidence_of_unwanted_messages": msgid("Unwanted messages"),
-    "false_reporters": msgid("False reports"),
-    "first_contact_allowance": msgid("Too many first messages"),
-    "impossible_acts": msgid("Faster than a person"),
-    "label_by_others": msgid("Labelled by another system"),
-    "mass_mentions": msgid("Mass mentions in groups"),
-    "operator_with_evidence": msgid("Operator with evidence"),
-    "recipients_gone": msgid("Messages that reach nobody"),
-    "strangers_complain": msgid("Complaints of strangers"),
-    "strangers_in_groups": msgid("Strangers added to groups"),
-    "takeover": msgid("Possible takeover"),
-    "unwelcome_operator": msgid("Unwelcome operator"),
-}
-"""What a shipped rule is called."""
 
 
 @register.simple_tag

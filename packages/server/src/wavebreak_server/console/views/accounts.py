@@ -12,14 +12,14 @@ from wavebreak.engine.account_queries import live_accounts
 from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.errors import EventError
 from wavebreak.languages import msgid
-from wavebreak.outcomes import ABOVE_ALLOW, row_of
+from wavebreak.outcomes import ABOVE_ALLOW
 from wavebreak.schema.events import AccountRegistered
 from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import ActForm, act_form, effect_of
 from wavebreak_server.console.text_direction import without_controls
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.decide import pseudonymize_event
-from wavebreak_server.slices.accounts import neighbours
+from wavebreak_server.slices.accounts import history, neighbours
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.acts import service as acts
@@ -94,10 +94,12 @@ def _show_account(
     request: HttpRequest, account: str, refused: ActForm | None = None
 ) -> HttpResponse:
     console = pages.console_of(request)
+    facts = account_facts.account_page(console, account)
     response = pages.show(
         request,
         "console/account.html",
-        account=account_facts.account_page(console, account),
+        account=facts,
+        history=history.account_history(account, facts["decisions"], facts["acts"]),
         story=stories.story(console, account),
         entries=list(account_facts.ledger_entries(account)),
         case=review_queue.open_case_of(account),
@@ -118,14 +120,16 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
         )
     read = account_facts.account_events(account)
     decisions = account_facts.newest_decisions(account)
-    marks = [
-        {"x": d["ts"], "label": translate(d["outcome"]), "color": row_of(d["outcome"]).tone}
-        for d in decisions
-    ]
-    found = account_facts.timeline(account, read) | {
-        "marks": marks,
-        "story": [without_controls(text) for text in stories.story(console, account, read)],
-    }
+    drawn = history.drawn_decisions(account, decisions, console.now_ms)
+    in_force = msgid("in force") if console.deciding.enforce else msgid("would be in force")
+    found = (
+        account_facts.timeline(account, read)
+        | drawn
+        | {
+            "bands_label": translate(in_force),
+            "story": [without_controls(text) for text in stories.story(console, account, read)],
+        }
+    )
     return JsonResponse(found)
 
 

@@ -20,6 +20,33 @@ GAP = msgid(
     "Only the newest part of the log was read: it does not reach back to the account's begin."
 )
 
+RULE_TITLES = {
+    "confirmed_abusive": msgid("Confirmed as abusive"),
+    "evidence_after_three_restrictions": msgid("Evidence after three restrictions"),
+    "evidence_of_unwanted_messages": msgid("Unwanted messages"),
+    "false_reporters": msgid("False reports"),
+    "first_contact_allowance": msgid("Too many first messages"),
+    "impossible_acts": msgid("Faster than a person"),
+    "label_by_others": msgid("Labelled by another system"),
+    "mass_mentions": msgid("Mass mentions in groups"),
+    "operator_with_evidence": msgid("Operator with evidence"),
+    "recipients_gone": msgid("Messages that reach nobody"),
+    "strangers_complain": msgid("Complaints of strangers"),
+    "strangers_in_groups": msgid("Strangers added to groups"),
+    "takeover": msgid("Possible takeover"),
+    "unwelcome_operator": msgid("Unwelcome operator"),
+}
+"""What a shipped rule is called."""
+
+
+def rule_title(rule: str) -> str:
+    """Return what a rule is called; one of a policy's own as its id is written.
+
+    >>> rule_title("strangers_complain"), rule_title("our_own")
+    ('Complaints of strangers', 'our own')
+    """
+    return translate(RULE_TITLES.get(rule, rule.replace("_", " ")))
+
 
 def story(acting: ActingUser, account: str, read: AccountEvents | None = None) -> list[str]:
     """Return paragraphs: what is in force, then what the account did and what was decided.
@@ -39,7 +66,10 @@ def story(acting: ActingUser, account: str, read: AccountEvents | None = None) -
             404, translate("the log has no such account"), fix=translate("search for it")
         )
     deciding = acting.deciding
-    rules = {rule.id: {"about": translate(rule.about)} for rule in deciding.policy.rules}
+    rules = {
+        rule.id: {"about": translate(rule.about), "title": rule_title(rule.id)}
+        for rule in deciding.policy.rules
+    }
     decisions = newest_decisions(account)
     timeline, gap = None, ""
     if read is not None and read.complete:

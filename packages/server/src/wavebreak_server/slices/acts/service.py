@@ -57,7 +57,7 @@ CHOICES = {
     "abusive": Choice(msgid("Abusive"), "a", msgid("apply the policy (a ban)")),
     "undetermined": Choice(msgid("Neither"), "o", msgid("set another outcome, for a time")),
 }
-NO_REASON = "benign; no reason given"
+NO_REASON = msgid("benign; no reason given")
 """Reason of a verdict that may go without one."""
 
 

@@ -11,7 +11,7 @@ may only widen what it has declared: what is less waits for an administrator (`d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -373,8 +373,11 @@ def _application(
     )
 
 
-def notices(service: Service) -> list[str]:
-    """Return what operators must know of the coverage: rules that are off, and what waits."""
+def notices(service: Service, title: Callable[[str], str] = str) -> list[str]:
+    """Return what operators must know of the coverage: rules that are off, and what waits.
+
+    `title` returns what a rule is called, by its id.
+    """
     off, rules = service.rules_off(), len(service.responder.policy.rules)
     said = []
     if off:
@@ -384,7 +387,7 @@ def notices(service: Service) -> list[str]:
                 "they read: {names}",
                 off=len(off),
                 rules=rules,
-                names=_mentioned(off),
+                names=_mentioned([title(rule) for rule in off]),
             )
         )
     apart = {name: rules for name, rules in service.rules_off_by_source().items() if rules}
@@ -394,7 +397,7 @@ def notices(service: Service) -> list[str]:
             "read: {names}",
             count=len(own),
             name=name,
-            names=_mentioned(own),
+            names=_mentioned([title(rule) for rule in own]),
         )
         for name, own in list(apart.items())[:_MENTIONED]
     ]
