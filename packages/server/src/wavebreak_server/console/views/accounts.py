@@ -40,7 +40,7 @@ def accounts(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _search(request)
     outcome = request.GET.get("outcome", "")
-    rows = account_facts.accounts_with(outcome)
+    rows = account_facts.accounts_with(outcome, pages.console_of(request).now_ms)
     if request.GET.get("format") == "csv":
         header = ("account", "outcome", "until", "ts", "decision")
         return pages.csv_response("accounts", header, rows.values_list(*header))

@@ -47,7 +47,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         waiting=_waiting(console),
         problems=_problems(console),
         risk=_risk(console),
-        in_force=_accounts_by_outcome(),
+        in_force=_accounts_by_outcome(console.now_ms),
         since_ms=since_ms,
         is_first_visit=is_first,
         decided=_decided_since(since_ms),
@@ -151,9 +151,9 @@ def _risk(console: Console) -> dict[str, Any]:
     }
 
 
-def _accounts_by_outcome() -> list[tuple[str, int]]:
+def _accounts_by_outcome(now_ms: int) -> list[tuple[str, int]]:
     """Return how many accounts have each outcome that does something, worst first."""
-    counts = account_facts.accounts_by_outcome()
+    counts = account_facts.accounts_by_outcome(now_ms)
     return [(name, counts[name]) for name in reversed(ABOVE_ALLOW) if counts.get(name)]
 
 

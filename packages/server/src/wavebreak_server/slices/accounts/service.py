@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from wavebreak.engine import account_queries
 from wavebreak.explain import narrative
@@ -196,16 +196,17 @@ def known_account(acting: ActingUser, account: str) -> bool:
     return account in acting.query(account_queries.account_states, [account])
 
 
-def accounts_with(outcome: str) -> QuerySet:
-    """Return the accounts that have an outcome, or any where there is no such one, by name."""
+def accounts_with(outcome: str, now_ms: int) -> QuerySet:
+    """Return the accounts on which an outcome is in force, or any where there is no such one."""
     rows = models.EnforcementState.objects.exclude(outcome="allow").order_by("account")
+    rows = rows.filter(Q(until=None) | Q(until__gt=now_ms))
     return rows.filter(outcome=outcome) if outcome in OUTCOMES else rows
 
 
-def accounts_by_outcome() -> dict[str, int]:
+def accounts_by_outcome(now_ms: int) -> dict[str, int]:
     """Return how many accounts have each outcome in force."""
-    rows = models.EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
-    return dict(rows)
+    rows = accounts_with("", now_ms).order_by().values_list("outcome")
+    return dict(rows.annotate(n=Count("account")))
 
 
 def accounts_beginning_with(text: str, most: int) -> list[str]:

@@ -188,7 +188,7 @@ def _candidates(acting: ActingUser, criteria: Criteria, decided: Iterable[str]) 
         return [account for account in decided if account in members]
     if criteria.rule or criteria.days or criteria.outcome == "allow":
         return list(decided)
-    in_force = accounts_with(criteria.outcome).values_list("account", flat=True)
+    in_force = accounts_with(criteria.outcome, acting.now_ms).values_list("account", flat=True)
     most = list(in_force[: MOST_MEASURED + 1])
     # Without an outcome, whose outcome has ended is found by its decision.
     return most if criteria.outcome else list(dict.fromkeys((*decided, *most)))
