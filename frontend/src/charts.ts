@@ -249,7 +249,7 @@ function events(figure: HTMLElement, data: Events, width: number): [uPlot.Option
   y.values = (_plot, splits) => splits.map((at) => labels[at] ?? "");
   const options = base(figure, width, Number(figure.dataset.height ?? 44 + labels.length * 30));
   options.axes = [x, y];
-  options.scales = { y: { range: () => [-0.6, labels.length - 0.4] } };
+  options.scales = { y: { range: () => [-0.6, labels.length - (bands.length ? 0 : 0.4)] } };
   options.cursor = { ...options.cursor, y: false };
   options.series = [
     {},

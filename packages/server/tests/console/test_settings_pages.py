@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from support.console_harness import RunningConsole, console_test
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.webhooks.api import WEBHOOK_KINDS
 from wavebreak_server.storage.models import AuditEntry, Webhook
 
@@ -119,3 +121,12 @@ async def test_browser_without_a_path_is_led_to_the_console(console: RunningCons
     program = await visitor.get("/", headers={"accept": "application/json"})
     assert program.status_code == 404
     assert program.headers["content-type"] == "application/problem+json"
+
+
+@visits
+async def test_time_of_a_sign_in_keeps_its_order_in_hebrew(console: RunningConsole) -> None:
+    admin = await console.person("admin")
+    time = datetime(2026, 12, 3, 15, 34, tzinfo=UTC)
+    await stored(lambda: User.objects.update(language="he", last_login=time))
+    page = (await admin.get("/console/settings")).text
+    assert '<time dir="ltr">2026-12-03 15:34</time>' in page
