@@ -46,13 +46,14 @@ from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.keys.service import KeyTerms, create_key
 from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
-from wavebreak_server.storage import database, event_log, row_macs
+from wavebreak_server.storage import database, event_log, row_macs, transaction_guard
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import AuditEntry, Decision
 
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))
 SIGNER = new_signer("example.org/service", secret=SECRET)
+transaction_guard.install()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
 from wavebreak_server.pipeline import brokers, observability, start_checks
 from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
+from wavebreak_server.service_plugins import warm_plugins
 from wavebreak_server.settings import Limits, Settings, is_loopback
 from wavebreak_server.slices import routes
 from wavebreak_server.slices.appeals.service import AppealUpkeep
@@ -42,7 +43,13 @@ from wavebreak_server.slices.config import use_settings
 from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.slices.queue.contact_warnings import ContactWarner
 from wavebreak_server.slices.queue.indexer import Indexer
-from wavebreak_server.storage import database, ownership, private_files, row_macs
+from wavebreak_server.storage import (
+    database,
+    ownership,
+    private_files,
+    row_macs,
+    transaction_guard,
+)
 from wavebreak_server.storage.kafka_topic import open_log
 from wavebreak_server.storage.ledger_store import LEDGER_KEY, LedgerStore
 
@@ -297,6 +304,8 @@ def _open_storage(
     """
     secret = load_key(asked.keys.key)
     row_macs.bind(secret)
+    if sys.flags.dev_mode:
+        transaction_guard.install()
     observability.configure_logging(sys.stderr)
     if outdated := start_checks.outdated_python(sys.version_info[:3]):
         reports.note("[yellow]warning:[/] {} (a distribution may have fixed them)", outdated)
@@ -323,9 +332,10 @@ def _open_storage(
     if first := bootstrap.create_first_key(_now_ms()):
         said = "the first API key, with every scope (shown only now): [bold]{}[/]"
         reports.say(said, first)
-    # The first body must not wait for a compiler.
+    # The first body must not wait for a compiler, nor a transaction.
     reports.note("starting (up to two minutes more when the engine is not compiled yet)")
     engine.warm()
+    warm_plugins()
     return secret, owner
 
 

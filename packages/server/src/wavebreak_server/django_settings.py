@@ -22,6 +22,7 @@ CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.StaticFilesMiddleware",
     "wavebreak_server.console.middleware.CompressionMiddleware",
     "wavebreak_server.console.text_direction.DirectionMiddleware",
+    "wavebreak_server.console.error_pages.BusyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -35,7 +36,7 @@ CONSOLE_MIDDLEWARE = (
 """Middleware of the console's pages; requests to the API do not pass through it."""
 PUBLIC_URLS = "wavebreak_server.console.public_urls"
 """Addresses of a service that serves no page of the console."""
-PUBLIC_MIDDLEWARE = CONSOLE_MIDDLEWARE[:4]
+PUBLIC_MIDDLEWARE = CONSOLE_MIDDLEWARE[:5]
 """Middleware of the pages for account holders where the console's pages are not served."""
 OPENID_CONNECT = {"provider_class": "wavebreak_server.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""

@@ -40,6 +40,12 @@ class ServiceHooks(Protocol):
     def OPERATIONS(self) -> Sequence[Any]:  # noqa: N802 - a constant of the module
         """Operations of the API, as `http.operations` declares them."""
 
+    def warm(self) -> None:
+        """Compile, or load from the cache, all the compiled code that the plug-in calls.
+
+        Called before the service is ready: nothing compiles within a transaction.
+        """
+
     def background_tasks(self, context: Any, policy: Path | None) -> list[Task]:
         """Return what runs beside a service.
 
@@ -85,6 +91,12 @@ def plugin_operations() -> list[Any]:
 def plugin_models() -> list[Any]:
     """Return the tables that plug-ins add: a backup has them too."""
     return [model for plugin in installed_plugins() for model in plugin.get_models()]
+
+
+def warm_plugins() -> None:
+    """Have the compiled code of plug-ins ready."""
+    for hooks in _hooks():
+        hooks.warm()
 
 
 def plugin_tasks(context: Any, policy: Path | None) -> list[Task]:

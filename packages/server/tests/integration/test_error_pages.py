@@ -12,6 +12,7 @@ from django.db import OperationalError
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak_server.console.middleware import SecondFactorMiddleware
+from wavebreak_server.http import middleware as http_middleware
 from wavebreak_server.slices.statements import service as statements
 
 HTML, PROBLEM = "text/html", "application/problem+json"
@@ -95,6 +96,23 @@ async def test_locked_database_is_a_page_of_the_console(console: RunningConsole)
             part = await person.get("/console/queue", headers=asked | {"hx-request": "true"})
             assert (part.status_code, 'role="alert"' in part.text) == (503, True)
             assert "<html" not in part.text
+
+
+@visits
+async def test_form_that_is_not_read_since_too_many_are_is_a_page(console: RunningConsole) -> None:
+    visitor = console.anybody()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_middleware, "MAX_BODIES", 0)
+        for path in ("/appeal/forged", "/console/user/login/"):
+            for language, text in zip(("en", "he"), MAYBE, strict=True):
+                headers = {"accept-language": language}
+                sent = await visitor.client.post(path, data={"a": "b"}, headers=headers)
+                assert _is_page(sent, 503, language), path
+                assert text in sent.text
+                assert sent.headers["retry-after"] == "1"
+        key = console.running.key
+        program = await console.running.ask("POST", "/v1/labels", key, json=[])
+        assert (program.status_code, program.headers["content-type"]) == (503, PROBLEM)
 
 
 @visits

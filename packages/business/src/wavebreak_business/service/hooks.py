@@ -1,9 +1,10 @@
-"""What the service asks of this plug-in: operations of the API, and what runs beside it."""
+"""What the service asks of this plug-in: operations, compiled code, and what runs beside it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from wavebreak_business.platform.warmup import warm
 from wavebreak_business.service import api
 from wavebreak_business.service.erasure import erase
 from wavebreak_business.service.live_platform import opening
@@ -12,7 +13,7 @@ from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.operations import Operation
 from wavebreak_server.service_plugins import Task
 
-__all__ = ["OPERATIONS", "background_tasks", "erase"]
+__all__ = ["OPERATIONS", "background_tasks", "erase", "warm"]
 
 OPERATIONS: tuple[Operation, ...] = tuple(api.router.operations)
 

@@ -1,8 +1,9 @@
 """Compilation ahead of time: a few events through every path of the engine.
 
 Most of a first start is compilation, and that is Python's work on one core. `precompile` spreads it
-over processes: the kernel in two parts, the shipped rules and the event reader are compiled apart,
-into one cache.
+over processes: the kernel in two parts, the shipped rules, the event reader and the code of each
+other distribution (entry points of the group `wavebreak.precompile`) are compiled apart, into one
+cache.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +40,7 @@ def warm() -> None:
 def precompile(
     report: Callable[[str, float], None] = lambda part, seconds: None, processes: int = 0
 ) -> None:
-    """Compile in parallel processes all that `warm` needs; then run `warm` from their cache.
+    """Compile in parallel processes all that `warm` and other distributions need; then run these.
 
     Args:
         report: Called as each part is ready, with its name and the seconds it took.
@@ -48,12 +50,16 @@ def precompile(
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = processes or allowed or 1
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(cores, len(PARTS)), mp_context=spawn) as pool:
+    plugins = [point.name for point in entry_points(group=PLUGINS)]
+    parts = [*PARTS, *plugins]
+    with ProcessPoolExecutor(min(cores, len(parts)), mp_context=spawn) as pool:
         # The longest first.
-        for done in as_completed([pool.submit(_timed, part) for part in PARTS]):
+        for done in as_completed([pool.submit(_timed, part) for part in parts]):
             report(*done.result())
     begin = time.perf_counter()
     warm()
+    for plugin in plugins:
+        _compile(plugin)
     report("all of it, once through", time.perf_counter() - begin)
 
 
@@ -76,8 +82,16 @@ def compiling_kernel() -> Iterator[Callable[[], float]]:
 
 def _timed(part: str) -> tuple[str, float]:
     begin = time.perf_counter()
-    PARTS[part]()
+    _compile(part)
     return part, time.perf_counter() - begin
+
+
+def _compile(part: str) -> None:
+    """Compile one of `PARTS`, or the code of another distribution."""
+    if part in PARTS:
+        PARTS[part]()
+    for point in entry_points(group=PLUGINS, name=part):
+        point.load()()
 
 
 def _log() -> pa.RecordBatch:
@@ -140,6 +154,8 @@ def _run_rules() -> None:
     compile_prefilter(load_policy())
 
 
+PLUGINS = "wavebreak.precompile"
+"""The group of entry points by which other distributions name what compiles their code."""
 KERNEL = ("events", "epochs")
 READER = "reading JSON Lines"
 PARTS: dict[str, Callable[[], None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from wavebreak_server.console.translations import browser_language, load_transla
 from wavebreak_server.console.views.public import Public
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http import responses
+from wavebreak_server.http.operations import BUSY
 from wavebreak_server.texts import page_language, translate
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
@@ -30,6 +32,18 @@ _BUSY_FIX = msgid(
     "Try again in a moment. If you sent a form, it may not be stored: open the page again and look "
     "before you send it again."
 )
+
+
+class BusyMiddleware:
+    """Answers a form that was not read, since too many others are, with a page to try again."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request."""
+        is_busy = getattr(request, "scope", {}).get(BUSY)
+        return _busy(request) if is_busy else self._get_response(request)
 
 
 def bad_request(request: HttpRequest, **_details: Any) -> HttpResponse:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from asgiref.sync import sync_to_async
-from django.db import Error, connection, transaction
+from django.db import Error, connection
 
 from wavebreak.engine.account_queries import CYCLE_S
 from wavebreak.ssrf_guard import Resolver, resolve_host
@@ -22,6 +22,7 @@ from wavebreak_server.pipeline.decide import QuotaConfig
 from wavebreak_server.pipeline.executors import Executors
 from wavebreak_server.pipeline.holder_notices import HolderNotices, Notice
 from wavebreak_server.pipeline.observability import Metrics
+from wavebreak_server.storage import database
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.models import ApiKey, AuditEntry, QuotaExtension
 
@@ -146,21 +147,13 @@ async def run_background_query(work: Callable[[], T]) -> T:
 
 
 async def run_write(work: Callable[[], T]) -> T:
-    """Run a database change in a thread, in one short transaction."""
-    return await sync_to_async(_in_transaction(work))()
+    """Run a database change in a thread, in one short transaction (`database.in_transaction`)."""
+    return await sync_to_async(lambda: database.in_transaction(work))()
 
 
 def run_in_transaction(work: Callable[[], T]) -> T:
     """Run a database change in one transaction and close the connection; for commands."""
-    return closing_connection(_in_transaction(work))()
-
-
-def _in_transaction(work: Callable[[], T]) -> Callable[[], T]:
-    def wrapped() -> T:
-        with transaction.atomic():
-            return work()
-
-    return wrapped
+    return closing_connection(lambda: database.in_transaction(work))()
 
 
 def load_key_entries() -> list[KeyEntry]:

@@ -22,12 +22,21 @@ from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import require
 from wavebreak_server.http.form_files import FileClamp
 from wavebreak_server.http.ingest_app import HOT_PATHS
-from wavebreak_server.http.operations import CALLER, MAX_BODY, SMALL_BODY, TOO_LARGE, Operation
+from wavebreak_server.http.operations import (
+    BUSY,
+    CALLER,
+    MAX_BODY,
+    SMALL_BODY,
+    TOO_LARGE,
+    Operation,
+)
 
 MAX_BODIES = 64 << 20
 """Maximum bytes of all bodies that are read for Django at once."""
 _PAGES = ("/console", "/notice/", "/appeal/", "/help/", "/business/")
 """Paths whose forms the console's pages take, with sessions instead of keys."""
+_UNREAD = {413: TOO_LARGE, 503: BUSY}
+"""Errors of a form's body that its page says."""
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -120,7 +129,7 @@ class RequestMiddleware:
         at_most: int,
         hold: Callable[[int], None],
     ) -> bytes:
-        """Return the body; of a page's form that is too large none, and the page says so."""
+        """Return the body; of a page's form that cannot be read none, and the page says why."""
         if not at_most:
             return b""
         is_page = scope["path"].startswith(_PAGES)
@@ -134,9 +143,9 @@ class RequestMiddleware:
                 keep=clamp.keep if clamp else None,
             )
         except ApiError as error:
-            if not is_page or error.status != 413:
+            if not is_page or error.status not in _UNREAD:
                 raise
-            scope[TOO_LARGE] = True
+            scope[_UNREAD[error.status]] = True
             return b""
 
     def _admit(self, scope: responses.Scope, route: str) -> int:

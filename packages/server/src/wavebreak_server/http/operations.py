@@ -34,6 +34,8 @@ CALLER = "wavebreak.caller"
 """Of an ASGI scope: the scopes for one of which the request is authorized already, and its key."""
 TOO_LARGE = "wavebreak.too_large"
 """Of an ASGI scope: the body of a page's form was too large, and is left out."""
+BUSY = "wavebreak.busy"
+"""Of an ASGI scope: the body of a page's form was not read, since too many others are."""
 _FIX = "see /api/docs"
 _PARAMETER = re.compile(r"{(?:(\w+):)?(\w+)}")
 _STATUSES_OF_KEYS, _STATUSES_OF_BODIES = (401, 403, 429), (400, 413, 415, 422)

@@ -100,6 +100,8 @@ def _checkpoint() -> None:
 
 MAX_EVENTS_PER_COMMIT = 50_000
 """A transaction with this many events takes no further body."""
+PROBE_S = 10.0
+"""After this time with nothing to write, the thread tries to: readiness says whether it can."""
 DECISIONS_WAIT_S = 0.01
 """How long decisions wait for events to share a commit with."""
 _DECISION = (
@@ -214,7 +216,7 @@ class LogWriter:
         self._checkpoints = WalCheckpointer()
         self._expired_ms = 0
         self._flushed: list[threading.Event] = []
-        self._stopping, self._hurry, self._read_failed = False, threading.Event(), False
+        self._stopping, self._hurry, self._probe_due = False, threading.Event(), False
         self._retry_s, self._began_s = _RETRY_S[0], 0.0
         self._thread = threading.Thread(target=self._work, name="wavebreak-write", daemon=True)
 
@@ -229,7 +231,7 @@ class LogWriter:
 
     def check_database(self) -> None:
         """Have the thread find out whether the database fails, as a reader of it has met."""
-        self._read_failed = True
+        self._probe_due = True
         self._queue.put(threading.Event())
 
     def flush(self) -> None:
@@ -277,19 +279,22 @@ class LogWriter:
         if self.failing and not self._recovered(wait=wait):
             return
         with suppress(Error):
-            self._check_after_read()
+            self._probe()
             self._write()
         self._release()
 
-    def _check_after_read(self) -> None:
-        """Try the database where a reader could not read it; raises Django's Error."""
-        if self._read_failed:
-            self._read_failed = False
+    def _probe(self) -> None:
+        """Try to write where that is due; raises Django's Error."""
+        if self._probe_due:
+            self._probe_due = False
+            self._began_s = time.monotonic()
             try:
                 _try_to_write()
             except Error as error:
                 self._failed(error, [], [])
                 raise
+            finally:
+                self._began_s = 0.0
 
     def _work(self) -> None:
         while not self.finished:
@@ -299,12 +304,14 @@ class LogWriter:
     def _collect(self, *, wait: bool) -> None:
         """Collect what is queued; with `wait`, wait for the first item if nothing is."""
         urgent = not wait or self._groups or self._stopping or self.failing or self._flushed
+        is_idle = not (urgent or self._decided or self._pending_receipts)
         try:
-            self._enqueue(self._queue.get(not (urgent or self._decided or self._pending_receipts)))
+            self._enqueue(self._queue.get(is_idle, PROBE_S if is_idle else None))
+            is_idle = False
             while True:
                 self._enqueue(self._queue.get_nowait())
         except Empty:
-            pass
+            self._probe_due |= is_idle
         # Decisions and receipts alone wait a moment for events to share a commit with.
         end = time.monotonic() + DECISIONS_WAIT_S
         while wait and not (self._groups or self._stopping or self.failing or self._flushed):

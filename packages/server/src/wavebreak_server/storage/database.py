@@ -1,19 +1,25 @@
-"""The SQL database: SQLite in a file, or PostgreSQL by URL, with durable commits."""
+"""The SQL database: SQLite in a file, or PostgreSQL by URL, with durable commits.
+
+A busy database is waited for where transactions open: on SQLite in `sqlite_backend`, whose writers
+wait before their first statement. PostgreSQL may end a transaction in its midst for another one:
+`in_transaction` then runs the change again.
+"""
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from django.apps import apps
 from django.core.management import call_command
-from django.db import DatabaseError, Error, connections
+from django.db import DatabaseError, Error, OperationalError, connections, transaction
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
 
@@ -26,12 +32,17 @@ from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 if TYPE_CHECKING:
     from wavebreak_server.storage.log_bodies import LogBodies
 
+T = TypeVar("T")
 LOG_BODIES = "LOG_BODIES"
 """Where the connection's settings hold the store of the log's bodies; see `log_bodies`."""
 FILE = SERVICE_DATABASE
 LOCK_S = 5
 """Seconds that a transaction waits for a lock of another process, or for a silent server."""
 MOMENT_MS, BUSY_MS = 100, LOCK_S * 1000
+MAX_RUNS, RETRY_S = 4, 0.05
+"""Runs of a change that gives way to others, and the pause before the second run, then doubled."""
+_GIVE_WAY = frozenset({"40001", "40P01"})
+"""PostgreSQL's codes of a serialization failure and a deadlock."""
 _FIX = "use postgresql://USER:PASSWORD@HOST:PORT/NAME, or omit it for SQLite"
 # FULL: a commit is on disk before it returns. No commit checkpoints the WAL (see log_writer);
 # closing the last connection does. What is removed is overwritten (secure_delete).
@@ -113,6 +124,25 @@ def connect(
             | {ROW_KEYS: keys, LOG_BODIES: bodies}
         }
     )
+
+
+def in_transaction(work: Callable[[], T]) -> T:
+    """Run a change in one transaction; run it again where it had to give way to another one.
+
+    Args:
+        work: Changes rows, and nothing else: it may run several times, and sends nothing (see
+            `transaction_guard`). Within an open transaction it runs once.
+    """
+    runs = 1 if connections["default"].in_atomic_block else MAX_RUNS
+    for run in range(1, runs + 1):
+        try:
+            with transaction.atomic():
+                return work()
+        except OperationalError as error:
+            if run == runs or getattr(error.__cause__, "sqlstate", "") not in _GIVE_WAY:
+                raise
+        time.sleep(RETRY_S * 2 ** (run - 1) * random.uniform(0.5, 1))
+    raise AssertionError("unreachable")
 
 
 @contextmanager
