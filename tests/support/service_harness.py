@@ -37,10 +37,11 @@ from wavebreak_server.http.middleware import Operations, RequestMiddleware
 from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.decide import load_quota_config
+from wavebreak_server.pipeline.engine_switch import Observer
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.pipeline.pending_requests import BusyError
-from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
+from wavebreak_server.pipeline.service import Background, EngineSetup, Service
 from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.keys.service import KeyTerms, create_key
@@ -174,7 +175,7 @@ def service(
             limits=limits or Limits(),
             **settings,
         ),
-        Decider(
+        EngineSetup(
             make,
             decide.DecideResponder(
                 policy,
@@ -189,8 +190,8 @@ def service(
         ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
         background=tuple(background),
         observer=Observer(progress=progress),
+        switch=switch,
     )
-    made.switch = switch
     return made
 
 
@@ -250,7 +251,8 @@ def stop_answering(made: Running) -> None:
     async def busy(*_arguments: Any, **_options: Any) -> Any:
         raise BusyError("the engine has stopped", retry_after_s=1)
 
-    made.service.ask = busy  # type: ignore[method-assign]
+    made.service.running.ask = busy  # type: ignore[method-assign]
+    made.service.query = busy  # type: ignore[assignment]
 
 
 @asynccontextmanager

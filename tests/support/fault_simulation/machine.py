@@ -44,6 +44,7 @@ from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_server.pipeline.admission import Admission
 from wavebreak_server.pipeline.decoder_pool import decode_and_pack
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
+from wavebreak_server.pipeline.engine_switch import Replacement
 from wavebreak_server.pipeline.idempotency import find_response
 from wavebreak_server.pipeline.live_policy import live_directory, live_policy, store_files
 from wavebreak_server.pipeline.pending_requests import (
@@ -55,7 +56,6 @@ from wavebreak_server.pipeline.pending_requests import (
 from wavebreak_server.pipeline.pipeline import Host, Listener, Runtime, Stages, recover_stages
 from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.pipeline.request_decoder import Body, DecodedBatch, RequestDecoder
-from wavebreak_server.pipeline.service import Replacement
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
@@ -348,7 +348,7 @@ class Machine:
             self._owner = None
             connection.close()
             return False
-        # As `start_pipeline` does: what was decided before the start is stored first.
+        # As `Pipeline.start` does: what was decided before the start is stored first.
         self.write()
         return True
 

@@ -34,7 +34,8 @@ from wavebreak_server.http.middleware import Operations
 from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
 from wavebreak_server.pipeline import brokers, observability, start_checks
-from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
+from wavebreak_server.pipeline.engine_switch import Observer
+from wavebreak_server.pipeline.service import Background, EngineSetup, Service
 from wavebreak_server.service_plugins import warm_plugins
 from wavebreak_server.settings import Limits, Settings, is_loopback
 from wavebreak_server.slices import routes
@@ -157,7 +158,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     pages = _open_pages(asked, parts, choice, secret)
     service = Service(
         settings,
-        Decider(
+        EngineSetup(
             partial(parts.engine, policy, loaded, choice.enforce, profile=parts.live_profile()),
             parts.responder(policy, choice.directory),
             parts.lateness,
@@ -181,9 +182,9 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             recovered=context.load_keys,
             settled=_freeze,
         ),
+        switch=policy_choice.make_policy_switch(parts, choice, deciding_by),
+        lost=lambda: owner.lost,
     )
-    service.lost = lambda: owner.lost
-    service.switch = policy_choice.make_policy_switch(parts, choice, deciding_by)
     return Application(
         service,
         settings,

@@ -14,8 +14,8 @@ import pytest
 from support import service_harness
 from support.service_harness import DATABASES, Running, abuser, migrated, running
 from wavebreak.engine import Engine
+from wavebreak_server.pipeline.engine_switch import Replacement
 from wavebreak_server.pipeline.recovery import list_snapshots
-from wavebreak_server.pipeline.service import Replacement
 
 BECAUSE = "because a test asks for it"
 HOUR_S = 3_600

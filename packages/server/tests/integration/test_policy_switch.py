@@ -318,7 +318,7 @@ def test_switch_after_which_nothing_starts_ends_the_service(home: Path) -> None:
     async def run() -> None:
         async with running(home) as one:
             await one.send(sends("bob", 2))
-            one.service._make_engine = former
+            one.service.running.make_engine = former
             with pytest.raises(ServiceError, match="for the former"):
                 await switch(home, engine)(one.service, version(home, "v1"))
             progress = one.service.progress()

@@ -152,7 +152,7 @@ def test_attempt_without_engine_follows_the_last_known_state(live: Live) -> None
         assert (await decide(made, sent(1, account="bob")))["allowed"]
         answer = await decide(made, [sent(2), sent(3)], "ask")
         assert (answer["mode"], answer["refused"]) == ("on_failure", [0, 1])
-        made.service.ask = ask  # type: ignore[method-assign]
+        made.service.running.ask = ask  # type: ignore[method-assign]
         assert await logged(made) == []
         # What was not decided is decided once the engine answers.
         assert (await decide(made, sent(1)))["mode"] == "attempt"

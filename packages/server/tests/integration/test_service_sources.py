@@ -430,9 +430,9 @@ def test_administrator_settles_what_a_source_asks_for(live: Live) -> None:
         await made.send(service_harness.abuser(count=1))
         key = await asyncio.to_thread(own_key, "matrix", "ingest")
         await declare_own(made, key, **NARROW)
-        assert list(made.service.waiting) == ["matrix"]
+        assert list(made.service.coverage.waiting) == ["matrix"]
         assert (await declare(made, MATRIX))["source"]["asked"] is None
-        assert list(made.service.waiting) == []
+        assert list(made.service.coverage.waiting) == []
         await asyncio.to_thread(closing_connection(made.service.ledger_store.seal_pending))
 
         def audit() -> list[str]:

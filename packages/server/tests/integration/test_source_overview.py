@@ -132,7 +132,7 @@ async def test_console_shows_what_waits_and_an_administrator_approves_it(
     page = (await admin.get("/console/settings/sources")).text
     assert "The declaration of xmpp is approved, and decides from now on." in page
     assert "waits for an administrator" not in page
-    assert not console.service.waiting
+    assert not console.service.coverage.waiting
     entry = await run_background_query(lambda: AuditEntry.objects.latest("number"))
     assert (entry.action, entry.object, entry.reason) == ("approve_source", "xmpp", BECAUSE)
 

@@ -56,7 +56,7 @@ def test_missing_types_and_silent_rules_are_reported(bound: Path) -> None:
                 while not said:
                     await asyncio.sleep(0.05)
             ready = await made.ask("GET", "/readyz", made.keys["read"])
-            assert made.service.lacking in ready.text
+            assert made.service.coverage.lacking in ready.text
             assert (await made.ask("GET", "/readyz", "")).text == "ready\n"
         assert "the log lacks account.deleted" in said[0]
         assert "these rules cannot hold" in said[0]
@@ -87,7 +87,7 @@ def test_a_model_that_abstains_is_told(bound: Path) -> None:
         async with service_harness.running(bound) as made:
             key = made.keys["read"]
             assert (await made.ask("GET", "/readyz", key)).text == "ready\n"
-            pipeline = made.service._pipeline
+            pipeline = made.service.running.pipeline
             assert pipeline is not None
             core = pipeline.engine_thread.engine.core
             core.workers[0].record["abstains"] = 1

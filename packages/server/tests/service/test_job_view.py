@@ -25,8 +25,7 @@ from wavebreak.engine.owner_answers import (
 )
 from wavebreak.engine.published import TABLE
 from wavebreak.errors import UsageError
-from wavebreak_server.pipeline.engine_thread import EngineQuery
-from wavebreak_server.pipeline.engine_view import NoEngineError, StaleError
+from wavebreak_server.pipeline.decider import NoEngineError, StaleError
 from wavebreak_server.pipeline.job_view import MAX_OPEN, JobTerms, JobView, Reached
 from wavebreak_server.pipeline.pending_requests import BusyError, DecidedBatch
 from wavebreak_server.storage import models
@@ -237,7 +236,7 @@ def test_there_is_no_engine_to_ask() -> None:
     with pytest.raises(NoEngineError, match="holds no engine: the job job on Flink decides"):
         view.try_ask_now(lambda engine: engine)
     with pytest.raises(NoEngineError):
-        view.ask_later(EngineQuery)
+        asyncio.run(view.ask(lambda engine: engine))
 
 
 FOUND = OwnerAnswer([], [], ChatCounts(0, 0, None), 7)
@@ -263,7 +262,7 @@ def rows_of(table: str) -> int:
 
 async def asked(view: JobView) -> asyncio.Future[Any]:
     """Ask about events, so that the question is in its table."""
-    future = asyncio.ensure_future(view.ask_groups(trials, [], EVENTS, {}))
+    future = asyncio.ensure_future(view.query(trials, [], EVENTS, {}))
     await asyncio.sleep(0)
     await asyncio.to_thread(view.exchange_questions)
     return future
@@ -287,7 +286,7 @@ def test_answers_of_all_groups_are_waited_for_and_merged() -> None:
     async def ask() -> None:
         view = Stored().view
         given = {"field": "device", "entity": 3, "but": 9, "most": 2}
-        future = asyncio.ensure_future(view.ask_groups(holders, [], None, given))
+        future = asyncio.ensure_future(view.query(holders, [], None, given))
         await asyncio.sleep(0)
         await asyncio.to_thread(view.exchange_questions)
         await asyncio.to_thread(write_answer, Holders(2, 1, [4]), part=1, parts=2)
@@ -346,11 +345,11 @@ def test_questions_that_wait_are_bounded() -> None:
     async def ask() -> None:
         view = Stored().view
         waiting = [
-            asyncio.ensure_future(view.ask_groups(trials, [], EVENTS, {})) for _ in range(MAX_OPEN)
+            asyncio.ensure_future(view.query(trials, [], EVENTS, {})) for _ in range(MAX_OPEN)
         ]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="too many questions"):
-            await view.ask_groups(trials, [], EVENTS, {})
+            await view.query(trials, [], EVENTS, {})
         for each in waiting:
             each.cancel()
 
@@ -361,6 +360,6 @@ def test_accounts_of_a_question_are_bounded() -> None:
     async def ask() -> None:
         names = [f"a{n}" for n in range(MOST_ACCOUNTS + 1)]
         with pytest.raises(UsageError, match="10,001 accounts are asked about, and 10,000"):
-            await Stored().view.ask_groups(trials, names, None, {})
+            await Stored().view.query(trials, names, None, {})
 
     asyncio.run(ask())

@@ -212,7 +212,7 @@ def test_overtaken_service_refuses_and_says_so(bound: Path) -> None:
 
     async def whole(owner: ownership.Owner) -> None:
         async with service_harness.running(bound) as made:
-            made.service.lost = lambda: owner.lost
+            made.service.running.lost = lambda: owner.lost
             await test(made)
 
     with ownership.owned(bound) as owner:

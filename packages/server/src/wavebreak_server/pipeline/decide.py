@@ -51,8 +51,8 @@ from wavebreak.schema.events import (
     is_mass_mention,
 )
 from wavebreak_server.errors import ApiError, rejection
+from wavebreak_server.pipeline.decider import AsOf
 from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState
-from wavebreak_server.pipeline.engine_view import AsOf
 from wavebreak_server.pipeline.request_decoder import concat_batches, date_event, with_sources
 
 MAX_EVENTS = 50

@@ -10,12 +10,15 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, ClassVar, TypeVar
+
+import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.queries import Held, Query
 from wavebreak.engine.versions import Terms, terms_of
 from wavebreak_server.pipeline import pending_requests
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
@@ -23,6 +26,7 @@ from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.recovery import SnapshotScheduler
 from wavebreak_server.pipeline.request_decoder import concat_batches
 
+T = TypeVar("T")
 BATCH_EVENTS, SHORT_BATCH_EVENTS = 16_384, 512
 """Events between two checks for queries, normally and while queries arrive: about 30 ms and 1 ms of
 work with a million accounts, which exceed a processor's cache."""
@@ -50,7 +54,7 @@ class EngineQuery:
 
 
 class EngineThread:
-    """Runs the engine.
+    """Runs the engine; see `decider.Decider`.
 
     Args:
         engine: An engine at the end of the log.
@@ -64,6 +68,10 @@ class EngineThread:
         unsealed: The number of the newest decision by account.
         sealed: The newest decision that is sealed; no response shows a later one.
     """
+
+    has_engine: ClassVar[bool] = True
+    as_of = None
+    """Answers are of the log's end."""
 
     def __init__(
         self,
@@ -121,10 +129,29 @@ class EngineThread:
         finally:
             self._visitors -= 1
 
-    ask_later = put
+    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
+        """Run a query between two batches of the log."""
+        loop = asyncio.get_running_loop()
+        query = EngineQuery(ask, loop.create_future(), loop)
+        self.put(query)
+        return await query.future
 
-    as_of = None
-    """Answers are of the log's end."""
+    async def query(
+        self,
+        query: Query[T],
+        accounts: Sequence[str],
+        events: pa.RecordBatch | None,
+        arguments: Mapping[str, Any],
+        timeout_s: float | None = None,
+    ) -> T:
+        """Answer a question; a long one reads in a thread of its own."""
+        if query.lent:
+            lent = Held.by(await self.ask(lambda engine: engine), accounts)
+            return await asyncio.to_thread(lambda: query.read(lent, **arguments))
+        answer: T = await self.ask(
+            lambda engine: query.read(Held.by(engine, accounts, events), **arguments)
+        )
+        return answer
 
     @property
     def deciding(self) -> Terms:

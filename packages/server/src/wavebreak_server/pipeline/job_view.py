@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -44,8 +44,8 @@ from wavebreak.engine.queries import Query
 from wavebreak.engine.versions import Terms
 from wavebreak.errors import FileError, UsageError
 from wavebreak.io.log_rows import encode_row
+from wavebreak_server.pipeline.decider import AsOf, NoAnswerError, NoEngineError, StaleError
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
-from wavebreak_server.pipeline.engine_view import AsOf, NoEngineError, StaleError
 from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.pending_requests import (
     BusyError,
@@ -137,7 +137,7 @@ class _Taken(NamedTuple):
 
 
 class JobView:
-    """Reads what a job publishes; see `engine_view.EngineView`.
+    """Reads what a job publishes; see `decider.Decider`.
 
     Args:
         on_decided: Called with the decisions of each block.
@@ -147,6 +147,7 @@ class JobView:
         on_named: Called with what each block named first: positions, how many names, and its end.
     """
 
+    has_engine: ClassVar[bool] = False
     broken = ""
     abstains = False
 
@@ -253,7 +254,7 @@ class JobView:
         """Raise NoEngineError."""
         raise NoEngineError(self.terms.job)
 
-    def ask_later(self, query: Any) -> None:
+    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
         """Raise NoEngineError."""
         raise NoEngineError(self.terms.job)
 
@@ -296,17 +297,18 @@ class JobView:
                 connection.close()
         connection.close()
 
-    async def ask_groups(
+    async def query(
         self,
         query: Query[T],
         accounts: Sequence[str],
         events: pa.RecordBatch | None,
         arguments: Mapping[str, Any],
+        timeout_s: float | None = None,
     ) -> T:
         """Return what the groups answer to a question that concerns them.
 
         Raises:
-            BusyError: Too many questions wait, or a group could not answer.
+            BusyError: Too many questions wait, or a group could not answer, or not in time.
             UsageError: It is about more accounts than one question may be.
         """
         if len(self._open) + self._asked.qsize() >= MAX_OPEN:
@@ -323,7 +325,11 @@ class JobView:
         question = JobQuestion(secrets.token_hex(16), content, loop.create_future(), loop)
         self._asked.put(question)
         self._wake.set()
-        answers = await question.future
+        try:
+            async with asyncio.timeout(timeout_s):
+                answers = await question.future
+        except TimeoutError:
+            raise NoAnswerError(self.terms.job) from None
         try:
             return query.merged(answers)
         except msgspec.DecodeError:

@@ -185,7 +185,7 @@ def service_gauges(service: Service) -> Gauges:
         ),
         "sources_waiting": (
             "Sources whose declaration waits for an administrator.",
-            len(service.waiting),
+            len(service.coverage.waiting),
         ),
         "model_abstains": (
             "1 while the model says nothing since nearly all active accounts are new.",

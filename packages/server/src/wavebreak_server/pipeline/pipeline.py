@@ -8,8 +8,8 @@ diagram in `service.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
@@ -19,12 +19,13 @@ from wavebreak.engine import Engine
 from wavebreak.engine.switch_records import SwitchTerms
 from wavebreak.engine.versions import engine_versions, terms_of
 from wavebreak.errors import ServiceError
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_server.pipeline import job_switches, recovery
 from wavebreak_server.pipeline.admission import Mask
+from wavebreak_server.pipeline.decider import Decider, NoEngineError
 from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineThread
-from wavebreak_server.pipeline.engine_view import EngineView, NoEngineError
 from wavebreak_server.pipeline.job_view import JobTerms, JobView, Reached
 from wavebreak_server.pipeline.log_clock import in_time, late_events, out_of_time
 from wavebreak_server.pipeline.log_writer import LogEnd, LogHooks, LogWriter
@@ -109,37 +110,36 @@ class Host:
     switch_terms: Callable[[Engine, str], SwitchTerms] | None = None
 
 
-class Stages(NamedTuple):
-    """The stages behind the decoder pool, at the end of the log."""
+@dataclass(frozen=True)
+class Stages:
+    """The stages behind the decoder pool, at the end of the log.
+
+    The log writer seals and stores what is decided, in one transaction.
+    """
 
     log_writer: LogWriter
-    view: EngineView
+    view: Decider
     snapshots: recovery.SnapshotScheduler
     new_names: NewNames
 
     @property
     def engine_thread(self) -> EngineThread:
-        """The engine; see `engine_of`."""
-        return engine_of(self.view)
+        """The engine of this process.
+
+        Raises:
+            NoEngineError: A job on Flink decides.
+        """
+        if isinstance(self.view, JobView):
+            raise NoEngineError(self.view.terms.job)
+        assert isinstance(self.view, EngineThread)  # noqa: S101 - there is no third one
+        return self.view
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """The stages in the order of the flow, and what works between the engine's batches.
-
-    The log writer seals and stores what the engine has decided, in one transaction.
-    """
+class Pipeline(Stages):
+    """All stages."""
 
     decoder_pool: DecoderPool
-    log_writer: LogWriter
-    view: EngineView
-    snapshots: recovery.SnapshotScheduler
-    new_names: NewNames
-
-    @property
-    def engine_thread(self) -> EngineThread:
-        """The engine; see `engine_of`."""
-        return engine_of(self.view)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -180,18 +180,6 @@ class Pipeline:
         elif not switching:
             self.view.keep(self.snapshots)
         self.snapshots.wait()
-
-
-def engine_of(view: EngineView) -> EngineThread:
-    """Return the engine of this process.
-
-    Raises:
-        NoEngineError: A job on Flink decides.
-    """
-    if isinstance(view, JobView):
-        raise NoEngineError(view.terms.job)
-    assert isinstance(view, EngineThread)  # noqa: S101 - there is no third one
-    return view
 
 
 def recover_stages(host: Host) -> Stages:
@@ -396,35 +384,55 @@ def _out_of_time(engine_thread: EngineThread, log: pa.RecordBatch) -> tuple[Mask
     return known
 
 
-def start_pipeline(
-    host: Host,
-    decoders: Sequence[DecoderProcess],
-    *,
-    pause_decoding: Callable[[], bool],
-    new_decoder: Callable[[], DecoderProcess] | None = None,
-) -> Pipeline:
-    """Recover the stages, and start them.
+@dataclass(frozen=True)
+class Launcher:
+    """Starts the pipeline of a service, at its start and at each switch.
 
-    Args:
+    Attributes:
         host: What the stages have of the service.
-        decoders: The decoder processes, one for each decoding thread.
+        pseudonymizer: Pseudonymizes the events.
         pause_decoding: Whether decoding should wait for the engine.
-        new_decoder: Starts a decoder process for large bodies.
-
-    Raises:
-        ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
-    stages = recover_stages(host)
-    log_writer = stages.log_writer
-    # Requests: decoded in processes, then handed to the log writer.
-    decoder_pool = DecoderPool(
-        decoders,
-        lambda waiting, decoded: log_writer.put((waiting, decoded)),
-        retry_after_s=host.settings.limits.retry_after_s,
-        on_unreadable=log_writer.check_database,
-        pause=pause_decoding,
-        new_decoder=new_decoder,
-    )
-    pipeline = Pipeline(decoder_pool, *stages)
-    pipeline.start(host)
-    return pipeline
+
+    host: Host
+    pseudonymizer: Pseudonymizer
+    pause_decoding: Callable[[], bool]
+
+    def new_decoder(self) -> DecoderProcess:
+        """Start a decoder process."""
+        return DecoderProcess(self.pseudonymizer, self.host.settings.limits)
+
+    def new_decoders(self) -> list[DecoderProcess]:
+        """Start the decoder processes, one for each decoding thread."""
+        return [self.new_decoder() for _ in range(self.host.settings.decoders)]
+
+    def start(self, make_engine: Callable[[], Engine], decoders: list[DecoderProcess]) -> Pipeline:
+        """Recover the stages, and start them; closes the decoders if that fails.
+
+        Args:
+            make_engine: Returns an engine without state.
+            decoders: The decoder processes.
+
+        Raises:
+            ServiceError: The log is damaged, or a stored decision is not reproduced.
+        """
+        host = replace(self.host, make_engine=make_engine)
+        try:
+            stages = recover_stages(host)
+            log_writer = stages.log_writer
+            # Requests: decoded in processes, then handed to the log writer.
+            decoder_pool = DecoderPool(
+                decoders,
+                lambda waiting, decoded: log_writer.put((waiting, decoded)),
+                retry_after_s=host.settings.limits.retry_after_s,
+                on_unreadable=log_writer.check_database,
+                pause=self.pause_decoding,
+                new_decoder=self.new_decoder,
+            )
+            pipeline = Pipeline(**vars(stages), decoder_pool=decoder_pool)
+            pipeline.start(host)
+        except BaseException:
+            for decoder in decoders:
+                decoder.close()
+            raise
+        return pipeline

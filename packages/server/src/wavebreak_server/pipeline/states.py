@@ -19,7 +19,7 @@ from wavebreak.engine.enforcement import notification_time
 from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.rules import Feedback
 from wavebreak_server.pipeline.decide import outcome_in_force
-from wavebreak_server.pipeline.engine_view import AsOf
+from wavebreak_server.pipeline.decider import AsOf
 from wavebreak_server.storage.authentic_rows import checked, checked_decisions
 from wavebreak_server.storage.models import Decision, EnforcementState, StateChange
 

@@ -63,7 +63,7 @@ def _show_once(request: HttpRequest, what: str, secret: str) -> HttpResponse:
 def sources(request: HttpRequest) -> HttpResponse:
     """Show what feeds the service, and which rules lack what they read."""
     service = pages.console_of(request).service
-    found = sources_overview(service.responder.policy, service.measured)
+    found = sources_overview(service.responder.policy, service.coverage.measured)
     return pages.show(
         request,
         "console/sources.html",
@@ -91,7 +91,7 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
     with transaction.atomic():
         source_service.approve(name, console.now_ms, console.user.actor, reason, asked_ms)
     applied = async_to_sync(source_service.apply)(console.service).applied
-    console.service.waiting = source_service.waiting_sources()
+    console.service.coverage.waiting = source_service.waiting_sources()
     when = (
         translate("once the service can be switched")
         if applied == "pending"

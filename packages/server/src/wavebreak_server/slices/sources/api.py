@@ -142,7 +142,7 @@ def _shown(source: models.Source) -> Source:
 async def _applied(context: RequestContext, *, waits: bool = False) -> Application:
     service = context.service
     done = await (sources.waiting if waits else sources.apply)(service)
-    service.waiting = await run_query(sources.waiting_sources)
+    service.coverage.waiting = await run_query(sources.waiting_sources)
     return Application(
         applied=done.applied,
         carries=list(done.carries),
@@ -169,7 +169,8 @@ async def _shown_applied(context: RequestContext, source: models.Source) -> Decl
 async def listed(context: RequestContext) -> SourcesOverview:
     """Return every source."""
     service = context.service
-    return await run_query(lambda: sources_overview(service.responder.policy, service.measured))
+    policy, measured = service.responder.policy, service.coverage.measured
+    return await run_query(lambda: sources_overview(policy, measured))
 
 
 @router.operation(

@@ -129,10 +129,10 @@ class CoverageReport:
             declared = service.switch is not None and service.switch.deciding.coverage is not None
             if profile is None and service.progress().ready:
                 begin = partial(measure_begin, self.span_ms)
-                profile = service.measured = await run_background_query(begin)
+                profile = service.coverage.measured = await run_background_query(begin)
             found = unseen(profile, service.responder.policy) if profile and not declared else None
-            service.lacking = found.sentence() if found else ""
-            if service.lacking and service.lacking != reported:
-                reported = service.lacking
+            service.coverage.lacking = found.sentence() if found else ""
+            if service.coverage.lacking not in ("", reported):
+                reported = service.coverage.lacking
                 service.report(f"{reported}; declare a source, or start with --profile")
             await asyncio.sleep(CHECK_S)

@@ -414,7 +414,7 @@ def notices(service: Service, title: Callable[[str], str] = str) -> list[str]:
             "approves it",
             name=name,
         )
-        for name in service.waiting
+        for name in service.coverage.waiting
     ]
     return said
 
@@ -457,7 +457,7 @@ class SourceUpkeep:
             with suppress(Error):
                 store = partial(store_activity, service.skews, stored_ms)
                 stored_ms = await run_background_query(store)
-                service.waiting = await run_background_query(waiting_sources)
+                service.coverage.waiting = await run_background_query(waiting_sources)
             if service.progress().ready and service.switch is not None:
                 done = await apply(service)
                 if done.applied == "live":

@@ -76,7 +76,7 @@ async def readyz(context: RequestContext) -> HttpResponse:
         lines += context.service.skews.faults()
         failing = context.service.failing_tasks.items()
         lines += [f"background task {name} fails ({error}) and restarts" for name, error in failing]
-        lines += [context.service.lacking] * bool(context.service.lacking)
+        lines += filter(None, [context.service.coverage.lacking])
         lines += sources.notices(context.service)
         lines += [ABSTAINS] * context.service.model_abstains()
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")

@@ -35,6 +35,7 @@ from wavebreak.rules import Policy, load_policy
 from wavebreak.schema.coverage import save
 from wavebreak_server.pipeline import job_switches
 from wavebreak_server.pipeline.decide import DecideResponder
+from wavebreak_server.pipeline.engine_switch import Replacement
 from wavebreak_server.pipeline.engine_thread import EngineThread
 from wavebreak_server.pipeline.job_view import JobView
 from wavebreak_server.pipeline.live_policy import (
@@ -47,7 +48,7 @@ from wavebreak_server.pipeline.live_policy import (
 )
 from wavebreak_server.pipeline.pipeline import Pipeline
 from wavebreak_server.pipeline.recovery import new_snapshot_path
-from wavebreak_server.pipeline.service import Replacement, Service
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.sources.service import Coverage
 from wavebreak_server.storage import state_changes
 from wavebreak_server.storage.models import AppliedPosition

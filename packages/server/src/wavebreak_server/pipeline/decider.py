@@ -1,23 +1,26 @@
-"""What decides, as the stages and the service see it: an engine of this process, or a job.
+"""The seam between the service and what decides over its log: an engine of this process, or a job.
 
-The engine is `EngineThread`. Where a job on Flink decides over the service's log (`JobView`), this
-process holds no state of accounts: it answers from what the job has published, and says how old
-that is.
+The engine is `EngineThread`. Where a job on Flink decides (`JobView`), this process holds no state
+of accounts: it answers from what the job has published, and says how old that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.queries import Query
 from wavebreak.engine.versions import Terms
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.log_clock import LogClock
 from wavebreak_server.pipeline.pending_requests import BusyError, LoggedBatch
 from wavebreak_server.pipeline.recovery import SnapshotScheduler
+
+T = TypeVar("T")
 
 
 class AsOf(msgspec.Struct, frozen=True):
@@ -67,10 +70,11 @@ class NoAnswerError(BusyError):
         )
 
 
-class EngineView(Protocol):
+class Decider(Protocol):
     """What decides over the log.
 
     Attributes:
+        has_engine: Whether it is an engine of this process, which can be asked anything.
         position: How far it has decided.
         decisions: How many decisions were made up to there.
         broken: Why it has stopped; empty while it runs.
@@ -78,6 +82,7 @@ class EngineView(Protocol):
         sealed: The newest decision that is sealed; no response shows a later one.
     """
 
+    has_engine: ClassVar[bool]
     position: int
     decisions: int
     broken: str
@@ -87,17 +92,14 @@ class EngineView(Protocol):
     @property
     def deciding(self) -> Terms:
         """What decides, beside the state of accounts."""
-        ...
 
     @property
     def abstains(self) -> bool:
         """Whether the model says nothing now, on a platform that has just opened."""
-        ...
 
     @property
     def clock(self) -> LogClock:
         """The log's time, and how many of its events were out of time."""
-        ...
 
     @property
     def as_of(self) -> AsOf | None:
@@ -106,40 +108,55 @@ class EngineView(Protocol):
         Raises:
             StaleError: The job has published nothing, or nothing that may be answered from.
         """
-        ...
 
     def start(self) -> None:
         """Start to decide."""
-        ...
 
     def put(self, item: LoggedBatch, /) -> None:
         """Take a batch of the log."""
-        ...
 
     def stop(self) -> None:
         """Decide what was put, and end."""
-        ...
 
     def catch_up(self, end: int, /) -> None:
         """Wait until it has decided to the log's end, before it is stopped; not for ever."""
-        ...
 
     def waiting(self, end: int, /) -> int:
         """Return how many events of the log wait in this process, with the log's end."""
-        ...
 
     def fill(self, states: EnforcementCache, /) -> None:
         """Fill the enforcement states, at a start."""
-        ...
 
     def keep(self, snapshots: SnapshotScheduler, /) -> None:
         """Write a snapshot at the end, where there is a state to keep."""
-        ...
 
     def try_ask_now(self, ask: Callable[[Engine], Any], /) -> Any:
         """Run a brief query on the engine if nothing is queued; else ENGINE_BUSY."""
-        ...
 
-    def ask_later(self, query: Any, /) -> None:
-        """Queue a query on the engine."""
-        ...
+    async def ask(self, ask: Callable[[Engine], Any], /) -> Any:
+        """Run a query on the engine between two batches of the log.
+
+        Raises:
+            NoEngineError: A job decides.
+        """
+
+    async def query(
+        self,
+        query: Query[T],
+        accounts: Sequence[str],
+        events: pa.RecordBatch | None,
+        arguments: Mapping[str, Any],
+        timeout_s: float | None = None,
+    ) -> T:
+        """Answer a question about the state of accounts.
+
+        Args:
+            query: The question.
+            accounts: The accounts that it is about.
+            events: Events to be judged, of one account.
+            arguments: Its other arguments.
+            timeout_s: How long a job may take to answer (None: no limit).
+
+        Raises:
+            BusyError: A job does not answer.
+        """
