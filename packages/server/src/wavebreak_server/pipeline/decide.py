@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -96,39 +96,8 @@ def load_quota_config(local: Path | None = None) -> QuotaConfig:
     return config.load_config(config.resolve_path("quota.toml", local), _QuotaFile).quota
 
 
-class Judge(Protocol):
-    """What has judged events of an account: an engine, or the group of a job that holds it."""
-
-    @property
-    def program(self) -> Program:
-        """The compiled rules."""
-        ...
-
-    @property
-    def enforce(self) -> bool:
-        """Whether it drops the events that its decisions refuse."""
-        ...
-
-    @property
-    def log_time_s(self) -> int:
-        """The log's time."""
-        ...
-
-    def challenges(self, number: int, tried: DryRunResult, /) -> bool:
-        """Whether the account can be asked for a challenge, at one of the events."""
-        ...
-
-    def chats(self) -> ChatCounts:
-        """Count the strangers of the account."""
-        ...
-
-    def lists(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms], /) -> tuple[str, ...]:
-        """Return the outside lists that delay an act of an event towards a stranger."""
-        ...
-
-
 class EngineJudge:
-    """An engine, of an account."""
+    """An engine that has judged events of an account."""
 
     def __init__(self, engine: Engine, account: str) -> None:
         self._engine, self._account = engine, account
@@ -158,7 +127,7 @@ class EngineJudge:
 
 
 class OwnerJudge:
-    """The group of a job that holds an account; it reads no outside lists."""
+    """The group of a job that holds an account and has judged its events; it reads no lists."""
 
     def __init__(self, deciding: Terms, answer: OwnerAnswer) -> None:
         self.program, self.enforce, self._answer = deciding.program, deciding.enforce, answer
@@ -175,6 +144,9 @@ class OwnerJudge:
     def lists(self, log: pa.RecordBatch, terms: Mapping[str, ListTerms]) -> tuple[str, ...]:
         """Return no list."""
         return ()
+
+
+Judge = EngineJudge | OwnerJudge
 
 
 def quota_status(

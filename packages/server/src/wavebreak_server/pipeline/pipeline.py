@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pyarrow as pa
 from django.db import transaction
@@ -40,18 +40,6 @@ from wavebreak_server.storage.models import AppliedPosition
 
 START_S = 30.0
 """How long a start waits for programs that read the database."""
-
-
-class Stage(Protocol):
-    """A stage; its `put` takes what the stage before it is done with."""
-
-    def start(self) -> None:
-        """Start to work."""
-        ...
-
-    def stop(self) -> None:
-        """Finish what was put, and end."""
-        ...
 
 
 class Listener(NamedTuple):
@@ -140,11 +128,6 @@ class Pipeline(Stages):
     """All stages."""
 
     decoder_pool: DecoderPool
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages, in the order of the flow."""
-        return self.decoder_pool, self.log_writer, self.view
 
     @property
     def lag(self) -> int:
