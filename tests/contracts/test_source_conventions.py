@@ -167,6 +167,13 @@ def test_no_text_for_users_names_a_file_that_a_checkout_lacks() -> None:
     assert sorted((name, path) for name, path in named if path not in files) == []
 
 
+def test_nothing_is_set_on_a_service_after_its_construction() -> None:
+    assignment = re.compile(r"\bservice\.\w+ [-+]?= ")
+    assert assignment.search("made.service.switch = switch")
+    sources = [(name, text) for name, text in texts() if re.match(r"packages/\w+/src/", name)]
+    assert [name for name, text in sources if assignment.search(text)] == []
+
+
 def test_no_file_is_over_one_mebibyte() -> None:
     sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked()}
     assert len(sizes) > 10

@@ -649,7 +649,7 @@ class Machine:
     def deciding(self) -> Terms:
         """Return what decides, as `Service.deciding` does."""
         assert self.stages is not None
-        return self.stages.view.deciding
+        return self.stages.decider.deciding
 
     async def replace_engine(self, prepare: Callable[[], Replacement], _why: str) -> float:
         """Go on with other engines, as `Service.replace_engine` does."""

@@ -22,7 +22,7 @@ SENDER_SHARE = 2
 
 def should_pause_decoding(pipeline: Pipeline, limits: Limits) -> bool:
     """Whether decoding should wait until the engine has caught up."""
-    return not pipeline.view.broken and (pipeline.lag > limits.behind_events // SLOWDOWN_SHARE)
+    return not pipeline.decider.broken and (pipeline.lag > limits.behind_events // SLOWDOWN_SHARE)
 
 
 class Backpressure:
@@ -44,7 +44,7 @@ class Backpressure:
             return refusal_of(pipeline.log_writer.failing)
         if pipeline.log_writer.stalled_s > limits.stall_s:
             return "the database does not answer"
-        if pipeline.view.broken:
+        if pipeline.decider.broken:
             return "the engine has stopped"
         if self.bodies >= limits.bodies or self.bytes + size > limits.queue_bytes:
             return "the queue for the log is full"

@@ -105,9 +105,9 @@ class EngineJudge:
         self.log_time_s = int(engine.fanout.clock[0]["newest"]) // 1000
         self._slot = engine.slots_of([account]).get(account)
 
-    def challenges(self, number: int, tried: DryRunResult) -> bool:
+    def challenges(self, number: int, trial: DryRunResult) -> bool:
         """Whether the account can be asked for a challenge."""
-        return self._engine.challenges_by(tried.source)
+        return self._engine.challenges_by(trial.source)
 
     def chats(self) -> ChatCounts:
         """Count the strangers of the account; none of one that the engine does not know."""
@@ -133,7 +133,7 @@ class OwnerJudge:
         self.program, self.enforce, self._answer = deciding.program, deciding.enforce, answer
         self.log_time_s = answer.time_s
 
-    def challenges(self, number: int, tried: DryRunResult) -> bool:
+    def challenges(self, number: int, trial: DryRunResult) -> bool:
         """Whether the account can be asked for a challenge, at one of the events."""
         return self._answer.challenges[number]
 
@@ -167,20 +167,20 @@ def quota_status(
             state="NONE", used=None, limit=None, left=None, next_free_ms=None, extension="none"
         )
     used = chats.opened - chats.answered
-    frees = None if chats.oldest_s is None else (chats.oldest_s + CYCLE_S) * 1000
-    whole = limit + terms.extension * extended
+    next_free_ms = None if chats.oldest_s is None else (chats.oldest_s + CYCLE_S) * 1000
+    quota = limit + terms.extension * extended
     steps: tuple[tuple[State, float], ...] = (
-        ("CAPPED", whole),
-        ("SECOND_WARNING", terms.second_warning * whole),
-        ("FIRST_WARNING", terms.first_warning * whole),
+        ("CAPPED", quota),
+        ("SECOND_WARNING", terms.second_warning * quota),
+        ("FIRST_WARNING", terms.first_warning * quota),
     )
-    state: State = next((name for name, at in steps if used >= at), "NONE")
+    state: State = next((name for name, places in steps if used >= places), "NONE")
     return Quota(
         state=state,
         used=used,
-        limit=whole,
-        left=max(0, whole - used),
-        next_free_ms=frees,
+        limit=quota,
+        left=max(0, quota - used),
+        next_free_ms=next_free_ms,
         extension="used" if extended else "available",
     )
 
@@ -189,7 +189,7 @@ _KINDS = fact_kinds()
 
 
 class RetryAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long to wait before the action is tried again."""
+    """How long to wait before the action is trial again."""
 
     closed: Duration
     at_most: Duration
@@ -372,8 +372,8 @@ class DecideResponder:
         self, engine: Engine, events: Sequence[Event], logs: Sequence[pa.RecordBatch], mode: str
     ) -> list[DecideResponse]:
         """Respond to each event by one dry run, as if those before it had been sent."""
-        tried = engine.trials(concat_batches(logs))
-        return self.respond_by(EngineJudge(engine, events[0].account), tried, events, logs, mode)
+        trials = engine.trials(concat_batches(logs))
+        return self.respond_by(EngineJudge(engine, events[0].account), trials, events, logs, mode)
 
     def respond_by(
         self,
@@ -385,8 +385,8 @@ class DecideResponder:
     ) -> list[DecideResponse]:
         """Respond to each event of an account by how it was judged."""
         return [
-            self._respond(judge, events[k], logs[k], mode, one, before=k)
-            for k, one in enumerate(trials)
+            self._respond(judge, events[k], logs[k], mode, trial, before=k)
+            for k, trial in enumerate(trials)
         ]
 
     def respond(
@@ -401,37 +401,37 @@ class DecideResponder:
         event: Event,
         log: pa.RecordBatch,
         mode: str,
-        tried: DryRunResult,
+        trial: DryRunResult,
         *,
         before: int,
     ) -> DecideResponse:
         """Respond by the result of an event's dry run; so many events are asked about before it."""
         fired, lead = 0, NO_RULE
-        for hit in tried.hits:
+        for hit in trial.hits:
             fired |= int(hit["hits"])
             lead = int(hit["rule"])
         program = judge.program
-        known = lead < len(program.ids)
-        until = tried.until * 1000 or None
+        is_rule = lead < len(program.ids)
+        until = trial.until * 1000 or None
         # An extension is of new chats.
-        refused = _refused(event, tried) and (
-            _is_to_group(event) or not self._fits_quota(judge, log, tried, before)
+        refused = _refused(event, trial) and (
+            _is_to_group(event) or not self._fits_quota(judge, log, trial, before)
         )
-        raises = refused and tried.outcome == outcomes.LIMIT and tried.on_doubt
-        challenges = self.challenges and judge.challenges(before, tried)
-        challenged = challenges and (tried.outcome == outcomes.CHALLENGE or raises)
-        action = program.actions[lead] if known else "challenge"
-        to_stranger = tried.stranger and not refused
+        raises = refused and trial.outcome == outcomes.LIMIT and trial.on_doubt
+        challenges = self.challenges and judge.challenges(before, trial)
+        challenged = challenges and (trial.outcome == outcomes.CHALLENGE or raises)
+        action = program.actions[lead] if is_rule else "challenge"
+        to_stranger = trial.stranger and not refused
         listed_by = judge.lists(log, self.lists) if to_stranger else ()
-        quiet = to_stranger and (tried.outcome == outcomes.REQUEST or bool(listed_by))
-        remaining, frees_at = self._places(judge, event, log, tried)
+        quiet = to_stranger and (trial.outcome == outcomes.REQUEST or bool(listed_by))
+        remaining, frees_at = self._places(judge, event, log, trial)
         return DecideResponse(
             event.account,
-            outcome_in_force(outcomes.OUTCOMES[tried.outcome], challenges=challenges),
+            outcome_in_force(outcomes.OUTCOMES[trial.outcome], challenges=challenges),
             allowed=not refused,
-            until=until if tried.outcome else None,
+            until=until if trial.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
-            retry_after_ms=self._wait(judge, log, tried) if refused else None,
+            retry_after_ms=self._wait(judge, log, trial) if refused else None,
             rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
@@ -442,52 +442,52 @@ class DecideResponder:
         )
 
     def _places(
-        self, judge: Judge, event: Event, log: pa.RecordBatch, tried: DryRunResult
+        self, judge: Judge, event: Event, log: pa.RecordBatch, trial: DryRunResult
     ) -> tuple[int | None, int | None]:
         """Return how many places a limit leaves after an act that may take one, and when more."""
         kind = int(_KINDS[EVENTS.index(type(event)), 0])
-        if tried.outcome != outcomes.LIMIT or _is_to_group(event) or kind == NO_FACT:
+        if trial.outcome != outcomes.LIMIT or _is_to_group(event) or kind == NO_FACT:
             return None, None
         if not FACTS[kind].bars & Bar.ALLOWANCE:
             return None, None
-        remaining = max(0, tried.quota + self._extra(judge, log) - tried.taken)
+        remaining = max(0, trial.quota + self._extra(judge, log) - trial.taken)
         oldest = judge.chats().oldest_s
         # Who is the first takes the place from now on.
-        begun = int(log.column("ts")[0].as_py()) // 1000 // BUCKET_S * BUCKET_S
-        frees_s = (begun if oldest is None else oldest) + CYCLE_S
-        return remaining, min(frees_s, tried.until or frees_s) * 1000
+        bucket_s = int(log.column("ts")[0].as_py()) // 1000 // BUCKET_S * BUCKET_S
+        frees_s = (bucket_s if oldest is None else oldest) + CYCLE_S
+        return remaining, min(frees_s, trial.until or frees_s) * 1000
 
     def _extra(self, judge: Judge, log: pa.RecordBatch) -> int:
         """Return the places that an extension adds to the quota of an event's account now."""
         return self._extension(log.column("account")[0].as_py(), judge.log_time_s * 1000)
 
     def _fits_quota(
-        self, judge: Judge, log: pa.RecordBatch, tried: DryRunResult, before: int
+        self, judge: Judge, log: pa.RecordBatch, trial: DryRunResult, before: int
     ) -> bool:
         """Whether a chat that a limit refuses fits the quota with its extension.
 
         Each event before it may have taken a place. If the kernel enforces, its decision holds: it
         knows of no extension.
         """
-        if tried.outcome != outcomes.LIMIT or judge.enforce:
+        if trial.outcome != outcomes.LIMIT or judge.enforce:
             return False
         chats = judge.chats()
-        return chats.opened - chats.answered + before < tried.quota + self._extra(judge, log)
+        return chats.opened - chats.answered + before < trial.quota + self._extra(judge, log)
 
-    def _wait(self, judge: Judge, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
+    def _wait(self, judge: Judge, log: pa.RecordBatch, trial: DryRunResult) -> int | None:
         """Return the milliseconds until another try may succeed; None if waiting never helps.
 
         Under a limit that is when the oldest stranger without an answer leaves the cycle, unless
         the limit ends before; somebody's answer or a passed challenge may free a place earlier.
         """
-        ends = [tried.until * 1000] if tried.until else []
-        if tried.outcome == outcomes.LIMIT and tried.quota > 0:
+        ends = [trial.until * 1000] if trial.until else []
+        if trial.outcome == outcomes.LIMIT and trial.quota > 0:
             oldest = judge.chats().oldest_s
             ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
         if not ends:
             return None
-        left = min(ends) - int(log.column("ts")[0].as_py())
-        return max(0, min(left, duration_ms(self.decide_policy.retry_after.at_most)))
+        wait_ms = min(ends) - int(log.column("ts")[0].as_py())
+        return max(0, min(wait_ms, duration_ms(self.decide_policy.retry_after.at_most)))
 
     def fallback(
         self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0, mode: str = "on_failure"
@@ -507,12 +507,12 @@ class DecideResponder:
         """
         closed = mode == "on_failure" and EVENTS.index(type(event)) in self._closed
         refused, depends = known_refusal(event, known)
-        wait = duration_ms(self.decide_policy.retry_after.closed)
+        closed_ms = duration_ms(self.decide_policy.retry_after.closed)
         if refused:
-            at_most = duration_ms(self.decide_policy.retry_after.at_most)
-            left = None if known.until_ms is None else min(known.until_ms - now_ms, at_most)
+            max_ms = duration_ms(self.decide_policy.retry_after.at_most)
+            retry_ms = None if known.until_ms is None else min(known.until_ms - now_ms, max_ms)
         else:
-            left = wait if closed or depends else None
+            retry_ms = closed_ms if closed or depends else None
         action = "recover" if known.quota == HELD else "challenge"
         challenged = known.outcome == outcomes.CHALLENGE and self.challenges
         return DecideResponse(
@@ -521,7 +521,7 @@ class DecideResponder:
             allowed=not (refused or depends or closed),
             until=known.until_ms,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
-            retry_after_ms=left,
+            retry_after_ms=retry_ms,
             mode=mode,
         )
 
@@ -533,14 +533,16 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     >>> strictest([allowed, DecideResponse("ann", "limit", False)], array=True).refused
     (1,)
     """
-    first = max(responses, key=lambda one: (not one.allowed, outcomes.rank_of(one.outcome)))
+    first = max(
+        responses, key=lambda response: (not response.allowed, outcomes.rank_of(response.outcome))
+    )
     if not array:
         return first
-    refused = tuple(k for k, one in enumerate(responses) if not one.allowed)
-    quiet = tuple(k for k, one in enumerate(responses) if one.deliver_as == "request")
+    refused = tuple(k for k, response in enumerate(responses) if not response.allowed)
+    quiet = tuple(k for k, response in enumerate(responses) if response.deliver_as == "request")
     return msgspec.structs.replace(
         first,
-        listed_by=next((one.listed_by for one in responses if one.listed_by), UNSET),
+        listed_by=next((response.listed_by for response in responses if response.listed_by), UNSET),
         refused=refused,
         deliver_as="request" if quiet else "message",
         requests=quiet or UNSET,
@@ -565,9 +567,9 @@ def known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
         friend = not is_mass_mention(event)
     opens = int(bool(FACTS[kind].bars & (Bar.CHAT | Bar.ALLOWANCE)) and not friend)
     linked = int(kind == SESSION and bool(getattr(event, "linked", None)))
-    most = refuses(known.outcome, kind, opens, linked, known.quota, known.quota)
-    least = refuses(known.outcome, kind, 0, linked, 0, known.quota)
-    return bool(least), bool(most and not least)
+    possibly = refuses(known.outcome, kind, opens, linked, known.quota, known.quota)
+    certainly = refuses(known.outcome, kind, 0, linked, 0, known.quota)
+    return bool(certainly), bool(possibly and not certainly)
 
 
 def _is_to_group(event: Event) -> bool:
@@ -596,16 +598,16 @@ def outcome_in_force(outcome: str, *, challenges: bool) -> str:
 
 def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
     """Return the enforced rules among those that fired (one bit each)."""
-    some = enumerate(program.ids) if fired else ()
-    return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
+    rules = enumerate(program.ids) if fired else ()
+    return tuple(name for k, name in rules if fired >> k & 1 and not program.shadow[k])
 
 
-def _refused(event: Event, tried: DryRunResult) -> bool:
+def _refused(event: Event, trial: DryRunResult) -> bool:
     # No earlier outcome refuses a registration; its own decision can refuse the account.
     registers = isinstance(event, AccountRegistered)
     if registers:
-        return outcomes.OUTCOMES[tried.outcome] in outcomes.REFUSING_ALL
-    return tried.refused
+        return outcomes.OUTCOMES[trial.outcome] in outcomes.REFUSING_ALL
+    return trial.refused
 
 
 def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:

@@ -107,7 +107,7 @@ class EngineSwitch:
         try:
             former.stop(switching=True)
             started = self._started(wanted, former, decoders)
-            if not former.view.has_engine:
+            if not former.decider.has_engine:
                 with suppress(Error):
                     # Before anybody asks the job; without events it would not go over yet.
                     job_switches.settle()

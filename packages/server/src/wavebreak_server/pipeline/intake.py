@@ -140,7 +140,7 @@ class Intake:
             loop.create_future(),
             loop,
             repeat.key,
-            ask if pipeline.view.has_engine else None,
+            ask if pipeline.decider.has_engine else None,
             name,
             audit,
             repeat.response,
@@ -190,7 +190,7 @@ class Intake:
         pipeline = self._running.pipeline
         if not (accounts and isinstance(result, Accepted) and result.count and pipeline):
             return result
-        if pipeline.view.has_engine:
+        if pipeline.decider.has_engine:
             return result
         end = pipeline.log_writer.end
         try:

@@ -106,7 +106,7 @@ class Stages:
     """
 
     log_writer: LogWriter
-    view: Decider
+    decider: Decider
     snapshots: recovery.SnapshotScheduler
     new_names: NewNames
 
@@ -117,10 +117,10 @@ class Stages:
         Raises:
             NoEngineError: A job on Flink decides.
         """
-        if isinstance(self.view, JobView):
-            raise NoEngineError(self.view.terms.job)
-        assert isinstance(self.view, EngineThread)  # noqa: S101 - there is no third one
-        return self.view
+        if isinstance(self.decider, JobView):
+            raise NoEngineError(self.decider.terms.job)
+        assert isinstance(self.decider, EngineThread)  # noqa: S101 - there is no third one
+        return self.decider
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,16 @@ class Pipeline(Stages):
     @property
     def lag(self) -> int:
         """Events of the log that wait in this process for the engine."""
-        return self.view.waiting(self.log_writer.end)
+        return self.decider.waiting(self.log_writer.end)
 
     def start(self, host: Host) -> None:
         """Start the stages: the log first, requests last."""
         self.log_writer.start()
         # Decisions from before the restart are stored and sealed before any request is answered.
         self.log_writer.flush()
-        self.view.fill(host.states)
+        self.decider.fill(host.states)
         host.ledger_store.commit_log()
-        self.view.start()
+        self.decider.start()
         self.decoder_pool.start()
 
     def stop(self, *, switching: bool = False) -> None:
@@ -155,13 +155,13 @@ class Pipeline(Stages):
         # The writer hands its last batch to the engine, then stores the engine's last decisions.
         self.log_writer.flush()
         if switching:
-            self.view.catch_up(self.log_writer.end)
-        self.view.stop()
+            self.decider.catch_up(self.log_writer.end)
+        self.decider.stop()
         self.log_writer.stop()
-        if self.log_writer.applied != self.view.position:
+        if self.log_writer.applied != self.decider.position:
             self.snapshots.abandon()
         elif not switching:
-            self.view.keep(self.snapshots)
+            self.decider.keep(self.snapshots)
         self.snapshots.wait()
 
 
@@ -212,9 +212,9 @@ def _switch_at_start(
     if applied.position < end:
         stages = _stages_over(host, terms._replace(versions=former))
         stages.log_writer.start()
-        stages.view.start()
-        stages.view.catch_up(end)
-        stages.view.stop()
+        stages.decider.start()
+        stages.decider.catch_up(end)
+        stages.decider.stop()
         stages.log_writer.stop()
         if stages.log_writer.applied < end:
             raise ServiceError(
@@ -241,7 +241,7 @@ def _stages_over(host: Host, terms: JobTerms) -> Stages:
     def on_logged(logged: LoggedBatch) -> None:
         recent.note(logged.events)
         new_names.logged(logged)
-        view.put(logged)
+        decider.put(logged)
 
     log_writer = _log_writer(
         host,
@@ -250,7 +250,7 @@ def _stages_over(host: Host, terms: JobTerms) -> Stages:
         new_names,
         in_time,
     )
-    view = JobView(
+    decider = JobView(
         terms,
         Reached(applied.position, applied.decisions),
         log_writer.put,
@@ -259,7 +259,7 @@ def _stages_over(host: Host, terms: JobTerms) -> Stages:
         host.listener.report,
         new_names.count,
     )
-    return Stages(log_writer, view, _snapshots(host, log_writer, applied.position), new_names)
+    return Stages(log_writer, decider, _snapshots(host, log_writer, applied.position), new_names)
 
 
 def _log_writer(
@@ -360,11 +360,11 @@ def _out_of_time(engine_thread: EngineThread, log: pa.RecordBatch) -> tuple[Mask
 
     A writer that waited for a busy engine would hold up every sender.
     """
-    found = engine_thread.try_ask_now(lambda engine: out_of_time(engine.fanout, log))
-    if found is ENGINE_BUSY:
+    answer = engine_thread.try_ask_now(lambda engine: out_of_time(engine.fanout, log))
+    if answer is ENGINE_BUSY:
         return late_events(engine_thread.engine.fanout, log), in_time(log)[1]
-    known: tuple[Mask, Mask] = found
-    return known
+    masks: tuple[Mask, Mask] = answer
+    return masks
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Running:
     @property
     def decider(self) -> Decider | None:
         """What decides; None during recovery."""
-        return self.pipeline.view if self.pipeline is not None else None
+        return self.pipeline.decider if self.pipeline is not None else None
 
     def _working_decider(self) -> Decider:
         decider = self.decider

@@ -276,20 +276,20 @@ class Service:
             why = "the service could not start" if running.failed else "the log is being recovered"
             detail = str(running.failed or "")
             return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0, detail)
-        writer, view = pipeline.log_writer, pipeline.view
+        writer, decider = pipeline.log_writer, pipeline.decider
         reasons = (
             (self.lost(), "another server has taken over the log"),
             (running.switching, running.switching),
             (writer.failing, refusal_of(writer.failing)),
             (self._stalled(writer), "the database does not answer"),
-            (view.broken, "the engine has stopped"),
+            (decider.broken, "the engine has stopped"),
         )
         detail, why = next((reason for reason in reasons if reason[0]), ("", ""))
         return Progress(
             ready=not why,
             why=why,
             logged=writer.end,
-            decided=view.position,
+            decided=decider.position,
             applied=writer.applied,
             decisions=writer.decisions,
             waiting_bodies=waiting.bodies,

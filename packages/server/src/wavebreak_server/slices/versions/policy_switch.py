@@ -243,7 +243,7 @@ class PolicySwitch:
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
             """Move the state of a stopped pipeline; return what undoes it."""
-            view, before = stopped.view, live_policy(self.home)
+            view, before = stopped.decider, live_policy(self.home)
             position, decisions = view.position, view.decisions
             if view.broken or not position == stopped.log_writer.applied == stopped.log_writer.end:
                 raise ServiceError(
