@@ -252,7 +252,7 @@ def stop_answering(made: Running) -> None:
         raise BusyError("the engine has stopped", retry_after_s=1)
 
     made.service.running.ask = busy  # type: ignore[method-assign]
-    made.service.query = busy  # type: ignore[assignment]
+    made.service.query = busy
 
 
 @asynccontextmanager

@@ -49,7 +49,7 @@ async def _quality(made: Running, weight: int | None) -> str:
     if weight is None:
         stop_answering(made)
     else:
-        made.service.query = answered  # type: ignore[method-assign,assignment]
+        made.service.query = answered  # type: ignore[assignment]
     blocks = [
         {"id": f"b{n}", "type": "user.blocked", "account": who, "peer": "n1"}
         for n, who in enumerate(people[: PEOPLE // 2])

@@ -67,7 +67,7 @@ async def send(made: Running, number: int, end_s: float, counts: Counter[str]) -
 
 
 def test_no_database_error_reaches_a_client_under_load(
-    home: Path, record_property: pytest.RecordProperty
+    home: Path, record_property: Callable[[str, object], None]
 ) -> None:
     counts = Counter[str]()
 

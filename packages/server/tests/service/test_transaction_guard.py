@@ -28,8 +28,8 @@ def compile_function() -> None:
 
 
 def connect() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        socket.create_connection(server.getsockname()).close()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.connect(server.getsockname())
 
 
 WAITS: dict[str, Callable[[], object]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_busy_database_is_tried_again_where_sqlite_does_not_wait(
         busy.wait(0.001)
 
     with pytest.MonkeyPatch.context() as patch, closing(holder):
-        patch.setattr(base.time, "sleep", sleep)
+        patch.setattr(time, "sleep", sleep)
         patch.setattr(base, "_busy_timeout_s", lambda _: 60.0)
         connection.connection.execute("PRAGMA busy_timeout = 0")
         if in_transaction:
@@ -144,7 +145,7 @@ def gives_way() -> OperationalError:
 
 def test_change_that_gave_way_is_run_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(database.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     runs: list[int] = []
 
     def work() -> str:
@@ -164,7 +165,7 @@ def test_change_that_gave_way_is_run_again(home: Path, monkeypatch: pytest.Monke
 def test_error_that_lasts_is_raised(
     home: Path, monkeypatch: pytest.MonkeyPatch, error: OperationalError
 ) -> None:
-    monkeypatch.setattr(database.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     runs: list[int] = []
 
     def work() -> None:

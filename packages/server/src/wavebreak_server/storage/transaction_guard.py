@@ -29,11 +29,12 @@ class TransactionWaitsError(AssertionError):
 @cache
 def install() -> None:
     """Watch this process from now on; it cannot be undone."""
-    event.register("numba:compile", _CompileListener())
+    register: Any = event.register
+    register("numba:compile", _CompileListener())
     sys.addaudithook(_audit)
-    sleep = time.sleep
+    sleep: Any = time.sleep
 
-    def checked_sleep(seconds: float) -> None:
+    def checked_sleep(seconds: Any) -> None:
         if seconds > 0:
             check("sleeps")
         sleep(seconds)
