@@ -38,7 +38,8 @@ def warm() -> None:
         platform = Platform(settings, dated_here=dated_here, forget_from=1)
         platform.apply(events)
     state = platform.state
-    state.node_of(0, 0), state.used_of(0), state.rating_of(0), state.rating_of_template(0)
+    state.node_of(0, 0), state.used_of(0), state.bars_of(0, 0)
+    state.rating_of(0), state.rating_of_template(0)
     for records in (state.ports.records, state.templates.records):
         kernel.is_bad(records[0], state.laws)
     Platform(settings).load(platform.dump())
