@@ -11,7 +11,7 @@ from wavebreak_server.settings import Limits
 LIMITS = Limits(body=100, queue_bytes=400, bodies=4)
 IDLE: Any = SimpleNamespace(
     log_writer=SimpleNamespace(failing="", stalled_s=0.0),
-    view=SimpleNamespace(broken=""),
+    decider=SimpleNamespace(broken=""),
     lag=0,
 )
 
