@@ -11,20 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
 import pytest
 from django.db import transaction
 
 from support.service_harness import migrated
-from wavebreak.compiled.numba_runtime import compiled
 from wavebreak_server.storage import database
 from wavebreak_server.storage.transaction_guard import TransactionWaitsError
 
 
 def compile_function() -> None:
-    def doubled(number: Any) -> Any:
-        return 2 * number
-
-    assert compiled()(doubled)(2) == 4
+    njit: Any = numba.njit
+    assert njit(lambda number: 2 * number)(2) == 4
 
 
 def connect() -> None:
