@@ -54,6 +54,7 @@ PEOPLE = {role.replace("_", "-"): role for role in ROLES} | {
     "with-totp": "auditor", "with-passkey": "counsel",
 }  # fmt: skip
 MODEL, OLDER = "autumn", "spring"
+SHEET = re.compile(r'name="sheet" value="([^"]+)"')
 SCANNED = "C-2026-2"
 
 
@@ -192,6 +193,9 @@ class Person:
         token = self.page.locator("meta[name=csrf-token]").get_attribute("content") or ""
         form: dict[str, Any] = {"csrfmiddlewaretoken": token} | fields
         answer = self.context.request.post(f"{self.at}{path}", form=form)
+        if sheet := SHEET.search(answer.text()):
+            sent = form | {"sheet": sheet[1]}
+            answer = self.context.request.post(f"{self.at}{path}", form=sent)
         assert answer.ok, answer.text()
         return answer.url
 
@@ -298,6 +302,7 @@ def test_queue_is_worked_by_keyboard_alone(person: Person) -> None:
     page.keyboard.press("b")
     assert page.locator("[name=verdict][value=benign]").is_checked()
     page.fill("#reason", "a wedding list")
+    page.locator("#act-preview [name=sheet]").wait_for(state="attached")
     page.keyboard.press("Control+Enter")
     page.wait_for_url(lambda url: url != first and re.search(r"/queue/\d+$", url) is not None)
     person.shoot("case")
@@ -648,7 +653,7 @@ def test_holder_appeals_in_hebrew_and_sees_it_reversed(
     person.page.fill("#reason", "אלה אורחי החתונה שלכם. טעינו.")
     person.page.get_by_role("button", name="Preview the answer").click()
     person.page.wait_for_load_state()
-    assert "טעינו" in person.page.locator("#preview").inner_text()
+    assert "טעינו" in person.page.locator("#sheet").inner_text()
     person.shoot("appeal-preview")
     person.page.get_by_role("button", name="Send the answer").click()
     person.page.wait_for_load_state()
@@ -802,7 +807,7 @@ _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
     "shared_case": "a link of one case; its own test goes through it",
     "live": _PART, "timeline": _PART, "shared": _PART,
-    "act_preview": _PART, "operator_graph": _PART,
+    "act_sheet": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
      "case_document": _PART, "portfolio_preview": _PART,
@@ -1017,9 +1022,11 @@ class Keys:
             self.count += 1
 
     def decide(self, *keys: str) -> None:
-        """Press the keys of a verdict, and wait for the next case."""
+        """Press the keys of a verdict, read its effect sheet, and wait for the next case."""
         before = self.page.url
-        self.press(*keys)
+        self.press(*keys[:-1])
+        self.page.locator("#act-preview [name=sheet]").wait_for(state="attached")
+        self.press(keys[-1])
         self.page.wait_for_url(
             lambda url: url != before and re.search(r"/queue/\d+$", url) is not None
         )

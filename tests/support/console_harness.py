@@ -33,6 +33,7 @@ from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 
 PASSWORD = "correct horse battery staple"
 HOST = "http://localhost"
+SHEET = re.compile(r'name="sheet" value="([^"]+)"')
 SECRET = b"a console secret for tests only!"
 settings.PASSWORD_HASHERS = ["support.quick_hasher.QuickHasher"]
 
@@ -53,12 +54,18 @@ class Visitor:
             path, data={"csrfmiddlewaretoken": await self.token(page)} | fields
         )
 
-    async def previewed(self, path: str, **fields: Any) -> dict[str, Any]:
-        """Preview an answer to an appeal; return its fields with the preview's digest."""
+    async def act(self, path: str, **fields: Any) -> Any:
+        """Send a form that acts; where it is answered with an effect sheet, confirm that sheet."""
+        shown = await self.post(path, **fields)
+        found = SHEET.search(shown.text)
+        return await self.post(path, **fields, sheet=found[1]) if found else shown
+
+    async def with_sheet(self, path: str, **fields: Any) -> dict[str, Any]:
+        """Send a form that acts; return its fields with the digest of the effect sheet shown."""
         page = (await self.post(path, **fields)).text
-        found = re.search(r'name="previewed" value="([^"]+)"', page)
+        found = SHEET.search(page)
         assert found, page
-        return fields | {"previewed": found[1]}
+        return fields | {"sheet": found[1]}
 
     async def token(self, page: str = "/console/profile") -> str:
         """Return the CSRF token of a page."""

@@ -61,7 +61,7 @@ async def decided(person: Visitor, account: str, **said: str) -> PersonAct:
     version = re.search(r'name="version" value="(\d+)"', (await person.get(path)).text)
     assert version
     fields = {"verdict": "benign", "reason": "as I see it", "version": version[1]} | said
-    answer = await person.post(f"{path}/decide", **fields)
+    answer = await person.act(f"{path}/decide", **fields)
     assert answer.headers["location"] == "/console/queue", answer.text
     act: PersonAct = await stored(lambda: PersonAct.objects.filter(account=account).latest("id"))
     return act
@@ -99,7 +99,7 @@ async def test_undo_of_neither_gives_the_text_back(console: RunningConsole) -> N
     limited = await told(console)
     assert "broken our terms" not in limited[0]["facts"][0]
     ban = {"verdict": "undetermined", "outcome": "ban", "seen": "limit", "reason": "harder"}
-    await person.post("/console/account-acts/ann", **ban)
+    await person.act("/console/account-acts/ann", **ban)
     harder = await stored(lambda: PersonAct.objects.latest("id"))
     await undo(person, harder)
     assert await told(console) == limited
@@ -114,7 +114,7 @@ async def test_undo_gives_the_end_back_however_long_it_takes(console: RunningCon
     await decided(person, "ann", **week)
     limited = await told(console)
     ban = {"verdict": "undetermined", "outcome": "ban", "seen": "limit", "reason": "harder"}
-    await person.post("/console/account-acts/ann", **ban)
+    await person.act("/console/account-acts/ann", **ban)
     # Each reading of the clock is two seconds later than the one before.
     late = itertools.count(0, 2000)
     console.service.clock = lambda: now_ms() + next(late)
@@ -167,7 +167,7 @@ async def test_undo_of_a_batch_opens_its_cases(console: RunningConsole) -> None:
     wanted: dict[str, Any] = {
         "verdict": "benign", "reason": "a test", "account": ["ann", "bob"],
     }  # fmt: skip
-    answer = await lead.post("/console/queue/bulk", **wanted)
+    answer = await lead.act("/console/queue/bulk", **wanted)
     batch = await stored(lambda: Batch.objects.get())
     assert answer.headers["location"].endswith(batch.id)
     assert await stored(ReviewCase.objects.filter(state="closed").count) == 2
@@ -183,7 +183,7 @@ async def test_undo_leaves_a_later_verdict_alone(console: RunningConsole) -> Non
     noa, omer = await console.person("analyst", "noa"), await console.person("analyst", "omer")
     act = await decided(noa, "ann")
     said = {"seen": "allow", "verdict": "benign", "reason": "I looked too"}
-    assert (await omer.post("/console/account-acts/ann", **said)).status_code == 302
+    assert (await omer.act("/console/account-acts/ann", **said)).status_code == 302
     await undo(noa, act)
     page = (await noa.get("/console/accounts/ann")).text
     assert "left alone: omer decided since" in page

@@ -15,9 +15,10 @@ from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.languages import get_language
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.acts.effect_sheet import State
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals import answers
-from wavebreak_server.slices.appeals.answers import ALLOWED, Answer, State, resolve
+from wavebreak_server.slices.appeals.answers import ALLOWED, Answer, resolve
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.storage.models import Decision, LedgerEntry
@@ -69,14 +70,14 @@ def words(page: str) -> str:
 async def filled(person: Visitor, opened: Appeal, **fields: Any) -> dict[str, Any]:
     """Return the fields of an answer, as the page holds them."""
     page = (await person.get(f"/console/appeals/{opened.id}")).text
-    return fields | {"version": value_of("version", page), "seen": value_of("seen", page)}
+    return fields | {"version": value_of("version", page)}
 
 
 async def answered(person: Visitor, opened: Appeal, **fields: Any) -> str:
-    """Preview an answer and send it; return the preview."""
+    """Send an answer as its effect sheet says; return the page with the sheet."""
     path, values = f"/console/appeals/{opened.id}/decide", await filled(person, opened, **fields)
     preview: str = (await person.post(path, **values)).text
-    sent = await person.post(path, **values, previewed=value_of("previewed", preview))
+    sent = await person.post(path, **values, sheet=value_of("sheet", preview))
     assert sent.headers.get("location") == "/console/appeals", sent.text
     return preview
 
@@ -171,7 +172,7 @@ async def test_granted_appeal_against_an_ended_limit_leaves_a_later_decision(
     assert "other evidence" in page
     assert "instant_ban" in page
     preview = words(await answered(noam, opened, result="reversed", grounds="reversed.unproven"))
-    assert "The account stays as it is." in preview
+    assert "It would change nothing" in preview
     assert "These decisions stay in force" in preview
     assert await outcome_of(console) == ("ban", None)
     assert await stored(Decision.objects.count) == count
@@ -230,18 +231,19 @@ async def test_reversal_restores_what_stood_behind_the_decision(console: Running
 
 
 @visits
-async def test_answer_to_an_account_that_changed_meanwhile_is_refused(
+async def test_answer_to_an_account_that_changed_meanwhile_is_asked_again(
     console: RunningConsole,
 ) -> None:
     opened = await appeal(console, "ban")
     noam = await console.person("analyst", "noam")
     fields = await filled(noam, opened, result="reversed", grounds="reversed.unproven")
     path = f"/console/appeals/{opened.id}/decide"
-    digest = value_of("previewed", (await noam.post(path, **fields)).text)
+    digest = value_of("sheet", (await noam.post(path, **fields)).text)
     change = {"verdict": "undetermined", "outcome": "restrict", "hold_s": 3600, "reason": BECAUSE}
     await console.running.ask("POST", "/v1/accounts/ann/override", json=change)
-    answer = await noam.post(path, **fields, previewed=digest)
-    assert answer.headers["location"] == f"/console/appeals/{opened.id}"
+    answer = await noam.post(path, **fields, sheet=digest)
+    assert "Nothing was done" in words(answer.text)
+    assert value_of("sheet", answer.text) != digest
     assert (await outcome_of(console))[0] == "restrict"
     assert (await stored(Appeal.objects.get)).state == Appeal.OPEN
 
@@ -285,11 +287,11 @@ async def test_words_in_another_script_are_warned_about_before_they_are_sent(
     preview = (await noam.post(path, **fields)).text
     assert "not written in עברית" in words(preview)
     # Nothing is sent unless the very answer was previewed.
-    digest = value_of("previewed", preview)
-    changed = fields | {"reason": "It was clearly bulk.", "previewed": digest}
-    assert 'id="preview"' in (await noam.post(path, **changed)).text
+    digest = value_of("sheet", preview)
+    changed = fields | {"reason": "It was clearly bulk.", "sheet": digest}
+    assert 'id="sheet"' in (await noam.post(path, **changed)).text
     assert (await stored(Appeal.objects.get)).state == Appeal.OPEN
-    sent = await noam.post(path, **fields, previewed=digest)
+    sent = await noam.post(path, **fields, sheet=digest)
     assert sent.headers["location"] == "/console/appeals"
     assert (await stored(Appeal.objects.get)).reason == "It was bulk."
 
@@ -302,7 +304,7 @@ async def test_answer_needs_a_reason_of_its_result(console: RunningConsole) -> N
     for fields in ({}, {"grounds": "unchanged.facts"}, {"reason": " "}):
         answer = await noam.post(path, **await filled(noam, opened, result="reversed", **fields))
         assert answer.status_code == 422
-        assert 'id="preview"' not in answer.text
+        assert 'id="sheet"' not in answer.text
 
 
 @visits
@@ -315,8 +317,8 @@ async def test_group_is_answered_in_the_language_of_each(console: RunningConsole
     fields = {"result": "unchanged", "grounds": "unchanged.facts", "together": "on"}
     page = await filled(noam, first, **fields, reason="סליחה.")
     path = f"/console/appeals/{first.id}/decide"
-    digest = value_of("previewed", (await noam.post(path, **page)).text)
-    await noam.post(path, **page, previewed=digest)
+    digest = value_of("sheet", (await noam.post(path, **page)).text)
+    await noam.post(path, **page, sheet=digest)
     # The reviewer's own words are Hebrew; the second holder reads English.
     assert (await stored(lambda: Appeal.objects.get(id=second.id))).state == Appeal.OPEN
     await answered(noam, second, **fields)

@@ -40,7 +40,7 @@ async def test_no_page_shows_a_direction_control(console: RunningConsole) -> Non
     await person.post("/console/query/save", name=f"view {HOSTILE}", outcome="ban")
     await person.post(f"{case}/release", note=f"note {HOSTILE}")
     acted = {"verdict": "benign", "reason": f"reason {HOSTILE}", "account": LONG}
-    batch = (await person.post("/console/queue/bulk", **acted)).headers["location"]
+    batch = (await person.act("/console/queue/bulk", **acted)).headers["location"]
     name = {"display_name": f"Noa {HOSTILE}"}
     shown = {
         "/console/query": "view ann", case: "note ann", batch: "reason ann",

@@ -86,7 +86,7 @@ async def test_rules_show_figures_and_csv(console: RunningConsole) -> None:
 async def test_precision_counts_peoples_verdicts(console: RunningConsole) -> None:
     lead = await console.person("lead")
     seen_as = {"seen": "ban", "verdict": "benign", "reason": "a mistake"}
-    assert (await lead.post("/console/account-acts/ann", **seen_as)).status_code == 302
+    assert (await lead.act("/console/account-acts/ann", **seen_as)).status_code == 302
     one = (await lead.get("/console/policy/rules/instant_ban")).text
     assert "of 1 judged" in one
     assert "0.0 %" in one

@@ -121,7 +121,7 @@ async def test_whole_result_is_acted_on_by_the_batch(console: RunningConsole) ->
     preview = await lead.post("/console/queue/preview", query="accounts", criteria=MANY, **chosen)
     assert preview.status_code == 200, preview.text
     assert preview.text.count('name="account" value=') == 2
-    done = await lead.post("/console/queue/bulk", account=["ann", "bob"], **chosen)
+    done = await lead.act("/console/queue/bulk", account=["ann", "bob"], **chosen)
     assert done.status_code == 302
     acted = await stored(lambda: sorted(PersonAct.objects.values_list("account", flat=True)))
     assert acted == ["ann", "bob"]

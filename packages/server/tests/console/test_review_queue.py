@@ -34,6 +34,12 @@ async def form(person: Visitor, path: str, **more: str) -> dict[str, str]:
     return {"verdict": "benign", "reason": "as I see it", "version": version[1]} | more
 
 
+def value_of(name: str, page: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found, name
+    return found[1]
+
+
 async def posted(person: Visitor, path: str, fields: dict[str, str], times: int) -> list[Any]:
     """Send a form several times at once."""
     token = await person.token()
@@ -48,7 +54,9 @@ def test_case_is_decided_once_by_parallel_posts(kind: str, tmp_path: Path) -> No
             await _with_abusers(console)
             person = await console.person("analyst", "noa")
             path = (await person.post("/console/queue/next")).headers["location"]
-            answers = await posted(person, f"{path}/decide", await form(person, path), 6)
+            filled = await form(person, path)
+            fields = await person.with_sheet(f"{path}/decide", **filled)
+            answers = await posted(person, f"{path}/decide", fields, 6)
             assert sum(a.headers.get("location") == "/console/queue" for a in answers) == 1
         assert await stored(PersonAct.objects.count) == 1
         assert await stored(Review.objects.count) == 1
@@ -69,11 +77,11 @@ async def test_verdict_that_fails_gives_the_case_back(console: RunningConsole) -
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(acts, "apply", fails)
-        answer = await person.post(f"{path}/decide", **await form(person, path))
+        answer = await person.act(f"{path}/decide", **await form(person, path))
     assert answer.status_code == 503
     assert await stored(Review.objects.count) == 0
     assert (await person.post("/console/queue/next")).headers["location"] == path
-    again = await person.post(f"{path}/decide", **await form(person, path))
+    again = await person.act(f"{path}/decide", **await form(person, path))
     assert again.headers["location"] == "/console/queue"
 
 
@@ -86,15 +94,10 @@ async def test_interrupted_verdict_comes_back(console: RunningConsole) -> None:
     await stored(lambda: cases.update(state=ReviewCase.DECIDING))
     other = (await person.post("/console/queue/next")).headers["location"]
     assert other != path
-    busy = await person.post(f"{path}/decide", verdict="benign", reason="x", version="0")
+    busy = await person.act(f"{path}/decide", verdict="benign", reason="x", version="0")
     assert busy.status_code == 409
     account = await stored(lambda: cases.get().account)
-    page = (await person.get(f"/console/accounts/{account}")).text
-    seen = re.search(r'name="seen" value="(\w+)"', page)
-    assert seen
-    acted = await person.post(
-        f"/console/account-acts/{account}", verdict="benign", reason="x", seen=seen[1]
-    )
+    acted = await person.act(f"/console/account-acts/{account}", verdict="benign", reason="x")
     assert acted.status_code == 409
     assert await stored(PersonAct.objects.count) == 0
     await stored(lambda: cases.update(lease_until_ms=1))
@@ -105,13 +108,10 @@ async def test_interrupted_verdict_comes_back(console: RunningConsole) -> None:
 @visits
 async def test_account_in_two_tabs_is_acted_on_once(console: RunningConsole) -> None:
     person = await console.person("analyst", "noa")
-    page = (await person.get("/console/accounts/ann")).text
-    seen = re.search(r'name="seen" value="(\w+)"', page)
-    assert seen
-    said = {"seen": seen[1], "verdict": "benign", "reason": "a wedding"}
-    await posted(person, "/console/account-acts/ann", said, 4)
+    path, said = "/console/account-acts/ann", {"verdict": "benign", "reason": "a wedding"}
+    await posted(person, path, await person.with_sheet(path, **said), 4)
     acted = await stored(lambda: list(PersonAct.objects.values_list("before", "outcome")))
-    assert acted == [(seen[1], "allow")]
+    assert acted == [("ban", "allow")]
     assert await stored(lambda: ReviewCase.objects.get(account="ann").state) == "closed"
 
 
@@ -124,18 +124,22 @@ async def test_batch_leaves_what_was_decided_meanwhile(console: RunningConsole) 
     assert newest
     case = await stored(lambda: ReviewCase.objects.get(account="ann"))
     path = f"/console/queue/{case.id}"
-    await noa.post(f"{path}/decide", **await form(noa, path))
-    answer = await lead.post(
-        "/console/queue/bulk", account=["ann", "bob"], verdict="abusive", reason="one campaign",
-        newest=newest[1],
-    )  # fmt: skip
-    page = (await lead.get(answer.headers["location"])).text
-    assert "1 were decided by a person since you looked" in page
+    await noa.act(f"{path}/decide", **await form(noa, path))
+    fields: dict[str, Any] = {
+        "account": ["ann", "bob"], "verdict": "abusive", "reason": "one campaign",
+        "newest": newest[1], "sheet": value_of("sheet", page),
+    }  # fmt: skip
+    asked = (await lead.post("/console/queue/bulk", **fields)).text
+    assert "1 were decided by a person since you looked" in asked
+    assert re.findall(r'name="account" value="(\w+)"', asked) == ["bob"]
+    assert await stored(lambda: PersonAct.objects.filter(account="bob").count()) == 0
+    confirmed = fields | {"account": ["bob"], "sheet": value_of("sheet", asked)}
+    assert (await lead.post("/console/queue/bulk", **confirmed)).status_code == 302
     verdicts = await stored(lambda: dict(PersonAct.objects.values_list("account", "verdict")))
     assert verdicts == {"ann": "benign", "bob": "abusive"}
     closed = await stored(lambda: ReviewCase.objects.get(account="bob"))
     assert (closed.state, closed.verdict) == ("closed", "abusive")
-    stale = await noa.post(
+    stale = await noa.act(
         f"/console/queue/{closed.id}/decide", verdict="benign", reason="x", version="0"
     )
     assert stale.status_code == 404
@@ -145,7 +149,7 @@ async def test_batch_leaves_what_was_decided_meanwhile(console: RunningConsole) 
 async def test_decision_from_before_a_verdict_opens_no_case(console: RunningConsole) -> None:
     person = await console.person("analyst", "noa")
     path = (await person.post("/console/queue/next")).headers["location"]
-    decided = await person.post(f"{path}/decide", **await form(person, path))
+    decided = await person.act(f"{path}/decide", **await form(person, path))
     assert decided.headers["location"] == "/console/queue"
     # The indexer reads the decisions after the verdict, those from before it too.
     await stored(lambda: IndexerState.objects.update(cursor=0))

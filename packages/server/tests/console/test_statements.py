@@ -48,7 +48,7 @@ async def statement(
 
 async def act(console: RunningConsole, **fields: str) -> None:
     person = await console.person("analyst", "noa")
-    answer = await person.post("/console/account-acts/ann", reason="a test", **fields)
+    answer = await person.act("/console/account-acts/ann", reason="a test", **fields)
     assert answer.status_code == 302, answer.text
 
 

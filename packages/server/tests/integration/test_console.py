@@ -166,7 +166,7 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
     sealed = await stored(LedgerEntry.objects.count)
     version = re.search(r'name="version" value="(\d+)"', page.text)
     assert version
-    answer = await person.post(
+    answer = await person.act(
         f"{case_path}/decide", verdict="benign", reason="a wedding", version=version[1]
     )
     assert answer.status_code == 302
@@ -188,7 +188,7 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
 async def test_stale_form_is_refused_with_a_warning(console: RunningConsole) -> None:
     person = await console.person("analyst")
     path = (await person.post("/console/queue/next")).headers["location"]
-    answer = await person.post(f"{path}/decide", verdict="benign", reason="x", version="99")
+    answer = await person.act(f"{path}/decide", verdict="benign", reason="x", version="99")
     assert answer.headers["location"] == path
     assert "The case changed while you read it" in (await person.get(path)).text
     assert await stored(Review.objects.count) == 0
@@ -204,11 +204,11 @@ async def test_act_without_reason_or_outcome_is_refused(console: RunningConsole)
         ({"reason": "x", "verdict": "undetermined"}, "no outcome was chosen"),
         ({"reason": "x", "verdict": "undetermined", "outcome": "limit"}, "needs a duration"),
     ):
-        answer = await person.post("/console/account-acts/ann", **fields)
+        answer = await person.act("/console/account-acts/ann", **fields)
         assert answer.status_code == 422
         assert said in answer.text.lower()
     limit = {"verdict": "undetermined", "outcome": "limit"}
-    page = (await person.post("/console/account-acts/ann", **limit)).text
+    page = (await person.act("/console/account-acts/ann", **limit)).text
     assert "needs a duration" in page
     assert "A reason is missing" in page
     assert re.search(r'value="undetermined" checked', page)
@@ -248,7 +248,7 @@ async def test_overview_names_what_waits_for_ones_approval(console: RunningConso
 async def _act_for_a_week(person: Any, **said: str) -> PersonAct:
     """Set another outcome for seven days on an account that is banned."""
     fields = {"verdict": "undetermined", "hold": "7d", "seen": "ban"} | said
-    answer = await person.post("/console/account-acts/ann", **fields)
+    answer = await person.act("/console/account-acts/ann", **fields)
     assert answer.status_code == 302, answer.text
     act: PersonAct = await stored(lambda: PersonAct.objects.get())
     return act
@@ -340,14 +340,14 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
     fields: dict[str, Any] = {
         "verdict": "benign", "reason": "a test of ours", "account": accounts
     }  # fmt: skip
-    refused = await person.post("/console/queue/bulk", **fields)
+    refused = await person.act("/console/queue/bulk", **fields)
     assert refused.status_code == 422
     assert "Type BENIGN 13" in refused.text
     assert await stored(Batch.objects.count) == 0
     faulty = await person.post("/console/queue/preview", case=wanted["case"])
     assert faulty.status_code == 422
     assert "A reason is missing; no verdict was chosen" in faulty.text
-    done = await person.post("/console/queue/bulk", **fields, typed="BENIGN 13")
+    done = await person.act("/console/queue/bulk", **fields, typed="BENIGN 13")
     batch = await stored(lambda: Batch.objects.get())
     assert done.headers["location"] == f"/console/queue/batches/{batch.id}"
     assert batch.done == 13

@@ -41,11 +41,11 @@ async def review(console: RunningConsole) -> None:
     version = re.search(r'name="version" value="(\d+)"', (await analyst.get(path)).text)
     assert version
     judged = {"verdict": "benign", "reason": "a wedding", "version": version[1]}
-    assert (await analyst.post(f"{path}/decide", **judged)).status_code == 302
+    assert (await analyst.act(f"{path}/decide", **judged)).status_code == 302
     closed = await stored(lambda: ReviewCase.objects.get(state="closed").account)
     other = "bob" if closed == "ann" else "ann"
     limit = {"verdict": "undetermined", "outcome": "limit", "hold": "7d", "seen": "ban"}
-    acted = await analyst.post(f"/console/account-acts/{other}", reason="milder", **limit)
+    acted = await analyst.act(f"/console/account-acts/{other}", reason="milder", **limit)
     assert acted.status_code == 302, acted.text
     act = await stored(lambda: PersonAct.objects.get(outcome="limit"))
     undone = await analyst.post(f"/console/acts/{act.id}/undo", reason="it was right")
@@ -73,8 +73,7 @@ async def appeal(console: RunningConsole) -> None:
     version = re.search(r'name="version" value="(\d+)"', (await lead.get(page)).text)
     assert version
     answer = {"result": "reversed", "reason": "These are your guests.", "version": version[1]}
-    answer = await lead.previewed(f"{page}/decide", **answer)
-    assert (await lead.post(f"{page}/decide", **answer)).status_code == 302
+    assert (await lead.act(f"{page}/decide", **answer)).status_code == 302
     assert await stored(lambda: Appeal.objects.get().state) == Appeal.DECIDED
     for listed in ("appeals", "reports", "policy", "policy/rules/instant_ban", "operators"):
         assert (await lead.get(f"/console/{listed}")).status_code == 200, listed

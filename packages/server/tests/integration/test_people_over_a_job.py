@@ -108,7 +108,7 @@ async def acts_in_the_console(console: RunningConsole, person: Visitor) -> Any:
     yield await shown(await admin.get("/console/settings/lanes?account=ann&lane=courier"))
     yield await shown(await person.get("/console/act-previews/ann", params=preview))
     fields = {"reason": WHY, "seen": ""} | preview
-    yield (await person.post("/console/account-acts/ann", **fields)).status_code
+    yield (await person.act("/console/account-acts/ann", **fields)).status_code
     yield await shown(await person.get("/console/account-timelines/ann"))
     page = (await person.get("/console/accounts/ann")).text
     # Where a value lies in a sample is of the accounts of one group.

@@ -122,7 +122,7 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     newest = await stored(acts.newest_act)
 
     act = {"verdict": "benign", "reason": "by mistake", "seen": "ban"}
-    await lead.post("/console/account-acts/dan", **act)
+    await lead.act("/console/account-acts/dan", **act)
     made = await stored(lambda: PersonAct.objects.get(account="dan"))
     decision = await stored(lambda: Decision.objects.filter(account="eve").last().id)
     given = {"decision": decision, "statement": "It was my wedding.", "reason": BECAUSE}
@@ -130,9 +130,13 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     assert opened.status_code == 201, opened.text
     appeal = await stored(lambda: Appeal.objects.get())
     answer_path = f"/console/appeals/{appeal.id}/decide"
-    answer = await (await console.person("analyst", "dina")).previewed(
+    answer = await (await console.person("analyst", "dina")).with_sheet(
         answer_path, result="reversed", reason="It was a wedding.", version=str(appeal.version)
     )
+    bulk = await lead.with_sheet(
+        "/console/queue/bulk", account=["ann", "bob"], verdict="benign", reason="a wedding",
+        newest=str(newest),
+    )  # fmt: skip
     prefix = running.keys["list"].split("_")[1]
     await stored(
         lambda: Webhook.objects.create(
@@ -145,8 +149,7 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
         "bulk": Twice(
             "lead",
             "/console/queue/bulk",
-            {"account": ["ann", "bob"], "verdict": "benign", "reason": "a wedding",
-             "newest": str(newest)},
+            bulk,
             lambda: PersonAct.objects.filter(account__in=["ann", "bob"]).order_by("account"),
         ),
         "undo_act": Twice(

@@ -68,11 +68,12 @@ class AccountState(NamedTuple):
 @query(joined)
 def account_states(held: Held) -> dict[str, AccountState]:
     """Return what is in force for accounts; those that the log does not contain are left out."""
-    return {name: _state(held, slot, row) for name, slot, row in held.rows()}
+    return {name: state_in(held, slot) for name, slot, _ in held.rows()}
 
 
-def _state(held: Held, slot: int, row: Any) -> AccountState:
-    engine = held.engine
+def state_in(held: Held, slot: int) -> AccountState:
+    """Return what is in force for the account of a slot that has a row."""
+    engine, row = held.engine, held.engine.core.row_of(slot)
     now_s = max(held.time_s, int(row["clock"]))
     decided, until = int(row["enforcement"]), int(row["until"])
     lane = cast("Lane", LANES[engine.core.lane_of(slot)])
@@ -138,7 +139,7 @@ def live_accounts(held: Held) -> dict[str, LiveAccount]:
 
 
 def _live_account(held: Held, name: str, slot: int, row: Any) -> LiveAccount:
-    engine, state = held.engine, _state(held, slot, row)
+    engine, state = held.engine, state_in(held, slot)
     values = engine.core.values_of(slot)
 
     def count(name: str) -> int:

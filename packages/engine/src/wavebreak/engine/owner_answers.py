@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.engine import account_queries as _declared  # noqa: F401 - its questions
-from wavebreak.engine.account_queries import ChatCounts, count_chats
+from wavebreak.engine.account_queries import AccountState, ChatCounts, count_chats, state_in
 from wavebreak.engine.exchange import group_of
-from wavebreak.engine.queries import QUERIES, UNKNOWN, Held, only, query
+from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.engine.queries import QUERIES, UNKNOWN, Held, joined, only, query
 from wavebreak.features.dry_run import DryRunResult, Question, judged, question_of
 from wavebreak.features.facts import Fanout
 from wavebreak.features.layout import EVENT, HIT
 from wavebreak.io.log_rows import unpack_row
+from wavebreak.outcomes import OUTCOMES
 
 MOST_ACCOUNTS = 10_000
 """Accounts of one question."""
@@ -95,7 +96,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
             return made
         judge = question_of(fanout, unpack_row(asking.events))
         return msgspec.structs.replace(
-            made, accounts=[""], slots=[judge.account], events=judge.events.tobytes(),
+            made, accounts=made.accounts or [""], slots=made.slots or [judge.account],
+            events=judge.events.tobytes(),
             times=judge.times.tobytes(), logged=judge.logged.tobytes(), names=judge.accounts,
             entities=judge.entities,
         )  # fmt: skip
@@ -152,6 +154,46 @@ def trials(held: Held) -> OwnerAnswer:
         count_chats(engine.core, asked.account, held.time_s),
         held.time_s,
     )
+
+
+class TriedState(NamedTuple):
+    """What an event of an account would bring.
+
+    Attributes:
+        now: What is in force now.
+        outcome: What would be in force afterwards (index).
+        until_ms: Its end (None: none).
+        hit: The hit that would decide (dtype HIT); empty where no decision would follow.
+    """
+
+    now: AccountState
+    outcome: int
+    until_ms: int | None
+    hit: bytes
+
+    def decided(self) -> Any | None:
+        """Return the hit that would decide."""
+        return np.frombuffer(self.hit, HIT)[0] if self.hit else None
+
+
+@query(joined)
+def states_after(held: Held) -> dict[str, TriedState]:
+    """Judge one event as if it were of each account; the log's unknown ones are left out."""
+    if held.events is None:
+        raise ValueError("no event is asked about")
+    return {name: _tried(held, held.events, slot) for name, slot, _ in held.rows()}
+
+
+def _tried(held: Held, asked: Question, slot: int) -> TriedState:
+    core, events = held.engine.core, asked.events.copy()
+    now = state_in(held, slot)
+    events["account"] = slot
+    (tried,) = judged(core, asked._replace(events=events))
+    challenges = held.engine.challenges_by(core.source_of(slot))
+    outcome = effective_outcome(tried.outcome, challenges=challenges)
+    decided = tried.hits[tried.hits["outcome"] < len(OUTCOMES)]
+    until_ms = tried.until * 1000 or None if outcome else None
+    return TriedState(now, outcome, until_ms, decided[-1:].tobytes())
 
 
 def question_mac(key: bytes, *values: Any) -> bytes:

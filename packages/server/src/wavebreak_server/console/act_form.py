@@ -5,30 +5,63 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
 
 from wavebreak.outcomes import SETTABLE
 from wavebreak_server.console.forms import PageForm, ReasonField
-from wavebreak_server.console.pages import Console, refuse
+from wavebreak_server.console.pages import Console, refuse, say_of_account, warn
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.effect_sheet import Ask, EffectSheet, effect_sheet
+from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.texts import translate
 
 ACT_FIELDS = ("verdict", "outcome", "hold")
 
 
-def act_form(console: Console, form: ActForm | None = None) -> dict[str, Any]:
-    """Return the values that the templates `act_fields` and `reason` read."""
+def act_form(form: ActForm | None = None, sheet: EffectSheet | None = None) -> dict[str, Any]:
+    """Return the values that the templates of a form read that asks for an act."""
     return {
         "choices": acts.CHOICES,
         "settable": SETTABLE,
         "holds": acts.HOLDS,
         "form": form or ActForm(),
+        "sheet": sheet,
     }
 
 
-def effect_of(console: Console, applied: acts.AppliedAct) -> str:
-    """Return what an act changed, and what it did not."""
-    return acts.effect_words(applied.act, enforced=console.deciding.enforce)
+def sheet_of(console: Console, account: str, act: acts.Act) -> EffectSheet:
+    """Return the effect sheet of an act on one account; raises ApiError (404) if it is unknown."""
+    sheet = effect_sheet(console, act.words, [Ask(account, act)])
+    if sheet.unknown:
+        raise ApiError(
+            404, translate("the log has no such account"), fix=translate("search for it")
+        )
+    return sheet
+
+
+def was_seen(request: HttpRequest, sheet: EffectSheet) -> bool:
+    """Return whether a form confirms a sheet; warn where its reader has seen another one."""
+    seen = request.POST.get("sheet", "")
+    if seen and seen != sheet.digest:
+        warn(
+            request,
+            translate(
+                "What the act would bring changed while you read it. Nothing was done: read it "
+                "anew, then confirm."
+            ),
+        )
+    return seen == sheet.digest
+
+
+def say_effect(request: HttpRequest, sheet: EffectSheet, made: PersonAct) -> None:
+    """Show on the next page what an act has brought, with a link to its undo."""
+    effect = sheet.rows[0].done(made)
+    if effect.fault:
+        warn(request, effect.fault)
+        return
+    words, undo = effect.words(enforced=sheet.enforced), translate("To undo it, follow the link.")
+    say_of_account(request, made.account, f"{words} {undo}")
 
 
 class ActForm(PageForm):

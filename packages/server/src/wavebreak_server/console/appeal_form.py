@@ -1,8 +1,7 @@
-"""The form by which a person answers an appeal: filled in, previewed, then sent."""
+"""The form by which a person answers an appeal: filled in, shown with its effect, then sent."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,8 +35,6 @@ class AnswerForm(PageForm):
 
     id_prefix = "answer"
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    previewed = forms.CharField(required=False)
     result = forms.ChoiceField(
         choices=lambda: list(translate_values(answers.RESULTS).items()),
         widget=forms.RadioSelect,
@@ -95,18 +92,11 @@ class AnswerForm(PageForm):
         if not grounds and not text and "reason" not in self.errors:
             self.add_error("grounds", translate("the reason is missing"))
         if not self.errors:
-            self.answer = answers.Answer(
-                result, grounds, text, outcome, hold, tuple(values["lift"]), values["seen"]
-            )
+            lifted = tuple(values["lift"])
+            self.answer = answers.Answer(result, grounds, text, outcome, hold, lifted)
             if len(self.answer.reason(self.language)) > answers.MAX_REASON:
                 self.add_error("reason", translate("the reason is too long"))
         return values
-
-    @property
-    def digest(self) -> str:
-        """A digest of the answer: one that was changed after its preview is previewed anew."""
-        content = repr((self.answer, self.cleaned_data["together"]))
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def results(self) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
         """Yield each result with its numbered grounds, in the holder's and the page's language."""

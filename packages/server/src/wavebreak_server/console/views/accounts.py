@@ -15,7 +15,7 @@ from wavebreak.languages import msgid
 from wavebreak.outcomes import ABOVE_ALLOW
 from wavebreak.schema.events import AccountRegistered
 from wavebreak_server.console import pages
-from wavebreak_server.console.act_form import ActForm, act_form, effect_of
+from wavebreak_server.console.act_form import ActForm, act_form, say_effect, sheet_of, was_seen
 from wavebreak_server.console.text_direction import without_controls
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.decide import pseudonymize_event
@@ -23,7 +23,7 @@ from wavebreak_server.slices.accounts import history, neighbours
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.acts import service as acts
-from wavebreak_server.slices.acts.preview import preview_act
+from wavebreak_server.slices.acts.effect_sheet import EffectSheet
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.texts import translate
 
@@ -91,7 +91,10 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
 
 
 def _show_account(
-    request: HttpRequest, account: str, refused: ActForm | None = None
+    request: HttpRequest,
+    account: str,
+    form: ActForm | None = None,
+    sheet: EffectSheet | None = None,
 ) -> HttpResponse:
     console = pages.console_of(request)
     facts = account_facts.account_page(console, account)
@@ -103,10 +106,10 @@ def _show_account(
         story=stories.story(console, account),
         entries=list(account_facts.ledger_entries(account)),
         case=review_queue.open_case_of(account),
-        proposed=refused.written if refused else {},
-        **act_form(console, refused),
+        proposed=form.written if form else {},
+        **act_form(form, sheet),
     )
-    response.status_code = 422 if refused else 200
+    response.status_code = 422 if form and form.errors else 200
     return response
 
 
@@ -166,22 +169,19 @@ def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
         kind=neighbours.KINDS[kind],
         accounts=found[:SHOWN_SHARING],
         more=len(found) > SHOWN_SHARING,
-        **act_form(console),
+        **act_form(),
     )
 
 
 @pages.page("act_on_accounts")
-def act_preview(request: HttpRequest, account: str) -> HttpResponse:
+def act_sheet(request: HttpRequest, account: str) -> HttpResponse:
     """Show what an act would bring, as a part of the form that asks for it."""
-    console, preview = pages.console_of(request), None
-    missing = translate("The log does not contain this account.")
+    console, sheet, missing = pages.console_of(request), None, ""
     try:
-        wanted = acts.act_of(request.GET.dict())
+        sheet = sheet_of(console, account, acts.act_of(request.GET.dict()))
     except ApiError as error:
         missing = f"{error.what}: {error.fix}."
-    else:
-        preview = preview_act(console, account, wanted)
-    return pages.show(request, "console/parts/act_preview.html", preview=preview, missing=missing)
+    return pages.show(request, "console/parts/effect_sheet.html", sheet=sheet, missing=missing)
 
 
 @pages.page("act_on_accounts", "POST")
@@ -191,22 +191,14 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     form = ActForm(request.POST)
     if not form.is_valid():
         return _show_account(request, account, form)
-    wanted, reason, seen = form.act, form.cleaned_data["reason"], request.POST.get("seen", "")
-    try:
-        applied = acts.apply_and_close(console, account, wanted, reason, seen=seen)
-    except acts.OtherOutcomeError as error:
-        pages.warn(
-            request,
-            translate(
-                "The account changed while you read it: {what}. Nothing was done; decide again.",
-                what=error.what,
-            ),
-        )
-        return redirect("account", account)
-    if applied.fault:
-        pages.warn(request, applied.fault)
-    else:
-        pages.say(request, f"{wanted.shown}: {effect_of(console, applied)}")
+    sheet = sheet_of(console, account, form.act)
+    if not was_seen(request, sheet):
+        return _show_account(request, account, form, sheet)
+    seen, occasion = sheet.rows[0].before.outcome, acts.Occasion(record=sheet.record)
+    made = acts.apply_and_close(
+        console, account, form.act, form.cleaned_data["reason"], seen=seen, occasion=occasion
+    )
+    say_effect(request, sheet, made)
     return redirect("account", account)
 
 

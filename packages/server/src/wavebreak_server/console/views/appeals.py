@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.notices import get_language
 from wavebreak_server.console import pages
+from wavebreak_server.console.act_form import was_seen
 from wavebreak_server.console.appeal_form import AnswerForm
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.acts.effect_sheet import EffectSheet
 from wavebreak_server.slices.appeals import answers
 from wavebreak_server.slices.appeals import service as domain
 from wavebreak_server.slices.appeals.models import Appeal
@@ -68,7 +68,10 @@ def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
 
 
 def _show_appeal(
-    request: HttpRequest, found: Appeal, form: AnswerForm | None = None
+    request: HttpRequest,
+    found: Appeal,
+    form: AnswerForm | None = None,
+    sheet: EffectSheet | None = None,
 ) -> HttpResponse:
     console, language = pages.console_of(request), get_language(found.language)
     conflict = answers.conflict(found, console.user)
@@ -76,13 +79,9 @@ def _show_appeal(
     statement = answers.read_for(console, found)
     decision = statements.stored_decision(found.decision) or {}
     others = answers.effect_of(console, found, answers.Answer(Appeal.UNCHANGED)).others
-    preview = None
     if form is None:
-        newest = answers.newest_decision(found.account)
-        initial = {"version": found.version, "seen": newest}
+        initial = {"version": found.version}
         form = AnswerForm(language=language, others=others, initial=initial)
-    elif form.is_valid():
-        preview = _preview(console, found, form)
     shown = None
     if decision:
         notices = console.context.app.holder_notices
@@ -107,28 +106,17 @@ def _show_appeal(
             for other, widget in zip(others, form["lift"], strict=True)
         ],
         form=form,
-        preview=preview,
+        sheet=sheet,
+        wrong_script=sheet and not answers.is_in_script_of(form.answer.text, language),
         now=console.now_ms,
     )
     response.status_code = 422 if form.errors else 200
     return response
 
 
-def _preview(console: pages.Console, found: Appeal, form: AnswerForm) -> dict[str, Any]:
-    effect = answers.effect_of(console, found, form.answer)
-    kept = [each for each in effect.others if each["id"] not in form.answer.lifted]
-    return {
-        "effect": effect,
-        "kept": [account_facts.decision_shown(decision) for decision in kept],
-        "notice": answers.preview_notice(console, found, form.answer, effect),
-        "digest": form.digest,
-        "wrong_script": not answers.is_in_script_of(form.answer.text, form.language),
-    }
-
-
 @pages.page("decide_appeals", "POST")
 def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
-    """Preview an answer to an appeal, then give it; who took part in the decision is refused."""
+    """Show the effect sheet of an answer, then give it; who took part is refused."""
     console, found = pages.console_of(request), domain.find_appeal(appeal_id)
     if why := answers.conflict(found, console.user):
         return pages.error_page(
@@ -140,11 +128,14 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     if not form.is_valid():
         return _show_appeal(request, found, form)
     version, answer = form.cleaned_data["version"], form.answer
+    together = form.cleaned_data["together"] and bool(found.group)
     try:
-        answers.check_current(found, answer, version)
-        if form.cleaned_data["previewed"] != form.digest:
-            return _show_appeal(request, found, form)
-        faults = list(filter(None, [answers.decide(console, found, answer, version)]))
+        answers.check_current(found, version)
+        sheet = answers.sheet_of(console, found, answer, together=together)
+        if not was_seen(request, sheet):
+            return _show_appeal(request, found, form, sheet)
+        fault = answers.decide(console, found, answer, version, sheet.record)
+        faults = [fault] if fault else []
     except ApiError as error:
         if error.status != 409:
             raise
@@ -158,8 +149,8 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
             result=translate(found.result.replace("_", " ")),
         ),
     )
-    if form.cleaned_data["together"] and found.group:
-        group = answers.decide_together(console, found, answer)
+    if together:
+        group = answers.decide_together(console, found, answer, sheet.record)
         faults += group.faults
         pages.say(
             request,

@@ -55,7 +55,7 @@ def operator(request: HttpRequest, operator_id: str) -> HttpResponse:
         accounts=members,
         outcomes=[name for name in BY_RANK if name in present],
         all_selected=request.GET.get("select") == "all",
-        **act_form(console),
+        **act_form(),
     )
 
 

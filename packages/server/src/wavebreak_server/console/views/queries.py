@@ -51,7 +51,7 @@ def query(request: HttpRequest) -> HttpResponse:
         features=NAMES,
         ops=list(queries.OPS),
         views=_views(console),
-        **act_form(console),
+        **act_form(),
     )
     response.status_code = 422 if problem else 200
     return response

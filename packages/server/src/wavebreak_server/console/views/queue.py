@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,14 +17,21 @@ from wavebreak.engine.outside_lists import shown_lists
 from wavebreak.explain.narrative import strongest_reasons
 from wavebreak.languages import msgid
 from wavebreak_server.console import pages
-from wavebreak_server.console.act_form import ActForm, BulkForm, act_form, effect_of
+from wavebreak_server.console.act_form import (
+    ActForm,
+    BulkForm,
+    act_form,
+    say_effect,
+    sheet_of,
+    was_seen,
+)
 from wavebreak_server.console.forms import ShareForm
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.accounts.neighbours import operators_of
 from wavebreak_server.slices.accounts.service import account_page, decision_shown, rule_abouts
 from wavebreak_server.slices.acts import service as acts
-from wavebreak_server.slices.acts.preview import preview_act
+from wavebreak_server.slices.acts.effect_sheet import Ask, EffectSheet, effect_sheet
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
 from wavebreak_server.slices.queries import service as queries
 from wavebreak_server.slices.queue import service as review_queue
@@ -38,6 +46,9 @@ FILTERS = ("outcome", "basis", "abuse", "mine", "left_out")
 SESSION_MS = 8 * HOUR_MS
 SHOWN_BATCHES = 200
 SHOWN_HANDS = 4
+DECIDED_SINCE = msgid(
+    "{count} were decided by a person since you looked, and were left alone: {names}"
+)
 PROPOSED = ("verdict", "outcome", "hold", "reason")
 """Fields of a verdict that a link may propose."""
 
@@ -88,7 +99,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
-        **act_form(console),
+        **act_form(),
     )
 
 
@@ -155,8 +166,9 @@ def show_case(
     case_id: int,
     refused: ActForm | None = None,
     refused_share: ShareForm | None = None,
+    sheet: EffectSheet | None = None,
 ) -> HttpResponse:
-    """Show a case, with the forms that were refused."""
+    """Show a case, with forms that were refused, or with the effect sheet of a verdict."""
     console, found = pages.console_of(request), review_queue.find_case(case_id)
     mine = found.claimed_by_id == console.user.id and found.lease_until_ms > console.now_ms
     body = Decision.objects.filter(number=found.decision).values_list("body", flat=True).first()
@@ -174,7 +186,6 @@ def show_case(
         why_said=bool(decision),
         account=account_page(console, found.account),
         story=stories.story(console, found.account),
-        previewed=found.account,
         reviews=list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
         proposed=refused.written if refused else _proposed(request),
@@ -182,11 +193,12 @@ def show_case(
         if console.user.may("share_cases")
         else [],
         share_form=refused_share or ShareForm(),
-        **act_form(console, refused),
+        **act_form(refused, sheet),
         lease=_settings(console).queue.lease,
         session=_session(request),
     )
-    response.status_code = 422 if refused or refused_share else 200
+    faulty = (refused and refused.errors) or refused_share
+    response.status_code = 422 if faulty else 200
     return response
 
 
@@ -233,56 +245,64 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     form = ActForm(request.POST)
     if not form.is_valid():
         return show_case(request, case_id, form)
-    act, reason = form.act, form.cleaned_data["reason"]
+    reason = form.cleaned_data["reason"]
     version = pages.number_of(request.POST.get("version"), 0, 1 << 31, -1)
     try:
+        found = review_queue.find_free(case_id, version, console.user, console.now_ms)
+        sheet = sheet_of(console, found.account, form.act)
+        if not was_seen(request, sheet):
+            return show_case(request, case_id, form, sheet=sheet)
+        seen = sheet.rows[0].before.outcome
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
-            applied = acts.decide_case(console, found, act, reason)
+            made = acts.decide_case(
+                console, found, form.act, reason, seen=seen, record=sheet.record
+            )
     except review_queue.ChangedError:
         pages.warn(
             request, translate("The case changed while you read it. Read what is new, then decide.")
         )
         return redirect("queue_case", case_id)
-    if applied.fault:
-        pages.warn(request, applied.fault)
-    else:
-        undo = translate("To undo it, follow the link.")
-        pages.say_of_account(request, found.account, f"{effect_of(console, applied)} {undo}")
+    say_effect(request, sheet, made)
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
 @pages.page("act_on_many", "POST")
 def preview(request: HttpRequest) -> HttpResponse:
-    """Show what an act on many accounts would do: the count, a sample, what is in force now."""
-    return _preview(request, *_bulk(request))
+    """Show the effect sheet of an act on many accounts, to be confirmed."""
+    (form, accounts), newest = _bulk(request), acts.newest_act()
+    return _show_sheet(request, form, _sheet(request, form, accounts), newest)
 
 
-def _preview(request: HttpRequest, form: BulkForm, accounts: list[str]) -> HttpResponse:
-    console, act = pages.console_of(request), form.act
+def _sheet(request: HttpRequest, form: BulkForm, accounts: list[str]) -> EffectSheet:
+    console = pages.console_of(request)
+    asks = [Ask(account, form.act) for account in accounts]
+    return effect_sheet(console, form.act.words, asks, shown=_settings(console).bulk.sample)
+
+
+def _show_sheet(
+    request: HttpRequest, form: BulkForm, sheet: EffectSheet, newest: int
+) -> HttpResponse:
     response = pages.show(
         request,
-        "console/bulk_preview.html",
+        "console/bulk.html",
         form=form,
-        accounts=accounts,
-        count=len(accounts),
-        act=act,
-        newest=acts.newest_act(),
-        words=act.shown,
+        sheet=sheet,
+        accounts=[*sheet.unknown, *(row.account for row in sheet.rows)],
+        act=form.act,
+        newest=newest,
         reason=form.cleaned_data["reason"],
-        before=acts.outcomes_in_force(console, accounts),
-        first=preview_act(console, accounts[0], act),
-        sample=acts.preview_rows(console, accounts, _settings(console).bulk.sample),
-        typed=_to_type(console, act, accounts),
+        typed=_to_type(pages.console_of(request), form.act, sheet),
         source=form.cleaned_data["source"][:128],
     )
     response.status_code = 422 if form.errors else 200
     return response
 
 
-def _to_type(console: pages.Console, act: acts.Act, accounts: list[str]) -> str:
+def _to_type(console: pages.Console, act: acts.Act, sheet: EffectSheet) -> str:
     """Return what a person types to confirm an act; empty where it is on few accounts."""
-    many = len(accounts) >= _settings(console).bulk.typed_from
-    return f"{act.words.upper()} {len(accounts)}" if many else ""
+    count = len(sheet.rows) + len(sheet.unknown)
+    many = count >= _settings(console).bulk.typed_from
+    return f"{act.words.upper()} {count}" if many else ""
 
 
 def _bulk(request: HttpRequest) -> tuple[BulkForm, list[str]]:
@@ -321,21 +341,35 @@ def bulk(request: HttpRequest) -> HttpResponse:
     """Act on many accounts under one batch: one decision an account."""
     console, (form, accounts) = pages.console_of(request), _bulk(request)
     act, asked = form.act, form.cleaned_data
-    if (wanted := _to_type(console, act, accounts)) and asked["typed"] != wanted:
-        form.add_error("typed", translate("type {typed}", typed=wanted))
-        return _preview(request, form, accounts)
-    batch = acts.start_batch(console, act, asked["reason"], asked["source"], len(accounts))
     newest = acts.newest_act() if asked["newest"] is None else asked["newest"]
-    left = acts.run_batch(console, batch, accounts, act, newest)
-    if left.faults:
+    decided = acts.acted_on_since(accounts, newest)
+    waiting = [account for account in accounts if account not in decided]
+    if not waiting:
+        raise ApiError(
+            409,
+            translate("all of them were decided by a person since you looked"),
+            fix=translate("select some rows first"),
+        )
+    sheet = _sheet(request, form, waiting)
+    _warn_of(request, DECIDED_SINCE, sorted(decided))
+    if (wanted := _to_type(console, act, sheet)) and asked["typed"] != wanted:
+        form.add_error("typed", translate("type {typed}", typed=wanted))
+    if not was_seen(request, sheet) or form.errors:
+        return _show_sheet(request, form, sheet, newest)
+    batch = acts.start_batch(console, act, asked["reason"], asked["source"], len(sheet.rows))
+    done = [row.account for row in sheet.rows]
+    left = acts.run_batch(console, batch, done, act, newest, sheet.record)
+    effects = {row.account: row for row in sheet.rows}
+    faults = [fault for made in left.made if (fault := effects[made.account].done(made).fault)]
+    if faults:
         pages.warn(
             request,
             translate(
                 "{words}: {faults} of {done} are not as asked. {first}",
                 words=act.shown,
-                faults=len(left.faults),
+                faults=len(faults),
                 done=batch.done,
-                first=left.faults[0],
+                first=faults[0],
             ),
         )
     else:
@@ -347,18 +381,17 @@ def bulk(request: HttpRequest) -> HttpResponse:
         )
         undo = translate("All can be undone in one act, below.")
         pages.say(request, f"{said} {undo}")
-    for names, why in (
-        (
-            left.decided,
-            msgid(
-                "{count} were decided by a person since you looked, and were left alone: {names}"
-            ),
-        ),
-        (left.failed, msgid("{count} could not be reached now: {names}")),
-    ):
-        if names:
-            pages.warn(request, translate(why, count=len(names), names=", ".join(names[:5])))
+    _warn_of(request, DECIDED_SINCE, left.decided)
+    unreached = msgid("{count} could not be reached now: {names}")
+    _warn_of(request, unreached, [*sheet.unknown, *left.failed])
     return redirect("batch", batch.id)
+
+
+def _warn_of(request: HttpRequest, text: str, accounts: Sequence[str]) -> None:
+    """Show a warning about accounts that an act was not done on."""
+    if accounts:
+        names = ", ".join(accounts[:5])
+        pages.warn(request, translate(text, count=len(accounts), names=names))
 
 
 @pages.page("view_queue")

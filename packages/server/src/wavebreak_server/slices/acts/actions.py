@@ -79,7 +79,7 @@ async def wait_until_sealed(context: RequestContext, account: str) -> None:
 
 async def override_account(
     context: RequestContext, account: str, change: Override, *, appealed: AppealEntry | None = None,
-    until_ms: int | None = None,
+    until_ms: int | None = None, record: str = "",
 ) -> OverrideResult:  # fmt: skip
     """Add a person's verdict on an account to the log; return the resulting enforcement state.
 
@@ -88,6 +88,7 @@ async def override_account(
     `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
     it is known which decision the appeal was against, and what a person answered. `until_ms` is the
     end of the outcome, where one is restored; the `hold_s` of the change then is for the audit.
+    `record` is what the audit log holds of the act's effect sheet.
     """
     service = context.service
     if (
@@ -104,7 +105,8 @@ async def override_account(
     verdict = " ".join([change.verdict, *map(str, set_to.values())])
     reason = f"{verdict}, {change.by}: {change.reason}"
     await check_ids(context, [account])
-    entry = await begin_audit(context, "override", account, reason)
+    noted = f"{reason} [{record}]" if record else reason
+    entry = await begin_audit(context, "override", account, noted)
     overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
     event = f"override-{secrets.token_hex(12)}"
     label: dict[str, Any] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
@@ -18,11 +17,10 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 
 from wavebreak.durations import DAY_S, duration_seconds
-from wavebreak.engine.account_queries import AccountState, account_states
+from wavebreak.engine.account_queries import AccountState
 from wavebreak.languages import msgid
 from wavebreak.ledger.entries import AppealEntry
-from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, REFUSING, SETTABLE, row_of
-from wavebreak.reports.tables import stamp
+from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import padded_reason
 from wavebreak_server.slices.acts import actions
@@ -147,6 +145,7 @@ class Occasion(NamedTuple):
         appealed: The answer to an appeal that is sealed with the act.
         newest: The newest act that the person has seen (None: it is not asked for).
         until_ms: The exact end of the outcome, where an earlier one is restored.
+        record: What the audit log holds of the effect sheet.
     """
 
     batch: Batch | None = None
@@ -155,6 +154,7 @@ class Occasion(NamedTuple):
     appealed: AppealEntry | None = None
     newest: int | None = None
     until_ms: int | None = None
+    record: str = ""
 
 
 NO_OCCASION = Occasion()
@@ -185,13 +185,6 @@ class DecidedSinceError(ApiError):
         super().__init__(409, f"{account} was decided on since", fix="read the account again")
 
 
-class AppliedAct(NamedTuple):
-    """An act that was carried out; `fault` says what it did not bring, empty where it did all."""
-
-    act: PersonAct
-    fault: str
-
-
 def apply(
     acting: ActingUser,
     account: str,
@@ -200,7 +193,7 @@ def apply(
     *,
     seen: str | None = None,
     occasion: Occasion = NO_OCCASION,
-) -> AppliedAct:
+) -> PersonAct:
     """Apply an act to an account, and store what was in force before it.
 
     Args:
@@ -225,7 +218,7 @@ def apply(
         if seen is not None and seen != OUTCOMES[before.outcome]:
             raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
         change = _change(act.verdict, act.outcome, act.hold_s, reason, occasion.by)
-        result = _override(acting, account, change, occasion.appealed, occasion.until_ms)
+        result = _override(acting, account, change, occasion)
         made: PersonAct = PersonAct.objects.create(
             account=account,
             by=acting.user,
@@ -240,7 +233,7 @@ def apply(
             batch=occasion.batch,
             case=occasion.case,
         )
-    return AppliedAct(made, without_effect(act, made))
+    return made
 
 
 def _lock_of(acting: ActingUser, account: str) -> Lock:
@@ -254,20 +247,17 @@ def apply_and_close(
     reason: str,
     *,
     seen: str | None = None,
-    batch: Batch | None = None,
-    newest: int | None = None,
-) -> AppliedAct:
+    occasion: Occasion = NO_OCCASION,
+) -> PersonAct:
     """Apply an act to an account, and close its open case; of a batch, with a review.
-
-    `newest` is the newest act that the person has seen (None: it is not asked for).
 
     Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
     """
     settings, now = settings_of(acting.context.app).queue, acting.now_ms
     with review_queue.taken_of_account(settings, account, acting.user, now) as case:
+        batch = occasion.batch
         said = f"{batch.id}: {reason}" if batch else reason
-        occasion = Occasion(batch, case, newest=newest)
-        applied = apply(acting, account, act, said, seen=seen, occasion=occasion)
+        made = apply(acting, account, act, said, seen=seen, occasion=occasion._replace(case=case))
         with transaction.atomic():
             if case is not None and batch is not None:
                 review = Review(
@@ -277,84 +267,15 @@ def apply_and_close(
                 review_queue.close(case, review, now)
             elif case is not None:
                 review_queue.end(case, act.verdict, now)
-    return applied
+    return made
 
 
-def without_effect(act: Act, made: PersonAct) -> str:
-    """Return what a person must know where an act did not bring what it asks for; else empty.
-
-    >>> made = PersonAct(account="ann", before="limit", outcome="limit")
-    >>> without_effect(Act("abusive"), made)[:63]
-    'ann: the verdict abusive changed nothing; the outcome is limit.'
-    >>> without_effect(Act("abusive"), PersonAct(account="ann", before="allow", outcome="ban"))
-    ''
-    """
-    unchanged = (made.before, made.before_until_ms) == (made.outcome, made.until_ms)
-    holds = {
-        "benign": made.outcome == "allow",
-        "abusive": made.outcome == "ban" or not unchanged,
-        "undetermined": made.outcome == act.outcome,
-    }
-    if holds[act.verdict]:
-        return ""
-    what = (
-        msgid("{account}: the verdict {words} changed nothing; the outcome is {outcome}.")
-        if unchanged
-        else msgid(
-            "{account}: the verdict {words} did not bring what you asked for; the outcome is "
-            "{outcome}."
-        )
-    )
-    said = translate(
-        what, account=made.account, words=act.shown, outcome=translate(str(made.outcome))
-    )
-    look = translate(
-        "Look whether the policy enforces a rule on labels, and which rules are off (Settings, "
-        "Sources)."
-    )
-    return f"{said} {look}"
-
-
-def effect_words(made: PersonAct, *, enforced: bool) -> str:
-    """Return what an act changed, and what it did not, for the person who did it.
-
-    >>> made = PersonAct(before="limit", outcome="ban")
-    >>> effect_words(made, enforced=True)
-    'ban is in force now (before: limit): every act is refused. What was delivered stays.'
-    >>> effect_words(made, enforced=False)
-    'Shadow: nothing is in force. With enforcement it would be ban (before: limit): every act is \
-refused.'
-    """
-    outcome, row = str(made.outcome), row_of(str(made.outcome))
-    text = (
-        msgid("{outcome} is in force now (before: {before}): {refuses}.")
-        if enforced
-        else msgid(
-            "Shadow: nothing is in force. With enforcement it would be {outcome} (before: "
-            "{before}): {refuses}."
-        )
-    )
-    said = translate(
-        text,
-        outcome=_until(outcome, made.until_ms),
-        before=translate(str(made.before)),
-        refuses=translate(row.refusal_words),
-    )
-    if enforced and outcome in REFUSING:
-        return f"{said} {translate('What was delivered stays.')}"
-    return said
-
-
-def _until(outcome: str, until_ms: int | None) -> str:
-    if until_ms is None:
-        return translate(outcome)
-    end = stamp(until_ms)[: len("2026-11-30 14:02")]
-    return translate("{outcome} until {end} UTC", outcome=translate(outcome), end=end)
-
-
-def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct:
+def decide_case(
+    acting: ActingUser, case: ReviewCase, act: Act, reason: str, *, seen: str, record: str
+) -> PersonAct:
     """Act on the account of a case that was taken, and close the case with a review."""
-    applied = apply(acting, case.account, act, reason, occasion=Occasion(case=case))
+    occasion = Occasion(case=case, record=record)
+    made = apply(acting, case.account, act, reason, seen=seen, occasion=occasion)
     review = Review(
         case=case, reviewer=acting.user, verdict=act.verdict, outcome=act.outcome,
         hold_s=act.hold_s, reason=reason, at_ms=acting.now_ms,
@@ -362,7 +283,7 @@ def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> 
     )  # fmt: skip
     with transaction.atomic():
         review_queue.close(case, review, acting.now_ms)
-    return applied
+    return made
 
 
 LEFT_ALONE = "left alone"
@@ -424,7 +345,7 @@ def _restore(acting: ActingUser, act: PersonAct, reason: str) -> tuple[str, str]
             outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
     change = _change("undetermined", outcome, hold_s, reason, "analyst")
     until_ms = act.before_until_ms if hold_s is not None else None
-    result = _override(acting, act.account, change, until_ms=until_ms)
+    result = _override(acting, act.account, change, Occasion(until_ms=until_ms))
     return note, result.event
 
 
@@ -458,39 +379,43 @@ def newest_act() -> int:
     return PersonAct.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
+def acted_on_since(accounts: Sequence[str], newest: int) -> set[str]:
+    """Return the accounts on which a person has acted after the act of a number."""
+    later = PersonAct.objects.filter(account__in=accounts, id__gt=newest)
+    return set(later.values_list("account", flat=True))
+
+
 class Left(NamedTuple):
     """Accounts that a batch did not reach: decided by a person since, or out of reach now.
 
-    `faults` are those of acts that it carried out.
+    `made` are the acts that it carried out.
     """
 
     decided: list[str]
     failed: list[str]
-    faults: list[str]
+    made: list[PersonAct]
 
 
 def run_batch(
-    acting: ActingUser, batch: Batch, accounts: Sequence[str], act: Act, newest: int
+    acting: ActingUser, batch: Batch, accounts: Sequence[str], act: Act, newest: int, record: str
 ) -> Left:
     """Act on each account, one decision an account, and close its case; return whom it left.
 
     `newest` is the newest act when the person saw the accounts (`newest_act`): who was decided on
-    after it is left alone.
+    after it is left alone. `record` is what the audit log holds of the effect sheet.
     """
     left = Left([], [], [])
+    occasion = Occasion(batch, newest=newest, record=record)
     for account in accounts:
         try:
-            applied = apply_and_close(
-                acting, account, act, batch.reason, batch=batch, newest=newest
-            )
+            made = apply_and_close(acting, account, act, batch.reason, occasion=occasion)
         except DecidedSinceError:
             left.decided.append(account)
         except ApiError:
             left.failed.append(account)
         else:
             batch.done += 1
-            if applied.fault:
-                left.faults.append(applied.fault)
+            left.made.append(made)
     batch.save(update_fields=["done"])
     return left
 
@@ -506,34 +431,6 @@ def undo_batch(acting: ActingUser, batch: Batch, reason: str) -> tuple[int, int]
         batch.undone_ms, batch.undone_by = acting.now_ms, acting.user
         batch.save(update_fields=["undone_ms", "undone_by"])
     return undone, left
-
-
-class PreviewRow(NamedTuple):
-    """An account that an act on many would concern: what is in force now, and its case."""
-
-    account: str
-    case: ReviewCase | None
-    outcome: str
-
-
-def preview_rows(acting: ActingUser, accounts: Sequence[str], size: int) -> list[PreviewRow]:
-    """Return some of the accounts, spread evenly."""
-    chosen = accounts[:: max(1, len(accounts) // size)][:size]
-    cases = {c.account: c for c in ReviewCase.objects.filter(account__in=chosen).order_by("id")}
-    outcomes = dict(zip(chosen, _outcomes(acting, chosen), strict=True))
-    return [PreviewRow(account, cases.get(account), outcomes[account]) for account in chosen]
-
-
-def outcomes_in_force(acting: ActingUser, accounts: Sequence[str]) -> list[tuple[str, int]]:
-    """Return how many of some accounts have each outcome in force, most severe first."""
-    counts = Counter(_outcomes(acting, accounts))
-    return [(name, counts[name]) for name in reversed(BY_RANK) if counts[name]]
-
-
-def _outcomes(acting: ActingUser, accounts: Sequence[str]) -> list[str]:
-    """Return the outcome of each account; "" for one that the engine does not know."""
-    now = acting.query(account_states, accounts)
-    return [OUTCOMES[now[a].outcome] if a in now else "" for a in accounts]
 
 
 def find_act(number: int) -> PersonAct:
@@ -576,12 +473,12 @@ def _change(verdict: str, outcome: str, hold_s: int | None, reason: str, by: str
 
 
 def _override(
-    acting: ActingUser, account: str, change: Override, appealed: AppealEntry | None = None,
-    until_ms: int | None = None,
-) -> OverrideResult:  # fmt: skip
+    acting: ActingUser, account: str, change: Override, occasion: Occasion
+) -> OverrideResult:
     result: OverrideResult = async_to_sync(actions.override_account)(
-        acting.context, account, change, appealed=appealed, until_ms=until_ms
-    )
+        acting.context, account, change, appealed=occasion.appealed, until_ms=occasion.until_ms,
+        record=occasion.record,
+    )  # fmt: skip
     return result
 
 

@@ -12,19 +12,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, QuerySet
 
 from wavebreak.engine.account_queries import account_states
 from wavebreak.languages import Language, get_language, msgid
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
-from wavebreak.notices import Correction, Statement
+from wavebreak.notices import Correction
 from wavebreak.notices.texts import TEXTS
-from wavebreak.outcomes import OUTCOMES, WITHOUT_NOTICE, rank_of
+from wavebreak.outcomes import OUTCOMES, WITHOUT_NOTICE
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.pipeline import platform_messages
 from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.effect_sheet import (
+    AccountEffect,
+    Ask,
+    EffectSheet,
+    State,
+    digest_of,
+    effect_sheet,
+)
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.appeals.service import read_statement
 from wavebreak_server.slices.queue.models import Review
@@ -32,12 +40,12 @@ from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.statements import standing
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.storage.models import Decision
 from wavebreak_server.texts import translate
 
 MAX_REASON = 2_000
 MAX_TOGETHER = 100
 """Appeals of a group that one act may decide."""
+SHOWN_TOGETHER = 10
 RESULTS = {
     Appeal.UNCHANGED: msgid("Unchanged: the decision was right"),
     Appeal.PARTIALLY: msgid("Partially reversed: something milder is right"),
@@ -61,7 +69,6 @@ class Answer(NamedTuple):
         outcome: The milder outcome of a partial reversal.
         hold: Its duration.
         lifted: Ids of other decisions that the reviewer lifts as well.
-        seen: Number of the account's newest decision that the reviewer read (None: not checked).
     """
 
     result: str
@@ -70,7 +77,6 @@ class Answer(NamedTuple):
     outcome: str = ""
     hold: str = ""
     lifted: tuple[str, ...] = ()
-    seen: int | None = None
 
     def reason(self, language: Language) -> str:
         """Return the reason for the holder: the grounds in their language, then the own words.
@@ -100,18 +106,6 @@ def _scripts(text: str) -> Counter[str]:
 
 
 # Effect
-
-
-class State(NamedTuple):
-    """An outcome in force, and its end (ms; None: none)."""
-
-    outcome: str
-    until_ms: int | None = None
-
-    @property
-    def severity(self) -> tuple[int, float]:
-        """A key by which a severer, then a longer state is greater."""
-        return rank_of(self.outcome), float("inf") if self.until_ms is None else self.until_ms
 
 
 ALLOWED = State("allow")
@@ -196,15 +190,23 @@ def has_same_evidence(decision: Mapping[str, Any], other: Mapping[str, Any]) -> 
     return decision.get("basis") == other.get("basis")
 
 
-def newest_decision(account: str) -> int:
-    """Return the number of an account's newest decision (0: none)."""
-    newest = Decision.objects.filter(account=account).aggregate(newest=Max("number"))
-    return int(newest["newest"] or 0)
+def sheet_of(acting: ActingUser, appeal: Appeal, answer: Answer, *, together: bool) -> EffectSheet:
+    """Return the effect sheet of an answer; with `together` of those that are answered alike."""
+    asks = [_ask(acting, appeal, answer)]
+    if together:
+        shared = answer._replace(lifted=())
+        asks += [_ask(acting, each, shared) for each in others_together(appeal)[:MAX_TOGETHER]]
+    what = f"appeal {appeal.id}: {digest_of(answer, together)}"
+    return effect_sheet(acting, what, asks, shown=SHOWN_TOGETHER)
 
 
-def preview_notice(acting: ActingUser, appeal: Appeal, answer: Answer, effect: Effect) -> Statement:
-    """Return the notice that the holder would read after an answer."""
-    language, now = get_language(appeal.language), acting.now_ms
+def _ask(acting: ActingUser, appeal: Appeal, answer: Answer) -> Ask:
+    """Return what an answer does, with the notice that the holder would read."""
+    effect, language, now = (
+        effect_of(acting, appeal, answer),
+        get_language(appeal.language),
+        acting.now_ms,
+    )
     correction = Correction(
         at_ms=now,
         result=answer.result,  # type: ignore[arg-type]
@@ -216,7 +218,8 @@ def preview_notice(acting: ActingUser, appeal: Appeal, answer: Answer, effect: E
     if decision is None:
         raise ApiError(404, translate("there is no such decision"))
     notices = acting.context.app.holder_notices
-    return statements.statement_of(notices, decision, language, now, [correction])
+    notice = statements.statement_of(notices, decision, language, now, [correction])
+    return Ask(appeal.account, effect.act, effect.until_ms, notice)
 
 
 # Decision
@@ -258,15 +261,17 @@ class AppealLocks(acts.AccountLocks):
     """
 
 
-def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
+def decide(
+    acting: ActingUser, appeal: Appeal, answer: Answer, version: int, record: str = ""
+) -> str:
     """Decide an appeal: act on the account, seal the result, and send it to the platform.
 
-    Returns the fault of the act, "" where it had its effect.
-    Raises ApiError (403) for who took part in the decision, (409) if the appeal or the account
-    changed meanwhile.
+    `record` is what the audit log holds of the effect sheet. Returns the fault of the act, "" where
+    it had its effect. Raises ApiError (403) for who took part in the decision, (409) if the appeal
+    or the account changed meanwhile.
     """
     with acting.context.app.state_of(AppealLocks).of(appeal.decision):
-        return _decide(acting, appeal, answer, version)
+        return _decide(acting, appeal, answer, version, record)
 
 
 _ANSWERED = (
@@ -276,32 +281,30 @@ _ANSWERED = (
 """Fields that an answer writes: a statement that was erased meanwhile is not written back."""
 
 
-def check_current(appeal: Appeal, answer: Answer, version: int) -> QuerySet:
-    """Return the row of an appeal, while it and the account are as the reviewer read them.
-
-    Raises ApiError (409) if either changed meanwhile.
-    """
+def check_current(appeal: Appeal, version: int) -> QuerySet:
+    """Return the row of an appeal while it is as the reviewer read it; raises ApiError (409)."""
     rows = Appeal.objects.filter(id=appeal.id, state=Appeal.OPEN, version=version)
     if not rows.exists():
-        raise _changed(msgid("the appeal changed while you read it"))
-    if answer.seen is not None and answer.seen != newest_decision(appeal.account):
-        raise _changed(msgid("the account changed while you read it"))
+        raise _changed()
     return rows
 
 
-def _changed(problem: str) -> ApiError:
-    return ApiError(409, translate(problem), fix=translate("read it anew, then decide"))
+def _changed() -> ApiError:
+    return ApiError(
+        409,
+        translate("the appeal changed while you read it"),
+        fix=translate("read it anew, then decide"),
+    )
 
 
-def _decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
+def _decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int, record: str) -> str:
     if why := conflict(appeal, acting.user):
         raise ApiError(403, why, fix=translate("a colleague who took no part decides this appeal"))
-    current = check_current(appeal, answer, version)
-    if not current.update(version=F("version") + 1):
-        raise _changed(msgid("the appeal changed while you read it"))
+    if not check_current(appeal, version).update(version=F("version") + 1):
+        raise _changed()
     effect = effect_of(acting, appeal, answer)
     reason = answer.reason(get_language(appeal.language))
-    after, fault = _enforce(acting, appeal, answer, effect, reason)
+    after, fault = _enforce(acting, appeal, answer, effect, reason, record)
     now = acting.now_ms
     with transaction.atomic():
         appeal.refresh_from_db()
@@ -317,25 +320,27 @@ def _decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) ->
                 sealing.add([Draft("appeal", entry, hidden | {"id": f"appeal-{appeal.id}"})])
         write_audit_entry(
             now, acting.user.actor, "decide_appeal", appeal.account,
-            f"appeal {appeal.id}: {answer.result}: {' '.join(reason.split())}"[:1000],
+            f"appeal {appeal.id}: {answer.result}: {' '.join(reason.split())}"[:960]
+            + f" [{record}]" * bool(record),
         )  # fmt: skip
         _notify(acting, appeal)
     return fault
 
 
 def _enforce(
-    acting: ActingUser, appeal: Appeal, answer: Answer, effect: Effect, reason: str
+    acting: ActingUser, appeal: Appeal, answer: Answer, effect: Effect, reason: str, record: str
 ) -> tuple[State, str]:
     """Act on the account; return the state in force and the fault of the act."""
     if effect.act is None:
         return effect.after, ""
     sealed = None if appeal.position is None else AppealEntry(appeal.position, answer.result)
-    occasion = acts.Occasion(by="appeal", appealed=sealed, until_ms=effect.until_ms)
-    made, fault = acts.apply(
+    occasion = acts.Occasion(by="appeal", appealed=sealed, until_ms=effect.until_ms, record=record)
+    made = acts.apply(
         acting, appeal.account, effect.act, f"appeal {appeal.id}: {' '.join(reason.split())}"[:500],
         seen=effect.before.outcome, occasion=occasion,
     )  # fmt: skip
-    return State(made.outcome, made.until_ms), fault if effect.after != effect.before else ""
+    done = AccountEffect(Ask(appeal.account, effect.act), effect.before, effect.after).done(made)
+    return done.after, done.fault if effect.after != effect.before else ""
 
 
 def _notify(acting: ActingUser, appeal: Appeal) -> None:
@@ -369,20 +374,22 @@ def others_together(appeal: Appeal) -> QuerySet:
     return together.exclude(group="").exclude(id=appeal.id).order_by("deadline_ms", "id")
 
 
-def decide_together(acting: ActingUser, appeal: Appeal, answer: Answer) -> GroupAnswers:
+def decide_together(
+    acting: ActingUser, appeal: Appeal, answer: Answer, record: str
+) -> GroupAnswers:
     """Decide the marked appeals of a group as one was.
 
     Each gets its own answer, act and entry, and lifts its own decision alone. Left are appeals that
     another person must decide, and those in another language than the reviewer's own words.
     """
     answers = GroupAnswers([], [], [])
-    shared = answer._replace(lifted=(), seen=None)
+    shared = answer._replace(lifted=())
     for other in others_together(appeal)[:MAX_TOGETHER]:
         if answer.text and other.language != appeal.language:
             answers.left.append(other)
             continue
         try:
-            fault = decide(acting, other, shared, other.version)
+            fault = decide(acting, other, shared, other.version, record)
         except ApiError:
             answers.left.append(other)
         else:

@@ -328,6 +328,19 @@ def _refusal(case_id: int, user: User, now_ms: int) -> ApiError:
     return ChangedError()
 
 
+def _free(case_id: int, version: int, user: User, now_ms: int) -> QuerySet:
+    found = ReviewCase.objects.filter(id=case_id, version=version, state=ReviewCase.OPEN)
+    return found.filter(_free_for(user, now_ms))
+
+
+def find_free(case_id: int, version: int, user: User, now_ms: int) -> ReviewCase:
+    """Return a case that a person may decide; raises as `taken` does."""
+    found: ReviewCase | None = _free(case_id, version, user, now_ms).first()
+    if found is None:
+        raise _refusal(case_id, user, now_ms)
+    return found
+
+
 @contextmanager
 def taken(
     settings: Queue, case_id: int, version: int, user: User, now_ms: int
@@ -346,8 +359,7 @@ def taken(
         ApiError: The case is closed or unknown (404), or another person works on it or decides it
             (409).
     """
-    found = ReviewCase.objects.filter(id=case_id, version=version, state=ReviewCase.OPEN)
-    if not found.filter(_free_for(user, now_ms)).update(**_deciding(settings, user, now_ms)):
+    if not _free(case_id, version, user, now_ms).update(**_deciding(settings, user, now_ms)):
         raise _refusal(case_id, user, now_ms)
     with _given_back_on_error(case_id, now_ms) as case:
         yield case
