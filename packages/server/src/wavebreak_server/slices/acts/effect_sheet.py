@@ -22,7 +22,7 @@ from wavebreak.engine.owner_answers import TriedState, states_after
 from wavebreak.explain.narrative import evidence_sentence
 from wavebreak.languages import Language, get_language, msgid
 from wavebreak.linking import Operator
-from wavebreak.notices import Correction, Platform, Statement
+from wavebreak.notices import Platform, Statement
 from wavebreak.outcomes import (
     OUTCOMES,
     REFUSING,
@@ -382,45 +382,32 @@ def _details(
         operator,
         tuple(linked[:SHOWN_LINKED]),
         len(linked),
-        _notices(acting, row, stored, case),
+        _notices(acting, row, case),
         _notice_words(notices.feedback, row.after.outcome) if is_notified else "",
         case,
     )
 
 
 def _notices(
-    acting: ActingUser,
-    row: AccountEffect,
-    stored: Sequence[Mapping[str, Any]],
-    case: ReviewCase | None,
+    acting: ActingUser, row: AccountEffect, case: ReviewCase | None
 ) -> tuple[tuple[Language, Statement], ...]:
     """Return what the holder would read, in their own language first."""
-    notices, now, account = acting.context.app.holder_notices, acting.now_ms, row.account
+    notices, account = acting.context.app.holder_notices, row.account
     if row.ask.notice is not None:
         return ((get_language(row.ask.notice.language), row.ask.notice),)
-    if row.decision is None:
+    if row.decision is None or row.after.outcome in WITHOUT_STATEMENT:
         return ()
-    languages = [get_language(each) for each in holder_languages(account, notices.platform)]
-    if row.after.outcome not in WITHOUT_STATEMENT:
-        reviewed = statements.reviewed_decision(account, case)
-        automatic = ReviewCase.objects.filter(account=account).exists()
-        return tuple(
-            (
-                language,
-                notices.statement(
-                    row.decision, language, now, found_automatically=automatic, reviewed=reviewed
-                ),
-            )
-            for language in languages
+    decision, reviewed = row.decision, statements.reviewed_decision(account, case)
+    automatic = ReviewCase.objects.filter(account=account).exists()
+
+    def write(language: Language) -> Statement:
+        now = acting.now_ms
+        return notices.statement(
+            decision, language, now, found_automatically=automatic, reviewed=reviewed
         )
-    lifts = row.ask.act is not None and row.ask.act.verdict == "benign"
-    if not lifts or not stored or row.before.outcome in WITHOUT_STATEMENT:
-        return ()
-    lifted = [Correction(at_ms=now, result="reversed", reason="")]
-    return tuple(
-        (language, statements.statement_of(notices, stored[-1], language, now, lifted))
-        for language in languages
-    )
+
+    languages = map(get_language, holder_languages(account, notices.platform))
+    return tuple((language, write(language)) for language in languages)
 
 
 def holder_languages(account: str, platform: Platform) -> list[str]:
