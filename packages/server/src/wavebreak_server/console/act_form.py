@@ -42,7 +42,7 @@ def sheet_of(console: Console, account: str, act: acts.Act) -> EffectSheet:
 
 def was_seen(request: HttpRequest, sheet: EffectSheet) -> bool:
     """Return whether a form confirms a sheet; warn where its reader has seen another one."""
-    seen = request.POST.get("sheet", "")
+    seen = str(request.POST.get("sheet", ""))
     if seen and seen != sheet.digest:
         warn(
             request,

@@ -220,7 +220,8 @@ is refused.'
         return said
 
 
-class Move(NamedTuple):
+@dataclass(frozen=True)
+class Move:
     """From what to what outcome accounts go, and how many of them people found benign."""
 
     before: str
@@ -344,7 +345,8 @@ def _tried(acting: ActingUser, asks: Iterable[Ask]) -> dict[str, TriedState]:
                 outcome=act.outcome or None, hold_s=hold_s,  # type: ignore[arg-type]
             )  # fmt: skip
             log = pseudonymize_event(event, acting.service.pseudonymizer)
-            tried |= acting.query(states_after, some, events=log)
+            found: dict[str, TriedState] = acting.query(states_after, some, events=log)
+            tried |= found
     return tried
 
 
