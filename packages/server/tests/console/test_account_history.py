@@ -48,7 +48,7 @@ async def test_history_has_decisions_acts_and_undos_in_one_order(console: Runnin
     person = await console.person("lead", "noa")
     (ban,) = [line for line in await history(person) if line.startswith("ban")]
     assert "instant ban" in ban
-    await person.post("/console/account-acts/ann", seen="ban", reason="a <b> wedding", **LIMIT)
+    await person.act("/console/account-acts/ann", seen="ban", reason="a <b> wedding", **LIMIT)
     act = await stored(PersonAct.objects.get)
     newest, *_ = await history(person)
     assert newest.startswith("limit")
@@ -65,7 +65,7 @@ async def test_act_that_changed_nothing_and_an_appeal_are_in_the_history(
     console: RunningConsole,
 ) -> None:
     person = await console.person("lead", "noa")
-    await person.post("/console/account-acts/ann", seen="ban", verdict="abusive", reason="same")
+    await person.act("/console/account-acts/ann", seen="ban", verdict="abusive", reason="same")
     newest, *_ = await history(person)
     assert "(changed nothing)" in newest
     await stored(lambda: Appeal.objects.create(
@@ -102,7 +102,7 @@ async def test_timeline_draws_how_long_each_outcome_lasted(console: RunningConso
     before = await drawn(person)
     assert before["bands_label"] == "would be in force"
     assert [band["label"] for band in before["bands"]][-1] == "ban"
-    await person.post("/console/account-acts/ann", seen="ban", reason="milder", **LIMIT)
+    await person.act("/console/account-acts/ann", seen="ban", reason="milder", **LIMIT)
     act = await stored(PersonAct.objects.get)
     after = await drawn(person)
     *_, ban, limit = after["bands"]

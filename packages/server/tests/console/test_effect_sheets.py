@@ -27,7 +27,6 @@ from wavebreak_server.slices.appeals import answers
 from wavebreak_server.slices.appeals.answers import Answer
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import ReviewCase
-from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry, Decision
@@ -149,12 +148,12 @@ def test_sheet_of_an_answer_is_what_it_brings(seed: int, tmp_path: Any) -> None:
     visit(tmp_path)
 
 
-def appeal_of(account: str, rng: random.Random, now: int) -> Appeal:
+def appeal_of(account: str, rng: random.Random, now: int, language: str = "he") -> Appeal:
     """Open an appeal against a decision on an account."""
     row = rng.choice(list(Decision.objects.filter(account=account).exclude(outcome="allow")))
     made: Appeal = Appeal.objects.create(
         decision=row.id, number=row.number, account=account, outcome=row.outcome, state=Appeal.OPEN,
-        via="api", language="he", created_ms=now, opened_ms=now, deadline_ms=now + HOUR_MS,
+        via="api", language=language, created_ms=now, opened_ms=now, deadline_ms=now + HOUR_MS,
     )  # fmt: skip
     return made
 
@@ -247,11 +246,7 @@ def test_holder_reads_in_their_own_language(language: str, tmp_path: Any) -> Non
     @visits
     async def visit(console: RunningConsole) -> None:
         person = await console.person("lead", "dana")
-        await stored(
-            lambda: NoticeState.objects.create(
-                decision="x", language=language, account="ann", shown_ms=1, statement=b""
-            )
-        )
+        await inside(appeal_of, "ann", random.Random(1), now_ms(), language)
         page = (await person.post("/console/account-acts/ann", **WEEK)).text
         sheet = page[page.index('name="sheet"') :]
         first = re.search(r'<summary><bdi>([^<]+)</bdi>: <span lang="(\w+)" dir="(\w+)">', sheet)

@@ -334,7 +334,7 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
     }
     preview = await person.post("/console/queue/preview", **wanted)
     assert "BENIGN 13" in preview.text
-    assert re.search(r">ban</span> 13</span>", preview.text)
+    assert re.search(r">ban</span> .*>allow</span></td><td class=\"num\">13<", preview.text)
     accounts = re.findall(r'name="account" value="([^"]+)"', preview.text)
     assert len(accounts) == 13
     fields: dict[str, Any] = {
