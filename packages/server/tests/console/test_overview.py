@@ -112,6 +112,7 @@ async def test_shadow_says_what_enforcement_would_have_done(console: RunningCons
     person = await console.person("lead", "noa")
     page = words((await person.get("/console/")).text)
     assert "Accounts by what enforcement would have decided" in page
+    assert "2 accounts with an open case can go on writing." in page
     assert "Enforcement would silence 2 that nobody has reviewed." in page
     assert "silenced and" not in page
     await stored(lambda: User.objects.filter(username="noa").update(language="he"))

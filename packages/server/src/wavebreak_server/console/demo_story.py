@@ -101,10 +101,13 @@ class Task(NamedTuple):
 
 
 class DemoTour:
-    """What the overview says of a demonstration: that its day is decided still, then the tasks."""
+    """What the overview says of a demonstration: that its day is decided still, then the tasks.
+
+    They grow while the day goes on, until `is_complete`.
+    """
 
     def __init__(self) -> None:
-        self.is_demo = self.is_ready = False
+        self.is_demo = self.is_ready = self.is_complete = False
         self.tasks: list[Task] = []
 
 
@@ -135,6 +138,7 @@ def demo_story(app: AppContext, labels: Path) -> Background:
                 break
             # A live stream goes on: an honest person may be slowed later.
             await asyncio.sleep(PREPARED_EVERY_S)
+        tour.is_complete = True
 
     return run
 

@@ -275,7 +275,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
             if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
         ],
         "section": section,
-        "shadow": _is_shadow(request),
+        "shadow": is_shadow(request),
         "page_language": page_language(),
         "offered_languages": [get_language(code) for code in console_languages()],
         "script_texts": script_texts(),
@@ -285,7 +285,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _is_shadow(request: HttpRequest) -> bool:
+def is_shadow(request: HttpRequest) -> bool:
     """Whether the outcomes that a page shows are in force nowhere."""
     console: Console | None = getattr(request, "console", None)
     with suppress(BusyError):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from wavebreak.durations import DAY_MS
 from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, REFUSING_ALL, SILENCING
 from wavebreak_server.console.demo_story import DemoTour
-from wavebreak_server.console.pages import Console, console_of, page, show
+from wavebreak_server.console.pages import Console, console_of, is_shadow, page, show
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.accounts.story import rule_title
 from wavebreak_server.slices.acts.models import PersonAct
@@ -143,10 +143,11 @@ def _risk(console: Console) -> dict[str, Any]:
     if not console.user.may("view_queue"):
         return {}
     settings, waiting = settings_of(console.context.app).queue, review_queue.waiting()
+    sending = waiting if is_shadow(console.request) else waiting.exclude(outcome__in=REFUSING_ALL)
     return {
         "cases": list(review_queue.ordered(settings, console.now_ms)[:SHOWN_CASES]),
         "overdue": review_queue.overdue_count(settings, console.now_ms),
-        "sending": waiting.exclude(outcome__in=REFUSING_ALL).count(),
+        "sending": sending.count(),
         "silenced": waiting.filter(outcome__in=SILENCING).count(),
     }
 
