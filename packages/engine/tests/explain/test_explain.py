@@ -167,7 +167,10 @@ def test_missing_log_is_reported_with_totals(tmp_path: Path) -> None:
     found = explain(_run(tmp_path, source=str(tmp_path / "gone.jsonl")), "b")
     result = story_paragraphs(found)
     assert found.timeline is None
-    assert "it sent 114 messages and wrote first to 113 people, of whom 1 replied" in result[1]
+    assert (
+        "it sent 114 messages and wrote first to 113 people; messages went both ways with 1 person"
+        in result[1]
+    )
     assert "does not exist any more" in result[-1]
     write_html(explanation_report(found), tmp_path / "b.html")
     assert "does not exist any more" in (tmp_path / "b.html").read_text()

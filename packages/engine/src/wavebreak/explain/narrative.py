@@ -464,11 +464,12 @@ def _reception(timeline: Timeline, end: int | None, language: Language) -> str:
 
 def _totals(row: dict[str, Any], language: Language) -> str:
     return language.gettext(
-        "In all it sent {messages} and wrote first to {people}, of whom {replied} replied; it "
-        "received {received} and {reports}.",
+        "In all it sent {messages} and wrote first to {people}; messages went both ways with "
+        "{mutual}; it received {received} and {reports}.",
         messages=_count(language, "message", row["sends"]),
         people=_count(language, "person", row["first_contacts"]),
-        replied=number(row["replied_contacts"]),
+        # Also people who wrote first: there may be more of them than first contacts.
+        mutual=_count(language, "person", row["replied_contacts"]),
         received=_count(language, "message", row["received"]),
         reports=_count(language, "report", row["reports"]),
     )
@@ -742,7 +743,7 @@ def totals_table(explanation: Explanation) -> Table:
     names = (
         ("messages sent", "sends"),
         ("people written to first", "first_contacts"),
-        ("of whom replied", "replied_contacts"),
+        ("people with messages both ways", "replied_contacts"),
         ("messages received", "received"),
         ("groups created", "groups_created"),
         ("members added", "members_added"),
