@@ -75,7 +75,7 @@ async def test_visit_is_that_before_this_session(console: RunningConsole) -> Non
 async def test_acts_of_colleagues_are_named_and_own_ones_are_not(console: RunningConsole) -> None:
     noa, dana = await console.person("lead", "noa"), await console.person("analyst", "dana")
     acted = {"verdict": "undetermined", "outcome": "limit", "hold": "7d", "reason": "longer"}
-    await dana.post("/console/account-acts/bob", seen="limit", **acted)
+    await dana.act("/console/account-acts/bob", seen="limit", **acted)
     assert "1 act of a colleague" in words((await noa.get("/console/")).text)
     assert "of a colleague" not in words((await dana.get("/console/")).text)
 
