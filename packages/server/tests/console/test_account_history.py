@@ -6,12 +6,16 @@ import html
 import re
 from typing import Any
 
+from django.utils.translation import override
+
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.operator_events import TEAM, team_events
 from support.service_harness import abuser, now_ms
 from wavebreak.languages import get_language
+from wavebreak_server.console.translations import load_translations
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.acts.service import Act
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.models import User
@@ -58,6 +62,14 @@ async def test_history_has_decisions_acts_and_undos_in_one_order(console: Runnin
     assert newest.startswith("ban")
     assert "noa has undone the verdict another outcome: no wedding" in newest
     assert "undone by noa" in undone
+
+
+def test_duration_of_an_act_is_in_the_language_of_the_page() -> None:
+    act = Act("undetermined", "restrict", "3d")
+    assert act.shown == "restrict for 3d"
+    load_translations("he")
+    with override("he"):
+        assert act.shown == "\u2068הגבלה\u2069 למשך \u20683 ימים\u2069"
 
 
 @visits

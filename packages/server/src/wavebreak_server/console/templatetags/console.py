@@ -10,7 +10,6 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from wavebreak.durations import duration_seconds
 from wavebreak.explain.narrative import format_value
 from wavebreak.languages import SOURCE_LANGUAGE, msgid
 from wavebreak.linking.operators import evidence_words
@@ -19,6 +18,7 @@ from wavebreak.reports.tables import span
 from wavebreak_server.console import plugins
 from wavebreak_server.console.assets import asset_url
 from wavebreak_server.slices.accounts.story import RULE_TITLES
+from wavebreak_server.slices.acts.service import hold_words
 from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
@@ -175,17 +175,7 @@ def rule_title(rule: str) -> SafeString:
     return policy_text(RULE_TITLES.get(rule, rule.replace("_", " ")))
 
 
-@register.filter
-def hold_words(hold: str) -> str:
-    """Return a duration as policies write it: in English so, else in words.
-
-    >>> hold_words("3d")
-    '3d'
-    """
-    language = page_language()
-    if language.code == SOURCE_LANGUAGE:
-        return hold
-    return language.format_duration(duration_seconds(hold) * 1000)
+register.filter("hold_words", hold_words)
 
 
 @register.filter

@@ -18,7 +18,7 @@ from django.db import transaction
 
 from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.engine.account_queries import AccountState
-from wavebreak.languages import msgid
+from wavebreak.languages import SOURCE_LANGUAGE, msgid
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
@@ -32,7 +32,7 @@ from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import Decision
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 UNDONE_NOTE = 200
 """Characters of what is noted about an undone act."""
@@ -94,7 +94,19 @@ class Act(NamedTuple):
         outcome = translate(self.outcome)
         if not self.hold:
             return outcome
-        return translate("{outcome} for {hold}", outcome=outcome, hold=self.hold)
+        return translate("{outcome} for {hold}", outcome=outcome, hold=hold_words(self.hold))
+
+
+def hold_words(hold: str) -> str:
+    """Return a duration as policies write it: in English so, else in words.
+
+    >>> hold_words("3d")
+    '3d'
+    """
+    language = page_language()
+    if language.code == SOURCE_LANGUAGE:
+        return hold
+    return language.format_duration(duration_seconds(hold) * 1000)
 
 
 def act_of(form: dict[str, str]) -> Act:
