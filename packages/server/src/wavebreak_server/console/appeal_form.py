@@ -12,7 +12,6 @@ from wavebreak.languages import Language, msgid
 from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
 from wavebreak_server.console.forms import PageForm
 from wavebreak_server.console.pages import refuse
-from wavebreak_server.console.templatetags.console import hold_words
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals import answers
@@ -42,7 +41,7 @@ class AnswerForm(PageForm):
     )
     outcome = forms.ChoiceField(choices=_milder_outcomes, required=False)
     hold = forms.ChoiceField(
-        choices=lambda: [("", "–"), *((hold, hold_words(hold)) for hold in acts.HOLDS)],
+        choices=lambda: [("", "–"), *((hold, acts.hold_words(hold)) for hold in acts.HOLDS)],
         required=False,
     )
     grounds = forms.MultipleChoiceField(
