@@ -60,6 +60,13 @@ class Visitor:
         found = SHEET.search(shown.text)
         return await self.post(path, **fields, sheet=found[1]) if found else shown
 
+    async def confirm(self, path: str, page: str, **fields: Any) -> Any:
+        """Send a form that acts, with the digest of the effect sheet that a page shows."""
+        shown = (await self.get(page)).text
+        found = SHEET.search(shown)
+        assert found, shown
+        return await self.post(path, **fields, sheet=found[1])
+
     async def with_sheet(self, path: str, **fields: Any) -> dict[str, Any]:
         """Send a form that acts; return its fields with the digest of the effect sheet shown."""
         page = (await self.post(path, **fields)).text

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from support.console_harness import RunningConsole, Visitor
+from support.console_harness import SHEET, RunningConsole, Visitor
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
 
 FILE = "evidence.toml"
+NOTHING_CHANGES = {"changed": 0, "accounts": 0, "moves": [], "refused": [0, 0]}
 TEXT = "[evidence]\nreply = 0.1\n"
 
 
@@ -37,7 +38,7 @@ async def approved(console: RunningConsole, version: PolicyVersion) -> Visitor:
     def replayed() -> None:
         PolicyReplay.objects.create(
             of=version, by=User.objects.get(username="policy-owner"), state=PolicyReplay.DONE,
-            started_ms=1, digest=version.digest, live=live,
+            started_ms=1, digest=version.digest, live=live, result=NOTHING_CHANGES,
         )  # fmt: skip
         PolicyVersion.objects.filter(id=version.id).update(state=PolicyVersion.REPLAYED)
 
@@ -50,7 +51,10 @@ async def approved(console: RunningConsole, version: PolicyVersion) -> Visitor:
 
 async def go_live(lead: Visitor, *numbers: int) -> list[int]:
     """Let versions go live, all at once; return the statuses of the answers."""
-    fields = {"csrfmiddlewaretoken": await lead.token(), "reason": "now"}
-    paths = [f"/console/policy/versions/{number}/live" for number in numbers]
-    answers = await asyncio.gather(*(lead.client.post(path, data=fields) for path in paths))
+    fields, forms = {"csrfmiddlewaretoken": await lead.token(), "reason": "now"}, []
+    for number in numbers:
+        page = f"/console/policy/versions/{number}"
+        found = SHEET.search((await lead.get(page)).text)
+        forms.append((f"{page}/live", fields | {"sheet": found[1] if found else ""}))
+    answers = await asyncio.gather(*(lead.client.post(path, data=form) for path, form in forms))
     return sorted(answer.status_code for answer in answers)

@@ -101,15 +101,17 @@ async def test_model_is_promoted_by_two_people_and_back(
     assert (await lead.post(f"{base}/promote", reason="too early")).status_code == 409
     assert (await lead.post(f"{base}/approve", reason="ok", seen="other")).status_code == 409
     assert (await lead.post(f"{base}/approve", reason="ok", seen=model.version)).status_code == 302
-    went = await lead.post(f"{base}/promote", reason="better on labels")
+    went = await lead.confirm(f"{base}/promote", base, reason="better on labels")
     assert went.status_code == 302, went.text
     assert await console.service.ask(lambda engine: engine.model.version) == model.version
     assert live_model(tmp_path) == (models_directory(tmp_path) / "m1", model.version)
     assert "It scores now" in (await lead.get(base)).text
     assert model.version in (await lead.get(PAGES)).text
 
-    assert (await lead.post(f"{PAGES}/rollback", reason="no", seen="m9")).status_code == 409
-    back = await lead.post(f"{PAGES}/rollback", reason="worse", seen="m1")
+    assert (
+        await lead.confirm(f"{PAGES}/rollback", PAGES, reason="no", seen="m9")
+    ).status_code == 409
+    back = await lead.confirm(f"{PAGES}/rollback", PAGES, reason="worse", seen="m1")
     assert back.status_code == 302, back.text
     assert await console.service.ask(lambda engine: engine.model) is None
     retired = await stored(lambda: ModelVersion.objects.get())

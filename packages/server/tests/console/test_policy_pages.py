@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 import stat
 from pathlib import Path
@@ -17,6 +18,12 @@ from wavebreak_server.storage.models import AuditEntry
 
 FILE = "rules/allowance.toml"
 RULE = "first_contact_allowance"
+VERSIONS = "/console/policy/versions"
+ROLLBACK = "/console/policy/rollback"
+
+
+def words(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 async def _prepared(console: RunningConsole) -> None:
@@ -163,6 +170,16 @@ async def replayed(console: RunningConsole, owner: Visitor, version: PolicyVersi
     return done
 
 
+async def refused_with_another_sheet(
+    console: RunningConsole, lead: Visitor, path: str, page: str, **fields: str
+) -> None:
+    """Confirm a step with another effect sheet than its own: nothing is switched."""
+    now = console.service.responder.policy.version
+    stale = await lead.post(path, reason="as I saw it", sheet="0" * 16, **fields)
+    assert stale.headers["location"] == page
+    assert console.service.responder.policy.version == now
+
+
 @visits
 async def test_rule_goes_live_by_two_people_and_back(
     console: RunningConsole, tmp_path: Path
@@ -191,7 +208,12 @@ async def test_rule_goes_live_by_two_people_and_back(
     assert stale.status_code == 409
     assert (await lead.post(f"{base}/approve", reason="", seen=digest)).status_code == 422
     assert (await lead.post(f"{base}/approve", reason="ok", seen=digest)).status_code == 302
-    went = await lead.post(f"{base}/live", reason="for couriers")
+    await refused_with_another_sheet(console, lead, f"{base}/live", base)
+    sheet = words((await lead.get(base)).text)
+    assert "changed while you read it" in sheet
+    assert f"Would decide: {version.name}." in sheet
+    assert f"On history {done.result['changed']} of {done.result['accounts']} accounts" in sheet
+    went = await lead.confirm(f"{base}/live", base, reason="for couriers")
     assert went.status_code == 302, went.text
     rule = console.service.responder.policy.rule(RULE)
     assert ">= 65" in rule.expression
@@ -201,9 +223,16 @@ async def test_rule_goes_live_by_two_people_and_back(
     assert (await stored(lambda: PolicyVersion.objects.get())).state == "live"
     assert (await lead.get(base)).status_code == 200
 
-    wrong = await lead.post("/console/policy/rollback", reason="worse", seen="v99")
+    entry = await stored(lambda: AuditEntry.objects.get(action="policy_live"))
+    assert re.search(
+        r"for couriers \[sheet [0-9a-f]{16}: \d+ of \d+ accounts change,", entry.reason
+    )
+    await refused_with_another_sheet(console, lead, ROLLBACK, VERSIONS, seen=version.name)
+    back_sheet = words((await lead.get(VERSIONS)).text)
+    assert f"Decides now: {version.name}. Would decide: as the service was started" in back_sheet
+    wrong = await lead.confirm(ROLLBACK, VERSIONS, reason="worse", seen="v99")
     assert wrong.status_code == 409
-    back = await lead.post("/console/policy/rollback", reason="worse", seen=version.name)
+    back = await lead.confirm(ROLLBACK, VERSIONS, reason="worse", seen=version.name)
     assert back.status_code == 302, back.text
     assert ">= 15" in console.service.responder.policy.rule(RULE).expression
     retired = await stored(lambda: PolicyVersion.objects.get())

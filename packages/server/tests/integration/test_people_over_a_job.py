@@ -131,7 +131,12 @@ async def a_policy_goes_live(console: RunningConsole, _person: Visitor) -> Any:
     more = abuser(account="fay", ts=START + 1_200_000)
     await console.running.send(more)
     await console.running.wait_until_applied()
-    back = await lead.post("/console/policy/rollback", reason="it was wrong", seen=version.name)
+    back = await lead.confirm(
+        "/console/policy/rollback",
+        "/console/policy/versions",
+        reason="it was wrong",
+        seen=version.name,
+    )
     yield back.status_code
     yield console.service.deciding().policy.version
     yield await api(console, "GET", "/v1/accounts/fay")

@@ -26,6 +26,7 @@ from wavebreak_server.slices.versions import policy_versions, replay_processes, 
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
+from wavebreak_server.slices.versions.step_sheets import back_sheet, live_sheet
 from wavebreak_server.texts import page_language, translate
 
 SHOWN_FEATURES = 12
@@ -70,6 +71,7 @@ def models(request: HttpRequest) -> HttpResponse:
         live=MODEL.live_name(console.service),
         target=target,
         can_roll_back=target is not None,
+        back_sheet=back_sheet(MODEL, console),
         waiting=versions.unregistered(home),
         score=policy_versions.live_policy_of(console).score,
         tab="models",
@@ -178,6 +180,7 @@ def model_version(request: HttpRequest, number: int) -> HttpResponse:
         bins=_bins(done.result) if done else [],
         moves=moves_of(done.result) if done else [],
         progress=_progress(console, newest),
+        live_sheet=live_sheet(MODEL, console, version),
         valid=service.valid_replay(MODEL, console, version),
         mine=version.author_id == console.user.id,
         approvers=service.people_who_may_approve(MODEL, version),

@@ -21,6 +21,7 @@ from wavebreak_server.slices.versions import policy_versions as versions
 from wavebreak_server.slices.versions import replay_processes, rule_statistics, service
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
+from wavebreak_server.slices.versions.step_sheets import back_sheet, live_sheet
 from wavebreak_server.texts import translate
 
 NEW_RULE = """
@@ -176,6 +177,7 @@ def policy_versions(request: HttpRequest) -> HttpResponse:
         target=target,
         earlier=service.version_of(POLICY, target or ""),
         can_roll_back=target is not None,
+        back_sheet=back_sheet(POLICY, console),
     )
 
 
@@ -217,6 +219,7 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
         if newest
         else {},
         valid=service.valid_replay(POLICY, console, version),
+        live_sheet=live_sheet(POLICY, console, version),
         mine=version.author_id == console.user.id,
         approvers=service.people_who_may_approve(POLICY, version),
         steps=_steps(version, is_live=is_live),

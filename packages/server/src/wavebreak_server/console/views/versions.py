@@ -13,8 +13,10 @@ from django.shortcuts import redirect, render
 from wavebreak.languages import msgid
 from wavebreak.outcomes import rank_of
 from wavebreak_server.console import pages
+from wavebreak_server.console.act_form import was_seen
 from wavebreak_server.slices.versions import replay_processes, service
 from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.slices.versions.step_sheets import back_sheet, live_sheet
 from wavebreak_server.texts import translate
 
 MOST_CHANGES = 1_000_000
@@ -81,10 +83,14 @@ class StepViews:
         """Return the view that lets an approved version decide."""
 
         def view(request: HttpRequest, number: int) -> HttpResponse:
+            console, reason = pages.console_of(request), pages.reason_of(request)
             version = service.find_version(self.kind, number)
-            seconds = service.go_live(
-                self.kind, pages.console_of(request), version, pages.reason_of(request)
-            )
+            sheet = live_sheet(self.kind, console, version)
+            service.check_approved(self.kind, console, version)
+            if not was_seen(request, sheet):
+                return redirect(self.page, number)
+            noted = f"{reason} [{sheet.record}]"
+            seconds = service.go_live(self.kind, console, version, noted)
             pages.say(request, self._said("go_live", version.name, seconds))
             return redirect(self.page, number)
 
@@ -95,8 +101,11 @@ class StepViews:
 
         def view(request: HttpRequest) -> HttpResponse:
             console, reason = pages.console_of(request), pages.reason_of(request)
-            seen = request.POST.get("seen", "")
-            target, seconds = service.roll_back(self.kind, console, reason, seen)
+            seen, sheet = request.POST.get("seen", ""), back_sheet(self.kind, console)
+            if sheet is not None and not was_seen(request, sheet):
+                return redirect(self.index)
+            record = sheet.record if sheet else ""
+            target, seconds = service.roll_back(self.kind, console, reason, seen, record)
             pages.say(request, self._said("roll_back", target or translate(self.first), seconds))
             return redirect(self.index)
 

@@ -236,6 +236,41 @@ class Move:
 
 
 @dataclass(frozen=True)
+class SwitchEffect:
+    """What another policy or model would have decided, by its replay over the log.
+
+    Attributes:
+        before: What decides now.
+        after: What would decide.
+        page: Name of the page of the replay.
+        replay: The replay (None: none compares these two).
+        accounts: Accounts of the replay.
+        moves: From what to what outcome accounts would go.
+        refused: Messages that are kept away under the one, and under the other.
+        slowed: Some accounts that people found benign and that would fare worse, with outcomes.
+    """
+
+    before: str
+    after: str
+    page: str = ""
+    replay: int | None = None
+    accounts: int = 0
+    moves: tuple[Move, ...] = ()
+    refused: tuple[int, int] = (0, 0)
+    slowed: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def changed(self) -> int:
+        """How many accounts would fare otherwise."""
+        return sum(move.count for move in self.moves)
+
+    @property
+    def slowed_count(self) -> int:
+        """How many accounts that people found benign would fare worse."""
+        return sum(move.benign for move in self.moves if move.is_worse)
+
+
+@dataclass(frozen=True)
 class EffectSheet:
     """What would be in force after an act.
 
@@ -244,21 +279,26 @@ class EffectSheet:
         enforced: Whether outcomes are enforced (False: shadow).
         rows: The accounts that the act is about.
         unknown: Those that the log does not contain.
+        switch: What another policy or model would decide; outcomes in force stay until they end.
     """
 
     what: str
     enforced: bool
     rows: tuple[AccountEffect, ...] = ()
     unknown: tuple[str, ...] = ()
+    switch: SwitchEffect | None = None
 
     @cached_property
     def digest(self) -> str:
         """A digest of all that must be the same when the act is done."""
-        return digest_of(self.what, self.enforced, [row.key for row in self.rows], self.unknown)
+        keys = [row.key for row in self.rows]
+        return digest_of(self.what, self.enforced, keys, self.unknown, self.switch)
 
     @cached_property
     def moves(self) -> list[Move]:
         """From what to what outcome the accounts go, the severest first."""
+        if self.switch is not None:
+            return list(self.switch.moves)
         counts = Counter((row.before.outcome, row.after.outcome) for row in self.rows)
         moves = [Move(*pair, count) for pair, count in counts.items()]
         return sorted(moves, key=lambda move: (-rank_of(move.after), rank_of(move.before)))
@@ -276,10 +316,15 @@ class EffectSheet:
         >>> EffectSheet("abusive", False, (row,)).record.partition(": ")[2]
         '1 account, 1 severer, 0 milder, shadow'
         """
+        mode = "enforced" if self.enforced else "shadow"
+        if (switch := self.switch) is not None:
+            return (
+                f"sheet {self.digest}: {switch.changed} of {switch.accounts} accounts change, "
+                f"{switch.slowed_count} benign severer, {mode}"
+            )
         severer = sum(row.after.severity > row.before.severity for row in self.rows)
         milder = sum(row.after.severity < row.before.severity for row in self.rows)
         accounts = f"{len(self.rows)} account{'s' * (len(self.rows) != 1)}"
-        mode = "enforced" if self.enforced else "shadow"
         return f"sheet {self.digest}: {accounts}, {severer} severer, {milder} milder, {mode}"
 
 

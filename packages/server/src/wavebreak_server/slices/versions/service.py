@@ -330,9 +330,14 @@ def go_live(kind: Kind, acting: ActingUser, version: Version, reason: str) -> fl
     Raises StaleError where somebody else lets it go live, or changes it, at the same time.
     """
     now = deciding(acting.service)
+    check_approved(kind, acting, version)
+    return _let_decide(kind, acting, version, reason, now)
+
+
+def check_approved(kind: Kind, acting: ActingUser, version: Version) -> None:
+    """Raise ApiError (409) for a version that may not go live."""
     if version.state != version.APPROVED or valid_replay(kind, acting, version) is None:
         raise kind.refusals.not_approved.error(409, version.name)
-    return _let_decide(kind, acting, version, reason, now)
 
 
 def go_live_measured(kind: Kind, acting: ActingUser, version: Version, reason: str) -> float:
@@ -408,10 +413,13 @@ def settle_interrupted(kinds: Sequence[Kind], home: Path) -> None:
                 )
 
 
-def roll_back(kind: Kind, acting: ActingUser, reason: str, seen: str) -> tuple[str, float]:
+def roll_back(
+    kind: Kind, acting: ActingUser, reason: str, seen: str, record: str = ""
+) -> tuple[str, float]:
     """Let the version before the live one decide again; return its name, and the seconds it took.
 
-    Raises ApiError where another version than `seen` decides by now.
+    `record` is what the audit log holds of the effect sheet. Raises ApiError where another version
+    than `seen` decides by now.
     """
     now, service = deciding(acting.service), acting.service
     name, target = kind.live_name(service), kind.previous_name(service)
@@ -420,8 +428,9 @@ def roll_back(kind: Kind, acting: ActingUser, reason: str, seen: str) -> tuple[s
     if name != seen:
         raise kind.refusals.other_live.error(409, name or f"the first {kind.content}")
     live, earlier = version_of(kind, name), version_of(kind, target)
+    noted = f"{reason} [{record}]" if record else reason
     seconds = switch(
-        acting, kind.acts.roll_back, target or f"{kind.content} of serve", reason,
+        acting, kind.acts.roll_back, target or f"{kind.content} of serve", noted,
         **kind.wanted(target, earlier), back=True, instead_of=now,
     )  # fmt: skip
     _retire(acting, live, f"rolled back: {reason}")
