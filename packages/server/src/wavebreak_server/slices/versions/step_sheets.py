@@ -28,14 +28,10 @@ def back_sheet(kind: service.Kind, acting: ActingUser) -> EffectSheet | None:
     target = kind.previous_name(acting.service)
     if target is None:
         return None
-    live = service.live_version(kind, acting.service)
-    done = live.replays.filter(state=kind.replays.DONE) if live is not None else None
-    replay = done.last() if done is not None else None
-    earlier = service.version_of(kind, target)
-    if replay is not None and kind.content == "policy":
-        # It holds where it compared the version with the one that decides again.
-        is_of_both = replay.digest == live.digest
-        replay = replay if is_of_both and earlier and replay.live == earlier.policy else None
+    live, replay = service.live_version(kind, acting.service), None
+    if live is not None:
+        # A version goes live after a replay beside what decided then: beside its predecessor.
+        replay = live.replays.filter(state=kind.replays.DONE).last()
     return _sheet(kind, acting, "back", target, replay, is_back=True)
 
 
@@ -54,10 +50,10 @@ def _figures(
 ) -> dict[str, Any]:
     """Return the figures of a replay; of a rollback with its two sides exchanged."""
     turn = -1 if is_back else 1
-    moves = tuple(
-        Move(*(before, after)[::turn], count, benign)
-        for before, after, count, benign, _ in replay.result.get("moves", [])
-    )
+    moves = []
+    for one, other, count, benign, _ in replay.result.get("moves", []):
+        before, after = (one, other)[::turn]
+        moves.append(Move(before, after, count, benign))
     refused = tuple(replay.result.get("refused", (0, 0))[::turn])
     worse = (
         (change.account, *(change.before, change.after)[::turn])
@@ -69,7 +65,7 @@ def _figures(
     return {
         "replay": replay.id,
         "accounts": replay.result.get("accounts", 0),
-        "moves": moves,
+        "moves": tuple(moves),
         "refused": refused,
         "slowed": tuple(islice(slowed, count)),
     }
