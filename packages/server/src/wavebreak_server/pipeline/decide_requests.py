@@ -1,6 +1,6 @@
 """Requests to decide events of an account: asked, recorded, or attempted.
 
-The responses are `decide.DecideResponder`'s; what they need of the log and of what decides is here.
+The responses are made by `decide.DecideResponder`; waiting, recording and fallbacks are here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DecideRequests:
     """Answers `decide`.
 
     Args:
-        running: What runs now.
+        running: The running pipeline.
         intake: Takes events into the log.
         settings: The service's settings.
         pseudonymizer: Pseudonymizes the events.

@@ -71,7 +71,7 @@ class NoAnswerError(BusyError):
 
 
 class Decider(Protocol):
-    """What decides over the log.
+    """An engine of this process, or a job, as it decides over the log.
 
     Attributes:
         has_engine: Whether it is an engine of this process, which can be asked anything.
@@ -91,7 +91,7 @@ class Decider(Protocol):
 
     @property
     def deciding(self) -> Terms:
-        """What decides, beside the state of accounts."""
+        """Policy, model, mode and coverage in force."""
 
     @property
     def abstains(self) -> bool:

@@ -21,7 +21,7 @@ from wavebreak_server.pipeline.running import Running
 
 
 class Observer(NamedTuple):
-    """Who is told of a service's life.
+    """Callbacks for the stages of a service's life.
 
     Attributes:
         report: Called with messages for the operator.
@@ -38,12 +38,12 @@ class Observer(NamedTuple):
 
 @dataclass(frozen=True)
 class Replacement:
-    """What a running service goes on with after a switch.
+    """Engine and responder of a running service after a switch.
 
     Attributes:
         make_engine: Returns an engine without state.
         responder: Answers `decide`.
-        carry: Moves the state of the stopped pipeline; returns what undoes it.
+        carry: Moves the state of the stopped pipeline; returns a function that undoes the move.
         done: Called once the new pipeline runs.
     """
 
@@ -57,7 +57,7 @@ class EngineSwitch:
     """Replaces the pipeline of a running service.
 
     Args:
-        running: What runs now.
+        running: The running pipeline.
         launcher: Starts the pipeline.
         observer: Told of each switch.
 

@@ -36,7 +36,7 @@ class Intake:
     """Takes bodies into the log.
 
     Args:
-        running: What runs now.
+        running: The running pipeline.
         settings: The service's settings.
         clock: Returns milliseconds.
         lateness_s: Allowed lateness of events.
@@ -64,9 +64,9 @@ class Intake:
 
     @contextmanager
     def receiving(self, sender: str) -> Iterator[Callable[[int], None]]:
-        """Give what counts the bytes of a body as they arrive, until the block ends.
+        """Give a counter of the bytes of a body as they arrive, until the block ends.
 
-        It raises BusyError if they cannot be held.
+        The counter raises BusyError if the bytes cannot be held.
         """
         with self.waiting.receiving(sender) as count:
 
@@ -82,7 +82,7 @@ class Intake:
         return pipeline is not None and should_pause_decoding(pipeline, self._settings.limits)
 
     def admission(self, sender: Sender, *, arriving: bool) -> Admission:
-        """Return what a sender may send now."""
+        """Return the admission terms of a sender now."""
         now_ms = self._clock()
         return Admission(
             sender.labels,

@@ -1,4 +1,4 @@
-"""What runs now: the pipeline of a service, what it can be asked, and why it answers nothing."""
+"""The running pipeline of a service: questions to it, and the reason for refusals without it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Running:
         lost: Returns why this process no longer owns the log; empty while it does.
 
     Attributes:
-        pipeline: What runs; None during recovery, and where nothing can go on.
+        pipeline: None during recovery, and after a failure that ends the service.
         switching: Why requests are refused during a switch; empty otherwise.
         is_stopped: Whether the service was stopped.
-        failed: What kept the service from starting, or from going on.
+        failed: The error that ended the service, or its start.
         counts: Bodies, events, rejections by cause, and refused requests.
         lifecycle: Held by a switch, and by the stop.
     """
@@ -69,7 +69,7 @@ class Running:
         return BusyError(why, retry_after_s=self._limits.retry_after_s)
 
     def refuse(self, why: str) -> None:
-        """Count and raise BusyError, where there is a reason."""
+        """Count and raise BusyError if `why` is not empty."""
         if why:
             self.counts["busy"] += 1
             raise self.busy(why)
@@ -80,7 +80,7 @@ class Running:
 
     @property
     def decider(self) -> Decider | None:
-        """What decides; None during recovery."""
+        """The decider of the pipeline; None during recovery."""
         return self.pipeline.decider if self.pipeline is not None else None
 
     def _working_decider(self) -> Decider:
@@ -159,7 +159,7 @@ class Running:
         return as_of.age_s if as_of else 0.0
 
     def deciding(self) -> Terms:
-        """Return what decides, beside the state of accounts.
+        """Return policy, model, mode and coverage in force.
 
         Raises:
             BusyError: The service is not running.
@@ -190,13 +190,13 @@ class Running:
         """Wake waiting requests on this event loop from now on; return it.
 
         Args:
-            on_failure: Called where nothing can go on.
+            on_failure: Called after a failure that ends the service.
         """
         self._loop, self._on_failure = asyncio.get_running_loop(), on_failure
         return self._loop
 
     def give_up(self, error: BaseException) -> None:
-        """Note that nothing can go on."""
+        """Note a failure that ends the service."""
         self.pipeline, self.failed = None, error
         self._on_failure()
 

@@ -68,7 +68,7 @@ class Switch(Protocol):
 
 
 class EngineSetup(NamedTuple):
-    """What returns an engine without state, what answers `decide`, and allowed lateness (s)."""
+    """The engine's factory, the responder of `decide`, and allowed lateness (s)."""
 
     make_engine: Callable[[], Engine]
     responder: DecideResponder
@@ -112,21 +112,21 @@ class Progress:
 
 
 class Service:
-    """One process that owns a log: its life, and what callers may ask of its parts.
+    """One process that owns a log: its life cycle, and the operations of its parts.
 
     Args:
         settings: Where the service stores its files, and its limits.
-        setup: What decides at the start.
+        setup: Engine and responder of the start.
         pseudonymizer: Pseudonymizes the events.
         clock: Returns milliseconds.
         ledger_store: Seals decisions.
         background: Coroutines that run beside the service.
-        observer: Who is told of the service's life.
+        observer: Callbacks for the stages of the service's life.
         switch: Switches to another policy, model or mode (None: only a new start does).
         lost: Returns why this process no longer owns the log; empty while it does.
 
     Attributes:
-        running: What runs now; its questions are the service's.
+        running: The running pipeline; its questions are the service's.
         intake: Takes bodies into the log; its operations are the service's.
         states: The enforcement states that are known while the engine does not answer.
         lateness_s: Allowed lateness of events.
@@ -187,12 +187,12 @@ class Service:
 
     @property
     def responder(self) -> DecideResponder:
-        """What answers `decide` now."""
+        """The responder of `decide` now."""
         return self.running.responder
 
     @property
     def failed(self) -> BaseException | None:
-        """What kept the service from starting, or from going on."""
+        """The error that ended the service, or its start."""
         return self.running.failed
 
     @property
