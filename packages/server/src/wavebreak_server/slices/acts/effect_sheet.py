@@ -34,7 +34,6 @@ from wavebreak.outcomes import (
 from wavebreak.reports.tables import stamp
 from wavebreak.rules import Feedback
 from wavebreak.schema.events import LabelAssigned
-from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.accounts.neighbours import operators_of
 from wavebreak_server.slices.acts import actions
@@ -479,13 +478,3 @@ def _notice_words(feedback: Feedback, outcome: str) -> str:
         return translate("at once")
     least, most = delays[outcome]
     return translate("between {least} and {most} after the decision", least=least, most=most)
-
-
-def check_sheet(sheet: EffectSheet, seen: str) -> None:
-    """Raise ApiError (409) where another sheet was shown than that of the act now."""
-    if seen != sheet.digest:
-        raise ApiError(
-            409,
-            translate("what the act would bring changed while you read it"),
-            fix=translate("read it anew, then confirm"),
-        )
