@@ -165,6 +165,29 @@ def _live_account(held: Held, name: str, slot: int, row: Any) -> LiveAccount:
     )
 
 
+class SendingTraits(NamedTuple):
+    """Where an account sends from, and to whom: what accounts of one campaign share.
+
+    Attributes:
+        network: Number of its network's entity (0: unknown).
+        targets: Slots of the people whom it last wrote to first.
+    """
+
+    network: int
+    targets: tuple[int, ...]
+
+
+@query(joined)
+def sending_traits(held: Held) -> dict[str, SendingTraits]:
+    """Return the traits of accounts; those that the log does not contain are left out."""
+    return {
+        name: SendingTraits(
+            int(row["network"]), tuple(slot - 1 for slot in row["targets"].tolist() if slot)
+        )
+        for name, _, row in held.rows()
+    }
+
+
 class AccountFacts(NamedTuple):
     """Counts and features of an account.
 

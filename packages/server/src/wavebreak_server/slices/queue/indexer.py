@@ -2,12 +2,14 @@
 
 Each pass reads decisions behind a cursor, counts them by day, opens or refreshes the account's
 review case, and moves the cursor in the same transaction, so that every decision counts once.
-Between passes it measures some of the open cases again, those first whose measure is oldest.
+Between passes it measures some of the open cases again, those first whose measure is oldest, and
+groups those that wait into campaigns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,11 +20,19 @@ from django.db import transaction
 from django.db.models import F, Min
 
 from wavebreak.durations import DAY_MS
-from wavebreak.engine.account_queries import LiveAccount, live_accounts
+from wavebreak.engine.account_queries import (
+    LiveAccount,
+    SendingTraits,
+    live_accounts,
+    operators,
+    sending_traits,
+)
+from wavebreak.linking import Operator
 from wavebreak_server.http.app_context import run_background_query
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.campaigns import kind_key, measured_traits, store_campaigns
 from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.service import becomes_case, priority_of
@@ -34,6 +44,9 @@ MEASURED = 300
 """Open cases that one pass measures again."""
 MEASURE_MS = 60_000
 """How old the measure of an open case may be before it is taken again."""
+GROUPED_S = 30.0
+"""How old the list of operators, and the campaigns, may be before they are made again."""
+TRAITS = ("in_force", "reached", "complained", "shape", "network", "targets", "operator")
 PERSONS = frozenset({"person", "challenge"})
 
 
@@ -93,7 +106,10 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
     }
     if opened.update(**values, decisions=F("decisions") + 1, version=F("version") + 1):
         return
-    ReviewCase.objects.create(account=decision["account"], opened_ms=now_ms, **values)
+    ReviewCase.objects.create(
+        account=decision["account"], opened_ms=now_ms, in_force=decision["outcome"],
+        campaign=kind_key(rules[0], ""), **values,
+    )  # fmt: skip
 
 
 def _is_overridden(decision: dict[str, Any]) -> bool:
@@ -112,16 +128,24 @@ def _is_overridden(decision: dict[str, Any]) -> bool:
     return any(msgspec.json.decode(bytes(line))["kind"] == "override" for line in lines)
 
 
-async def measure_cases(settings: Queue, service: Service) -> int:
-    """Measure anew what is left to prevent in the open cases whose turn it is; return how many."""
+async def measure_cases(
+    settings: Queue, service: Service, linked: Mapping[str, Operator] | None = None
+) -> int:
+    """Measure anew what is left to prevent in the open cases whose turn it is; return how many.
+
+    `linked` are the operators by account.
+    """
     now = service.clock()
     cases: list[ReviewCase] = await run_background_query(lambda: _cases_to_measure(now))
     if not cases:
         return 0
     accounts = sorted({case.account for case in cases})
     live = await service.query(live_accounts, accounts)
+    traits = await service.query(sending_traits, accounts)
     kinds = {rule.id: rule.abuse for rule in service.responder.policy.rules}
-    await run_background_query(lambda: _store_measures(settings, cases, live, kinds, now))
+    await run_background_query(
+        lambda: _store_measures(settings, cases, live, traits, linked or {}, kinds, now)
+    )
     return len(cases)
 
 
@@ -132,6 +156,7 @@ def _cases_to_measure(now_ms: int) -> list[ReviewCase]:
 
 def _store_measures(
     settings: Queue, cases: list[ReviewCase], live: dict[str, LiveAccount],
+    traits: Mapping[str, SendingTraits], linked: Mapping[str, Operator],
     kinds: Mapping[str, str], now_ms: int,
 ) -> None:  # fmt: skip
     for case in cases:
@@ -141,8 +166,11 @@ def _store_measures(
             left = priority_left(settings, case, account)
             case.harm, case.priority = left.harm, left.value
             case.idle = not can_change(settings, account, left)
+            found = measured_traits(account, traits.get(case.account), linked.get(case.account))
+            for name, value in found.items():
+                setattr(case, name, value)
     # The version stays: what a person reads in a case is not changed by it.
-    fields = ["measured_ms", "abuse", "harm", "priority", "idle"]
+    fields = ["measured_ms", "abuse", "harm", "priority", "idle", *TRAITS]
     with transaction.atomic():
         ReviewCase.objects.bulk_update(cases, fields, batch_size=100)
 
@@ -155,18 +183,41 @@ class Indexer:
 
     async def __call__(self, service: Service) -> None:
         """Index until cancelled."""
+        linked: Mapping[str, Operator] = {}
+        grouped_s = -GROUPED_S
         while True:
             count, cursor = await run_background_query(
                 lambda: index_decisions(self._settings, service.clock())
             )
             if count < BATCH:
-                await self._measure(service)
+                with suppress(BusyError):
+                    if is_due := time.monotonic() - grouped_s >= GROUPED_S:
+                        linked = await linked_accounts(service)
+                        grouped_s = time.monotonic()
+                    await measure_cases(self._settings, service, linked)
+                    if is_due:
+                        await measure_new_cases(self._settings, service, linked)
+                        await run_background_query(store_campaigns)
                 # Accounts fall silent and outcomes end without a decision.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(MEASURE_MS / 1000):
+                    async with asyncio.timeout(GROUPED_S):
                         await service.wait_for_decision(cursor)
                 await asyncio.sleep(PACE_S)
 
-    async def _measure(self, service: Service) -> None:
-        with suppress(BusyError):
-            await measure_cases(self._settings, service)
+
+async def linked_accounts(service: Service) -> dict[str, Operator]:
+    """Return the operators by account; none while no case is open."""
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
+    if not await run_background_query(opened.exists):
+        return {}
+    found = await service.query(operators)
+    return {account: operator for operator in found for account in operator.accounts}
+
+
+async def measure_new_cases(
+    settings: Queue, service: Service, linked: Mapping[str, Operator]
+) -> None:
+    """Measure until no open case is left that was never measured."""
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
+    while await run_background_query(opened.filter(measured_ms=0).exists):
+        await measure_cases(settings, service, linked)

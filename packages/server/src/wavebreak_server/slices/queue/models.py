@@ -49,7 +49,8 @@ class ReviewCase(models.Model):
     While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
     An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
     `idle` is one on which a decision could change nothing, as last measured (`measured_ms`).
-    `abuse` is the kind that its rule is about, as last measured ("": of a score, or not yet).
+    `abuse` is the kind that its rule is about, as last measured ("": of a score, or not yet). The
+    traits from `in_force` to `targets` are measured too: by them it is of a `campaign`.
     """
 
     OPEN, DECIDING, CLOSED = "open", "deciding", "closed"
@@ -80,6 +81,14 @@ class ReviewCase(models.Model):
     reopened_at = models.BigIntegerField(default=0)
     idle = models.BooleanField(default=False)
     measured_ms = models.BigIntegerField(default=0)
+    campaign = models.CharField(max_length=112, default="")
+    in_force = models.CharField(max_length=16, default="")
+    reached = models.IntegerField(default=0)
+    complained = models.IntegerField(default=0)
+    shape = models.CharField(max_length=16, default="")
+    operator = models.CharField(max_length=24, default="")
+    network = models.BigIntegerField(default=0)
+    targets = models.CharField(max_length=64, default="")
 
     class Meta:
         app_label = "console"
@@ -94,6 +103,7 @@ class ReviewCase(models.Model):
             models.Index(fields=["account"], name="console_case_account"),
             models.Index(fields=["state", "idle", "-priority", "id"], name="console_case_waiting"),
             models.Index(fields=["state", "measured_ms"], name="console_case_measured"),
+            models.Index(fields=["campaign", "state", "idle"], name="console_case_campaign"),
         )
 
 

@@ -1,0 +1,154 @@
+"""Campaigns: cases that wait and that a person decides together.
+
+Accounts of one operator, or accounts that write to the same people, are a campaign; so are accounts
+of one network that send in one shape. All other cases are grouped by their rule and shape. The
+indexer stores the campaign of each case in the background, so that a page only counts rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from wavebreak.engine.account_queries import LiveAccount, SendingTraits
+from wavebreak.linking import Operator
+from wavebreak_server.slices.queue.models import ReviewCase
+
+MIN_LINKED = 5
+"""Cases of an operator or of a target list from which on they are a campaign of their own."""
+MIN_NETWORK = 20
+"""Cases of a network, rule and shape from which on they are a campaign of their own."""
+MIN_STRANGERS = 20
+"""First messages to strangers from which on replies and complaints tell a shape."""
+ANSWERED_SHARE, COMPLAINED_SHARE = 0.2, 0.05
+LIST = "list-"
+BATCH = 500
+
+
+class CaseTraits(NamedTuple):
+    """What a case is grouped by.
+
+    Attributes:
+        id: The case.
+        campaign: The campaign that it is of now ("": none yet).
+        rule: The rule of its decision ("": a score).
+        shape: The shape of sending, by `shape_of`.
+        operator: Id of its operator ("": none).
+        network: Number of its network's entity (0: unknown).
+        targets: Slots of the people whom it last wrote to first, as text.
+    """
+
+    id: int
+    campaign: str
+    rule: str
+    shape: str
+    operator: str = ""
+    network: int = 0
+    targets: str = ""
+
+
+def shape_of(live: LiveAccount) -> str:
+    """Return the shape of an account's sending.
+
+    >>> quiet = LiveAccount("limit", 3, 0, 3, 0, 0, 0, 0, (), False)
+    >>> [shape_of(quiet), shape_of(quiet._replace(strangers=90, complained=9))]
+    ['few', 'unwelcome']
+    """
+    if not live.strangers:
+        return "none"
+    if live.strangers < MIN_STRANGERS:
+        return "few"
+    if live.complained >= COMPLAINED_SHARE * live.strangers:
+        return "unwelcome"
+    if live.answered >= ANSWERED_SHARE * live.strangers:
+        return "answered"
+    return "unanswered"
+
+
+def kind_key(rule: str, shape: str) -> str:
+    """Return the campaign of cases that only their rule and shape connect."""
+    return f"rule-{rule}-{shape}"
+
+
+def measured_traits(
+    live: LiveAccount, traits: SendingTraits | None, operator: Operator | None
+) -> dict[str, object]:
+    """Return the fields of a case that its account's present traits set."""
+    return {
+        "in_force": live.outcome,
+        "reached": live.strangers,
+        "complained": live.complained,
+        "shape": shape_of(live),
+        "network": traits.network if traits else 0,
+        "targets": " ".join(map(str, sorted(set(traits.targets)))) if traits else "",
+        "operator": operator.id if operator else "",
+    }
+
+
+def campaign_keys(cases: Sequence[CaseTraits]) -> dict[int, str]:
+    """Return the campaign of each case.
+
+    >>> [*campaign_keys([CaseTraits(1, "", "takeover", "few")]).values()]
+    ['rule-takeover-few']
+    """
+    keys: dict[int, str] = {}
+    rest: dict[tuple[int, str, str], list[CaseTraits]] = defaultdict(list)
+    for linked in _linked(cases):
+        if len(linked) >= MIN_LINKED:
+            keys |= dict.fromkeys((case.id for case in linked), _linked_key(linked))
+        else:
+            for case in linked:
+                rest[case.network, case.rule, case.shape].append(case)
+    for (network, rule, shape), similar in rest.items():
+        key = kind_key(rule, shape)
+        if network and len(similar) >= MIN_NETWORK:
+            key = f"network-{network}-{key}"
+        keys |= dict.fromkeys((case.id for case in similar), key)
+    return keys
+
+
+def _linked(cases: Sequence[CaseTraits]) -> Iterable[list[CaseTraits]]:
+    """Return the cases by operator and target list: two shared targets connect two accounts."""
+    parents = list(range(len(cases)))
+
+    def root(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = parents[place]
+        return place
+
+    first: dict[object, int] = {}
+    for place, case in enumerate(cases):
+        shared: list[object] = [*combinations(case.targets.split(), 2)]
+        for trait in [case.operator, *shared] if case.operator else shared:
+            parents[root(place)] = root(first.setdefault(trait, place))
+    groups: dict[int, list[CaseTraits]] = defaultdict(list)
+    for place, case in enumerate(cases):
+        groups[root(place)].append(case)
+    return groups.values()
+
+
+def _linked_key(cases: Sequence[CaseTraits]) -> str:
+    """Return the key of linked cases: their largest operator, else the list they had before."""
+    operators = Counter(case.operator for case in cases if case.operator)
+    lists = Counter(case.campaign for case in cases if case.campaign.startswith(LIST))
+    if counts := operators or lists:
+        return min(counts, key=lambda key: (-counts[key], key))
+    return f"{LIST}{min(case.id for case in cases)}"
+
+
+def store_campaigns() -> int:
+    """Group all cases that wait; return how many changed their campaign."""
+    waiting = ReviewCase.objects.filter(state=ReviewCase.OPEN, idle=False).order_by("id")
+    cases = [CaseTraits(*row) for row in waiting.values_list(*CaseTraits._fields).iterator()]
+    keys = campaign_keys(cases)
+    moved: Mapping[str, list[int]] = defaultdict(list)
+    for case in cases:
+        if keys[case.id] != case.campaign:
+            moved[keys[case.id]].append(case.id)
+    for key, ids in moved.items():
+        for begin in range(0, len(ids), BATCH):
+            ReviewCase.objects.filter(id__in=ids[begin : begin + BATCH]).update(campaign=key)
+    return sum(map(len, moved.values()))
