@@ -1,8 +1,9 @@
 """Campaigns: cases that wait and that a person decides together.
 
 Accounts of one operator, or accounts that write to the same people, are a campaign; so are accounts
-of one network that send in one shape. All other cases are grouped by their rule and shape. The
-indexer stores the campaign of each case in the background, so that a page only counts rows.
+of one kind of abuse that send in one shape, from one network where it has many. The few that are
+left are grouped by shape, or are the others. The indexer stores the campaign of each case in the
+background, so that a page only counts rows.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from wavebreak_server.slices.queue.models import ReviewCase
 
 MIN_LINKED = 5
 """Cases of an operator or of a target list from which on they are a campaign of their own."""
+MIN_ALIKE = 10
+"""Cases of a kind of abuse and a shape from which on they are a campaign of their own."""
 MIN_NETWORK = 20
-"""Cases of a network, rule and shape from which on they are a campaign of their own."""
+"""The same from one network."""
+SHARED_TARGETS = 3
+"""Shared people, of the last four, by which two accounts write to one list."""
 MIN_STRANGERS = 20
 """First messages to strangers from which on replies and complaints tell a shape."""
 ANSWERED_SHARE, COMPLAINED_SHARE = 0.2, 0.05
-LIST = "list-"
+NEW, LIST = "new", "list-"
+"""Campaign of cases that are not grouped yet; begin of the key of a target list."""
 BATCH = 500
 
 
@@ -33,7 +39,7 @@ class CaseTraits(NamedTuple):
     Attributes:
         id: The case.
         campaign: The campaign that it is of now ("": none yet).
-        rule: The rule of its decision ("": a score).
+        abuse: The kind of abuse that its rule is about ("": of a score).
         shape: The shape of sending, by `shape_of`.
         operator: Id of its operator ("": none).
         network: Number of its network's entity (0: unknown).
@@ -42,7 +48,7 @@ class CaseTraits(NamedTuple):
 
     id: int
     campaign: str
-    rule: str
+    abuse: str
     shape: str
     operator: str = ""
     network: int = 0
@@ -67,11 +73,6 @@ def shape_of(live: LiveAccount) -> str:
     return "unanswered"
 
 
-def kind_key(rule: str, shape: str) -> str:
-    """Return the campaign of cases that only their rule and shape connect."""
-    return f"rule-{rule}-{shape}"
-
-
 def measured_traits(
     live: LiveAccount, traits: SendingTraits | None, operator: Operator | None
 ) -> dict[str, object]:
@@ -91,26 +92,32 @@ def campaign_keys(cases: Sequence[CaseTraits]) -> dict[int, str]:
     """Return the campaign of each case.
 
     >>> [*campaign_keys([CaseTraits(1, "", "takeover", "few")]).values()]
-    ['rule-takeover-few']
+    ['alike--']
     """
     keys: dict[int, str] = {}
-    rest: dict[tuple[int, str, str], list[CaseTraits]] = defaultdict(list)
+    rest: list[CaseTraits] = []
     for linked in _linked(cases):
         if len(linked) >= MIN_LINKED:
             keys |= dict.fromkeys((case.id for case in linked), _linked_key(linked))
         else:
-            for case in linked:
-                rest[case.network, case.rule, case.shape].append(case)
-    for (network, rule, shape), similar in rest.items():
-        key = kind_key(rule, shape)
-        if network and len(similar) >= MIN_NETWORK:
-            key = f"network-{network}-{key}"
-        keys |= dict.fromkeys((case.id for case in similar), key)
+            rest += linked
+    networks = Counter((case.network, case.abuse, case.shape) for case in rest if case.network)
+    kinds = Counter((case.abuse, case.shape) for case in rest)
+    shapes: Counter[str] = Counter()
+    for (_, shape), count in kinds.items():
+        shapes[shape] += count * (count < MIN_ALIKE)
+    for case in rest:
+        if networks[case.network, case.abuse, case.shape] >= MIN_NETWORK:
+            keys[case.id] = f"network-{case.network}-{case.abuse}-{case.shape}"
+        elif kinds[case.abuse, case.shape] >= MIN_ALIKE:
+            keys[case.id] = f"alike-{case.abuse}-{case.shape}"
+        else:
+            keys[case.id] = f"alike--{case.shape if shapes[case.shape] >= MIN_ALIKE else ''}"
     return keys
 
 
 def _linked(cases: Sequence[CaseTraits]) -> Iterable[list[CaseTraits]]:
-    """Return the cases by operator and target list: two shared targets connect two accounts."""
+    """Return the cases by operator and target list."""
     parents = list(range(len(cases)))
 
     def root(place: int) -> int:
@@ -121,7 +128,7 @@ def _linked(cases: Sequence[CaseTraits]) -> Iterable[list[CaseTraits]]:
 
     first: dict[object, int] = {}
     for place, case in enumerate(cases):
-        shared: list[object] = [*combinations(case.targets.split(), 2)]
+        shared: list[object] = [*combinations(case.targets.split(), SHARED_TARGETS)]
         for trait in [case.operator, *shared] if case.operator else shared:
             parents[root(place)] = root(first.setdefault(trait, place))
     groups: dict[int, list[CaseTraits]] = defaultdict(list)

@@ -32,7 +32,7 @@ from wavebreak_server.http.app_context import run_background_query
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
-from wavebreak_server.slices.queue.campaigns import kind_key, measured_traits, store_campaigns
+from wavebreak_server.slices.queue.campaigns import NEW, measured_traits, store_campaigns
 from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.service import becomes_case, priority_of
@@ -108,7 +108,7 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
         return
     ReviewCase.objects.create(
         account=decision["account"], opened_ms=now_ms, in_force=decision["outcome"],
-        campaign=kind_key(rules[0], ""), **values,
+        campaign=NEW, **values,
     )  # fmt: skip
 
 
