@@ -23,12 +23,11 @@ from fuzz import targets
 from fuzz.mutations import MOST_BYTES, mutations
 from wavebreak.compiled.code_cache import cache_root
 from wavebreak_cases.bundles import archive_reader
-from wavebreak_server.pipeline import cloudevents, request_decoder
+from wavebreak_server.pipeline import request_decoder
 
 MOST_MUTATIONS = 10_000_000
 INSTRUMENTED = (
     archive_reader.unpack,
-    cloudevents.structured_to_lines,
     request_decoder.decompress,
     request_decoder.RequestDecoder.decode,
 )

@@ -46,7 +46,7 @@ from wavebreak_cases.claims.pdf_pages import render_pages
 from wavebreak_cases.claims.pictures import open_picture
 from wavebreak_cases.claims.reader import read
 from wavebreak_cases.claims.warc import Exchange, encode_warc, read_warc
-from wavebreak_server.pipeline import cloudevents, decide
+from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.backup import service as backup
@@ -56,7 +56,7 @@ from wavebreak_server.storage import database, event_log, row_macs
 CORPUS = Path(__file__).parent / "corpus"
 """Inputs by target that reached code which no seed reaches, and those that once failed."""
 NOON_MS = 1_772_366_400_000
-FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
+FORMS = ("json", "lines", "arrow")
 ENCODINGS = ("", "gzip", "zstd")
 LIMITS = Limits(body=1 << 20, unpacked=1 << 20, events=1_000)
 
@@ -90,25 +90,15 @@ def _body_seeds(form: str) -> Callable[[], Iterator[bytes]]:
     def seeds() -> Iterator[bytes]:
         events = abuser(3)
         lines = [msgspec.json.encode(event) for event in events]
-        cloud = [_cloudevent(event) for event in events]
         texts = {
             "json": [b"[" + b",".join(lines) + b"]", lines[0], b"[]", b"[{}]"],
             "lines": [b"\n".join(lines), lines[1] + b"\r\n\n"],
-            "cloudevents": [msgspec.json.encode(cloud[0])],
-            "cloudevents-batch": [msgspec.json.encode(cloud)],
             "arrow": [_arrow(events)],
         }
         for text in texts[form]:
             yield b"\0" + text
 
     return seeds
-
-
-def _cloudevent(event: dict[str, Any]) -> dict[str, Any]:
-    attributes = {"id": event["id"], "type": cloudevents.PREFIX + event["type"]}
-    rest = {name: value for name, value in event.items() if name not in ("id", "type", "account")}
-    envelope = {"specversion": "1.0", "source": "/a", "subject": event["account"], "data": rest}
-    return attributes | envelope
 
 
 def _arrow(events: list[dict[str, Any]]) -> bytes:

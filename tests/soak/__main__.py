@@ -44,19 +44,16 @@ def main() -> int:
     parser.add_argument(
         "--around",
         action="store_true",
-        help="keep the log in PostgreSQL, send events by NATS too, kill both, and skew clocks",
+        help="keep the log in PostgreSQL, kill the database, and skew clocks",
     )
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory())
-        postgresql = broker = None
+        postgresql = None
         if given.around:
             postgresql = external_servers.Postgres(durable=True)
             stack.callback(postgresql.stop)
             postgresql.start()
-            broker = external_servers.broker_of_subjects(Path(place) / "broker")
-            stack.callback(broker.kill)
-            broker.start()
         soak = Soak(
             Path(place) / "home",
             seconds=given.minutes * 60,
@@ -65,7 +62,6 @@ def main() -> int:
             fault_s=given.fault_seconds,
             report=print,
             postgresql=postgresql,
-            broker=broker,
             skewed=given.around,
         )
         measured = soak()

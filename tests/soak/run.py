@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import http.server
@@ -19,13 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nats
 import numpy as np
 import psycopg
 import pyarrow as pa
 
 from support import external_servers
-from support.history import History, LoggedEvent, acknowledged
+from support.history import History, LoggedEvent
 from support.service_process import Server
 from support.webhook_receiver import Answer, listening
 from wavebreak.io import log_rows
@@ -35,9 +33,8 @@ BODY_EVENTS = 500
 PERSONS = 8
 SKEW_S = 30
 """How far a started server's clock may be off: less than events may be dated ahead of it."""
-SUBJECT = "events.live"
 KINDS = frozenset({"ingest", "override", "read", "erase"})
-"""Kinds of operations of a load; a broker adds `publish`."""
+"""Kinds of operations of a load."""
 LOAD_S = 120.0
 """Maximum time after the last fault until an operation of each kind was accepted."""
 
@@ -95,7 +92,6 @@ class Soak:
         report: Called with what happens.
         options: Further options of the server.
         postgresql: The server of its database, which is killed and started too (None: SQLite).
-        broker: A NATS server that carries events as well, killed and started too (None: none).
         skewed: Whether each start of the server has a clock of its own.
         rounds: How often each fault comes at the least, however long that takes.
     """
@@ -111,13 +107,12 @@ class Soak:
         report: Callable[[str], None] = lambda _: None,
         options: tuple[str, ...] = (),
         postgresql: external_servers.Postgres | None = None,
-        broker: external_servers.Server | None = None,
         skewed: bool = False,
         rounds: int = 0,
     ) -> None:
         self.seconds, self.rate, self.fault_s, self.report = seconds, rate, fault_s, report
         self.random = random.Random(seed)
-        self.postgresql, self.broker, self.skewed = postgresql, broker, skewed
+        self.postgresql, self.skewed = postgresql, skewed
         self.rounds = rounds
         options = ("--snapshot-seconds", "30", "--private-webhooks", *options)
         database = ""
@@ -125,9 +120,6 @@ class Soak:
             database = f"{postgresql.url}/soak"
             with psycopg.connect(f"{postgresql.url}/postgres", autocommit=True) as asked:
                 asked.execute("CREATE DATABASE soak")
-        if broker is not None:
-            options += ("--nats", _url(broker))
-            asyncio.run(_publish(_url(broker), b""))
         # An override, a page of an account and an erasure need a key, whatever events need.
         self.server = Server(home, options, database=database, keyed=True)
         self._key = ""
@@ -139,8 +131,6 @@ class Soak:
         }
         if postgresql is not None:
             self._inject_one["database killed"] = self._kill_postgresql
-        if broker is not None:
-            self._inject_one["broker killed"] = self._kill_broker
         self.history, self.measured = History(), Measured()
         self._number, self._starts = 0, 0
         self._stopped = threading.Event()
@@ -155,7 +145,6 @@ class Soak:
             if made is None or made.status != 201:
                 raise AssertionError(f"no webhook: {made}")
             workers = [self._ingest, self._people, self._measure]
-            workers += [self._through_broker] * (self.broker is not None)
             threads = [threading.Thread(target=work, daemon=True) for work in workers]
             began = time.monotonic()
             for thread in threads:
@@ -167,18 +156,16 @@ class Soak:
                 thread.join(60)
             self.measured.seconds = time.monotonic() - began
             self.server.wait()
-            self._drained()
             self.server.stop()
         self.measured.violations = self.history.check(list(self._log()))
         return self.measured
 
     def _wait_for_every_kind(self) -> None:
         """Wait until an operation of each kind was accepted: a busy machine takes longer."""
-        kinds = KINDS | {"publish"} if self.broker is not None else KINDS
         end = time.monotonic() + LOAD_S
         while time.monotonic() < end:
             operations = list(self.history.operations)
-            if kinds <= {operation.kind for operation in operations if operation.accepted}:
+            if {operation.kind for operation in operations if operation.accepted} >= KINDS:
                 return
             time.sleep(0.1)
 
@@ -202,34 +189,6 @@ class Soak:
                 self._stopped.wait(0.05)
             due = max(due + pace, time.monotonic() - 1.0)
             self._stopped.wait(max(0.0, due - time.monotonic()))
-
-    def _through_broker(self) -> None:
-        """Publish small bodies; each again until the broker has stored it."""
-        assert self.broker is not None
-        number = 0
-        while not self._stopped.wait(0.2):
-            number += 1
-            event = {
-                "id": f"n{number}",
-                "ts": time.time_ns() // 1_000_000,
-                "type": "message.sent",
-                "account": f"a{number % ACCOUNTS}",
-                "peer": "p1",
-                "in_contacts": True,
-            }
-            body = json.dumps(event).encode()
-            with self.history.asking("publish", events=(event["id"],)) as asked:
-                while not asked.accepted and not self._stopped.wait(0.05):
-                    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-                        asyncio.run(_publish(_url(self.broker), body))
-                        asked.accepted = True
-
-    def _drained(self, seconds: float = 60) -> None:
-        """Wait until the log has what the broker has acknowledged, or for so long."""
-        end = time.monotonic() + seconds * (self.broker is not None)
-        wanted = acknowledged(self.history.operations)
-        while time.monotonic() < end and wanted - {event.id for event in self._log()}:
-            time.sleep(0.5)
 
     def _body(self) -> tuple[bytes, tuple[str, ...]]:
         """Messages of a bounded population, so that memory has no reason to grow."""
@@ -346,12 +305,6 @@ class Soak:
         time.sleep(min(5.0, self.fault_s / 4))
         self.postgresql.start_again()
 
-    def _kill_broker(self) -> None:
-        assert self.broker is not None
-        self.broker.kill()
-        time.sleep(min(5.0, self.fault_s / 4))
-        self.broker.start()
-
     def _pause(self) -> None:
         os.kill(self.server.pid, signal.SIGSTOP)
         time.sleep(min(5.0, self.fault_s / 4))
@@ -387,27 +340,6 @@ class Soak:
             for id_, account, number, address in zip(*columns, strict=True):
                 personal = number.is_valid or address.is_valid
                 yield LoggedEvent(id_.as_py(), account.as_py(), personal)
-
-
-def _url(broker: external_servers.Server) -> str:
-    return f"nats://127.0.0.1:{broker.port}"
-
-
-async def _unheard(_error: Exception) -> None:
-    """Leave an error to the one who waits for the answer."""
-
-
-async def _publish(url: str, body: bytes) -> None:
-    """Publish a body (empty: only make the stream); returns once the broker has stored it."""
-    client = await nats.connect(url, error_cb=_unheard, allow_reconnect=False, connect_timeout=2)
-    try:
-        stream = client.jetstream(timeout=2)
-        if body:
-            await stream.publish(SUBJECT, body)
-        else:
-            await stream.add_stream(name="events", subjects=["events.>"])
-    finally:
-        await client.close()
 
 
 @contextlib.contextmanager

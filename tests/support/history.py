@@ -25,11 +25,11 @@ class LoggedEvent(NamedTuple):
 
 @dataclass
 class Operation:
-    """What a client asked: `kind` is ingest, publish, override, read or erase.
+    """What a client asked: `kind` is ingest, override, read or erase.
 
     Attributes:
-        kind: What was asked for. A broker answers a `publish`: the log has its events later.
-        events: Ids of the events sent (ingest, publish).
+        kind: What was asked for.
+        events: Ids of the events sent (ingest).
         account: The account (override, read, erase).
         outcome: The outcome asked for (override) or answered (read).
         began: When it was asked (seconds).
@@ -86,8 +86,8 @@ def _ingested(
 
 
 def acknowledged(operations: Sequence[Operation]) -> set[str]:
-    """Return the ids of all events that the service or a broker has acknowledged."""
-    done = _ingested(operations, accepted=True, kinds=("ingest", "publish"))
+    """Return the ids of all events that the service has acknowledged."""
+    done = _ingested(operations, accepted=True)
     return {event for one in done for event in one.events}
 
 

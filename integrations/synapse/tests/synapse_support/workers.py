@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import yaml
-from support.external_servers import broker_of_entries, free_port
+from support.external_servers import free_port, valkey
 
 from synapse_support.homeserver import PYTHON, Account, Homeserver, new_database, started
 
@@ -111,7 +111,7 @@ def until_ok(call: Any, seconds: float = 20) -> httpx.Response:
 def worker_set(home: Path, module: dict[str, Any]) -> Iterator[WorkerSet]:
     """A homeserver with workers for as long as the block lasts."""
     (home / "redis").mkdir(parents=True)
-    redis = broker_of_entries(home / "redis")
+    redis = valkey(home / "redis")
     redis.start()
     server = WorkerSet(home / "hs", module, postgres=new_database(), redis_port=redis.port)
     try:

@@ -28,11 +28,9 @@ EXTRAS: Mapping[str, str] = {
     "confluent_kafka": "wavebreak-server[kafka]",
     "httpx": "wavebreak[stamps]",
     "matplotlib": "wavebreak[charts]",
-    "nats": "wavebreak-server[nats]",
     "opentelemetry.exporter": "wavebreak-server[otel]",
     "opentelemetry.sdk": "wavebreak-server[otel]",
     "psycopg": "wavebreak-server[postgres]",
-    "redis": "wavebreak-server[redis]",
     "rfc3161_client": "wavebreak[stamps]",
 }
 """The distribution and extra that install each optional package, by the name that is imported."""

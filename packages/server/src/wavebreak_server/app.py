@@ -24,7 +24,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
 from wavebreak_server import bootstrap, policy_choice
-from wavebreak_server.config import MEBIBYTE, Brokers, Configuration, parse_lists
+from wavebreak_server.config import MEBIBYTE, Configuration, parse_lists
 from wavebreak_server.console import plugins
 from wavebreak_server.console import server as console_server
 from wavebreak_server.console.demo_story import STREAM_LABELS, demo_story
@@ -33,7 +33,7 @@ from wavebreak_server.http.auth import Authorize, allow_all
 from wavebreak_server.http.middleware import Operations
 from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
-from wavebreak_server.pipeline import brokers, observability, start_checks
+from wavebreak_server.pipeline import observability, start_checks
 from wavebreak_server.pipeline.engine_switch import Observer
 from wavebreak_server.pipeline.service import Background, EngineSetup, Service
 from wavebreak_server.service_plugins import warm_plugins
@@ -127,7 +127,6 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     traffic = demo_streams() if asked.start.demo else []
     choice = policy_choice.choose_policy(home, deciding_by, reports.say)
     settings = service_settings(home, asked, choice)
-    consumed = _broker_sources(asked.brokers)
 
     secret, owner = _open_storage(settings, asked, reports)
     trap_pseudonyms = traps.all_pseudonyms(traps.load(home / traps.FILE, secret))
@@ -139,7 +138,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     loaded = model.load_selected(used_model)
 
     # API keys, webhooks, and notices to account holders.
-    options = replace(_delivery_options(home, asked, consumed), policy=choice.directory)
+    options = replace(_delivery_options(home, asked), policy=choice.directory)
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(
@@ -231,14 +230,11 @@ def service_settings(
     )
 
 
-def _delivery_options(
-    home: Path, asked: Configuration, consumed: Sequence[brokers.BrokerSource]
-) -> bootstrap.ServeOptions:
+def _delivery_options(home: Path, asked: Configuration) -> bootstrap.ServeOptions:
     """Return the options of webhooks, traces and background tasks."""
     return bootstrap.ServeOptions(
         asked.observability.traces,
         asked.webhooks.private_webhooks,
-        consumed,
         allow_insecure_webhooks=asked.webhooks.insecure_webhooks,
         webhook_key=load_webhook_key(asked.keys.webhook_key, home),
         profiled=asked.decisions.profile is not None,
@@ -264,17 +260,6 @@ def _load_profile(file: Path | None, note: policy_choice.Say) -> coverage.Profil
 def demo_streams() -> list[Background]:
     """Return the task that sends a simulated day, which the distribution of simulations brings."""
     return [load_plugin(DEMO_STREAMS, "day", LAB, "the simulation, which --demo sends,")]
-
-
-def _broker_sources(asked: Brokers) -> list[brokers.BrokerSource]:
-    return brokers.configured_sources(
-        asked.nats,
-        asked.redis,
-        asked.stream,
-        asked.durable,
-        asked.group,
-        labels=asked.stream_labels,
-    )
 
 
 def _backfill(path: Path | None) -> list[Background]:

@@ -10,8 +10,8 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,9 @@ from wavebreak.rules import Policy
 from wavebreak_server.http import app_context
 from wavebreak_server.http.auth import TOGETHER, KeyRing
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
-from wavebreak_server.pipeline import brokers, decide, holder_notices
+from wavebreak_server.pipeline import decide, holder_notices
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
-from wavebreak_server.pipeline.pending_requests import Sender
-from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.service_plugins import plugin_tasks
 from wavebreak_server.slices.keys import service as api_keys
@@ -60,7 +58,6 @@ class ServeOptions:
     Attributes:
         traces: OTLP endpoint of traces (empty: none).
         allow_private_webhooks: Whether webhooks may go to private addresses.
-        sources: Broker streams to consume.
         allow_insecure_webhooks: Whether webhooks may go to http.
         webhook_key: Key of the secrets of webhooks (empty: the pseudonymization key).
         profiled: Whether a profile says what the stream carries.
@@ -69,7 +66,6 @@ class ServeOptions:
 
     traces: str = ""
     allow_private_webhooks: bool = False
-    sources: Sequence[brokers.BrokerSource] = field(default_factory=tuple)
     allow_insecure_webhooks: bool = False
     webhook_key: bytes = b""
     profiled: bool = False
@@ -148,7 +144,6 @@ def background_tasks(
     ]
     if not options.profiled:
         tasks.append(CoverageReport())
-    tasks += [_broker_consumer(context, source) for source in options.sources]
     tasks += plugin_tasks(context, options.policy)
     names = Counter[str]()
     supervised = []
@@ -225,18 +220,6 @@ def _log_upkeep() -> Background:
             if service.progress().ready:
                 await app_context.run_background_query(log_bodies.bound().upkeep)
             await asyncio.sleep(LOG_UPKEEP_S)
-
-    return run
-
-
-def _broker_consumer(context: app_context.AppContext, source: brokers.BrokerSource) -> Background:
-    async def run(service: Service) -> None:
-        async def accept(body: bytes, form: str, key: str) -> int:
-            sender = Sender(f"stream {source.name}", labels=source.labels)
-            accepted = await service.accept(Body(body, form), sender, key=key, audit="broker")
-            return int(accepted.count)
-
-        await brokers.consume(source, accept, context.metrics)
 
     return run
 

@@ -267,44 +267,6 @@ def _url_of(text: str, what: str) -> str:
     return read_secret_file(Path(text), what) if text and is_file_of_url(text) else text
 
 
-class Brokers(Group, frozen=True, kw_only=True):
-    """Events from a message broker, beside those over HTTP."""
-
-    nats: Annotated[
-        str,
-        Option(
-            "Also read events from NATS.",
-            metavar="URL",
-            unset="none",
-            example="nats://127.0.0.1:4222",
-            confidential="url",
-        ),
-    ] = ""
-    redis: Annotated[
-        str,
-        Option(
-            "Also read events from Redis.",
-            metavar="URL",
-            unset="none",
-            example="redis://127.0.0.1:6379/0",
-            confidential="url",
-        ),
-    ] = ""
-    stream: Annotated[str, Option("Name of the event stream at the broker.", metavar="NAME")] = (
-        "events"
-    )
-    durable: Annotated[str, Option("Name of the durable consumer (NATS).", metavar="NAME")] = (
-        "wavebreak"
-    )
-    group: Annotated[str, Option("Name of the consumer group (Redis).", metavar="NAME")] = (
-        "wavebreak"
-    )
-    stream_labels: Annotated[
-        bool,
-        Option("Let the broker's events label accounts, which bans and unbans.", unset="refused"),
-    ] = False
-
-
 def parse_lists(text: str) -> dict[str, ListTerms]:
     """Return the terms of each list that the option `lists` names; raises UsageError.
 
@@ -513,7 +475,6 @@ class Configuration(Struct, frozen=True, kw_only=True):
     decisions: Decisions = field(default_factory=Decisions)
     keys: Keys = field(default_factory=Keys)
     storage: Storage = field(default_factory=Storage)
-    brokers: Brokers = field(default_factory=Brokers)
     lists: Lists = field(default_factory=Lists)
     webhooks: Webhooks = field(default_factory=Webhooks)
     console: Console = field(default_factory=Console)

@@ -302,7 +302,7 @@ def check_combinations(configuration: config.Configuration) -> None:
 def has_password(url: str) -> bool:
     """Whether a URL holds a password, or is so wrong that it may.
 
-    >>> [has_password(f"nats://{part}") for part in ("host", "me@host", "me:pass@host")]
+    >>> [has_password(f"postgresql://{part}") for part in ("host", "me@host", "me:pass@host")]
     [False, False, True]
     >>> has_password("postgresql://db/abuse?user=me&password=pass")
     True

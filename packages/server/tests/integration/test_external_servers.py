@@ -18,9 +18,9 @@ STARTED = """
 import os, pathlib, signal, sys, tempfile
 sys.path.insert(0, {support!r})
 from support import external_servers
-nats = external_servers.broker_of_subjects(pathlib.Path({home!r}))
-nats.start()
-print(nats.port, flush=True)
+server = external_servers.valkey(pathlib.Path({home!r}))
+server.start()
+print(server.port, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -20,8 +20,6 @@ TESTS = Path(support.__file__).parents[1]
 MUTATIONS = {
     "body-json": 400,
     "body-lines": 400,
-    "body-cloudevents": 400,
-    "body-cloudevents-batch": 400,
     "body-arrow": 400,
     "snapshot": 60,
     "snapshot-file": 100,

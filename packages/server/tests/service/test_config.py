@@ -116,7 +116,7 @@ def test_relative_paths_are_taken_from_the_directory_of_the_file(tmp_path: Path)
             "[storage]\ndatabase = 'postgresql://me:secret@db/x'",
             ("holds a password", "give its path here, or set WAVEBREAK_DATABASE"),
         ),
-        ("[brokers]\nredis = 'redis://:secret@db'", ("holds a password", "set WAVEBREAK_REDIS")),
+        ("[storage]\nlog = 'kafka://me:secret@db/log'", ("holds a password", "set WAVEBREAK_LOG")),
     ],
 )
 def test_problem_of_a_file_names_file_key_and_fix(

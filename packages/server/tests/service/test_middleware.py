@@ -154,7 +154,7 @@ def test_undeclared_paths_share_one_metric() -> None:
 def test_dashboards_and_alerts_query_only_existing_metrics() -> None:
     metrics = Metrics()
     metrics.watch(lambda: dict.fromkeys(GAUGES, ("", 1.0)), lambda: {"content": 1})
-    for name in ("requests", "decisions", "deliveries", "consumed"):
+    for name in ("requests", "decisions", "deliveries"):
         made = getattr(metrics, name)
         made.labels(*["x"] * len(made._labelnames)).inc()
     metrics.seconds.labels("x").observe(1)

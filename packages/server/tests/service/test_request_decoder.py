@@ -72,28 +72,12 @@ def as_arrow(rows: list[dict[str, Any]]) -> Body:
     return Body(bytes(sink.getvalue()), "arrow")
 
 
-def as_cloudevents(rows: list[dict[str, Any]], source: str = "/test") -> Body:
-    made = [
-        {
-            "specversion": "1.0",
-            "id": row["id"],
-            "source": source,
-            "subject": row["account"],
-            "type": f"wavebreak.{row['type']}",
-            "data": {k: v for k, v in row.items() if k not in ("id", "account", "type")},
-        }
-        for row in rows
-    ]
-    return Body(json.dumps(made).encode(), "cloudevents-batch")
-
-
 FORMS: dict[str, Callable[[list[dict[str, Any]]], Body]] = {
     "json": as_json,
     "json, compact": lambda rows: as_json(rows, separators=(",", ":")),
     "json, indented": lambda rows: as_json(rows, indent=2),
     "lines": as_lines,
     "arrow": as_arrow,
-    "cloudevents": as_cloudevents,
 }
 
 
@@ -304,33 +288,6 @@ def test_wide_table_without_rows_has_no_events() -> None:
     assert decode(Body(bytes(sink.getvalue()), "arrow")).reads == (DecodeResult(0),)
 
 
-@pytest.mark.parametrize(
-    ("change", "cause"),
-    [
-        ({"specversion": "0.3"}, "bad_json"),
-        ({"type": "other.message.sent"}, "missing_field"),
-        ({"data": [1]}, "bad_json"),
-        ({"data_base64": "aGk="}, "missing_field"),
-        ({"subject": ""}, "missing_field"),
-        ({"data": {"ts": NOON, "peer": "p", "account": "b"}}, "duplicate_field"),
-        ({"data": {"ts": NOON, "peer": "p", "text": "hi"}}, "content"),
-    ],
-)
-def test_invalid_cloudevent_is_rejected(change: Any, cause: str) -> None:
-    (made,) = json.loads(as_cloudevents(events(1)).content)
-    decoded = decode(Body(json.dumps(made | change).encode(), "cloudevents"))
-    (read,) = decoded.reads
-    assert isinstance(read, DecodeResult)
-    assert [r.cause for r in read.refused] == [cause]
-
-
-def test_cloudevent_time_is_used_if_data_has_no_ts() -> None:
-    (made,) = json.loads(as_cloudevents(events(1)).content)
-    del made["data"]["ts"]
-    body = Body(json.dumps(made | {"time": "2026-03-01T12:00:00Z"}).encode(), "cloudevents")
-    assert decode(body).log.column("ts").to_pylist() == [NOON]
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_decompression_is_bounded_and_keeps_order(
     form: str, monkeypatch: pytest.MonkeyPatch
@@ -366,14 +323,14 @@ def test_decompression_is_bounded_and_keeps_order(
 
 
 def test_bodies_of_mixed_forms_keep_their_order() -> None:
-    forms = [as_json, as_arrow, as_lines, as_arrow, as_cloudevents, as_json, as_arrow]
+    forms = [as_json, as_arrow, as_lines, as_arrow, as_json, as_arrow]
     bad = {"id": "x", "ts": NOON, "type": "message.sent", "account": "a"}
     bodies = [form([*events(3, 3 * n), bad]) for n, form in enumerate(forms)]
     decoded = decode(*bodies)
-    assert decoded.log.column("id").to_pylist() == [f"e{n}" for n in range(21)]
+    assert decoded.log.column("id").to_pylist() == [f"e{n}" for n in range(18)]
     assert [(r.taken, r.refused[0].line) for r in decoded.reads if isinstance(r, DecodeResult)] == [
         (3, 4)
-    ] * 7
+    ] * 6
 
 
 ARRIVAL = Admission(arrival_ms=NOON)
@@ -382,7 +339,6 @@ DATED_FORMS: dict[str, Callable[[list[dict[str, Any]]], Body]] = {
     "spaced array": lambda rows: as_json(rows, indent=1),
     "compact array": lambda rows: as_json(rows, separators=(",", ":")),
     "lines": as_lines,
-    "cloudevents": as_cloudevents,
 }
 
 

@@ -31,7 +31,6 @@ from wavebreak_server.http.responses import (
     send_problem,
     too_large,
 )
-from wavebreak_server.pipeline import cloudevents
 from wavebreak_server.pipeline.decide import MAX_EVENTS, DecideResponse
 from wavebreak_server.pipeline.holder_notices import with_notice
 from wavebreak_server.pipeline.idempotency import IngestResponse, encode_response
@@ -46,8 +45,6 @@ _FORMS = {
     b"application/x-ndjson": "lines",
     b"application/jsonl": "lines",
     b"application/x-jsonlines": "lines",
-    b"application/cloudevents+json": "cloudevents",
-    b"application/cloudevents-batch+json": "cloudevents-batch",
     b"application/vnd.apache.arrow.stream": "arrow",
 }
 EVENT_MEDIA_TYPES = tuple(
@@ -249,8 +246,7 @@ class IngestApp:
         """Read a request's body, within limits, with its media type and encoding."""
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         encoding = headers.get(b"content-encoding", b"").strip().lower()
-        binary = b"ce-specversion" in headers and media in (b"", b"application/json")
-        if media not in _FORMS and not binary:
+        if media not in _FORMS:
             known = ", ".join(m.decode() for m in _FORMS)
             raise errors.ApiError(415, "unsupported Content-Type", fix=f"send one of {known}")
         if encoding not in _ENCODINGS:
@@ -258,12 +254,6 @@ class IngestApp:
                 415, "unsupported Content-Encoding", fix="send gzip, zstd or none"
             )
         content = await self._read_content(headers, receive, sender)
-        if binary:
-            if encoding:
-                raise errors.ApiError(
-                    415, "a binary CloudEvent must not be compressed", fix="send it uncompressed"
-                )
-            return Body(cloudevents.binary_to_line(headers, content), "lines")
         return Body(content, _FORMS[media], _ENCODINGS[encoding])
 
     async def _read_content(

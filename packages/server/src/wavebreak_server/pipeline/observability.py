@@ -81,11 +81,6 @@ class Metrics:
             "Webhook deliveries that were dead-lettered.",
             registry=registry,
         )
-        self.consumed = Counter(
-            "wavebreak_stream_events", "Events consumed from a broker.", ["result"],
-            registry=registry,
-        )  # fmt: skip
-
         self.task_failures = Counter(
             "wavebreak_background_failures",
             "Failures of tasks beside the service; each restarts.",

@@ -32,11 +32,10 @@ from wavebreak.io.validation import (
 )
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
-from wavebreak_server.pipeline import cloudevents
 from wavebreak_server.pipeline.admission import NO_RIGHTS, Admission, LabelRecord, admit
 from wavebreak_server.settings import Limits
 
-FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
+FORMS = ("json", "lines", "arrow")
 MAX_COLUMNS = 64
 """Values of an Arrow stream for each event that a body may hold; an event has fewer fields."""
 MAX_JOINT_BYTES = 16 << 20
@@ -493,10 +492,7 @@ def _about(text: _TextBody) -> int:
 def _as_lines(content: bytes, form: str, arrival_ms: int = 0) -> _TextBody:
     """Convert a text body to one event per line, with the time of arrival where none has one."""
     content, array, unit = content.removeprefix(b"\xef\xbb\xbf"), b"", "line"
-    if form.startswith("cloudevents"):
-        batch = form.endswith("batch")
-        content, unit = cloudevents.structured_to_lines(content, batch=batch), "item" * batch
-    elif form == "json":
+    if form == "json":
         content, unit = content.strip(_BLANK), ""
         if content.startswith(b"["):
             array, unit = content, "item"

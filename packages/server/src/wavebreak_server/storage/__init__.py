@@ -1,4 +1,4 @@
-"""The service: ingests events over HTTP or from brokers, decides, and delivers decisions.
+"""The service: ingests events over HTTP, decides, and delivers decisions.
 
 An acknowledged event is durable. Importing the package configures Django without a database, which
 `database.connect` then binds, and structlog on top of the standard library's logging.
