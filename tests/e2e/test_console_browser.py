@@ -216,7 +216,7 @@ def person(browser: Browser, server: Server) -> Iterator[Person]:
 def wait_for_cases(person: Person) -> None:
     """Wait until the indexer has opened cases."""
     for _ in range(100):
-        person.open("/console/queue")
+        person.open("/console/queue/cases")
         if person.page.locator("tr[data-row]").count():
             return
         time.sleep(0.2)
@@ -764,7 +764,8 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/help/{lang}", "/business/{lang}",
     ),
     "lead": (
-        "/console/", "/console/queue", "/console/queue/1", "/console/queue/batches",
+        "/console/", "/console/queue", "/console/queue/cases", "/console/queue/1",
+        "/console/queue/campaigns/{campaign}", "/console/queue/batches",
         "/console/account-sharing/device/spam-11", "/console/queue/batches/{batch}",
         "/console/accounts",
         "/console/accounts/spam-11",
@@ -806,7 +807,7 @@ _FACTOR = "needs a second factor; the walks of signing in go through it"
 _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
     "shared_case": "a link of one case; its own test goes through it",
-    "live": _PART, "timeline": _PART, "shared": _PART,
+    "timeline": _PART, "shared": _PART,
     "act_sheet": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
@@ -893,6 +894,7 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
         "scanned": SCANNED, "replay": replay,
         "comparison": comparison, "appeal": str(appealed.json()["id"]),
         "portfolio": _business(lead, server),
+        "campaign": link_to(lead, "/console/queue", "/console/queue/campaigns/"),
         "operator": next(o["id"] for o in operators if set(o["accounts"]) == set(TEAM)),
         "notice": newest_notice(server, "spam-8").rpartition("/")[2],
         "appealed": newest_notice(server, "spam-9").rpartition("/")[2],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from support.console_harness import RunningConsole, console_test
@@ -105,3 +106,115 @@ async def test_indexer_stores_campaigns_of_the_cases_that_wait(console: RunningC
     assert rows["bad-0"][1:5] == ["limit", 60, 0, "unanswered"]
     assert await grouped() == rows
     assert await stored(store_campaigns) == 0
+
+
+BAN: dict[str, Any] = {"verdict": "undetermined", "outcome": "ban", "reason": "one campaign"}
+
+
+async def _grouped_abusers(console: RunningConsole) -> None:
+    await _abusers(console)
+    await measure_new_cases(load_config().queue, console.service, {})
+    await stored(store_campaigns)
+
+
+grouped_visits = console_test(_grouped_abusers)
+
+
+def texts_of(page: str) -> list[str]:
+    """Return the texts of the rows of a page."""
+    rows = re.findall(r"<tr data-row>(.*?)</tr>", page, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
+
+
+@grouped_visits
+async def test_row_says_what_a_campaign_does(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    [row] = texts_of((await person.get("/console/queue")).text)
+    assert "Too many first messages others, not alike" in row
+    assert "strangers do not reply" in row
+    assert "accounts 5 strangers 310 complaints 0" in row
+    assert "Overdue" not in row
+    await stored(lambda: ReviewCase.objects.filter(account="bad-0").update(opened_ms=1))
+    [late] = texts_of((await person.get("/console/queue")).text)
+    assert "Overdue." in late
+
+
+@grouped_visits
+async def test_campaign_marks_the_odd_one_out(console: RunningConsole) -> None:
+    await stored(
+        lambda: ReviewCase.objects.filter(account="bad-3").update(shape="answered", complained=0)
+    )
+    lead = await console.person("lead", "dana")
+    page = (await lead.get("/console/queue/campaigns/alike--")).text
+    rows = texts_of(page)
+    assert rows[0].startswith("bad-3 sends unlike the others: strangers reply")
+    assert not any("unlike" in row for row in rows[1:])
+    assert len(re.findall(r'name="case" value="\d+" checked', page)) == MIN_LINKED - 1
+    assert "1 account sends unlike the others, and is not selected." in page
+    # Another outcome is marked, and chosen all the same.
+    await stored(lambda: ReviewCase.objects.filter(account="bad-2").update(in_force="ban"))
+    page = (await lead.get("/console/queue/campaigns/alike--")).text
+    assert texts_of(page)[1].startswith("bad-2 another outcome")
+    assert len(re.findall(r'name="case" value="\d+" checked', page)) == MIN_LINKED - 1
+
+
+@grouped_visits
+async def test_colleagues_are_seen_in_the_row_and_in_the_campaign(console: RunningConsole) -> None:
+    noa, dana = await console.person("analyst", "noa"), await console.person("lead", "dana")
+    campaign = "/console/queue/campaigns/alike--"
+    await noa.get(campaign)
+    assert "noa is here" in (await dana.get("/console/queue")).text
+    assert "noa is here" in (await dana.get(campaign)).text
+    # Nobody sees themselves.
+    assert "is here" not in (await noa.get(campaign)).text.replace("dana is here", "")
+    await noa.post("/console/queue/next")
+    assert "noa is here" in (await dana.get("/console/queue")).text
+
+
+@grouped_visits
+async def test_verdict_on_a_campaign_has_one_sheet_and_is_undone_by_key(
+    console: RunningConsole,
+) -> None:
+    lead = await console.person("lead", "dana")
+    cases = await stored(lambda: list(ReviewCase.objects.values_list("id", "account")))
+    fields: dict[str, Any] = BAN | {"campaign": "alike--", "case": [n for n, _ in cases[:2]]}
+    # What the page did not list is added on demand, and a row that was not chosen is not.
+    fields |= {"listed": [n for n, _ in cases[:3]], "query": "campaign", "then": "next"}
+    sheet = (await lead.post("/console/queue/preview", **fields)).text
+    accounts = re.findall(r'name="account" value="([^"]+)"', sheet)
+    assert accounts == [name for _, name in (*cases[:2], *cases[3:])]
+    assert 'name="campaign" value="alike--"' in sheet
+    digest = re.search(r'name="sheet" value="([^"]+)"', sheet)
+    assert digest
+    confirmed: dict[str, Any] = BAN | {"account": accounts, "campaign": "alike--"}
+    # Somebody changed one of them meanwhile: the act is asked again.
+    await lead.act("/console/account-acts/bad-0", verdict="benign", reason="a wedding")
+    asked = await lead.post("/console/queue/bulk", **confirmed, sheet=digest[1])
+    assert "changed while you read it" in asked.text
+    done = await lead.act("/console/queue/bulk", **confirmed)
+    assert done.headers["location"] == "/console/queue"
+    page = (await lead.get("/console/queue")).text
+    assert 'data-key="z"' in page
+    undo = re.search(r'action="(/console/queue/batches/[^"]+/undo)"', page)
+    assert undo
+    assert await stored(ReviewCase.objects.filter(state="open").count) == 1
+    await lead.post(undo[1], reason="undone at once, from the queue")
+    assert await stored(ReviewCase.objects.filter(state="open").count) > 1
+
+
+@grouped_visits
+async def test_similar_cases_show_what_people_decided(console: RunningConsole) -> None:
+    lead = await console.person("lead", "dana")
+    await lead.act("/console/queue/bulk", account=["bad-0"], **BAN)
+    page = (await lead.get("/console/queue/campaigns/alike--")).text
+    assert "Similar cases" in page
+    assert "another outcome 1" in page
+    assert "bad-0" in page[page.index("Similar cases") :]
+
+
+@grouped_visits
+async def test_campaign_of_which_nothing_waits_leads_to_the_queue(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    answer = await person.get("/console/queue/campaigns/op-0")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/console/queue")
+    assert "Nothing of this campaign waits any more." in (await person.get("/console/queue")).text

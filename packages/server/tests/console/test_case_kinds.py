@@ -50,7 +50,7 @@ async def test_kind_comes_with_the_measure_and_narrows_a_batch(console: RunningC
     kind = next(each.abuse for each in rules if each.id == rule)
     assert await stored(lambda: ReviewCase.objects.get(account="ann").abuse) == kind
     await stored(lambda: ReviewCase.objects.filter(account="cat").update(abuse="takeover"))
-    page = (await lead.get("/console/queue?abuse=takeover")).text
+    page = (await lead.get("/console/queue/cases?abuse=takeover")).text
     assert page.count("<tr data-row>") == 1
     fields: dict[str, Any] = {"verdict": "benign", "reason": "a test", "query": "queue"}
     preview = await lead.post("/console/queue/preview", abuse_is="takeover", **fields)

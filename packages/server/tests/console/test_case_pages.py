@@ -139,7 +139,7 @@ async def test_accounts_of_one_hand_are_one_card(console: RunningConsole) -> Non
         )  # fmt: skip
     operators = await console.service.ask(lambda engine: engine.operators())
     team = next(each for each in operators if set(each.accounts) == set(TEAM))
-    page = (await lead.get("/console/queue")).text
+    page = (await lead.get("/console/queue/cases")).text
     card = words(page[page.index('class="card hand"') : page.index("</article>")])
     assert f"{team.id} {len(TEAM)} wait here" in card
     assert page.count(f"linked to {len(TEAM) - 1} accounts") == len(TEAM)

@@ -121,7 +121,7 @@ async def test_language_is_of_the_browser_until_it_is_chosen(console: RunningCon
         page = (await lead.get("/console/", headers={"accept-language": accepted})).text
         assert f'<html lang="{language}" dir="{direction}"' in page, accepted
     answer = await _choose(lead, "he")
-    assert (answer.status_code, answer.headers["location"]) == (302, "/console/queue?mine=1")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/console/queue/cases?mine=1")
     # It is the person's from now on, whatever the browser says.
     page = (await lead.get("/console/queue", headers={"accept-language": "en"})).text
     assert '<html lang="he" dir="rtl"' in page
@@ -155,7 +155,7 @@ async def _choose(visitor: Visitor, language: str) -> Any:
     return await visitor.client.post(
         "/console/language",
         data={"csrfmiddlewaretoken": token, "language": language},
-        headers={"referer": "http://localhost/console/queue?mine=1"},
+        headers={"referer": "http://localhost/console/queue/cases?mine=1"},
     )
 
 
@@ -172,7 +172,7 @@ async def test_language_is_chosen_before_signing_in(console: RunningConsole) -> 
     assert '<html lang="he" dir="rtl"' in again.text
     wrong = await visitor.get("/console/user/login/?language=xx")
     assert '<html lang="he"' in wrong.text
-    assert "set-cookie" not in (await visitor.get("/console/queue?language=en")).headers
+    assert "set-cookie" not in (await visitor.get("/console/queue/cases?language=en")).headers
 
 
 @visits

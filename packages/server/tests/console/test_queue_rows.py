@@ -65,7 +65,7 @@ def rows_of(page: str) -> dict[str, str]:
 @visits
 async def test_each_row_says_why_in_facts_of_its_own(console: RunningConsole) -> None:
     lead = await console.person("analyst", "noa")
-    page = (await lead.get("/console/queue")).text
+    page = (await lead.get("/console/queue/cases")).text
     rows = rows_of(page)
     assert len(rows) == 4
     facts = {name: FACT.findall(row) for name, row in rows.items()}
@@ -86,7 +86,7 @@ async def test_each_row_says_why_in_facts_of_its_own(console: RunningConsole) ->
 async def test_queue_asks_as_often_for_many_rows_as_for_few(console: RunningConsole) -> None:
     person = await console.person("analyst", "noa")
     asked: dict[int, int] = {}
-    assert (await person.get("/console/queue")).status_code == 200
+    assert (await person.get("/console/queue/cases")).status_code == 200
 
     def keep(kept: int) -> None:
         numbers = ReviewCase.objects.order_by("id").values_list("id", flat=True)[kept:]
@@ -96,7 +96,7 @@ async def test_queue_asks_as_often_for_many_rows_as_for_few(console: RunningCons
         await stored(partial(keep, kept))
         with pytest.MonkeyPatch.context() as patched:
             counted = count_queries(patched)
-            assert (await person.get("/console/queue")).status_code == 200
+            assert (await person.get("/console/queue/cases")).status_code == 200
         asked[kept] = len(counted)
     assert asked[4] == asked[1]
 
@@ -158,23 +158,23 @@ async def test_left_out_cases_are_counted_and_come_back(console: RunningConsole)
           "peer": "friend"}]
     )  # fmt: skip
     await stored(lambda: ReviewCase.objects.create(**quiet))
-    before = (await person.get("/console/queue")).text
+    before = (await person.get("/console/queue/cases")).text
     assert "quiet" in rows_of(before)
     assert await measure_cases(load_config().queue, console.service) == 5
-    page = (await person.get("/console/queue")).text
+    page = (await person.get("/console/queue/cases")).text
     assert "quiet" not in rows_of(page)
     assert "4 cases wait," in page
     assert "1 more is left out" in page
     lead = await console.person("lead", "dana")
     whole = "Preview for the whole filter"
-    assert whole in (await lead.get("/console/queue")).text
+    assert whole in (await lead.get("/console/queue/cases")).text
     # A batch knows the filter by outcome and basis alone.
-    assert whole not in (await lead.get("/console/queue?left_out=1")).text
-    shown = (await person.get("/console/queue?left_out=1")).text
+    assert whole not in (await lead.get("/console/queue/cases?left_out=1")).text
+    shown = (await person.get("/console/queue/cases?left_out=1")).text
     assert list(rows_of(shown)) == ["quiet"]
     assert await stored(ReviewCase.objects.filter(idle=True, state="open").count) == 1
     # It goes on: the next measure puts it back.
     await stored(lambda: ReviewCase.objects.update(measured_ms=0))
     await console.running.send(abuser(60, account="quiet", ts=START + 3_600_000)[1:])
     await measure_cases(load_config().queue, console.service)
-    assert "quiet" in rows_of((await person.get("/console/queue")).text)
+    assert "quiet" in rows_of((await person.get("/console/queue/cases")).text)

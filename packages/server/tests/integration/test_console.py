@@ -20,7 +20,7 @@ from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.storage.models import AuditEntry, LedgerEntry
 
 ARGUMENTS: dict[str, str] = {
-    "account": "ann", "case_id": "1", "batch_id": "none", "act_id": "1",
+    "account": "ann", "case_id": "1", "key": "op-0", "batch_id": "none", "act_id": "1",
     "operator_id": "op-0123456789ab", "user_id": "1", "prefix": "00000000", "appeal_id": "1",
     "version_id": "1", "rule_id": "confirmed_abusive", "exhibit_id": "E1", "name": "report.html",
     "month": "2026-01", "tab": "parties", "replay_id": "1", "model_id": "1",
@@ -290,12 +290,12 @@ async def test_queue_pages_and_file_keep_the_filter(console: RunningConsole) -> 
     person = await console.person("analyst")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("wavebreak_server.console.pages.PAGE_SIZE", 2)
-        first = (await person.get("/console/queue?outcome=ban&basis=")).text
+        first = (await person.get("/console/queue/cases?outcome=ban&basis=")).text
         assert 'href="?outcome=ban&amp;page=2"' in first
         assert 'href="?outcome=ban&amp;format=csv"' in first
-        second = (await person.get("/console/queue?outcome=ban&page=2")).text
+        second = (await person.get("/console/queue/cases?outcome=ban&page=2")).text
         assert 'href="?outcome=ban&amp;page=1"' in second
-        unfiltered = (await person.get("/console/queue")).text
+        unfiltered = (await person.get("/console/queue/cases")).text
         assert 'href="?page=2"' in unfiltered
     assert 'href="?format=csv"' in unfiltered
 
@@ -435,7 +435,7 @@ async def test_csv_cells_are_no_formulas(console: RunningConsole) -> None:
     await console.running.send(abuser(account="=cmd|calc"))
     await console.index()
     person = await console.person("analyst")
-    text = (await person.get("/console/queue?format=csv")).text
+    text = (await person.get("/console/queue/cases?format=csv")).text
     assert "'=cmd|calc" in text
     assert "\n=cmd" not in text
 

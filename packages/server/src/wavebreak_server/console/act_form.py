@@ -104,6 +104,8 @@ class BulkForm(ActForm):
     outcome_is = forms.CharField(required=False)
     basis_is = forms.CharField(required=False)
     abuse_is = forms.CharField(required=False)
+    campaign = forms.CharField(required=False, max_length=112)
+    then = forms.CharField(required=False)
     source = forms.CharField(required=False, empty_value="selection")
     newest = forms.IntegerField(required=False)
     typed = forms.CharField(required=False)

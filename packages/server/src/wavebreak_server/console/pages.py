@@ -162,6 +162,13 @@ def say_of_account(request: HttpRequest, account: str, text: str) -> None:
     messages.success(request, format_html('<a href="{}">{}</a>: {}', place, account, text))
 
 
+def say_of_batch(request: HttpRequest, batch: str, text: str) -> None:
+    """Show a message on the next page about acts on many, with a link to their undo."""
+    undo = translate("All can be undone in one act.")
+    place = reverse("batch", args=[batch])
+    messages.success(request, format_html('{} <a href="{}">{}</a>', text, place, undo))
+
+
 def warn(request: HttpRequest, text: str) -> None:
     """Show a warning on the next page."""
     messages.warning(request, text)

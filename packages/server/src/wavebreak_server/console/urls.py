@@ -19,6 +19,7 @@ from wavebreak_server.console.sign_in import change_password, slowed
 from wavebreak_server.console.views import (
     accounts,
     appeals,
+    campaigns,
     lanes,
     models,
     operators,
@@ -34,7 +35,9 @@ from wavebreak_server.slices import routes
 
 CONSOLE: list[Any] = [
     path("", overview.overview, name="overview"),
-    path("queue", queue.queue, name="queue"),
+    path("queue", campaigns.campaigns, name="queue"),
+    path("queue/campaigns/<str:key>", campaigns.campaign, name="campaign"),
+    path("queue/cases", queue.queue, name="queue_cases"),
     path("queue/next", queue.take_next, name="queue_next"),
     path("queue/preview", queue.preview, name="bulk_preview"),
     path("queue/bulk", queue.bulk, name="bulk"),

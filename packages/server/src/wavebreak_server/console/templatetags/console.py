@@ -19,6 +19,7 @@ from wavebreak_server.console import plugins
 from wavebreak_server.console.assets import asset_url
 from wavebreak_server.slices.accounts.story import RULE_TITLES
 from wavebreak_server.slices.acts.service import hold_words
+from wavebreak_server.slices.queue.campaigns import OTHERS
 from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
@@ -34,6 +35,24 @@ ABUSE_KINDS = {
     "takeover": msgid("takeover"),
 }
 """What the `abuse` of a shipped rule is called."""
+
+SHAPES = {
+    "none": msgid("nothing sent to strangers yet"),
+    "few": msgid("few first messages yet"),
+    "unwelcome": msgid("strangers complain"),
+    "answered": msgid("strangers reply"),
+    "unanswered": msgid("strangers do not reply"),
+}
+"""What a shape of sending is called (`slices.queue.campaigns.shape_of`)."""
+CAMPAIGN_KINDS = {
+    "op": msgid("one operator"),
+    "list": msgid("one list of recipients"),
+    "network": msgid("one network"),
+    "alike": msgid("alike, not linked"),
+    "new": msgid("new, not grouped yet"),
+}
+"""By what the accounts of a campaign are connected."""
+ODDITIES = {"shape": msgid("sends unlike the others"), "outcome": msgid("another outcome")}
 
 
 @register.simple_tag
@@ -173,6 +192,26 @@ def rule_title(rule: str) -> SafeString:
     ('Complaints of strangers', 'our own')
     """
     return policy_text(RULE_TITLES.get(rule, rule.replace("_", " ")))
+
+
+@register.filter
+def shape_words(shape: str) -> str:
+    """Return what a shape of sending is called; "" where it is not known yet."""
+    return translate(SHAPES[shape]) if shape in SHAPES else ""
+
+
+@register.filter
+def campaign_kind(campaign: Any) -> str:
+    """Return by what the accounts of a campaign are connected."""
+    if campaign.key == OTHERS:
+        return translate("others, not alike")
+    return translate(CAMPAIGN_KINDS[campaign.kind])
+
+
+@register.filter
+def oddity(name: str) -> str:
+    """Return in what a case is unlike the others of its campaign."""
+    return translate(ODDITIES[name])
 
 
 register.filter("hold_words", hold_words)

@@ -34,6 +34,7 @@ from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.effect_sheet import Ask, EffectSheet, effect_sheet
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
 from wavebreak_server.slices.queries import service as queries
+from wavebreak_server.slices.queue import campaign_rows
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.live_accounts import RowFacts, hands_of
 from wavebreak_server.slices.queue.models import ReviewCase
@@ -293,6 +294,8 @@ def _show_sheet(
         reason=form.cleaned_data["reason"],
         typed=_to_type(pages.console_of(request), form.act, sheet),
         source=form.cleaned_data["source"][:128],
+        campaign=form.cleaned_data["campaign"],
+        then=form.cleaned_data["then"],
     )
     response.status_code = 422 if form.errors else 200
     return response
@@ -322,6 +325,9 @@ def _bulk(request: HttpRequest) -> tuple[BulkForm, list[str]]:
     else:
         ids = [int(i) for i in request.POST.getlist("case") if i.isdigit()]
         found = [*review_queue.accounts_of_cases(ids), *request.POST.getlist("account")]
+        if asked["query"] == "campaign":
+            listed = [int(i) for i in request.POST.getlist("listed") if i.isdigit()]
+            found += campaign_rows.accounts_of(asked["campaign"], listed, most + 1)
     unique = list(dict.fromkeys(found))
     if not unique:
         raise ApiError(
@@ -379,12 +385,20 @@ def bulk(request: HttpRequest) -> HttpResponse:
             batch.done,
             words=act.shown,
         )
-        undo = translate("All can be undone in one act, below.")
-        pages.say(request, f"{said} {undo}")
+        pages.say_of_batch(request, batch.id, said)
     _warn_of(request, DECIDED_SINCE, left.decided)
     unreached = msgid("{count} could not be reached now: {names}")
     _warn_of(request, unreached, [*sheet.unknown, *left.failed])
-    return redirect("batch", batch.id)
+    if not asked["campaign"]:
+        return redirect("batch", batch.id)
+    following = _next_campaign(console, asked["campaign"]) if asked["then"] == "next" else ""
+    return redirect("campaign", following) if following else redirect("queue")
+
+
+def _next_campaign(console: pages.Console, key: str) -> str:
+    """Return the first campaign of the queue that is not the one of a key; "" if none waits."""
+    rows = campaign_rows.waiting_campaigns(_settings(console).queue, console.now_ms)
+    return next((row.key for row in rows if row.key != key), "")
 
 
 def _warn_of(request: HttpRequest, text: str, accounts: Sequence[str]) -> None:

@@ -391,6 +391,13 @@ def newest_act() -> int:
     return PersonAct.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
+def last_act(user: User, since_ms: int) -> PersonAct | None:
+    """Return the newest act of a person since a time that was not undone."""
+    acts = PersonAct.objects.filter(by=user, undone_ms=None, at_ms__gte=since_ms)
+    act: PersonAct | None = acts.select_related("batch").order_by("-id").first()
+    return act
+
+
 def acted_on_since(accounts: Sequence[str], newest: int) -> set[str]:
     """Return the accounts on which a person has acted after the act of a number."""
     later = PersonAct.objects.filter(account__in=accounts, id__gt=newest)

@@ -28,8 +28,9 @@ SHARED_TARGETS = 3
 MIN_STRANGERS = 20
 """First messages to strangers from which on replies and complaints tell a shape."""
 ANSWERED_SHARE, COMPLAINED_SHARE = 0.2, 0.05
-NEW, LIST = "new", "list-"
-"""Campaign of cases that are not grouped yet; begin of the key of a target list."""
+NEW, OTHERS, LIST = "new", "alike--", "list-"
+"""Campaigns of cases that are not grouped yet, and of those that nothing connects; begin of the key
+of a target list."""
 BATCH = 500
 
 

@@ -42,6 +42,8 @@ from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.texts import page_language, translate
 
+SIMILAR = 3
+"""Similar cases that a page lists."""
 WIDE_REACH = 1_000
 """Strangers written to first that count as the widest reach."""
 _REACH = ("stranger_contacts", "unanswered_strangers_1d", "first_contacts_1d", "first_contacts_7d")
@@ -465,6 +467,24 @@ def end(case: ReviewCase, verdict: str, now_ms: int) -> None:
         lease_until_ms=0, version=F("version") + 1,
     ):  # fmt: skip
         raise ChangedError
+
+
+class SimilarCases(NamedTuple):
+    """Verdicts on similar cases: how many of each, and the newest reviews."""
+
+    verdicts: list[tuple[str, int]]
+    newest: list[Review]
+
+
+def similar_cases(case: ReviewCase | None = None, campaign: str = "") -> SimilarCases:
+    """Return what people decided on cases of a campaign, or of the rule and shape of a case."""
+    alike = Q(case__campaign=campaign)
+    if case is not None:
+        alike = Q(case__rule=case.rule, case__shape=case.shape)
+    reviews = Review.objects.filter(alike, undone_ms=None)
+    newest = reviews.select_related("case", "reviewer").order_by("-id")[:SIMILAR]
+    counts = reviews.values_list("verdict").annotate(n=Count("id")).order_by("-n")
+    return SimilarCases(list(counts), list(newest))
 
 
 class SessionFigures(NamedTuple):
