@@ -89,15 +89,18 @@ function lists:add(list, item)
 	return hash;
 end
 
--- A list that grows by more than a fifth within a day tells nothing new until an administrator has looked at it.
+-- A list that grows by more than a fifth within a day tells nothing new until an administrator has looked at it. Its size
+-- is compared before a new day begins from it: a list that grows at midnight has grown as well.
 function lists:watch_growth(list)
-	local now = self.options.now();
-	if not list.base or today(now) ~= list.day then
-		list.base, list.day = list.count, today(now);
-	elseif not list.paused and list.count > math.max(list.base * (1 + GROWTH), list.base + GROWTH_FROM) then
+	local day = today(self.options.now());
+	if list.base and list.count > math.max(list.base * (1 + GROWTH), list.base + GROWTH_FROM) then
+		if not list.paused then
+			self.log("error", "The list %s has grown from %d to %d entries since %s: it tells nothing new until you run `wavebreak:resume_list('%s')`",
+				list.name, list.base, list.count, list.day, list.name);
+		end
 		list.paused = true;
-		self.log("error", "The list %s has grown from %d to %d entries today: it tells nothing new until you run `wavebreak:resume_list('%s')`",
-			list.name, list.base, list.count, list.name);
+	elseif list.day ~= day then
+		list.base, list.day = list.count, day;
 	end
 	self:keep(list);
 end

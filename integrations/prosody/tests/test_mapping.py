@@ -37,3 +37,9 @@ def test_mapping_of_golden_stanzas_gives_their_events() -> None:
 def test_client_cases_hold(tmp_path: Path) -> None:
     done = _lua("client.lua", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_list_that_grows_at_midnight_is_paused() -> None:
+    done = _lua("lists.lua")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 cases, 0 fail" in done.stdout

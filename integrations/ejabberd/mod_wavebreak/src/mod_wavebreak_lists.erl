@@ -141,18 +141,19 @@ add(Host, Name, #ps_item{id = Entry, sub_els = Els}, #{published := Published}) 
             Hash
     end.
 
-%% A list that grows by more than a fifth within a day tells nothing new until an administrator has looked at it.
+%% A list that grows by more than a fifth within a day tells nothing new until an administrator has looked at it. Its size
+%% is compared before a new day begins from it: a list that grows at midnight has grown as well.
 watch_growth(Host, Name) ->
     #{get := Get} = Options = options(Host),
-    {Count, Day} = {size(Host, Name), today()},
+    {Count, Today} = {size(Host, Name), today()},
     case Get({list, Name}) of
-        {Day, Base, Paused} ->
-            Grown = Count > max(Base * (1 + ?GROWTH), Base + ?GROWTH_FROM),
-            [?ERROR_MSG("The list ~ts has grown from ~b to ~b entries today: it tells nothing new until you run `ejabberdctl wavebreak_resume_list ~ts ~ts`",
-                        [Name, Base, Count, Host, Name]) || Grown, not Paused],
-            kept(Options, {list, Name}, {Day, Base, Paused orelse Grown});
-        {_, _, Paused} -> kept(Options, {list, Name}, {Day, Count, Paused});
-        none -> kept(Options, {list, Name}, {Day, Count, false})
+        {Day, Base, Paused} when Count > Base * (1 + ?GROWTH), Count > Base + ?GROWTH_FROM ->
+            [?ERROR_MSG("The list ~ts has grown from ~b to ~b entries since ~ts: it tells nothing new until you run `ejabberdctl wavebreak_resume_list ~ts ~ts`",
+                        [Name, Base, Count, Day, Host, Name]) || not Paused],
+            kept(Options, {list, Name}, {Day, Base, true});
+        {Today, _, _} -> ok;
+        {_, _, Paused} -> kept(Options, {list, Name}, {Today, Count, Paused});
+        none -> kept(Options, {list, Name}, {Today, Count, false})
     end.
 
 is_paused(#{get := Get}, Name) ->
