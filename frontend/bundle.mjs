@@ -14,7 +14,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const modules = path.join(here, "node_modules");
 const out = path.resolve(process.argv[2]);
 
-const scripts = ["console", "theme", "charts", "graph", "editor"];
+const scripts = ["console", "theme", "charts", "graph"];
 
 const fonts = {
   "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2": "inter-latin.woff2",

@@ -122,7 +122,7 @@ CONSOLE: dict[str, Form] = {
     # One person's, whose role has it, with a reason and an audit entry.
     **dict.fromkeys(
         ("policy_rollback", "model_rollback", "approve_source",
-         "policy_reject", "model_reject", "policy_new", "policy_edit", "policy_start",
+         "policy_reject", "model_reject", "policy_upload", "policy_start",
          "model_register", "model_compare",
          "act", "decide", "share_case", "revoke_share",
          "bulk", "undo_batch", "undo_act", "decide_appeal",
@@ -258,7 +258,7 @@ def test_every_form_of_the_console_has_a_row() -> None:
     assert taking - READING_FORMS == CONSOLE.keys()
 
 
-READING_FORMS = {"policy_check", "accounts", "bulk_preview"}
+READING_FORMS = {"accounts", "bulk_preview"}
 """Forms that store nothing: what is typed shall be in no address."""
 
 

@@ -1,4 +1,4 @@
-"""A version of the policy from draft to live, as people do it in the console."""
+"""A version of the policy from its upload to live, as people do it in the console."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ NOTHING_CHANGES = {"changed": 0, "accounts": 0, "moves": [], "refused": [0, 0]}
 TEXT = "[evidence]\nreply = 0.1\n"
 
 
-async def save(owner: Visitor, version: PolicyVersion, text: str) -> Any:
-    path = f"/console/policy/versions/{version.id}/edit"
-    return await owner.post(path, file=FILE, text=text, seen=version.digest)
+async def upload(owner: Visitor, files: dict[str, str | bytes], reason: str = "a figure") -> Any:
+    """Send the form that uploads the files of a policy."""
+    return await owner.client.post(
+        "/console/policy/versions/upload",
+        data={"csrfmiddlewaretoken": await owner.token(), "reason": reason},
+        files=[("files", (name, text)) for name, text in files.items()],
+    )
 
 
-async def drafted(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:
-    """Return a policy owner and their draft of one file."""
+async def uploaded(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:
+    """Return a policy owner and their version of one file."""
     owner = await console.person("policy_owner")
-    made = await owner.post("/console/policy/versions/new", reason="another figure")
-    number = int(str(made.headers["location"]).rpartition("/")[2])
-    empty = await stored(lambda: PolicyVersion.objects.get(id=number))
-    assert (await save(owner, empty, TEXT)).status_code == 302
+    answer = await upload(owner, {FILE: TEXT})
+    assert answer.status_code == 302, answer.text
+    number = int(str(answer.headers["location"]).rpartition("/")[2])
     return owner, await stored(lambda: PolicyVersion.objects.get(id=number))
 
 

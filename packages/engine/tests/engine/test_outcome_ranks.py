@@ -39,7 +39,7 @@ from wavebreak.outcomes import (
 )
 from wavebreak_server.pipeline.decide import DecideResponse, strictest
 from wavebreak_server.slices.acts import actions
-from wavebreak_server.slices.versions import policy_replay
+from wavebreak_server.slices.versions import replay
 from wavebreak_server.transparency import history
 
 QUIET = len(TABLE)
@@ -70,9 +70,9 @@ def _with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (decision, layout):
         monkeypatch.setattr(module, "RANK", np.append(RANK, ROW.rank))
     monkeypatch.setattr(enforcement, "REFUSES", np.append(REFUSES, int(ROW.refuses)))
-    for module in (outcomes, actions, policy_replay):
+    for module in (outcomes, actions, replay):
         monkeypatch.setattr(module, "RANKS", ranks)
-    for module in (outcomes, policy_replay, history):
+    for module in (outcomes, replay, history):
         monkeypatch.setattr(module, "OUTCOMES", names)
     monkeypatch.setattr(outcomes, "_ROWS", {row.name: row for row in table})
     by_rank = tuple(row.name for row in sorted(table, key=lambda row: row.rank))
@@ -186,9 +186,9 @@ def test_services_and_reports_compare_by_rank() -> None:
     assert strictest(answers, array=False).outcome == "limit"
     assert actions.appeal_result(BAN, QUIET) == "partially_reversed"
     assert actions.appeal_result(QUIET, LIMIT) == "unchanged"
-    assert policy_replay.change_kind(LIMIT, QUIET) == "milder"
-    assert policy_replay.change_kind(QUIET, LIMIT) == "harsher"
-    assert policy_replay.change_kind(QUIET, RESTRICT) == "stopped"
+    assert replay.change_kind(LIMIT, QUIET) == "milder"
+    assert replay.change_kind(QUIET, LIMIT) == "harsher"
+    assert replay.change_kind(QUIET, RESTRICT) == "stopped"
     results = [run_diff.AccountResult(name, None, 0) for name in ("limit", "quiet")]
     assert run_diff._kind(*results) == "milder"
     assert history.severity_of("quiet") < history.severity_of("challenge")

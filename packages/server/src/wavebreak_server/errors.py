@@ -187,6 +187,17 @@ PROBLEMS: dict[str, ProblemType] = {
             "ask an administrator for the role under Settings",
         ),
     ),
+    "not-a-policy-owner": ProblemType(
+        403,
+        "Forbidden",
+        "Only a policy owner of the service uploads policies.",
+        "{by} is no policy owner of this service",
+        Fixes(
+            "name one",
+            "wavebreak user create HOME NAME --role policy_owner",
+            "ask an administrator for the role under Settings",
+        ),
+    ),
 }
 """Every kind of problem, by its code. `/api/docs` and the reference document each."""
 

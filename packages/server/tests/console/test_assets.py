@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[4]
 FRONTEND = ROOT / "frontend"
 STATIC = ROOT / "packages/server/src/wavebreak_server/console/static/console"
 STYLES = sorted((FRONTEND / "src" / "styles").glob("*.css"))
-BUNDLES = ["console.js", "theme.js", "charts.js", "graph.js", "editor.js"]
+BUNDLES = ["console.js", "theme.js", "charts.js", "graph.js"]
 FIRST_LOAD = [
     "console.css",
     "console.js",

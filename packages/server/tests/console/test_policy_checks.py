@@ -7,17 +7,32 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from support.console_harness import RunningConsole, Visitor, console_test, switch_of
+from support.console_harness import RunningConsole, console_test, switch_of
+from support.policy_pages import upload
 from support.service_harness import abuser
-from wavebreak_server.console.views.policy import NEW_RULE
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.pipeline.live_policy import policies_directory
 from wavebreak_server.slices.versions import policy_checks, policy_versions
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_checks import check_rules
 
+NEW_RULE = """
+[[rule]]
+id = "name_of_the_rule"
+abuse = "norms"
+about = "What the rule finds, in a sentence."
+source = "Where its numbers come from."
+stage = "messaging"
+on = ["sent"]
+when = ["unanswered_strangers_1d >= 40"]
+outcome = "observe"
+basis = "doubt"
+false_actions = "Whom it will wrongly meet, and how often."
+review_by = "2027-12-31"
+mode = "shadow"
+fires_on = [{ unanswered_strangers_1d = 40 }]
+stays_quiet_on = [{ unanswered_strangers_1d = 39 }]
+""".lstrip()
 ARGUMENTS = ",".join(["unanswered_strangers_1d"] * 30)
 COSTLY = {
     "dotted key": "a" + ".a" * 40_000 + " = 1\n",
@@ -44,67 +59,50 @@ async def _prepared(console: RunningConsole) -> None:
 visits = console_test(_prepared)
 
 
-async def drafted(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:
-    owner = await console.person("policy_owner")
-    await owner.post("/console/policy/versions/new", reason="another rule")
-    return owner, await stored(lambda: PolicyVersion.objects.get())
-
-
 @visits
-async def test_costly_text_is_answered_with_its_fix(console: RunningConsole) -> None:
-    owner, version = await drafted(console)
-    path = f"/console/policy/versions/{version.id}/check?file=rules/own.toml"
-    for name, text in COSTLY.items():
-        answer = await owner.post(path, text=text)
-        assert answer.status_code == 200, (name, answer.text)
-        found = answer.json()
-        assert len(found) == 1, name
-        assert found[0]["message"].rstrip(". "), name
-        assert len(found[0]["message"]) < 1_200, name
-    assert (await owner.post(path, text=NEW_RULE)).json() == []
-    too_long = await owner.post(path, text="# " + "x" * 200_000)
-    assert "exceeds 200,000 characters" in too_long.json()[0]["message"]
-
-
-@visits
-async def test_costly_text_is_kept_and_shown_again(console: RunningConsole) -> None:
-    owner, version = await drafted(console)
-    path = f"/console/policy/versions/{version.id}/edit"
-    for name in ("dotted key", "many arguments"):
-        version = await stored(lambda: PolicyVersion.objects.get())
-        saved = await owner.post(
-            path, file="rules/own.toml", text=COSTLY[name], seen=version.digest
-        )
-        assert saved.status_code == 422, name
-        shown = await owner.get(f"{path}?file=rules/own.toml")
-        assert shown.status_code == 200, name
-    assert "two to 8 numbers" in shown.text
-
-
-@visits
-async def test_checks_at_once_have_a_directory_each(
+async def test_costly_upload_is_refused_with_its_fix_and_stored_nowhere(
     console: RunningConsole, tmp_path: Path
 ) -> None:
-    owner, version = await drafted(console)
-    path = f"/console/policy/versions/{version.id}/check?file=rules/own.toml"
-    token = await owner.token()
-    texts = [NEW_RULE.replace("norms", f"norms{n}" if n % 2 else "N-1") for n in range(6)]
-    answers = await asyncio.gather(
-        *(owner.client.post(path, data={"csrfmiddlewaretoken": token, "text": t}) for t in texts)
-    )
-    assert [bool(answer.json()) for answer in answers] == [True, False] * 3
-    assert not list(policies_directory(tmp_path).glob("checked.*"))
+    owner = await console.person("policy_owner")
+    for name, text in COSTLY.items():
+        answer = await upload(owner, {"own.toml": text})
+        assert answer.status_code == 422, (name, answer.text)
+        assert len(answer.text) < 50_000, name
+    assert await stored(PolicyVersion.objects.count) == 0
+    assert [path for path in policies_directory(tmp_path).rglob("*") if path.is_file()] == []
+    assert (await upload(owner, {"own.toml": NEW_RULE})).status_code == 302
 
 
 @visits
-async def test_version_of_too_many_files_is_refused(console: RunningConsole) -> None:
-    owner, version = await drafted(console)
-    path = f"/console/policy/versions/{version.id}/edit"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(policy_versions, "MAX_FILES", 0)
-        saved = await owner.post(path, file="rules/own.toml", text=NEW_RULE, seen=version.digest)
-    assert saved.status_code == 422
-    assert "keep at most 0" in saved.text
+async def test_upload_beyond_its_bounds_is_refused(console: RunningConsole) -> None:
+    owner = await console.person("policy_owner")
+    comment = "# " + "x" * 200_000
+    many = {f"own{n}.toml": "# x" for n in range(policy_versions.MAX_FILES + 1)}
+    for files, told in (
+        ({"own.toml": comment}, "exceeds 200,000 characters"),
+        ({f"own{n}.toml": comment[:170_000] for n in range(6)}, "exceed 1,000,000 characters"),
+        (many, f"keep at most {policy_versions.MAX_FILES}"),
+        ({"own.toml": b"\xff\xfe"}, "is no text in UTF-8"),
+        ({"Own.toml": NEW_RULE}, "is no file of a version"),
+        ({"own.py": NEW_RULE}, "is no file of a version"),
+        ({}, "choose the files of the policy"),
+    ):
+        answer = await upload(owner, files)
+        assert (answer.status_code, told in answer.text) == (422, True), told
+    assert await stored(PolicyVersion.objects.count) == 0
+
+
+@visits
+async def test_uploads_at_once_are_versions_of_their_own(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    owner = await console.person("policy_owner")
+    texts = [NEW_RULE.replace("norms", f"norms{n}" if n % 2 else "N-1") for n in range(6)]
+    answers = await asyncio.gather(*(upload(owner, {"own.toml": text}) for text in texts))
+    assert [answer.status_code for answer in answers] == [422, 302] * 3
+    assert not list(policies_directory(tmp_path).glob("checked.*"))
+    digests = await stored(lambda: set(PolicyVersion.objects.values_list("digest", flat=True)))
+    assert len(digests) == 3
 
 
 def test_check_beyond_its_limits_says_so(tmp_path: Path) -> None:

@@ -7,16 +7,18 @@ import html
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
+from support.policy_pages import upload
 from support.service_harness import abuser
+from wavebreak import config
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.pipeline.live_policy import live_policy, version_directory
 from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
 from wavebreak_server.storage.models import AuditEntry
 
 FILE = "rules/allowance.toml"
+ACTIONS = (config.SHIPPED / "actions.toml").read_text("utf-8")
 RULE = "first_contact_allowance"
 VERSIONS = "/console/policy/versions"
 ROLLBACK = "/console/policy/rollback"
@@ -35,35 +37,12 @@ async def _prepared(console: RunningConsole) -> None:
 visits = console_test(_prepared)
 
 
-async def seen(person: Visitor, path: str) -> str:
-    """Return the digest that a page's form was opened with."""
-    found = re.search(r'name="seen" value="([^"]*)"', (await person.get(path)).text)
-    assert found, path
-    return found[1]
-
-
-async def block(person: Visitor, path: str) -> str:
-    """Return the text in the editor."""
-    text = (await person.get(path)).text
-    found = re.search(r'<textarea id="text"[^>]*>(.*?)</textarea>', text, re.DOTALL)
-    assert found, path
-    return found[1].replace("&gt;", ">").replace("&quot;", '"').replace("&lt;", "<")
-
-
-async def draft(owner: Visitor) -> str:
-    """Start a draft from the page of a rule; return the path of its editor."""
-    answer = await owner.post("/console/policy/versions/new", rule=RULE, reason="too many couriers")
-    assert answer.status_code == 302, answer.text
-    return str(answer.headers["location"])
-
-
-async def save(owner: Visitor, path: str, text: str, **more: str) -> Any:
-    fields = {"file": FILE, "rule": RULE, "text": text, "seen": await seen(owner, path)} | more
-    return await owner.post(path.partition("?")[0], **fields)
+def shipped() -> str:
+    return (config.SHIPPED / FILE).read_text("utf-8")
 
 
 def with_another_number(text: str) -> str:
-    """Return the rule with a number under which fewer accounts wait, and examples for it."""
+    """Return the rules with a number under which fewer accounts wait, and examples for it."""
     others = {">= 15": ">= 65", "= 62": "= 72",
               "= 33, first_contact_allowance_1h = 30, answers_of_strangers_1h = 1":
               "= 73, first_contact_allowance_1h = 30, answers_of_strangers_1h = 1"}  # fmt: skip
@@ -100,54 +79,36 @@ async def test_precision_counts_peoples_verdicts(console: RunningConsole) -> Non
 
 
 @visits
-async def test_draft_keeps_what_does_not_load(console: RunningConsole) -> None:
+async def test_upload_that_does_not_load_is_refused_with_the_fix(console: RunningConsole) -> None:
     owner = await console.person("policy_owner")
-    path = await draft(owner)
-    text = await block(owner, path)
-    assert "strangers_contacted_1h >= 15" in text
-    check = path.replace("/edit?", "/check?")
-    bad = text.replace("strangers_contacted_1h >= 15", "strangers_contacted >= 15")
-    problems = (await owner.post(check, text=bad)).json()
-    assert len(problems) == 1
-    assert "strangers_contacted_1h" in problems[0]["message"]
-    wrong = bad.splitlines()[problems[0]["line"] - 1]
-    assert "strangers_contacted >= 15" in wrong
-    assert (await owner.post(check, text=text)).json() == []
-    answer = await save(owner, path, bad)
+    bad = shipped().replace("strangers_contacted_1h >= 15", "strangers_contacted >= 15")
+    answer = await upload(owner, {"allowance.toml": bad})
     assert answer.status_code == 422
+    assert "first_contact_allowance" in answer.text
+    assert "strangers_contacted_1h" in answer.text
+    assert await stored(PolicyVersion.objects.count) == 0
+
+
+@visits
+async def test_upload_is_stored_as_it_is_and_shown_with_its_differences(
+    console: RunningConsole,
+) -> None:
+    owner = await console.person("policy_owner")
+    text = with_another_number(shipped())
+    answer = await upload(owner, {"allowance.toml": text, "actions.toml": ACTIONS})
+    assert answer.status_code == 302, answer.text
     version = await stored(lambda: PolicyVersion.objects.get())
-    assert (version.state, version.policy) == ("draft", "")
-    assert (await owner.post(f"/console/policy/versions/{version.id}/replay")).status_code == 409
     directory = version_directory(console.service.settings.home, version.name, version.digest)
     files = [p for p in directory.rglob("*") if p.is_file()]
-    assert files
-    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in files)
-
-
-@visits
-async def test_stale_form_is_refused_with_the_difference(console: RunningConsole) -> None:
-    owner = await console.person("policy_owner")
-    path = await draft(owner)
-    text, digest = await block(owner, path), await seen(owner, path)
-    first = text.replace(">= 15", ">= 20")
-    assert (await save(owner, path, first)).status_code == 302
-    answer = await save(owner, path, text.replace("couriers", "Couriers"), seen=digest)
-    assert answer.status_code == 409
-    assert "data-merge" in answer.text
-    assert "Nothing was saved" in answer.text
-    assert ">= 20" in await block(owner, path)
-
-
-@visits
-async def test_only_the_author_changes_a_draft(console: RunningConsole) -> None:
-    owner = await console.person("policy_owner")
-    other = await console.person("policy_owner", "second-owner")
-    path = await draft(owner)
-    assert (await other.get(path)).status_code == 403
-    page = (await other.get(path.partition("/edit")[0])).text
-    assert "Start a draft from it" in page
-    outside = await save(owner, path, "x = 1", file="rules/../../live", rule="")
-    assert outside.status_code == 422
+    # A file that is as shipped is none of the version's own.
+    assert [p.relative_to(directory).as_posix() for p in files] == [FILE]
+    assert files[0].read_text("utf-8") == text
+    assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+    page = words((await owner.get(answer.headers["location"])).text)
+    assert "- " in page
+    assert "strangers_contacted_1h >= 65" in page
+    analyst = await console.person("lead")
+    assert (await upload(analyst, {"allowance.toml": text})).status_code == 403
 
 
 async def replayed(console: RunningConsole, owner: Visitor, version: PolicyVersion) -> PolicyReplay:
@@ -185,9 +146,8 @@ async def test_rule_goes_live_by_two_people_and_back(
     console: RunningConsole, tmp_path: Path
 ) -> None:
     owner, lead = await console.person("policy_owner"), await console.person("lead")
-    path = await draft(owner)
-    text = with_another_number(await block(owner, path))
-    assert (await save(owner, path, text)).status_code == 302
+    files = {"allowance.toml": with_another_number(shipped())}
+    assert (await upload(owner, files, "too many couriers")).status_code == 302
     version = await stored(lambda: PolicyVersion.objects.get())
     assert version.state == "checked"
     base = f"/console/policy/versions/{version.id}"

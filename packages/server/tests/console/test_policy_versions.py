@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from support.console_harness import RunningConsole, console_test, switch_of
-from support.policy_pages import FILE, TEXT, approved, drafted, go_live, save
+from support.policy_pages import FILE, approved, go_live, uploaded
 from support.service_harness import abuser
 from wavebreak.rules import load_policy
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.pipeline.live_policy import (
     LivePolicy,
-    live_directory,
     live_policy,
     set_live_policy,
     version_directory,
@@ -53,34 +52,10 @@ def with_interruption(act: Any) -> pytest.MonkeyPatch:
 
 
 @visits
-async def test_edit_while_a_version_goes_live_is_refused(
-    console: RunningConsole, tmp_path: Path
-) -> None:
-    owner, version = await drafted(console)
-    lead = await approved(console, version)
-    answers = []
-
-    async def edit() -> None:
-        answers.append((await save(owner, version, EDITED)).status_code)
-
-    patched = with_interruption(edit)
-    try:
-        assert await go_live(lead, version.id) == [302]
-    finally:
-        patched.undo()
-    assert answers == [409]
-    directory = live_directory(tmp_path)
-    assert directory is not None
-    assert (directory / FILE).read_text("utf-8") == TEXT
-    assert load_policy(directory).version == console.service.responder.policy.version
-    assert (await stored(lambda: PolicyVersion.objects.get())).state == "live"
-
-
-@visits
 async def test_files_changed_after_approval_do_not_go_live(
     console: RunningConsole, tmp_path: Path
 ) -> None:
-    _, version = await drafted(console)
+    _, version = await uploaded(console)
     lead = await approved(console, version)
     before = console.service.responder.policy.version
     path = version_directory(tmp_path, version.name, version.digest) / FILE
@@ -101,7 +76,7 @@ async def test_files_changed_after_approval_do_not_go_live(
 
 @visits
 async def test_version_goes_live_once(console: RunningConsole) -> None:
-    _, version = await drafted(console)
+    _, version = await uploaded(console)
     lead = await approved(console, version)
     assert await go_live(lead, version.id, version.id, version.id) == [302, 409, 409]
     acts = await stored(lambda: AuditEntry.objects.filter(action="policy_live").count())
@@ -112,8 +87,8 @@ async def test_version_goes_live_once(console: RunningConsole) -> None:
 async def test_of_two_versions_at_once_one_goes_live(
     console: RunningConsole, tmp_path: Path
 ) -> None:
-    _, first = await drafted(console)
-    _, second = await drafted(console)
+    _, first = await uploaded(console)
+    _, second = await uploaded(console)
     await approved(console, first)
     lead = await approved(console, second)
     statuses = await go_live(lead, first.id, second.id)
@@ -127,35 +102,9 @@ async def test_of_two_versions_at_once_one_goes_live(
 
 
 @visits
-async def test_edit_is_another_directory(console: RunningConsole, tmp_path: Path) -> None:
-    owner, version = await drafted(console)
-    former = version_directory(tmp_path, version.name, version.digest)
-    assert former.parent.name == version.digest
-    assert (await save(owner, version, EDITED)).status_code == 302
-    changed = await stored(lambda: PolicyVersion.objects.get())
-    directory = version_directory(tmp_path, changed.name, changed.digest)
-    assert directory.parent.name == changed.digest != version.digest
-    assert not former.exists()
-    assert (await save(owner, version, TEXT)).status_code == 409
-
-
-@visits
-async def test_draft_of_an_earlier_release_is_edited(
-    console: RunningConsole, tmp_path: Path
-) -> None:
-    owner, version = await drafted(console)
-    directory = version_directory(tmp_path, version.name, version.digest)
-    directory.rename(tmp_path / "policies" / version.name)
-    assert (await save(owner, version, EDITED)).status_code == 302
-    changed = await stored(lambda: PolicyVersion.objects.get())
-    directory = version_directory(tmp_path, changed.name, changed.digest)
-    assert (directory / FILE).read_text("utf-8") == EDITED
-
-
-@visits
 async def test_interrupted_going_live_is_settled(console: RunningConsole, tmp_path: Path) -> None:
-    _, first = await drafted(console)
-    _, second = await drafted(console)
+    _, first = await uploaded(console)
+    _, second = await uploaded(console)
 
     def settled() -> dict[int, str]:
         PolicyVersion.objects.update(state=PolicyVersion.GOING_LIVE, live_ms=5)

@@ -10,6 +10,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from support.console_harness import RunningConsole, console_test
+from support.policy_pages import FILE, TEXT, upload
 from support.service_harness import abuser
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts.models import Batch, PersonAct
@@ -236,7 +237,7 @@ async def test_error_page_leads_back_within_the_console(console: RunningConsole)
 @visits
 async def test_overview_names_what_waits_for_ones_approval(console: RunningConsole) -> None:
     owner, lead = await console.person("policy_owner"), await console.person("lead")
-    await owner.post("/console/policy/versions/new", reason="another threshold")
+    await upload(owner, {FILE: TEXT}, "another threshold")
     assert "you may approve it" not in (await lead.get("/console/")).text
     await stored(lambda: PolicyVersion.objects.update(state=PolicyVersion.REPLAYED))
     assert "/console/policy/versions/1" in (await lead.get("/console/")).text

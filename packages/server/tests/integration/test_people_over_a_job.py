@@ -14,7 +14,7 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, running_console, switch_of
 from support.followed_job import at_work, job_in, over
-from support.policy_pages import approved, drafted, go_live
+from support.policy_pages import approved, go_live, uploaded
 from support.service_harness import abuser, decided, migrated
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
@@ -124,7 +124,7 @@ async def a_policy_goes_live(console: RunningConsole, _person: Visitor) -> Any:
             policy, model, enforce, profile
         ),
     )
-    _, version = await drafted(console)
+    _, version = await uploaded(console)
     lead = await approved(console, version)
     yield await go_live(lead, version.id)
     yield console.service.deciding().policy.version

@@ -36,9 +36,6 @@ ELSEWHERE = {
         "decide": "test_case_is_decided_once_by_parallel_posts",
         "act": "test_account_in_two_tabs_is_acted_on_once",
     },
-    f"{CONSOLE}/test_policy_pages.py": {
-        "policy_edit": "test_stale_form_is_refused_with_the_difference",
-    },
     f"{CONSOLE}/test_policy_versions.py": {
         "policy_live": "test_of_two_versions_at_once_one_goes_live",
     },
@@ -76,7 +73,7 @@ ALIKE = {
     "skip": "the same pause again",
     "add_key": "each has a name and a prefix of its own, and is shown once: revoke the other",
     "add_webhook": "each has a secret of its own, and is listed: remove the other",
-    "policy_new": "each is a draft of its author's",
+    "policy_upload": "each is a version of its author's",
     "policy_start": "another replay is refused while one runs",
     "policy_reject": "an open version alone is closed",
     "model_register": "each is a version, and decides nothing",
@@ -87,7 +84,7 @@ ALIKE = {
     "case_bundle_build": "one job a case",
 }
 """Forms whose second time changes nothing more, or makes a thing of its own that is shown."""
-READING = {"policy_check", "accounts", "bulk_preview", "portfolio_consents"}
+READING = {"accounts", "bulk_preview", "portfolio_consents"}
 
 
 class Twice(NamedTuple):

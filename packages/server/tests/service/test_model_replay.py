@@ -19,8 +19,7 @@ from wavebreak.engine import Engine
 from wavebreak.io import log_rows
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.slices.versions.model_replay import EDGES, first_position, run
-from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.slices.versions.replay import EDGES, Change, first_position, run
 from wavebreak_server.storage import event_log
 
 TS = 1_767_222_000_000

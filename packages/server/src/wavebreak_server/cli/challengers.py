@@ -22,7 +22,8 @@ from wavebreak_server.cli.service_home import (
     service_command,
     service_engine,
 )
-from wavebreak_server.slices.versions import model_replay, model_versions, policy_replay
+from wavebreak_server.slices.versions import model_versions
+from wavebreak_server.slices.versions import replay as replays
 
 challengers = command_group(
     "challenger", "Register another model for a running service, and compare the two."
@@ -47,7 +48,7 @@ def replay(
 ) -> Output:
     """Replay a service's log under its model and another one; list the accounts that differ."""
     champion_engine, challenger_engine = _engines(home, challenger)
-    result = model_replay.run(champion_engine, challenger_engine, out, days=days, now_ms=clock_ms())
+    result = replays.run(champion_engine, challenger_engine, out, days=days, now_ms=clock_ms())
     champion, other = result.sides
     rows = [
         (name, *(_reached(side.thresholds.get(name)) for side in result.sides))
@@ -62,7 +63,7 @@ def replay(
             f"{champion.version or 'none'}"
         ),
         Table("Accounts (precision)", headings, rows, words=frozenset(range(3))),
-        steps=[f"the accounts: {out}/{policy_replay.CHANGES}"],
+        steps=[f"the accounts: {out}/{replays.CHANGES}"],
     )
 
 
@@ -79,7 +80,7 @@ def _engines(home: Home, challenger: Path) -> tuple[engine.Engine, engine.Engine
     return champion, other
 
 
-def _reached(reached: model_replay.Reached | None) -> str:
+def _reached(reached: replays.Reached | None) -> str:
     if reached is None:
         return "–"
     judged = reached.abusive + reached.benign

@@ -24,7 +24,7 @@ from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table
 from wavebreak_server.cli import service_home
 from wavebreak_server.slices.learning import service as learning
-from wavebreak_server.slices.versions import policy_replay
+from wavebreak_server.slices.versions import replay
 from wavebreak_server.storage import event_log, ownership
 
 
@@ -166,13 +166,13 @@ def _own_log(home: service_home.Home) -> dict[str, Any]:
     decisions = home.decisions
     home.connect(reading=True)
     end = event_log.log_end()
-    first = max(event_log.log_start().position, end - policy_replay.MOST_EVENTS)
+    first = max(event_log.log_start().position, end - replay.MOST_EVENTS)
     engine = service_home.service_engine(
         decisions, decisions.policy, model.load_selected(decisions.model), record=True
     )
     return {
         "home": home.path,
         "engine": engine,
-        "log": policy_replay.service_log(first, end),
+        "log": replay.service_log(first, end),
         "terms": home_learning.load_terms(decisions.policy),
     }

@@ -23,9 +23,9 @@ from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.learning import service as home_learning
 from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions import policy_versions, replay_processes, service
-from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
+from wavebreak_server.slices.versions.replay import EDGES, inputs
 from wavebreak_server.slices.versions.step_sheets import back_sheet, live_sheet
 from wavebreak_server.texts import page_language, translate
 

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.languages import msgid
-from wavebreak.rules import Rule
 from wavebreak_server.console import pages
 from wavebreak_server.console.views.versions import StepViews, replay_page, version_rows
 from wavebreak_server.errors import ApiError
-from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.versions import policy_versions as versions
 from wavebreak_server.slices.versions import replay_processes, rule_statistics, service
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.slices.versions.step_sheets import back_sheet, live_sheet
 from wavebreak_server.texts import translate
-
-NEW_RULE = """
-[[rule]]
-id = "name_of_the_rule"
-abuse = "norms"
-about = "What the rule finds, in a sentence."
-source = "Where its numbers come from."
-stage = "messaging"
-on = ["sent"]
-when = ["unanswered_strangers_1d >= 40"]
-outcome = "observe"
-basis = "doubt"
-false_actions = "Whom it will wrongly meet, and how often."
-review_by = "2027-12-31"
-mode = "shadow"
-fires_on = [{ unanswered_strangers_1d = 40 }]
-stays_quiet_on = [{ unanswered_strangers_1d = 39 }]
-""".lstrip()
-
 
 STEPS = StepViews(
     POLICY,
@@ -127,8 +105,6 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         raise ApiError(
             404, translate("there is no such rule"), fix=translate("see the list of rules")
         )
-    live = versions.directory_that_decides(console.service)
-    name = versions.file_of_rule(live, rule_id)
     counted = rule_statistics.hits_over_time(console, rule_id)
     chart = {
         "x": [at // 1000 for at, _ in counted],
@@ -145,19 +121,7 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         counted=[row for row in counted[::-1] if row[1]][: pages.PAGE_SIZE],
         hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < DAY_MS,
         accounts=rule_statistics.newest_accounts(console, rule_id),
-        file=name,
-        text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
-        drafts=versions.open_drafts(console, pages.PAGE_SIZE),
     )
-
-
-def _rule(console: pages.Console, rule_id: str) -> Rule:
-    found = versions.live_policy_of(console).rule(rule_id)
-    if found is None:
-        raise ApiError(
-            404, translate("there is no such rule"), fix=translate("see the list of rules")
-        )
-    return found
 
 
 # Versions
@@ -182,16 +146,33 @@ def policy_versions(request: HttpRequest) -> HttpResponse:
 
 
 @pages.page("edit_policy", "POST")
-def new_version(request: HttpRequest) -> HttpResponse:
-    """Start a draft from the live policy, or from another version."""
+def upload(request: HttpRequest) -> HttpResponse:
+    """Store the files of a form as a version, if the policy loads."""
     console, reason = pages.console_of(request), pages.reason_of(request)
-    start = request.POST.get("start", "")
-    source = service.find_version(POLICY, int(start)) if start.isdigit() else None
-    made = versions.create_draft(console, reason, source)
-    rule_id = request.POST.get("rule", "")
-    if name := versions.file_of_rule(versions.directory_of(console, made), rule_id):
-        return redirect(f"{reverse('policy_edit', args=[made.id])}?file={name}&rule={rule_id}")
-    return redirect("policy_version", made.id)
+    texts = {
+        versions.path_of(str(file.name)): _text_of(file) for file in request.FILES.getlist("files")
+    }
+    if not texts:
+        raise ApiError(
+            422, translate("no file was sent"), fix=translate("choose the files of the policy")
+        )
+    home, base = console.service.settings.home, versions.directory_that_decides(console.service)
+    checked = versions.checked_upload(home, base, texts)
+    version = versions.create_version(home, checked, console.user, reason, console.now_ms)
+    pages.say(request, translate("Uploaded and checked: {name}.", name=version.name))
+    return redirect("policy_version", version.id)
+
+
+def _text_of(file: UploadedFile) -> str:
+    """Return the text of an uploaded file; raises ApiError (422) for one that is no text."""
+    try:
+        return str(file.read(), "utf-8")
+    except UnicodeDecodeError:
+        raise ApiError(
+            422,
+            translate("{name} is no text in UTF-8", name=str(file.name)),
+            fix=translate("upload the TOML files of the policy"),
+        ) from None
 
 
 @pages.page("view_policy")
@@ -200,7 +181,6 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
     console = pages.console_of(request)
     newest = service.newest_replay(POLICY, console, number)
     version = service.find_version(POLICY, number)
-    directory = versions.directory_of(console, version)
     live = service.live_version(POLICY, console.service)
     is_live = live is not None and live.id == version.id
     return pages.show(
@@ -209,11 +189,9 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
         version=version,
         is_live=is_live,
         running=_running(console),
-        files=versions.file_names(directory),
-        own=sorted(live_policy.policy_files(directory)),
+        own=versions.own_files(console, version),
         changes=[] if is_live else _changes(console, version),
         compared=[] if is_live else versions.changed_files(console, version),
-        problem=version.problem.partition("\n"),
         replay=newest,
         progress=replay_processes.progress(service.replay_directory(POLICY, console, newest))
         if newest
@@ -228,12 +206,11 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
 
 def _steps(version: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
     """Return the steps of a version, each done, current or left."""
-    names = ("written", "checked", "replayed", "approved", "live")
+    names = ("checked", "replayed", "approved", "live")
     states = (
-        PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED,
-        PolicyVersion.LIVE,
+        PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED, PolicyVersion.LIVE
     )  # fmt: skip
-    at = states.index(version.state) if version.state in states else (4 if version.live_ms else 0)
+    at = states.index(version.state) if version.state in states else (3 if version.live_ms else -1)
     if is_live:
         return [(name, "done") for name in names]
     return [
@@ -244,103 +221,13 @@ def _steps(version: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
 
 def _changes(console: pages.Console, version: PolicyVersion) -> list[versions.RuleChange]:
     directory = versions.directory_of(console, version)
-    if not version.policy or not live_policy.policy_files(directory):
+    if not version.policy:
         return []
     try:
         draft = versions.loaded(directory, version.digest)
     except WavebreakError:
         return []
     return versions.changed_rules(versions.live_policy_of(console), draft)
-
-
-@pages.page("edit_policy", "GET", "POST")
-def edit(request: HttpRequest, number: int) -> HttpResponse:
-    """Edit a file of a draft, or one rule of it; saving checks the whole policy."""
-    console, version = pages.console_of(request), service.find_version(POLICY, number)
-    given = request.POST if request.method == "POST" else request.GET
-    name, rule_id = given.get("file", "")[:60], given.get("rule", "")[:48]
-    versions.own_draft(console, version)
-    if request.method != "POST":
-        return _editor(request, version, name, rule_id)
-    text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
-    try:
-        if request.POST.get("act") == "remove":
-            problem = versions.delete_file(console, version, name, seen)
-        else:
-            problem = versions.save_file(console, version, name, text, seen, rule_id)
-    except service.StaleError as error:
-        return _editor(request, version, name, rule_id, text=text, stale=error)
-    if problem:
-        pages.warn(
-            request, translate("Saved, but it cannot decide yet: see what to correct below.")
-        )
-        return _editor(request, version, name, rule_id, problem=problem)
-    pages.say(request, translate("Saved and checked: {name}.", name=name))
-    return redirect("policy_version", version.id)
-
-
-def _editor(
-    request: HttpRequest,
-    version: PolicyVersion,
-    name: str,
-    rule_id: str,
-    *,
-    text: str | None = None,
-    problem: versions.Problem | None = None,
-    stale: ApiError | None = None,
-) -> HttpResponse:
-    """Show the editor; for a stale form, the stored text beside the one that was sent."""
-    console = pages.console_of(request)
-    directory = versions.directory_of(console, version)
-    whole = versions.effective_text(directory, name) if name else ""
-    stored = versions.block_of(whole, rule_id) if rule_id else whole
-    if not stored and name.startswith("rules/"):
-        stored = NEW_RULE
-    live = (
-        versions.effective_text(versions.directory_that_decides(console.service), name)
-        if name
-        else ""
-    )
-    response = pages.show(
-        request,
-        "console/policy_edit.html",
-        version=version,
-        files=versions.file_names(directory),
-        own=set(live_policy.policy_files(directory)),
-        file=name,
-        rule_id=rule_id,
-        text=stored if text is None else text,
-        stored=stored,
-        live=versions.block_of(live, rule_id) if rule_id else live,
-        seen=version.digest,
-        problem=problem or _problem(version, directory, name, rule_id),
-        stale=stale,
-    )
-    response.status_code = 409 if stale else 422 if problem else 200
-    return response
-
-
-def _problem(
-    version: PolicyVersion, directory: Path, name: str, rule_id: str
-) -> versions.Problem | None:
-    problem = versions.stored_problem(version, directory)
-    return versions.within_rule(problem, directory, name, rule_id)
-
-
-@pages.page("edit_policy", "POST")
-def check(request: HttpRequest, number: int) -> HttpResponse:
-    """Check a text while it is typed; return what is wrong, by line."""
-    console, version = pages.console_of(request), service.find_version(POLICY, number)
-    versions.own_draft(console, version)
-    name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
-    text = request.POST.get("text", "")
-    problem = versions.check_text(console, version, name, text, rule_id)
-    if problem is None:
-        return JsonResponse([], safe=False)
-    elsewhere = problem.file and problem.file != name
-    words = f"{problem.what}. {problem.fix}"
-    line = 1 if elsewhere else problem.line
-    return JsonResponse([{"line": line, "severity": "error", "message": words}], safe=False)
 
 
 @pages.page("edit_policy", "POST")

@@ -15,7 +15,7 @@ from wavebreak.outcomes import rank_of
 from wavebreak_server.console import pages
 from wavebreak_server.console.act_form import was_seen
 from wavebreak_server.slices.versions import replay_processes, service
-from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.slices.versions.replay import Change
 from wavebreak_server.slices.versions.step_sheets import back_sheet, live_sheet
 from wavebreak_server.texts import translate
 

@@ -493,16 +493,20 @@ def _carry_out_ceilings(
     if proposal is None or proposal.version or not proposal.numbers or proposal.policy != live:
         return proposal, ""
     try:
-        for earlier in policy_versions.open_drafts(acting, 10):
+        for earlier in policy_versions.open_versions_of(acting, 10):
             reject(POLICY, acting, earlier, "other ceilings are proposed by now")
-        draft = policy_versions.create_draft(acting, "ceilings of complaints, learned at home")
-        directory = policy_versions.directory_of(acting, draft)
-        text = with_ceilings(policy_versions.effective_text(directory, _EVIDENCE), proposal.numbers)
-        policy_versions.save_file(acting, draft, _EVIDENCE, text, draft.digest)
+        base = policy_versions.directory_that_decides(acting.service)
+        text = with_ceilings(policy_versions.effective_text(base, _EVIDENCE), proposal.numbers)
+        home = acting.service.settings.home
+        files = policy_versions.version_files(base) | {_EVIDENCE: text}
+        version = policy_versions.create_version(
+            home, policy_versions.checked_upload(home, base, files), acting.user,
+            "ceilings of complaints, learned at home", acting.now_ms,
+        )  # fmt: skip
     except WavebreakError as error:
         return proposal, f"the proposed ceilings are no version yet: {error.what}"
-    return replace(proposal, version=draft.name), (
-        f"ceilings of complaints are proposed as {draft.name}: replay and approve it in the "
+    return replace(proposal, version=version.name), (
+        f"ceilings of complaints are proposed as {version.name}: replay and approve it in the "
         "console, under Policy"
     )
 

@@ -24,10 +24,10 @@ from wavebreak_server.pipeline.live_policy import live_policy, models_directory
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions.model_replay import inputs
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.slices.versions.policy_versions import directory_that_decides
+from wavebreak_server.slices.versions.replay import inputs
 from wavebreak_server.slices.versions.service import (
     Acts,
     Kind,

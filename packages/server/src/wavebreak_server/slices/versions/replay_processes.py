@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wavebreak_server.slices.versions.policy_replay import CHANGES, PROGRESS, RESULT, Change
+from wavebreak_server.slices.versions.replay import CHANGES, PROGRESS, RESULT, Change
 
 _ERRORS = "errors.txt"
 

@@ -1,7 +1,7 @@
-"""Replay of a service's log under two policies: which accounts would fare otherwise.
+"""Replay of a service's log under two policies or two models: which accounts would fare otherwise.
 
 Both engines begin without state and see the same events, so that what differs comes from the
-policies alone. An account counts at its worst outcome.
+policies or the models alone. An account counts at its worst outcome, and at its highest score.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.durable_files import replace_file
+from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
+from wavebreak.engine.kernel_policy import Model as Scoring
+from wavebreak.evaluation import exact_interval
 from wavebreak.features.layout import SHARDS
+from wavebreak.model import Model, to_fixed_point
 from wavebreak.outcomes import LIMIT, OUTCOMES, RANKS, SILENCING, code_of, rank_of
 from wavebreak.schema.events import LABELS, TYPES
 from wavebreak_server.storage import event_log
+from wavebreak_server.storage.models import LogBatch
 
 MOST_EVENTS = 2_000_000
 """Events of a replay, from the end of the log."""
 PROGRESS_S = 0.5
 RESULT, CHANGES, PROGRESS = "replay.json", "changes.jsonl", "progress.json"
+EDGES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0)
+"""Bounds of the bins of scores, as chances of abuse."""
 _LABELLED = TYPES.index("label.assigned")
 
 
@@ -57,11 +64,48 @@ class Change(msgspec.Struct, frozen=True):
     label: str
 
 
-class LogReplay(msgspec.Struct, frozen=True, kw_only=True):
+class Reached(msgspec.Struct, frozen=True):
+    """Accounts that a threshold, or an outcome, reaches; of these labelled abusive and benign.
+
+    `low` and `high` are Clopper and Pearson's 95 % interval of the precision (0 and 1 where
+    nobody is labelled).
+    """
+
+    accounts: int
+    abusive: int
+    benign: int
+    low: float
+    high: float
+
+
+class ModelSide(msgspec.Struct, frozen=True):
+    """One of the two models over the events.
+
+    Attributes:
+        version: The model's version; "" without a model.
+        scored: Accounts with a score.
+        bins: Accounts by their highest chance of abuse, between `EDGES`.
+        thresholds: What each threshold of the model reaches, by outcome.
+        acted: Accounts that were limited or worse, by rules or score.
+        missed: Accounts labelled abusive, and how many of them no limit or more met.
+    """
+
+    version: str
+    scored: int
+    bins: list[int]
+    thresholds: dict[str, Reached]
+    acted: Reached
+    missed: tuple[int, int]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What two engines decided over a log, the one that decides now and another.
 
     Attributes:
         live: Version of the live policy.
+        draft: Version of the other one; the same, where two models are compared.
+        digest: Of the other policy's files (empty: those of the live one).
+        days: Days of the log, from its end (0: as many events as allowed).
         first: Position of the first event.
         end: Position behind the last one.
         accounts: Accounts in these events.
@@ -71,9 +115,14 @@ class LogReplay(msgspec.Struct, frozen=True, kw_only=True):
         moves: From, to, accounts, of these labelled benign, and abusive.
         hits: By rule how often it newly fired under the one, and under the other.
         seconds: How long it took.
+        sides: The policy and model that decide, and the other ones.
+        both: Accounts that both limit or worse.
     """
 
     live: str
+    draft: str
+    digest: str
+    days: int
     first: int
     end: int
     accounts: int
@@ -83,18 +132,8 @@ class LogReplay(msgspec.Struct, frozen=True, kw_only=True):
     moves: list[tuple[str, str, int, int, int]]
     hits: dict[str, tuple[int, int]]
     seconds: float
-
-
-class Result(LogReplay, frozen=True, kw_only=True):
-    """What a replay of two policies found.
-
-    Attributes:
-        draft: Version of the draft.
-        digest: Of the draft's files.
-    """
-
-    draft: str
-    digest: str
+    sides: tuple[ModelSide, ...]
+    both: int
 
 
 @dataclass
@@ -132,7 +171,7 @@ class Replayed(NamedTuple):
 
     Attributes:
         changes: The accounts that differ, those that are stopped or freed first.
-        counts: Fields of `LogReplay`.
+        counts: Fields of `Result`.
         labels: The newest label of each labelled account.
         acted: By engine the accounts that were limited or worse by rules or a score, not by a
             person's label.
@@ -250,27 +289,121 @@ def service_log(first: int, end: int) -> Iterator[pa.RecordBatch]:
         yield segment.events.slice(0, end - segment.first)
 
 
-def run(live: Engine, draft: Engine, digest: str, out: Path, *, most: int = MOST_EVENTS) -> Result:
+class Scores:
+    """The highest margin of each account at its scoring points (NaN: never scored)."""
+
+    def __init__(self) -> None:
+        self.highest = np.zeros(0)
+
+    def take(self, engine: Engine) -> int:
+        """Note the scoring points of an engine since the last call; return how many."""
+        points = engine.points()
+        if engine.core.accounts > len(self.highest):
+            more = engine.core.accounts - len(self.highest)
+            self.highest = np.concatenate([self.highest, np.full(more, np.nan)])
+        scored = points[~np.isnan(points["score"])]
+        np.fmax.at(self.highest, scored["account"], scored["score"])
+        return len(scored)
+
+    def by_account(self, engine: Engine) -> dict[str, float]:
+        """Return the margins of accounts that were scored."""
+        slots = np.flatnonzero(~np.isnan(self.highest))
+        names = engine.fanout.accounts.texts(slots).to_pylist()
+        return dict(zip(names, self.highest[slots].tolist(), strict=True))
+
+
+class Judged(NamedTuple):
+    """Accounts that a person has labelled."""
+
+    abusive: frozenset[str]
+    benign: frozenset[str]
+
+    def reached(self, accounts: set[str]) -> Reached:
+        """Return how many of some accounts are labelled, and how."""
+        bad, good = len(accounts & self.abusive), len(accounts & self.benign)
+        low, high = exact_interval(bad, bad + good) if bad + good else (0.0, 1.0)
+        return Reached(len(accounts), bad, good, round(low, 4), round(high, 4))
+
+
+def _model_side(
+    model: Scoring | None, scores: dict[str, float], acted: set[str], judged: Judged
+) -> ModelSide:
+    """Return what one model did."""
+    missed = len(judged.abusive), len(judged.abusive - acted)
+    if model is None:
+        return ModelSide("", 0, [0] * (len(EDGES) - 1), {}, judged.reached(acted), missed)
+    margins = to_fixed_point(list(scores.values()))
+    bins = np.histogram(model.calibration.probability(margins), EDGES)[0]
+    names = np.array(list(scores), object)
+    thresholds = {
+        outcome: judged.reached(set(names[margins >= at].tolist()))
+        for outcome, at in model.thresholds.items()
+    }
+    return ModelSide(
+        model.version, len(scores), bins.tolist(), thresholds, judged.reached(acted), missed
+    )
+
+
+def first_position(days: int, end: int, most: int, now_ms: int) -> int:
+    """Return from which position on events were received in the last days, or `most` of them."""
+    since = now_ms - days * DAY_MS
+    batches = LogBatch.objects.filter(received_ms__gte=since).order_by("first")
+    found = batches.values_list("first", flat=True).first() if days else 0
+    return max(event_log.log_start().position, end - most, end if found is None else int(found))
+
+
+def run(
+    live: Engine,
+    draft: Engine,
+    out: Path,
+    *,
+    digest: str = "",
+    days: int = 0,
+    now_ms: int = 0,
+    most: int = MOST_EVENTS,
+) -> Result:
     """Replay the newest events of the bound database's log, and write what was found.
 
+    Only engines that record their scoring points have scores.
+
     Args:
-        live: An engine of the live policy, without state.
-        draft: One of the draft.
-        digest: Of the draft's files.
+        live: An engine of the live policy and model, without state.
+        draft: One of the other policy or model.
         out: Directory for `replay.json`, `changes.jsonl` and, meanwhile, `progress.json`.
+        digest: Of the other policy's files.
+        days: Days of the log, from its end (0: as many events as allowed).
+        now_ms: The time, for `days`.
         most: How many events at most.
     """
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = event_log.log_end()
-    first, began = max(event_log.log_start().position, end - most), time.monotonic()
+    first, began = first_position(days, end, most, now_ms), time.monotonic()
     progress = ProgressFile(out, end - first)
+    pairs = ((live, Scores()), (draft, Scores()))
+
+    def note(events: int) -> None:
+        for engine, scores in pairs:
+            scores.take(engine)
+        progress(events)
+
     progress(0)
-    found = replay(service_log(first, end), live, draft, progress)
+    replayed = replay(service_log(first, end), live, draft, note)
+    note(end - first)
+    judged = Judged(*(
+        frozenset(a for a, label in replayed.labels.items() if label == wanted)
+        for wanted in ("abusive", "benign")
+    ))  # fmt: skip
     result = Result(
-        live=live.policy.version, draft=draft.policy.version, digest=digest,
-        first=first, end=end, **found.counts, seconds=round(time.monotonic() - began, 1),
+        live=live.policy.version, draft=draft.policy.version, digest=digest, days=days,
+        first=first, end=end, **replayed.counts,
+        sides=tuple(
+            _model_side(engine.model, scores.by_account(engine), met, judged)
+            for (engine, scores), met in zip(pairs, replayed.acted, strict=True)
+        ),
+        both=len(replayed.acted[0] & replayed.acted[1]),
+        seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
-    write_found(out, found.changes, result)
+    write_found(out, replayed.changes, result)
     return result
 
 
@@ -296,3 +429,10 @@ def write_found(out: Path, changes: list[Change], result: msgspec.Struct) -> Non
 def write_file(path: Path, content: bytes) -> None:
     """Write a file for its owner alone; a reader sees the former one or all of the new one."""
     replace_file(path, content, mode=0o600, synced=False)
+
+
+def inputs(model: Model, most: int = 10) -> list[tuple[str, float]]:
+    """Return the features that a model reads most, with their share of the gain of its trees."""
+    gains = model.forest.gains()
+    whole = sum(gains.values()) or 1.0
+    return [(name, gain / whole) for name, gain in list(gains.items())[:most]]
