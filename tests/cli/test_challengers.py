@@ -9,22 +9,25 @@ from typer.testing import CliRunner
 
 from wavebreak.errors import UsageError
 from wavebreak.model import load, save, smallest_model
+from wavebreak.privacy.secret_key import load_key
 from wavebreak_server.cli.challengers import challengers as group
 from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.users.service import create_user
 from wavebreak_server.slices.versions.models import ModelVersion
-from wavebreak_server.storage import database
+from wavebreak_server.storage import database, row_macs
 from wavebreak_server.storage.models import AuditEntry
 
 PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A service's directory with a data scientist and an analyst, and a trained model."""
     made = tmp_path / "var"
     made.mkdir()
+    monkeypatch.setenv("WAVEBREAK_KEY", "01ab" * 16)
+    row_macs.bind(load_key(None))
     database.connect("", made)
     database.migrate()
     for name, role in (("noa", "data_scientist"), ("omer", "analyst")):

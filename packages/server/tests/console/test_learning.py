@@ -176,7 +176,13 @@ async def test_ceilings_become_a_version_that_another_person_approves(
     assert any("are proposed as v1" in line for line in await carry_out(console, tmp_path))
     assert not any("proposed" in line for line in await carry_out(console, tmp_path))
     page = (await (await console.person("lead")).get("/console/policy/learning")).text
-    for words in ("Ceilings of complaints", "/policy/versions/1", "4 → 9", "0.0150–0.0200", "kept"):
+    for words in (
+        "Ceilings of complaints",
+        "/policy/versions/1",
+        '4 <span class="arrow">→</span> 9',
+        "0.0150–0.0200",
+        "kept",
+    ):
         assert words in page
     (version,) = await stored(lambda: list(PolicyVersion.objects.select_related("author")))
     assert (version.state, version.author.username) == ("checked", learning.USER)
