@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from django.urls import URLResolver, get_resolver, resolve
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, sync_playwright
 
 from support.factories import DAY, NOON
 from support.operator_events import TEAM, team_events
@@ -707,7 +707,7 @@ def upload_policy(page: Page, numbers: str, reason: str) -> None:
     text = (SHIPPED / "rules/allowance.toml").read_text("utf-8")
     assert "new_chats_1d = 0" in text
     content = text.replace("new_chats_1d = 0", numbers).encode()
-    file = {"name": "allowance.toml", "mimeType": "application/toml", "buffer": content}
+    file = FilePayload(name="allowance.toml", mimeType="application/toml", buffer=content)
     page.get_by_role("button", name="Upload a version").click()
     page.set_input_files("dialog[open] [name=files]", [file])
     page.fill("dialog[open] [name=reason]", reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from support.console_harness import SHEET, RunningConsole, Visitor
@@ -15,7 +16,7 @@ NOTHING_CHANGES = {"changed": 0, "accounts": 0, "moves": [], "refused": [0, 0]}
 TEXT = "[evidence]\nreply = 0.1\n"
 
 
-async def upload(owner: Visitor, files: dict[str, str | bytes], reason: str = "a figure") -> Any:
+async def upload(owner: Visitor, files: Mapping[str, str | bytes], reason: str = "a figure") -> Any:
     """Send the form that uploads the files of a policy."""
     return await owner.client.post(
         "/console/policy/versions/upload",

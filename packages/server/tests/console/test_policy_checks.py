@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from support.console_harness import RunningConsole, console_test, switch_of
@@ -78,7 +79,7 @@ async def test_upload_beyond_its_bounds_is_refused(console: RunningConsole) -> N
     owner = await console.person("policy_owner")
     comment = "# " + "x" * 200_000
     many = {f"own{n}.toml": "# x" for n in range(policy_versions.MAX_FILES + 1)}
-    for files, told in (
+    uploads: tuple[tuple[Mapping[str, str | bytes], str], ...] = (
         ({"own.toml": comment}, "exceeds 200,000 characters"),
         ({f"own{n}.toml": comment[:170_000] for n in range(6)}, "exceed 1,000,000 characters"),
         (many, f"keep at most {policy_versions.MAX_FILES}"),
@@ -86,7 +87,8 @@ async def test_upload_beyond_its_bounds_is_refused(console: RunningConsole) -> N
         ({"Own.toml": NEW_RULE}, "is no file of a version"),
         ({"own.py": NEW_RULE}, "is no file of a version"),
         ({}, "choose the files of the policy"),
-    ):
+    )
+    for files, told in uploads:
         answer = await upload(owner, files)
         assert (answer.status_code, told in answer.text) == (422, True), told
     assert await stored(PolicyVersion.objects.count) == 0
