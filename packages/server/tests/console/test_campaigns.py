@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak.engine.account_queries import LiveAccount, sending_traits
+from wavebreak_server.console.views import campaigns
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue import campaign_rows
+from wavebreak_server.slices.queue.campaign_rows import group_cases
 from wavebreak_server.slices.queue.campaigns import (
     MIN_ALIKE,
     MIN_LINKED,
@@ -20,7 +25,9 @@ from wavebreak_server.slices.queue.campaigns import (
     store_campaigns,
 )
 from wavebreak_server.slices.queue.indexer import linked_accounts, measure_new_cases
-from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.queue.models import CampaignSummary, ReviewCase
+
+QUEUE = load_config().queue
 
 
 def case(number: int, **traits: Any) -> CaseTraits:
@@ -91,8 +98,8 @@ async def _abusers(console: RunningConsole) -> None:
 async def test_indexer_stores_campaigns_of_the_cases_that_wait(console: RunningConsole) -> None:
     async def grouped() -> dict[str, list[Any]]:
         linked = await linked_accounts(console.service)
-        await measure_new_cases(load_config().queue, console.service, linked)
-        await stored(store_campaigns)
+        await measure_new_cases(QUEUE, console.service, linked)
+        await stored(lambda: group_cases(QUEUE))
         fields = ("account", "campaign", "in_force", "reached", "complained", "shape", "operator")
         rows = await stored(lambda: list(ReviewCase.objects.values_list(*fields)))
         return {row[0]: list(row[1:]) for row in rows}
@@ -113,8 +120,8 @@ BAN: dict[str, Any] = {"verdict": "undetermined", "outcome": "ban", "reason": "o
 
 async def _grouped_abusers(console: RunningConsole) -> None:
     await _abusers(console)
-    await measure_new_cases(load_config().queue, console.service, {})
-    await stored(store_campaigns)
+    await measure_new_cases(QUEUE, console.service, {})
+    await stored(lambda: group_cases(QUEUE))
 
 
 grouped_visits = console_test(_grouped_abusers)
@@ -218,3 +225,39 @@ async def test_campaign_of_which_nothing_waits_leads_to_the_queue(console: Runni
     answer = await person.get("/console/queue/campaigns/op-0")
     assert (answer.status_code, answer.headers["location"]) == (302, "/console/queue")
     assert "Nothing of this campaign waits any more." in (await person.get("/console/queue")).text
+
+
+@grouped_visits
+async def test_large_campaign_is_shown_as_the_indexer_counted_it(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    before = texts_of((await person.get("/console/queue")).text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(campaign_rows, "COUNTED_ANEW", 0)
+        assert texts_of((await person.get("/console/queue")).text) == before
+        await stored(ReviewCase.objects.filter(account="bad-0").delete)
+        assert texts_of((await person.get("/console/queue")).text) == before
+        await stored(lambda: group_cases(QUEUE))
+        [row] = texts_of((await person.get("/console/queue")).text)
+        assert "accounts 4 strangers 250" in row
+        await stored(ReviewCase.objects.all().delete)
+        await stored(lambda: group_cases(QUEUE))
+        assert "Nothing waits" in (await person.get("/console/queue")).text
+
+
+@grouped_visits
+async def test_queue_of_many_campaigns_has_pages(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    await stored(lambda: ReviewCase.objects.filter(account="bad-0").update(campaign="op-1"))
+    await stored(lambda: ReviewCase.objects.filter(account="bad-1").update(campaign="new"))
+    rows = [row.summary() for row in await stored(lambda: campaign_rows.campaigns_of(QUEUE))]
+    await stored(lambda: CampaignSummary.objects.all().delete())
+    await stored(lambda: CampaignSummary.objects.bulk_create(rows))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(campaigns, "SHOWN", 1)
+        page = (await person.get("/console/queue")).text
+        # Cases that are not grouped yet come first, and beside the campaigns of the page.
+        first, second = texts_of(page)
+        assert "new, not grouped yet" in first
+        assert 'href="?page=2"' in page
+        [third] = texts_of((await person.get("/console/queue?page=2")).text)
+        assert {"op-1" in second, "op-1" in third} == {True, False}

@@ -7,6 +7,7 @@ from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.models import HelpAnswer
 from wavebreak_server.slices.queries.models import SavedView
 from wavebreak_server.slices.queue.models import (
+    CampaignSummary,
     CaseSkip,
     DailyCount,
     IndexerState,
@@ -26,6 +27,7 @@ from wavebreak_server.slices.versions.models import (
 __all__ = [
     "Appeal",
     "Batch",
+    "CampaignSummary",
     "CaseSkip",
     "DailyCount",
     "HelpAnswer",

@@ -15,8 +15,11 @@ from wavebreak_server.slices.queue import campaign_rows
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.texts import translate
 
-SHOWN = 200
-"""Campaigns of the page, and accounts of a campaign that are listed."""
+SHOWN = 50
+"""Campaigns of a page."""
+MAX_PAGES = 200
+LISTED = 100
+"""Accounts of a campaign that are listed."""
 UNDO_MS = 15 * MINUTE_MS
 """How long the queue offers the undo of one's last act."""
 
@@ -26,19 +29,19 @@ def campaigns(request: HttpRequest) -> HttpResponse:
     """Show the campaigns whose cases wait."""
     console = pages.console_of(request)
     settings, now = settings_of(console.context.app).queue, console.now_ms
-    rows = campaign_rows.waiting_campaigns(settings, now)
+    number = pages.number_of(request.GET.get("page"), 1, MAX_PAGES, 1)
+    page = campaign_rows.queue_page(settings, now, (number - 1) * SHOWN, SHOWN)
     presence = console.context.app.state_of(campaign_rows.Presence)
-    for row in rows[:SHOWN]:
+    for row in page.campaigns:
         present = presence.people(row.key, console.user.shown_name, now)
         row.people = list(dict.fromkeys([*row.people, *present]))
     return pages.show(
         request,
         "console/campaigns.html",
-        campaigns=rows[:SHOWN],
-        total=len(rows),
-        cases=sum(row.cases for row in rows),
+        page=page,
+        number=number,
+        following=number + 1 if page.total > number * SHOWN else None,
         left_out=review_queue.left_out().count(),
-        overdue=sum(row.due_ms < now for row in rows),
         now=now,
         last=acts.last_act(console.user, now - UNDO_MS),
     )
@@ -49,13 +52,13 @@ def campaign(request: HttpRequest, key: str) -> HttpResponse:
     """Show a campaign: its accounts, odd ones first, and the form of a verdict on them."""
     console = pages.console_of(request)
     settings, now = settings_of(console.context.app).queue, console.now_ms
-    rows = campaign_rows.waiting_campaigns(settings, now, key)
-    if not rows:
+    shown = campaign_rows.find_campaign(settings, key, now)
+    if shown is None:
         pages.say(request, translate("Nothing of this campaign waits any more."))
         return redirect("queue")
-    shown, presence = rows[0], console.context.app.state_of(campaign_rows.Presence)
+    presence = console.context.app.state_of(campaign_rows.Presence)
     presence.note(key, console.user.shown_name, now)
-    cases = campaign_rows.cases_of(shown, SHOWN)
+    cases = campaign_rows.cases_of(shown, LISTED)
     connected = [o for o in operators(console) if o.id == key] if shown.kind == "op" else []
     return pages.show(
         request,

@@ -397,8 +397,8 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 def _next_campaign(console: pages.Console, key: str) -> str:
     """Return the first campaign of the queue that is not the one of a key; "" if none waits."""
-    rows = campaign_rows.waiting_campaigns(_settings(console).queue, console.now_ms)
-    return next((row.key for row in rows if row.key != key), "")
+    page = campaign_rows.queue_page(_settings(console).queue, console.now_ms, 0, 2)
+    return next((row.key for row in page.campaigns if row.key != key), "")
 
 
 def _warn_of(request: HttpRequest, text: str, accounts: Sequence[str]) -> None:

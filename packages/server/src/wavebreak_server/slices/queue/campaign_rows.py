@@ -1,6 +1,7 @@
 """Rows of the queue of campaigns, the cases of a campaign, and which colleagues look at it.
 
-A page counts the stored campaigns of cases; it groups nothing itself (`campaigns`).
+The indexer stores figures of each campaign; a page counts only the small campaigns that it shows
+anew, so that a verdict is seen at once and a queue of many cases stays fast.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Max, Min, Sum
+from django.db import transaction
+from django.db.models import Case, Count, F, Min, Q, Sum, Value, When
 
 from wavebreak.durations import MINUTE_MS, duration_ms
 from wavebreak.outcomes import rank_of
 from wavebreak_server.slices.config import Queue
-from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.queue.campaigns import BATCH, NEW, store_campaigns
+from wavebreak_server.slices.queue.models import CampaignSummary, ReviewCase
 from wavebreak_server.slices.queue.service import waiting
 
 PRESENT_MS = 5 * MINUTE_MS
 """For how long somebody who opened a campaign is shown to colleagues."""
+COUNTED_ANEW = 500
+"""Cases of a campaign up to which a page counts it anew; of others the stored figures are shown."""
 KINDS = ("op", "list", "network", "alike", "new")
 """Begins of the keys of campaigns: by what their cases are connected."""
 
@@ -42,7 +47,6 @@ class Campaign:
         since_ms: When the oldest case was opened.
         due_ms: When the first case is due.
         risk: Sum of the cases' priorities.
-        first: Number of a case: of the only one, where there is one.
         in_force: How many accounts have each outcome now.
         rules: How many cases each rule opened ("": a score).
         shapes: How many accounts send in each shape.
@@ -56,11 +60,26 @@ class Campaign:
     since_ms: int = 1 << 62
     due_ms: int = 1 << 62
     risk: float = 0.0
-    first: int = 0
     in_force: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
     people: list[str] = field(default_factory=list)
+
+    @classmethod
+    def stored(cls, row: CampaignSummary) -> Campaign:
+        """Return a campaign as the indexer counted it."""
+        figures: dict[str, Any] = dict(row.figures)
+        for name in ("in_force", "rules", "shapes"):
+            figures[name] = Counter(figures[name])
+        return cls(row.key, row.cases, due_ms=row.due_ms, risk=row.risk, **figures)
+
+    def summary(self) -> CampaignSummary:
+        """Return the row that stores it."""
+        names = ("reached", "complained", "since_ms", "in_force", "rules", "shapes")
+        figures = {name: getattr(self, name) for name in names}
+        return CampaignSummary(
+            key=self.key, cases=self.cases, risk=self.risk, due_ms=self.due_ms, figures=figures
+        )
 
     @property
     def kind(self) -> str:
@@ -101,33 +120,75 @@ def _most(counts: Counter[str]) -> str:
     return min(counts, key=lambda name: (-counts[name], name)) if counts else ""
 
 
-def waiting_campaigns(settings: Queue, now_ms: int, key: str = "") -> list[Campaign]:
-    """Return the campaigns whose cases wait, or the one of a key, overdue ones first, then by risk.
+class QueuePage(NamedTuple):
+    """Campaigns of a page; how many campaigns, cases and overdue campaigns the queue has."""
 
-    Args:
-        settings: Until when cases are due.
-        now_ms: The time.
-        key: The only campaign to return ("": all).
-    """
-    cases = waiting().filter(campaign=key) if key else waiting()
+    campaigns: list[Campaign]
+    total: int
+    cases: int
+    overdue: int
+
+
+def queue_page(settings: Queue, now_ms: int, begin: int, size: int) -> QueuePage:
+    """Return campaigns whose cases wait, overdue ones first, then by risk."""
+    stored = CampaignSummary.objects.exclude(key=NEW)
+    late = Q(due_ms__lt=now_ms)
+    order = (Case(When(late, then=F("due_ms")), default=Value(1 << 62)), "-risk", "key")
+    shown = list(stored.order_by(*order)[begin : begin + size])
+    small = [row.key for row in shown if row.cases <= COUNTED_ANEW]
+    counted = {row.key: row for row in campaigns_of(settings, [NEW, *small])}
+    fresh = [counted.pop(NEW, None)] if begin == 0 else []
+    fresh += [
+        counted.get(row.key) if row.cases <= COUNTED_ANEW else Campaign.stored(row) for row in shown
+    ]
+    campaigns = [campaign for campaign in fresh if campaign is not None]
+    _add_people(campaigns, now_ms)
+    overdue = stored.filter(late).count()
+    return QueuePage(campaigns, stored.count(), waiting().count(), overdue)
+
+
+def find_campaign(settings: Queue, key: str, now_ms: int) -> Campaign | None:
+    """Return a campaign as it is now; None where none of its cases waits."""
+    campaigns = campaigns_of(settings, [key])
+    _add_people(campaigns, now_ms)
+    return campaigns[0] if campaigns else None
+
+
+def campaigns_of(settings: Queue, keys: Sequence[str] | None = None) -> list[Campaign]:
+    """Count the waiting cases of campaigns (None: of all) in the database."""
+    cases = waiting() if keys is None else waiting().filter(campaign__in=keys)
     parts = cases.values("campaign", "rule", "abuse", "shape", "in_force").annotate(
         n=Count("id"), strangers=Sum("reached"), complaints=Sum("complained"),
-        oldest=Min("opened_ms"), risk=Sum("priority"), newest=Max("id"),
+        oldest=Min("opened_ms"), risk=Sum("priority"),
     )  # fmt: skip
     campaigns: dict[str, Campaign] = {}
     for part in parts.order_by():
         _add(campaigns.setdefault(part["campaign"], Campaign(part["campaign"])), part, settings)
-    claimed = cases.filter(lease_until_ms__gt=now_ms).exclude(claimed_by=None)
-    for case in claimed.select_related("claimed_by"):
-        people = campaigns[case.campaign].people
+    return list(campaigns.values())
+
+
+def group_cases(settings: Queue) -> None:
+    """Group the cases that wait into campaigns, and store the figures of the campaigns."""
+    store_campaigns()
+    rows = [campaign.summary() for campaign in campaigns_of(settings)]
+    with transaction.atomic():
+        gone = set(CampaignSummary.objects.values_list("key", flat=True))
+        gone -= {row.key for row in rows}
+        CampaignSummary.objects.filter(key__in=gone).delete()
+        CampaignSummary.objects.bulk_create(
+            rows, BATCH, update_conflicts=True, unique_fields=["key"],
+            update_fields=["cases", "risk", "due_ms", "figures"],
+        )  # fmt: skip
+
+
+def _add_people(campaigns: Sequence[Campaign], now_ms: int) -> None:
+    """Add to campaigns who has claimed one of their cases."""
+    by_key = {campaign.key: campaign for campaign in campaigns}
+    claimed = waiting().filter(lease_until_ms__gt=now_ms, campaign__in=list(by_key))
+    for case in claimed.exclude(claimed_by=None).select_related("claimed_by"):
+        people = by_key[case.campaign].people
         if (name := case.claimed_by.shown_name) not in people:
             people.append(name)
-
-    def order(campaign: Campaign) -> tuple[object, ...]:
-        overdue = campaign.due_ms < now_ms
-        return (not overdue, campaign.due_ms if overdue else 0, -campaign.risk, campaign.key)
-
-    return sorted(campaigns.values(), key=order)
 
 
 def _add(campaign: Campaign, part: dict[str, Any], settings: Queue) -> None:
@@ -138,7 +199,6 @@ def _add(campaign: Campaign, part: dict[str, Any], settings: Queue) -> None:
     campaign.since_ms = min(campaign.since_ms, part["oldest"])
     campaign.due_ms = min(campaign.due_ms, due_ms(settings, part["abuse"], part["oldest"]))
     campaign.risk += part["risk"]
-    campaign.first = max(campaign.first, part["newest"])
     campaign.in_force[part["in_force"]] += count
     campaign.rules[part["rule"]] += count
     campaign.shapes[part["shape"]] += count

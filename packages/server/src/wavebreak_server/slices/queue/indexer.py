@@ -32,7 +32,8 @@ from wavebreak_server.http.app_context import run_background_query
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
-from wavebreak_server.slices.queue.campaigns import NEW, measured_traits, store_campaigns
+from wavebreak_server.slices.queue.campaign_rows import group_cases
+from wavebreak_server.slices.queue.campaigns import NEW, measured_traits
 from wavebreak_server.slices.queue.live_accounts import can_change, priority_left
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.service import becomes_case, priority_of
@@ -197,7 +198,7 @@ class Indexer:
                     await measure_cases(self._settings, service, linked)
                     if is_due:
                         await measure_new_cases(self._settings, service, linked)
-                        await run_background_query(store_campaigns)
+                        await run_background_query(lambda: group_cases(self._settings))
                 # Accounts fall silent and outcomes end without a decision.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GROUPED_S):

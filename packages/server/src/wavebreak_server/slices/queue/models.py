@@ -107,6 +107,25 @@ class ReviewCase(models.Model):
         )
 
 
+class CampaignSummary(models.Model):
+    """Figures of a campaign, as the indexer last counted them; `key` is that of its cases.
+
+    `due_ms` is when its first case is due, `risk` the sum of their priorities; `figures` are
+    all others that a row of the queue shows.
+    """
+
+    key = models.CharField(max_length=112, primary_key=True)
+    cases = models.IntegerField()
+    risk = models.FloatField()
+    due_ms = models.BigIntegerField()
+    figures = models.JSONField()
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_campaign"
+        indexes = (models.Index(fields=["due_ms"], name="console_campaign_due"),)
+
+
 class Review(models.Model):
     """A person's verdict on a case.
 
