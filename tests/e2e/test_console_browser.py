@@ -1062,20 +1062,23 @@ def test_keys_of_a_verdict_lead_to_its_reason(person: Person) -> None:
 
 
 def test_five_cases_take_a_few_keys(person: Person) -> None:
-    """Two keys a benign one, two and a reason an abusive one, and one for the first."""
+    """One key for the first, two for each, and one more for an outcome of "Neither"."""
     person.sign_in("lead")
     wait_for_cases(person)
     page, keys = person.page, Keys(person.page)
     keys.press("n")
     page.wait_for_url(re.compile(r"/queue/\d+$"))
     page.locator("#verdict").wait_for()
-    for _ in range(2):
+    for _ in range(3):
         keys.decide("b", "Control+Enter")
-    for reason in ("loan", "spam"):
-        keys.press("a")
-        preview = page.locator("#act-preview")
-        preview.get_by_text("Refused:").wait_for()
-        assert "every act is refused" in preview.inner_text()
-        keys.decide(*reason, "Control+Enter")
-    keys.decide("b", "Control+Enter")
-    assert keys.count == 19
+    keys.press("a")
+    preview = page.locator("#act-preview")
+    preview.get_by_text("Refused:").wait_for()
+    assert "every act is refused" in preview.inner_text()
+    assert page.locator("#reason").input_value() == "the evidence on the page is right"
+    keys.decide("Control+Enter")
+    keys.press("o", "1")
+    assert page.locator("#outcome").input_value() == "limit"
+    assert page.locator("#hold").input_value() == "7d"
+    keys.decide("Control+Enter")
+    assert keys.count == 12

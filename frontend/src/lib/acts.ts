@@ -12,11 +12,31 @@ function update(fields: HTMLElement): void {
   const hold = fields.querySelector<HTMLSelectElement>("[name=hold]");
   const reason = fields.closest("form")?.querySelector<HTMLInputElement>("input[name=reason]");
   if (reason && fields.dataset.benignFree !== undefined) reason.required = chosen?.value !== "benign";
+  if (reason) fillIn(reason, chosen?.dataset.reason ?? "");
   if (!outcome || !hold) return;
   outcome.disabled = !neither;
   outcome.required = neither;
   hold.disabled = !neither || outcome.value === "allow";
   hold.required = neither && !WITHOUT_END.has(outcome.value);
+}
+
+/** Fill in the template of a reason, unless the person has written another one. */
+function fillIn(reason: HTMLInputElement, template: string): void {
+  if (reason.value !== (reason.dataset.filled ?? "")) return;
+  reason.value = template;
+  reason.dataset.filled = template;
+}
+
+/** Choose an outcome with its duration. */
+function usePreset(button: HTMLElement): void {
+  const fields = button.closest<HTMLElement>("[data-act]");
+  const [outcome = "", hold = ""] = (button.dataset.preset ?? "").split(" ");
+  const values = { outcome, hold };
+  for (const [name, value] of Object.entries(values)) {
+    const select = fields?.querySelector<HTMLSelectElement>(`[name=${name}]`);
+    if (select) select.value = value;
+  }
+  fields?.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 function onReasonKey(event: KeyboardEvent): void {
@@ -47,6 +67,8 @@ export function setUpActs(): void {
   document.addEventListener("click", (event) => {
     const propose = closest(event, "[data-propose]");
     if (propose) void copyProposal(propose);
+    const preset = closest(event, "[data-preset]");
+    if (preset) usePreset(preset);
   });
   document.addEventListener("keydown", onReasonKey);
   // A browser that goes back fills the fields in after the page was there.

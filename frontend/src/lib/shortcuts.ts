@@ -95,7 +95,9 @@ function declaredShortcuts(root: ParentNode): Shortcut[] {
           target.click();
           // What is asked for next: the reason of a verdict.
           const next = target.dataset.keyThen;
-          if (next) target.closest("form")?.querySelector<HTMLElement>(next)?.focus();
+          const field = next ? target.closest("form")?.querySelector<HTMLElement>(next) : null;
+          field?.focus();
+          if (field instanceof HTMLInputElement) field.select();
         }
         return true;
       },

@@ -261,3 +261,14 @@ async def test_queue_of_many_campaigns_has_pages(console: RunningConsole) -> Non
         assert 'href="?page=2"' in page
         [third] = texts_of((await person.get("/console/queue?page=2")).text)
         assert {"op-1" in second, "op-1" in third} == {True, False}
+
+
+@grouped_visits
+async def test_forms_offer_presets_templates_and_reasons_of_before(console: RunningConsole) -> None:
+    lead = await console.person("lead", "dana")
+    await lead.act("/console/queue/bulk", account=["bad-0"], **BAN)
+    page = (await lead.get("/console/queue/campaigns/alike--")).text
+    assert 'data-preset="limit 7d" data-key="1"' in page
+    assert 'data-reason="the evidence on the page is right"' in page
+    # The number of a batch is no part of the reason that its author wrote.
+    assert '<option value="one campaign"></option>' in page

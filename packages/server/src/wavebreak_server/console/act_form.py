@@ -24,6 +24,7 @@ def act_form(form: ActForm | None = None, sheet: EffectSheet | None = None) -> d
     return {
         "choices": acts.CHOICES,
         "settable": SETTABLE,
+        "presets": acts.PRESETS,
         "holds": acts.HOLDS,
         "form": form or ActForm(),
         "sheet": sheet,

@@ -71,5 +71,6 @@ def campaign(request: HttpRequest, key: str) -> HttpResponse:
         present=presence.people(key, console.user.shown_name, now),
         similar=review_queue.similar_cases(campaign=key),
         now=now,
+        recent_reasons=acts.recent_reasons(console.user),
         **act_form(),
     )

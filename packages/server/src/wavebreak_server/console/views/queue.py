@@ -194,6 +194,8 @@ def show_case(
         if console.user.may("share_cases")
         else [],
         share_form=refused_share or ShareForm(),
+        similar=review_queue.similar_cases(found),
+        recent_reasons=acts.recent_reasons(console.user),
         **act_form(refused, sheet),
         lease=_settings(console).queue.lease,
         session=_session(request),

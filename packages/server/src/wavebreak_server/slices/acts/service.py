@@ -41,20 +41,36 @@ HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
 
 
 class Choice(NamedTuple):
-    """A verdict as the forms offer it: its name, its key, and what it does."""
+    """A verdict as the forms offer it: its name, its key, what it does, and a template of a reason.
+
+    The template is filled in for the person, who may write another reason.
+    """
 
     name: str
     key: str
     about: str
+    reason: str = ""
 
 
 CHOICES = {
     "benign": Choice(
         msgid("Benign"), "b", msgid("lift what is in force, and give the account a month's grace")
     ),
-    "abusive": Choice(msgid("Abusive"), "a", msgid("apply the policy (a ban)")),
-    "undetermined": Choice(msgid("Neither"), "o", msgid("set another outcome, for a time")),
+    "abusive": Choice(
+        msgid("Abusive"),
+        "a",
+        msgid("apply the policy (a ban)"),
+        msgid("the evidence on the page is right"),
+    ),
+    "undetermined": Choice(
+        msgid("Neither"),
+        "o",
+        msgid("set another outcome, for a time"),
+        msgid("not clear yet: slowed until more is known"),
+    ),
 }
+RECENT_REASONS = 8
+"""Reasons of one's own that a form offers."""
 NO_REASON = msgid("benign; no reason given")
 """Reason of a verdict that may go without one."""
 
@@ -95,6 +111,14 @@ class Act(NamedTuple):
         if not self.hold:
             return outcome
         return translate("{outcome} for {hold}", outcome=outcome, hold=hold_words(self.hold))
+
+
+PRESETS = {
+    "1": Act("undetermined", "limit", "7d"),
+    "2": Act("undetermined", "restrict", "3d"),
+    "3": Act("undetermined", "suspend", "7d"),
+}
+"""Outcomes with durations that a form sets by one key."""
 
 
 def hold_words(hold: str) -> str:
@@ -389,6 +413,16 @@ def start_batch(acting: ActingUser, act: Act, reason: str, source: str, count: i
 def newest_act() -> int:
     """Return the number of the newest act; 0 before there was any."""
     return PersonAct.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
+def recent_reasons(user: User) -> list[str]:
+    """Return the reasons that a person wrote last, each once."""
+    acts = PersonAct.objects.filter(by=user).exclude(reason=NO_REASON).order_by("-id")
+    newest = acts.values_list("reason", flat=True)[: 4 * RECENT_REASONS]
+    written = (
+        reason.rpartition(": ")[2] if reason.startswith("batch_") else reason for reason in newest
+    )
+    return list(dict.fromkeys(written))[:RECENT_REASONS]
 
 
 def last_act(user: User, since_ms: int) -> PersonAct | None:
