@@ -61,10 +61,9 @@ API: dict[str, Row] = {
     "decide": ACTS,
     "declare_self": Row(
         "own",
-        "less than decides waits for an administrator; more is taken once a day",
+        "a change waits for an administrator",
         (f"{SERVER}/test_service_sources.py::test_ingest_key_switches_no_rule_off",
-         f"{SERVER}/test_service_sources.py::test_source_widens_by_itself_once_a_day",
-         f"{SERVER}/test_service_sources.py::test_trimmed_log_has_begun_long_ago",
+         f"{SERVER}/test_service_sources.py::test_wider_declaration_waits_too",
          f"{SERVER}/test_coverage_by_source.py::test_a_narrower_source_takes_nothing_from_the_accounts_of_others"),
     ),
     "decide_sends": OF_A_PORTFOLIO,

@@ -132,7 +132,7 @@ def source_key(service: Server) -> str:
 
 
 def wait_for_declaration(service: Server, seconds: float = 120) -> None:
-    """Wait until the service has taken over what the module declares, and answers again.
+    """Approve what the module declares, and wait until the service answers again.
 
     Meanwhile it closes registrations, as it does whenever its engine does not answer.
     """
@@ -141,8 +141,13 @@ def wait_for_declaration(service: Server, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sources = service.post(b"", "/v1/sources", method="GET", authorization=key).json()
+        for source in sources["sources"]:
+            if source["asked"]:
+                body = {"at_ms": source["asked"]["at_ms"], "reason": "a test asks for it"}
+                path = f"/v1/sources/{source['name']}/approval"
+                service.post(json.dumps(body).encode(), path, authorization=key)
         answer = service.post(asked, "/v1/decide?mode=ask", authorization=key).json()
-        if sources["sources"] and answer.get("allowed"):
+        if any(one["carries"] for one in sources["sources"]) and answer.get("allowed"):
             return
         time.sleep(0.2)
     raise AssertionError(f"the declaration is not in force: {service.said()}")

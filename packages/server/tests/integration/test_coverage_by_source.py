@@ -205,7 +205,7 @@ def test_a_narrower_source_takes_nothing_from_the_accounts_of_others(live: Live)
         await declare(made, CHAT)
         named = await keys(made)
         await send(made, named["chat"], burst("before"))
-        # By its own key a source may not narrow what decides; an administrator may.
+        # By its own key a source changes nothing that decides; an administrator does.
         narrow = {"carries": GATEWAY["carries"], "can": GATEWAY["can"]}
         told = await made.ask("PUT", "/v1/sources/self", named["gateway"], json=narrow)
         assert told.json()["coverage"]["applied"] == "waiting"

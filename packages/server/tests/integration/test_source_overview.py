@@ -99,7 +99,7 @@ async def test_overview_says_that_rules_are_off(console: RunningConsole) -> None
     page = (await reviewer.get("/console/")).text
     assert f"{len(console.service.rules_off())} of " in page
     assert "rules are off" in page
-    assert "The source xmpp declares less than the service decides by" in page
+    assert "The source xmpp asks for another declaration" in page
 
 
 @visits

@@ -120,7 +120,7 @@ class _StoredContext:
 
     def __init__(self, home: Home, now_ms: int) -> None:
         self._home, self.now_ms = home, now_ms
-        self.service = self.responder = self.app = self
+        self.service = self.responder = self.app = self.coverage = self
 
     @cached_property
     def policy(self) -> rules.Policy:

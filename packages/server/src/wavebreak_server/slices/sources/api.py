@@ -118,8 +118,7 @@ _MEANINGS = {
     "unchanged": "this decides already",
     "live": "this decides from now on",
     "pending": "this decides once the service can be switched, at the latest after its next start",
-    "waiting": "nothing has changed: this declares less than the service decides by, or changes it "
-    "twice in a day, so that an administrator has to approve it",
+    "waiting": "nothing has changed: an administrator has to approve what a source's key declares",
 }
 
 
@@ -169,8 +168,8 @@ async def _shown_applied(context: RequestContext, source: models.Source) -> Decl
 async def listed(context: RequestContext) -> SourcesOverview:
     """Return every source."""
     service = context.service
-    policy, measured = service.responder.policy, service.coverage.measured
-    return await run_query(lambda: sources_overview(policy, measured))
+    policy = service.responder.policy
+    return await run_query(lambda: sources_overview(policy, service.coverage.measured))
 
 
 @router.operation(
@@ -193,7 +192,7 @@ async def declare_source(context: RequestContext, body: NewSource) -> DeclaredSo
     "PUT",
     "/v1/sources/self",
     "Declare what the source of this key carries and can, as an adapter does when it "
-    "starts. What is less than before waits for an administrator, but before the first event.",
+    "starts. A change waits for an administrator.",
     409,
     scopes=("ingest", "decide"),
 )
@@ -204,13 +203,7 @@ async def declare_self(context: RequestContext, body: Declaration) -> DeclaredSo
         raise DomainError("key-without-source")
     source = await run_write(
         lambda: sources.declare_own(
-            name,
-            body.carries,
-            body.can,
-            context.now_ms,
-            context.key,
-            body.reason,
-            senders=tuple(context.service.skews.seen_ms),
+            name, body.carries, body.can, context.now_ms, context.key, body.reason
         )
     )
     return await _shown_applied(context, source)

@@ -4,8 +4,8 @@ A source is declared by an administrator, or by an adapter at its start. An acco
 what the source carries that reports its acts, and gets no outcome that this source's platform
 cannot carry out: where a challenge cannot be asked, a limit is decided. An account of several
 sources, or of a key without one, is judged by what every declared source carries (ADR 3). A change
-takes effect while the service runs (`policy_switch`), or once it is ready. By its own key a source
-may only widen what it has declared: what is less waits for an administrator (`declare_own`).
+takes effect while the service runs (`policy_switch`), or once it is ready. A declaration by a
+source's own key waits for an administrator (`declare_own`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 from django.db import Error, transaction
 
-from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.schema.coverage import Profile, declared, known_names
 from wavebreak.schema.events import TYPES
@@ -30,7 +29,7 @@ from wavebreak_server.pipeline.live_policy import LiveSource
 from wavebreak_server.pipeline.log_clock import ClockSkews
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.storage.authentic_rows import authentic
-from wavebreak_server.storage.models import ApiKey, AppliedPosition, KeyActivity, LogBatch, Source
+from wavebreak_server.storage.models import KeyActivity, Source
 from wavebreak_server.texts import translate
 
 Ability = Literal["refuse", "challenge", "notify", "suspend", "lift"]
@@ -49,12 +48,7 @@ def abilities_of(can: str) -> tuple[Ability, ...]:
 
 Applied = Literal["unchanged", "live", "pending", "waiting"]
 SELF = "self"
-MESSAGES = "message.sent"
 MAX_SOURCES = 100
-BEGIN_MS = 600_000
-"""How long a log has just begun: an adapter may send its first events before it has declared."""
-SETTLED_MS = DAY_MS
-"""How long a source's own change holds before it may make another one by itself."""
 _MENTIONED = 8
 CHECK_S = 5.0
 """Seconds between two looks at whether the declared coverage is that which decides, and at which
@@ -126,15 +120,6 @@ class Declaration(NamedTuple):
         carried = " ".join(check_carried(carries))
         return cls(carried, " ".join(ability for ability in ABILITIES if ability in able))
 
-    def widens(self, other: Declaration) -> bool:
-        """Return whether it has everything that another one has.
-
-        >>> less, more = Declaration("a b", "refuse"), Declaration("a b c", "refuse lift")
-        >>> more.widens(less), less.widens(more), less.widens(less)
-        (True, False, True)
-        """
-        return all(set(b.split()) <= set(a.split()) for a, b in zip(self, other, strict=True))
-
 
 def declare(
     name: str, carries: Iterable[str], can: Iterable[str], now_ms: int, by: str, reason: str
@@ -154,21 +139,12 @@ def declare(
 
 
 def declare_own(
-    name: str,
-    carries: Iterable[str],
-    can: Iterable[str],
-    now_ms: int,
-    by: str,
-    reason: str,
-    *,
-    senders: Iterable[str],
+    name: str, carries: Iterable[str], can: Iterable[str], now_ms: int, by: str, reason: str
 ) -> Source:
-    """Declare a source by its own key, in the open transaction.
+    """Ask for a declaration by a source's own key, in the open transaction.
 
-    A key that was stolen must not switch rules off: what is less than the service decides by waits
-    for an administrator, and so does a second change within a day, since each makes events wait.
-    At the begin of a log that only this source feeds, it may say that it lacks what rules read:
-    that concerns nobody else. But a service without messages would find nothing.
+    A key that was stolen must not switch rules off, so a change waits for an administrator. A
+    declaration as the service decides by withdraws what was asked for.
 
     Args:
         name: The source.
@@ -177,23 +153,15 @@ def declare_own(
         now_ms: The service's clock.
         by: The key.
         reason: The reason, for the audit log.
-        senders: The keys that have sent events since the service started.
 
     Raises:
         ApiError: The contract has no such type or field (422), or there are too many sources (409).
     """
     wanted, source = Declaration.of(carries, can), _source(name, now_ms)
-    declared = Declaration(source.carries, source.can)
-    if wanted == declared and not source.asked_ms:
-        return source
-    if (
-        wanted == declared
-        or (MESSAGES in wanted.carries.split() and _is_beginning(source, senders, now_ms))
-        or (source.carries and wanted.widens(declared) and now_ms >= source.changed_ms + SETTLED_MS)
-        or (not source.carries and _changes_nothing(wanted))
-    ):
-        _decide(source, wanted, now_ms)
-        write_audit_entry(now_ms, by, "declare_source", name, reason)
+    if wanted == Declaration(source.carries, source.can):
+        if source.asked_ms:
+            _decide(source, wanted, now_ms)
+            write_audit_entry(now_ms, by, "declare_source", name, reason)
     elif Declaration(source.asked_carries, source.asked_can) != wanted:
         source.asked_carries, source.asked_can = wanted
         source.asked_ms = now_ms
@@ -250,26 +218,6 @@ def _decide(source: Source, declaration: Declaration, now_ms: int) -> None:
     source.asked_carries, source.asked_can, source.asked_ms = "", "", 0
     source.changed_ms = now_ms
     source.save()
-
-
-def _is_beginning(source: Source, senders: Iterable[str], now_ms: int) -> bool:
-    """Whether the log has no event, or has just begun with those of a source not declared yet."""
-    begun = LogBatch.objects.filter(first=0).values_list("received_ms", flat=True).first()
-    if begun is None:
-        # A log that was trimmed has begun long ago.
-        return not AppliedPosition.objects.filter(position__gt=0).exists()
-    own = ApiKey.objects.filter(source=source.name).values_list("prefix", flat=True)
-    sent = {*senders, *KeyActivity.objects.values_list("prefix", flat=True)}
-    return not source.carries and now_ms < begun + BEGIN_MS and sent <= set(own)
-
-
-def _changes_nothing(wanted: Declaration) -> bool:
-    """Whether the accounts of others are judged by the same with a further source."""
-    now = declared_coverage()
-    if now is None:
-        return False
-    able = "challenge" in wanted.can.split() or not now.challenges
-    return able and set(now.carries) <= set(wanted.carries.split())
 
 
 def remove(name: str, now_ms: int, by: str, reason: str) -> None:
@@ -410,8 +358,7 @@ def notices(service: Service, title: Callable[[str], str] = str) -> list[str]:
         )
     said += [
         translate(
-            "the source {name} declares less than the service decides by: an administrator "
-            "approves it",
+            "the source {name} asks for another declaration: an administrator approves it",
             name=name,
         )
         for name in service.coverage.waiting
