@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,10 @@ with service_harness.migrated("sqlite", Path(sys.argv[1])):
 @pytest.mark.parametrize("warm", [True, False])
 def test_no_code_is_compiled_or_loaded_in_a_transaction(tmp_path: Path, warm: bool) -> None:
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path), "warm" if warm else "cold"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    shown = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=500, check=False
+    )
     assert shown.stdout.startswith("['accepted', 'accepted']"), shown.stderr
     count = int(shown.stdout.rsplit(maxsplit=1)[-1])
     assert (count == 0) == warm

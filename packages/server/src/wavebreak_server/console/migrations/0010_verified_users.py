@@ -7,6 +7,8 @@ from typing import Any
 from django.db import migrations, models
 
 from wavebreak.errors import ServiceError
+from wavebreak_server.slices.users.credentials import adopt_users
+from wavebreak_server.storage import row_macs
 
 
 def _adopt(apps: Any, _editor: Any) -> None:
@@ -14,14 +16,10 @@ def _adopt(apps: Any, _editor: Any) -> None:
     rows = list(apps.get_model("console", "User")._base_manager.all())
     if not rows:
         return
-    # The models of today, whose registry is complete only once Django is set up.
-    from wavebreak_server.slices.users.credentials import adopt_users
-    from wavebreak_server.storage import row_macs
-
     if not row_macs.key_id():
         raise ServiceError(
             "the deployment's key is needed to prove the people of the console",
-            fix="give --key FILE, or WAVEBREAK_KEY, as `wavebreak serve` has it",
+            fix="give --key FILE, or WAVEBREAK_KEY, as the service has it",
         )
     adopt_users(rows)
 
