@@ -45,6 +45,7 @@ WORDS: dict[str, list[str]] = {
     "log trim": [HOME, "--keep", "90d", "--reason", "retention"],
     "restore": ["monday.wavebreak", HOME],
     "rules replay": [HOME, "-o", OUT],
+    "rules upload": [HOME, "policy", "--by", "noa", "--reason", "new"],
     "serve": [HOME],
     "sources": [HOME],
     "transparency export": [HOME, "-o", OUT],
@@ -86,7 +87,7 @@ def test_table_names_every_command_of_the_server() -> None:
     root.load()
     commands = [name for name, brings in COMMANDS.items() if brings == SERVER]
     of_server = {path for path in leaves(root.commands) if path.split()[0] in commands}
-    assert of_server | {"rules replay"} == WORDS.keys() | OTHERS
+    assert of_server | {"rules replay", "rules upload"} == WORDS.keys() | OTHERS
 
 
 @pytest.mark.parametrize("named", ["", "--config", "WAVEBREAK_CONFIG"])

@@ -54,7 +54,7 @@ async def test_administrator_declares_after_a_look_and_all_read_it(
     assert "clinic" in words((await analyst.get("/console/accounts/ann")).text)
     withdrawn = await declare(admin, lane="none", seen="clinic")
     assert withdrawn.status_code == 302
-    assert "Nobody is declared" in words((await admin.get(LANES)).text)
+    assert "No account is declared" in words((await admin.get(LANES)).text)
 
 
 @visits

@@ -245,7 +245,7 @@ def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> 
 
 
 def interpreted_rules(policy: Policy, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
-    """Return what `matching_rules` returns, without compiling: for editors, which cannot wait.
+    """Return what `matching_rules` returns, without compiling, which takes seconds.
 
     Numbers are computed as by the compiled code; the tests compare the two.
     """

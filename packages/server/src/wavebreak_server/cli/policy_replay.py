@@ -38,7 +38,7 @@ def replay_rules(
         int, typer.Option(min=1, help="Events of the replay, from the end of the log.")
     ] = 2_000_000,
 ) -> Output:
-    """Replay a service's log under the live policy and a draft; list the accounts that differ."""
+    """Replay a service's log under the live policy and another; list the accounts that differ."""
     # Read a service's database while the service runs, at low priority.
     os.nice(10)
     home.connect(reading=True)
@@ -81,6 +81,7 @@ def upload_rules(
     reason: Reason,
 ) -> None:
     """Upload a policy as a version of a service; the console replays and approves it."""
+    home.connect()
     files = policy_versions.version_files(directory)
     if not files:
         raise UsageError(
