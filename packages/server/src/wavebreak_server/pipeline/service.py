@@ -150,9 +150,14 @@ class Service:
         lost: Callable[[], str] = lambda: "",
     ) -> None:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
+
+        def now_ms() -> int:
+            # The parts read the service's clock, which tests replace.
+            return self.clock()
+
         self.ledger_store, self.switch, self.lateness_s = ledger_store, switch, setup.lateness_s
         self.report, self._observer, self._background = observer.report, observer, background
-        self.states, self.coverage = EnforcementCache(clock), StreamCoverage()
+        self.states, self.coverage = EnforcementCache(now_ms), StreamCoverage()
         self.failing_tasks: dict[str, str] = {}
         self.started, self.differ = asyncio.Event(), 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -165,11 +170,11 @@ class Service:
         self.wait_until_sealed = running.wait_until_sealed
         self.wait_for_decision = running.wait_for_decision
 
-        intake = self.intake = Intake(running, settings, clock, setup.lateness_s)
+        intake = self.intake = Intake(running, settings, now_ms, setup.lateness_s)
         self.accept, self.accept_then = intake.accept, intake.accept_then
         self.check_capacity, self.receiving = intake.check_capacity, intake.receiving
         self.ahead_ms, self.skews = intake.ahead_ms, intake.skews
-        requests = DecideRequests(running, intake, settings, pseudonymizer, self.states, clock)
+        requests = DecideRequests(running, intake, settings, pseudonymizer, self.states, now_ms)
         self.decide = requests.decide
 
         host = Host(
@@ -178,7 +183,7 @@ class Service:
             ledger_store,
             setup.lateness_s,
             self.states,
-            Runtime(clock, lost=self.lost),
+            Runtime(now_ms, lost=self.lost),
             Listener(running.on_stored, observer.report, observer.progress),
             switch.terms if switch else None,
         )

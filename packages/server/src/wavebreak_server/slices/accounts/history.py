@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
@@ -111,8 +112,8 @@ def _mark(decision: Mapping[str, Any], labelled: set[str], undone: set[str]) -> 
 
 
 def _bands(decisions: Sequence[Mapping[str, Any]], now_ms: int) -> Iterator[dict[str, Any]]:
-    following = [*[decision["ts"] for decision in decisions[1:]], now_ms]
-    for decision, next_ms in zip(decisions, following, strict=True):
+    for decision, following in zip_longest(decisions, decisions[1:]):
+        next_ms = following["ts"] if following else now_ms
         if decision["outcome"] != "allow":
             until_ms = decision["until"]
             yield {
