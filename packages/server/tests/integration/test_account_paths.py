@@ -57,7 +57,7 @@ async def test_any_id_reaches_its_own_page_and_acts(console: RunningConsole) -> 
         assert (await person.get(reverse("shared", URLS, args=[name]))).status_code == 200
         fields = {"verdict": "undetermined", "outcome": "limit", "hold": "7d", "seen": "allow"}
         path = reverse("act", URLS, args=[name])
-        answer = await person.post(path, reason="a test", **fields)
+        answer = await person.act(path, reason="a test", **fields)
         assert answer.status_code == 302, answer.text
         assert answer.headers["location"] == reverse("account", URLS, args=[name])
     assert await asyncio.to_thread(_acted_on) == list(IDS)

@@ -152,12 +152,12 @@ class Service:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
 
         def now_ms() -> int:
-            # The parts read the service's clock, which tests replace.
+            # Requests follow `self.clock`, which tests replace; the log keeps the clock of the start.
             return self.clock()
 
         self.ledger_store, self.switch, self.lateness_s = ledger_store, switch, setup.lateness_s
         self.report, self._observer, self._background = observer.report, observer, background
-        self.states, self.coverage = EnforcementCache(now_ms), StreamCoverage()
+        self.states, self.coverage = EnforcementCache(clock), StreamCoverage()
         self.failing_tasks: dict[str, str] = {}
         self.started, self.differ = asyncio.Event(), 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -183,7 +183,7 @@ class Service:
             ledger_store,
             setup.lateness_s,
             self.states,
-            Runtime(now_ms, lost=self.lost),
+            Runtime(clock, lost=self.lost),
             Listener(running.on_stored, observer.report, observer.progress),
             switch.terms if switch else None,
         )
