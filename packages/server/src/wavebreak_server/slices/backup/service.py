@@ -449,6 +449,7 @@ def _read_small(archive: zipfile.ZipFile, name: str) -> bytes:
 _REMOVED = re.compile(rf"tables/console_second_opinion|calibrated(/{_SEGMENT}){{1,9}}")
 """Parts of 0.2 that nothing reads any more; a restore leaves them out."""
 _REMOVED_COLUMNS = {
+    "console_appeal": {"device_key"},
     "console_review_case": {"blind", "golden", "golden_reason", "copy_of_id"},
     "console_review": {"kind"},
     "console_model_version": {"beside_ms", "beside_by_id"},
