@@ -153,6 +153,14 @@ class Browser:
         assert status in (302, 303), (status, path, text)
         return location
 
+    def confirm(self, path: str, page: str, **fields: str) -> str:
+        """Send a form that acts, then the same with the effect sheet that answers it."""
+        token = self.value(page, "csrfmiddlewaretoken")
+        _, text, _ = self.send("POST", path, urlencode({"csrfmiddlewaretoken": token} | fields))
+        sheet = re.search(r'name="sheet" value="([^"]+)"', text)
+        assert sheet, (path, text)
+        return self.post(path, page, **fields, sheet=sheet[1])
+
     def sign_in(self, name: str, password: str) -> Browser:
         """Sign in with a password, as a person does."""
         page = "/console/user/login/"
