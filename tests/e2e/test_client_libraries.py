@@ -34,7 +34,7 @@ def is_applied(server: Server, events: int) -> bool:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("client") / "home"
-    with serving(home, "--private-webhooks", keyed=True) as running:
+    with serving(home, "--enforce", "--private-webhooks", keyed=True) as running:
         yield running
 
 

@@ -72,9 +72,10 @@ class Words:
 
     def say(self, key: str, **values: object) -> str:
         """Return a text by its place in the table, with `{names}` filled in."""
-        text = self._at(key)
-        shown = {name: self.isolate(str(value)) for name, value in values.items()}
-        return self.language.pgettext(f"words.{key}", text, **shown)
+        # `pgettext` would isolate the values a second time, with marks that a page does not keep.
+        text = self.language.pgettext(f"words.{key}", self._at(key))
+        isolated = {name: self.isolate(str(value)) for name, value in values.items()}
+        return text.format_map(isolated) if values else text
 
     def isolate(self, text: str) -> str:
         """Return a value between marks of direction where the text around it runs the other way.
