@@ -144,22 +144,23 @@ class Browser:
 
     def post(self, path: str, page: str, **fields: str) -> str:
         """Send a form with the token of a page; where it leads on to."""
-        token = re.search(
-            r'name="csrf(?:-token" content|middlewaretoken" value)="([^"]+)', self.page(page)
-        )
-        assert token, page
-        body = urlencode({"csrfmiddlewaretoken": token[1]} | fields)
-        status, text, location = self.send("POST", path, body)
+        status, text, location = self._submit(path, page, fields)
         assert status in (302, 303), (status, path, text)
         return location
 
     def confirm(self, path: str, page: str, **fields: str) -> str:
-        """Send a form that acts, then the same with the effect sheet that answers it."""
-        token = self.value(page, "csrfmiddlewaretoken")
-        _, text, _ = self.send("POST", path, urlencode({"csrfmiddlewaretoken": token} | fields))
+        """Send a form that is answered with an effect sheet, then confirm that sheet."""
+        _, text, _ = self._submit(path, page, fields)
         sheet = re.search(r'name="sheet" value="([^"]+)"', text)
         assert sheet, (path, text)
         return self.post(path, page, **fields, sheet=sheet[1])
+
+    def _submit(self, path: str, page: str, fields: dict[str, str]) -> tuple[int, str, str]:
+        token = re.search(
+            r'name="csrf(?:-token" content|middlewaretoken" value)="([^"]+)', self.page(page)
+        )
+        assert token, page
+        return self.send("POST", path, urlencode({"csrfmiddlewaretoken": token[1]} | fields))
 
     def sign_in(self, name: str, password: str) -> Browser:
         """Sign in with a password, as a person does."""

@@ -1,6 +1,6 @@
 """Makes the digests that `test_output_digests.py` holds; run as a program it writes them anew.
 
-    python tests/e2e/output_digests.py            # with the Python of .venv; then: git diff
+    PYTHONPATH=tests .venv/bin/python tests/support/output_digests.py    # then: git diff
 
 Everything is made by the console command. Where a command reads the clock, draws salts or names
 the machine, it runs in `settled_process.py`, which settles those three.

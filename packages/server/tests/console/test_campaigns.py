@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.console_harness import RunningConsole, console_test
+from support.console_harness import SHEET, RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak.engine.account_queries import LiveAccount, sending_traits
 from wavebreak_server.console.views import campaigns
@@ -191,7 +191,7 @@ async def test_verdict_on_a_campaign_has_one_sheet_and_is_undone_by_key(
     accounts = re.findall(r'name="account" value="([^"]+)"', sheet)
     assert accounts == [name for _, name in (*cases[:2], *cases[3:])]
     assert 'name="campaign" value="alike--"' in sheet
-    digest = re.search(r'name="sheet" value="([^"]+)"', sheet)
+    digest = SHEET.search(sheet)
     assert digest
     confirmed: dict[str, Any] = BAN | {"account": accounts, "campaign": "alike--"}
     # Somebody changed one of them meanwhile: the act is asked again.

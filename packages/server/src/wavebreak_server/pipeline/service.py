@@ -152,7 +152,7 @@ class Service:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
 
         def now_ms() -> int:
-            # Requests follow `self.clock`, which tests replace; the log keeps the clock of the start.
+            # Tests replace `self.clock` to date requests; the log keeps the machine's clock.
             return self.clock()
 
         self.ledger_store, self.switch, self.lateness_s = ledger_store, switch, setup.lateness_s
