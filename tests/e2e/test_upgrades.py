@@ -71,6 +71,9 @@ def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def service(left: Left) -> Iterator[Service]:
     """Today's service on that home."""
     with Service(left.place / "home", left.expected["key"]).started(*OPTIONS) as started:
+        if "sources" in left.expected:
+            # Declared sources decide from a switch on, during which pages and events wait.
+            started.wait_for_report("the declared sources are applied")
         yield started
 
 

@@ -51,11 +51,23 @@ class Service:
             found.bind(("127.0.0.1", 0))
             self.port = int(found.getsockname()[1])
 
+    @property
+    def _said(self) -> Path:
+        """What the running service has printed."""
+        return self.home.with_name(f"{self.home.name}.out")
+
+    def wait_for_report(self, text: str) -> None:
+        """Wait until the running service has printed a text."""
+        end = time.monotonic() + 120
+        while text not in self._said.read_text("utf-8"):
+            assert time.monotonic() < end, self._said.read_text("utf-8")
+            time.sleep(0.1)
+
     @contextlib.contextmanager
     def started(self, *options: str) -> Iterator[Service]:
         """Run it for as long as the block lasts, from when it is ready; then end it in order."""
         words = ["serve", str(self.home), "--port", str(self.port), *options]
-        said = self.home.with_name(f"{self.home.name}.out")
+        said = self._said
         with said.open("wb") as out:
             process = warm_process.start(words, os.environ | KEYS, out)
         try:
