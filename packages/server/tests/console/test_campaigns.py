@@ -245,6 +245,18 @@ async def test_large_campaign_is_shown_as_the_indexer_counted_it(console: Runnin
 
 
 @grouped_visits
+async def test_cases_before_the_first_grouping_are_announced(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    count = await stored(ReviewCase.objects.count)
+    await stored(CampaignSummary.objects.all().delete)
+    page = (await person.get("/console/queue")).text
+    assert "Cases are being grouped" in page
+    assert "Nothing waits" not in page
+    assert "campaigns" not in page[page.index("<h1>Queue") : page.index("</p>")]
+    assert f"{count} accounts wait" in page
+
+
+@grouped_visits
 async def test_queue_of_many_campaigns_has_pages(console: RunningConsole) -> None:
     person = await console.person("analyst", "noa")
     await stored(lambda: ReviewCase.objects.filter(account="bad-0").update(campaign="op-1"))

@@ -206,7 +206,10 @@ class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DecideResponse(msgspec.Struct, frozen=True):
     """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
 
-    `allowed` says whether the action may proceed. `challenge` is one to offer: it ends a challenge,
+    `allowed` says whether the action may proceed. In shadow it says the same of a decision that is
+    not in force, a person's act included, and comes without a notice: refuse nothing then.
+
+    `challenge` is one to offer: it ends a challenge,
     and raises what a limit on doubt leaves. `mode` is ask, record, attempt or on_failure (the
     engine did not answer: `outcome` is the last one that is known), `rules` are those that newly
     fired, and `by_score` says that the model's score decided. Of an array of events, the response
