@@ -128,7 +128,7 @@ class Deployment:
         """
         self.server.settled(events)
         expected = self.decisions()
-        await_(lambda: Notes(self.home).end == events, "the job has not read the log's end")
+        await_(lambda: Notes(self.job).end == events, "the job has not read the log's end")
         await_(
             lambda: len(rows_of(self.home, "decision")) >= len(expected), "decisions are missing"
         )

@@ -156,7 +156,7 @@ def over_rows(job: JobSettings, numbers: Iterable[int]) -> list[bytes]:
     Fan-out and groups are new ones: they go on from the newest mark before the first block.
     """
     with (
-        closing(TopicLog(Path(job.home), Rows(job.database), NoRecords())) as log,
+        closing(TopicLog(job, Rows(job.database), NoRecords())) as log,
         closing(FanOut(job, log)) as fan_out,
     ):
         return groups(job, (step.messages for n in numbers for step in fan_out.take(n)))

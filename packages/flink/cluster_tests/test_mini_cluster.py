@@ -84,7 +84,7 @@ def test_a_mini_cluster_decides_the_same(
     rows = [line.decode() for line in lines_of(Path(job.home) / REFUSED)]
     assert rows == [refused_row(day.log.name, refused)]
     deciding = Switches(job).deciding(0)
-    whole = Marks(Path(job.home), 1).read(len(blocks(job)), 0, 1, deciding)
+    whole = Marks(job).read(len(blocks(job)), 0, 1, deciding)
     state = {name: a for name, a in whole.items() if name.startswith(("core.", "linker."))}
     assert list(different(final_state(job), state)) == []
 

@@ -137,7 +137,7 @@ def test_a_replay_finds_a_decision_that_differs(day: Decided, tmp_path: Path) ->
 
 def test_dead_letters_are_listed_and_given_up(day: Decided, tmp_path: Path) -> None:
     job = day.settings(tmp_path, model="none")
-    letters = DeadLetters(tmp_path)
+    letters = DeadLetters(job)
     assert "There are none." in CliRunner().invoke(app, dead_letters(job)).output
     letters.add(DeadLetter(400, 20, "missing"))
     (tmp_path / "refused").mkdir()
@@ -150,7 +150,7 @@ def test_dead_letters_are_listed_and_given_up(day: Decided, tmp_path: Path) -> N
     assert "no dead letter is at position 401" in refusal(*dead_letters(job, "--accept", "401")[1:])
     said = CliRunner().invoke(app, dead_letters(job, "--accept", "400")).output
     assert "reads over the 20 events at position 400" in said
-    assert DeadLetters(tmp_path).is_lost(400)
+    assert DeadLetters(job).is_lost(400)
 
 
 def dead_letters(job: JobSettings, *more: str) -> list[str]:

@@ -16,8 +16,10 @@ import pyarrow as pa
 
 from wavebreak.durable_files import replace_file
 from wavebreak.errors import FileError, UsageError
+from wavebreak_flink.sealed import Seal
+from wavebreak_flink.settings import JobSettings
 
-Cause = Literal["missing", "damaged", "unreadable"]
+Cause = Literal["missing", "damaged", "unreadable", "unproven"]
 _FOLDER = "dead-letters"
 
 
@@ -26,7 +28,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     Attributes:
         first: The position of its first event in the log.
-        cause: Its body is not in the topic, is not what the row says, or is no events.
+        cause: Its body is not in the topic, is not what the row says, or is no events; or the row
+            lacks a proof of the service.
         accepted: Whether its loss was accepted.
     """
 
@@ -44,13 +47,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class DeadLetters:
     """The dead letters of a job, a file each.
 
-    Args:
-        home: The job's directory.
+    Raises:
+        FileError: A file was not written by this job.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._root = home / _FOLDER
-        self._letters = {each.first: each for each in map(_load, self._root.glob("[0-9]*[0-9]"))}
+    def __init__(self, settings: JobSettings) -> None:
+        self._root, self._seal = Path(settings.home) / _FOLDER, Seal(settings)
+        paths = self._root.glob("[0-9]*[0-9]")
+        self._letters = {each.first: each for each in map(self._load, paths)}
 
     def all(self) -> list[DeadLetter]:
         """Return them in the order of the log."""
@@ -90,20 +94,21 @@ class DeadLetters:
 
     def _write(self, letter: DeadLetter) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self._path(letter.first), msgspec.json.encode(letter), mode=0o600)
+        content = self._seal.close((_FOLDER, letter.first), msgspec.json.encode(letter))
+        replace_file(self._path(letter.first), content, mode=0o600)
         self._letters[letter.first] = letter
 
     def _path(self, first: int) -> Path:
         return self._root / f"{first:020d}"
 
-
-def _load(path: Path) -> DeadLetter:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=DeadLetter)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise FileError(
-            f"{path}: {error}", fix="remove the file; the job writes it again"
-        ) from None
+    def _load(self, path: Path) -> DeadLetter:
+        try:
+            content = self._seal.open((_FOLDER, int(path.name)), path.read_bytes())
+            return msgspec.json.decode(content, type=DeadLetter)
+        except (OSError, FileError, msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise FileError(
+                f"{path}: {error}", fix="remove the file; the job writes it again"
+            ) from None
 
 
 def around_lost(

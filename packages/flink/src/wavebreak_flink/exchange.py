@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from wavebreak.engine.exchange import Exchange, ExchangeConflictError
 from wavebreak.engine.shard_group import ROUNDS
 from wavebreak.extras import LazyModule
+from wavebreak_flink.sealed import Place, Seal
 from wavebreak_flink.settings import JobSettings
 
 psycopg: Any = LazyModule("psycopg")
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS wavebreak_flink_rows (
 _INSERT = "INSERT INTO wavebreak_flink_rows VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 _SELECT = """
 SELECT part, content FROM wavebreak_flink_rows
-WHERE job = %s AND groups = %s AND round = %s AND part >= %s AND part <= %s ORDER BY part
+WHERE job = %s AND groups = %s AND round = %s
 """
 _DELETE = "DELETE FROM wavebreak_flink_rows WHERE job = %s AND round >= %s AND round < %s"
 _LOCK = int.from_bytes(hashlib.sha256(b"wavebreak_flink_rows").digest()[:4], "big")
@@ -48,7 +49,8 @@ class JobExchange(Exchange):
     """An exchange whose rows can be forgotten."""
 
     def __init__(self, settings: JobSettings, group: int) -> None:
-        self._group, self._settings = group, settings
+        self._group, self._settings, self._seal = group, settings, Seal(settings)
+        self._was_new, self._common_epoch = False, 0
 
     @property
     def groups(self) -> int:
@@ -60,9 +62,25 @@ class JobExchange(Exchange):
         """Which of them it is."""
         return self._group
 
+    def all(self, number: int, row: bytes, /) -> Sequence[bytes]:
+        """See `Exchange.all`."""
+        is_new = self._insert(number, self._seal.close(self._place(number, self.group), row))
+        if not is_new and self._open(number, self.group, self._rows(number)[self.group]) != row:
+            raise ExchangeConflictError(f"round {number} of group {self.group}")
+        for _ in self._waits(number):
+            rows = self._rows(number)
+            if len(rows) == self.groups:
+                break
+        # After a restart rows of earlier rounds are there, and this group may run ahead of others.
+        # Nobody's row of the second new round could be written before the first one was complete.
+        if is_new and self._was_new:
+            self._common_epoch = number // ROUNDS
+        self._was_new = is_new
+        return [self._open(number, group, rows[group]) for group in range(self.groups)]
+
     def forget(self, epoch: int) -> None:
-        """Delete the rows of rounds before an epoch's."""
-        self.forget_between(0, epoch)
+        """Delete the rows of rounds before an epoch's that no group needs any more."""
+        self.forget_between(0, min(epoch, self._common_epoch))
 
     def forget_between(self, first: int, end: int) -> None:
         """Delete the rows of rounds from one epoch's to before another's."""
@@ -70,6 +88,20 @@ class JobExchange(Exchange):
 
     def close(self) -> None:
         """End what it holds open."""
+
+    def _insert(self, number: int, sealed: bytes) -> bool:
+        """Write this group's row of a round; return whether it was not there."""
+        raise NotImplementedError
+
+    def _rows(self, number: int) -> Mapping[int, bytes]:
+        """Return the rows of a round that are there, by group."""
+        raise NotImplementedError
+
+    def _place(self, number: int, group: int) -> Place:
+        return "round", number, "group", group, "of", self.groups
+
+    def _open(self, number: int, group: int, sealed: bytes) -> bytes:
+        return self._seal.open(self._place(number, group), sealed)
 
     def _waits(self, number: int) -> Iterator[None]:
         """Wait a little longer each time; fails when patience is at an end."""
@@ -82,9 +114,6 @@ class JobExchange(Exchange):
             f"another group said nothing in round {number} for {self._settings.patience_s} s"
         )
 
-    def _conflict(self, number: int) -> ExchangeConflictError:
-        return ExchangeConflictError(f"round {number} of group {self.group}")
-
 
 class FileExchange(JobExchange):
     """Rows as files of a directory that all groups see."""
@@ -94,33 +123,32 @@ class FileExchange(JobExchange):
         self._root = Path(settings.home) / "rounds" / str(settings.groups)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def all(self, number: int, row: bytes, /) -> Sequence[bytes]:
-        """See `Exchange.all`."""
-        said, draft = self._path(number, self.group), self._root / f"draft{self.group}"
-        # It may still be the row of the round before, under its second name.
-        draft.unlink(missing_ok=True)
-        draft.write_bytes(row)
-        try:
-            os.link(draft, said)
-        except FileExistsError:
-            if said.read_bytes() != row:
-                raise self._conflict(number) from None
-        return [self._awaited(number, group) for group in range(self.groups)]
-
     def forget_between(self, first: int, end: int) -> None:
         """Delete the rows of rounds from one epoch's to before another's."""
         for path in self._root.glob("*.*"):
             if first * ROUNDS <= int(path.stem) < end * ROUNDS:
                 path.unlink(missing_ok=True)
 
+    def _insert(self, number: int, sealed: bytes) -> bool:
+        draft = self._root / f"draft{self.group}"
+        # It may still be the row of the round before, under its second name.
+        draft.unlink(missing_ok=True)
+        draft.write_bytes(sealed)
+        try:
+            os.link(draft, self._path(number, self.group))
+        except FileExistsError:
+            return False
+        return True
+
+    def _rows(self, number: int) -> Mapping[int, bytes]:
+        rows = dict[int, bytes]()
+        for group in range(self.groups):
+            with suppress(FileNotFoundError):
+                rows[group] = self._path(number, group).read_bytes()
+        return rows
+
     def _path(self, number: int, group: int) -> Path:
         return self._root / f"{number}.{group}"
-
-    def _awaited(self, number: int, group: int) -> bytes:
-        for _ in self._waits(number):
-            with suppress(FileNotFoundError):
-                return self._path(number, group).read_bytes()
-        raise AssertionError
 
 
 class PostgresExchange(JobExchange):
@@ -128,34 +156,25 @@ class PostgresExchange(JobExchange):
 
     def __init__(self, settings: JobSettings, group: int) -> None:
         super().__init__(settings, group)
+        self._job = f"{settings.name}/{settings.generation}"
         self._connection = psycopg.connect(settings.exchange, autocommit=True)
         with self._connection.transaction():
             # Two that create one table at once: one of them would fail.
             self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             self._connection.execute(_TABLE)
 
-    def all(self, number: int, row: bytes, /) -> Sequence[bytes]:
-        """See `Exchange.all`."""
-        place = (self._settings.name, self.groups, number)
-        if not self._connection.execute(_INSERT, (*place, self.group, row)).rowcount:
-            ((_, said),) = self._rows(number, self.group, self.group)
-            if said != row:
-                raise self._conflict(number)
-        for _ in self._waits(number):
-            rows = self._rows(number, 0, self.groups - 1)
-            if len(rows) == self.groups:
-                return [content for _, content in rows]
-        raise AssertionError
-
     def forget_between(self, first: int, end: int) -> None:
         """Delete the rows of rounds from one epoch's to before another's."""
-        place = (self._settings.name, first * ROUNDS, end * ROUNDS)
-        self._connection.execute(_DELETE, place)
+        self._connection.execute(_DELETE, (self._job, first * ROUNDS, end * ROUNDS))
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _rows(self, number: int, first: int, last: int) -> list[tuple[int, bytes]]:
-        where = (self._settings.name, self.groups, number, first, last)
-        return [(part, bytes(row)) for part, row in self._connection.execute(_SELECT, where)]
+    def _insert(self, number: int, sealed: bytes) -> bool:
+        row = (self._job, self.groups, number, self.group, sealed)
+        return bool(self._connection.execute(_INSERT, row).rowcount)
+
+    def _rows(self, number: int) -> Mapping[int, bytes]:
+        rows = self._connection.execute(_SELECT, (self._job, self.groups, number))
+        return {part: bytes(content) for part, content in rows}

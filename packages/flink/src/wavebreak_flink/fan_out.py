@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -66,7 +65,7 @@ class FanOut:
         self._deciding = self._switches.deciding(0)
         self._fanout = self._deciding.engine.fanout
         self._edge = settings.edge()
-        self._marks = Marks(Path(settings.home), settings.marks_kept)
+        self._marks = Marks(settings)
         self._own = [shards_of(group, settings.groups) for group in range(settings.groups)]
         self._named, self._begun = 0, False
         # The last mark, and its position.

@@ -52,4 +52,5 @@ def open_log(settings: JobSettings) -> Log:
     home = Path(settings.home)
     if not settings.topic:
         return event_log.load(home)
-    return TopicLog(home, Rows(settings.database), Records(settings.topic, settings.patience_s))
+    records = Records(settings.topic, settings.patience_s)
+    return TopicLog(settings, Rows(settings.database), records)

@@ -22,6 +22,8 @@ from wavebreak.engine.exchange import shards_of
 from wavebreak.engine.snapshot import EngineState
 from wavebreak.errors import SnapshotError
 from wavebreak.features.layout import SHARDS
+from wavebreak_flink.sealed import Seal
+from wavebreak_flink.settings import JobSettings
 from wavebreak_flink.switches import Deciding
 
 FAN_OUT = "fan-out"
@@ -31,15 +33,11 @@ _OF_SHARD = re.compile(r"(?:core\.)?(?:rows|rares|pairs|deltas|touched|sources|n
 
 
 class Marks:
-    """The marks of a job.
+    """The marks of a job, each part with a MAC under a key of its place."""
 
-    Args:
-        home: The job's directory.
-        kept: How many of the newest are kept.
-    """
-
-    def __init__(self, home: Path, kept: int) -> None:
-        self._root, self._kept = home / "marks", kept
+    def __init__(self, settings: JobSettings) -> None:
+        self._root, self._kept = Path(settings.home) / "marks", settings.marks_kept
+        self._seal = Seal(settings)
 
     def write(self, number: int, name: str, deciding: Deciding, arrays: dict[str, Any]) -> None:
         """Write a part of a mark, unless it is there from before a restart.
@@ -52,7 +50,7 @@ class Marks:
         """
         path = self._path(number, name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        snapshot.write(EngineState(deciding.about, arrays), path)
+        snapshot.write(EngineState(deciding.about, arrays), path, self._key(number))
 
     def newest(
         self, number: int, deciding: Callable[[int], Deciding]
@@ -72,11 +70,11 @@ class Marks:
             if mark > number:
                 continue
             try:
-                state = snapshot.read(self._path(mark, FAN_OUT))
+                state = self._state(mark, FAN_OUT)
                 made_by = deciding(state.about.get("switches", 0))
                 arrays = _arrays_of(mark, state, made_by)
                 for name in self._groups(mark):
-                    if snapshot.read(self._path(mark, name)).about != state.about:
+                    if self._state(mark, name).about != state.about:
                         raise SnapshotError(f"mark {mark} is not of one policy")
                 return mark, made_by, arrays
             except SnapshotError as error:
@@ -95,7 +93,7 @@ class Marks:
         own, positions, ids = shards_of(group, groups), [], list[str]()
         fired = np.zeros(len(deciding.engine.policy.rules), np.int64)
         for name in self._groups(number):
-            arrays = _arrays_of(number, snapshot.read(self._path(number, name)), deciding)
+            arrays = _arrays_of(number, self._state(number, name), deciding)
             positions.append(arrays.pop("positions"))
             ids += unpacked(arrays.pop("ids"))
             # What all groups have counted goes on in the first one.
@@ -130,6 +128,12 @@ class Marks:
             if len(groups) == many <= SHARDS:
                 return [group_name(group, many) for group in range(many)]
         raise SnapshotError(f"mark {number} is incomplete")
+
+    def _state(self, number: int, name: str) -> EngineState:
+        return snapshot.read(self._path(number, name), self._key(number))
+
+    def _key(self, number: int) -> bytes:
+        return self._seal.key("mark", number)
 
     def _path(self, number: int, name: str) -> Path:
         return self._root / f"{number:012d}" / name

@@ -30,6 +30,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: Of the job; rows of its exchange are under it.
+        generation: Random, drawn at the submission: what an earlier job of this name wrote is not
+            accepted.
         home: Its directory, which every TaskManager sees: settings, marks, results.
         profile: The file with the stream's field coverage ("": every event and field, as of a
             service without one).
@@ -72,6 +74,7 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience_s: Count = 600
     accounts: Count = 1 << 20
     max_memory: str = ""
+    generation: str = ""
 
     def engine(self, exchange: Exchange | None = None) -> Engine:
         """Return the engine of these settings; with an exchange, that of one group of shards."""
@@ -97,7 +100,11 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def edge(self) -> Pseudonymizer:
         """Return the pseudonymizer of the events."""
         database = Path(self.ip_database) if self.ip_database else None
-        return Pseudonymizer(load_key(Path(self.key) if self.key else None), database)
+        return Pseudonymizer(self.secret(), database)
+
+    def secret(self) -> bytes:
+        """Return the deployment's key."""
+        return load_key(Path(self.key) if self.key else None)
 
     def publishing_key(self) -> bytes:
         """Return the key of what the job publishes; it is the service's as well."""

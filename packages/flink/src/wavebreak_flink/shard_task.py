@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -45,7 +44,7 @@ class ShardTask:
         self.memory = ProcessMemory(
             settings.ceiling(), f"group {group} of {settings.groups}", ", or a larger --parallelism"
         )
-        self._marks = Marks(Path(settings.home), settings.marks_kept)
+        self._marks = Marks(settings)
         self._switches = Switches(settings)
         self._begin()
 

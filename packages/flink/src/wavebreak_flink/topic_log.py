@@ -2,7 +2,8 @@
 
 Rows of the service's database say what is in the log, in which order, and where each body is; a
 record of the topic that no row names is of no transaction. Both are only read. Bodies are
-pseudonymized already, and were validated when the service took them.
+pseudonymized already, and were validated when the service took them. Each row is proven where it
+is read: it has the service's MAC, and follows the row before it in the service's chain.
 
 A block that has events is noted in the job's directory before anybody sees them: from one position
 of the log to another. Flink keeps the number of the last block. A number without a note had nothing
@@ -11,6 +12,7 @@ new to read: such blocks let checkpoints pass while the log is idle.
 
 from __future__ import annotations
 
+import hmac
 import os
 import time
 from bisect import bisect_left
@@ -26,9 +28,14 @@ from wavebreak import extras
 from wavebreak.durable_files import replace_file, sync_directory
 from wavebreak.errors import FileError
 from wavebreak.extras import LazyModule
+from wavebreak.io import log_proofs
+from wavebreak.io.log_proofs import CHAIN_START, LogRowProof
 from wavebreak.io.log_rows import body_key, body_offset, decode_row, parse_topic_url, row_digest
+from wavebreak.privacy.secret_key import derived_key
 from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_flink.dead_letters import Cause, DeadLetter, DeadLetters
+from wavebreak_flink.sealed import Seal
+from wavebreak_flink.settings import JobSettings
 
 psycopg: Any = LazyModule("psycopg")
 
@@ -43,35 +50,61 @@ NOTES = 10_000
 _PAUSE_S = 0.05
 _ROWS_AT_ONCE, _READ_AGAIN = 512, 20
 _POLL_S = 1.0
-_ROWS = (
-    "SELECT first, count, sha256, blob FROM log_batch WHERE first >= %s AND first < %s "
-    "ORDER BY first LIMIT %s"
+_COLUMNS = (
+    "SELECT b.first, b.count, b.received_ms, b.sha256, b.blob, p.salt, p.leaf, p.chain, p.mac "
+    "FROM log_batch b LEFT JOIN log_proof p ON p.first = b.first "
 )
-_ROW = "SELECT first, count, sha256, blob FROM log_batch WHERE first = %s"
-_START = "SELECT position FROM log_start"
+_ROWS = _COLUMNS + "WHERE b.first >= %s AND b.first < %s ORDER BY b.first LIMIT %s"
+_ROW = _COLUMNS + "WHERE b.first = %s"
+_BEFORE = _COLUMNS + "WHERE b.first < %s ORDER BY b.first DESC LIMIT 1"
+_START = "SELECT position, chain, mac FROM log_start"
 _EVER = (1 << 63) - 1
 _FOLDER = "blocks"
 
 
 class LogRow(NamedTuple):
-    """A row of the service's log: its first position, how many events, and where the body is."""
+    """A row of the service's log: positions, time of receipt (ms), place of the body, proof."""
 
     first: int
     size: int
+    received_ms: int
     sha256: bytes
     cell: bytes
+    proof: LogRowProof | None
 
     @property
     def end(self) -> int:
         """The position after its last event."""
         return self.first + self.size
 
+    def follows(self, chain: bytes | None, key: bytes) -> bool:
+        """Whether the service wrote the row under a key, after a chain (None: not known)."""
+        if self.proof is None:
+            return False
+        if chain is not None and self.chain != log_proofs.next_chain(chain, self.proof.leaf):
+            return False
+        content = (self.first, self.size, self.received_ms, self.sha256)
+        return log_proofs.is_proven(key, self.proof, content)
+
+    @property
+    def chain(self) -> bytes | None:
+        """The chain after the row."""
+        return None if self.proof is None else self.proof.chain
+
+
+class LogStart(NamedTuple):
+    """The position before which the log was trimmed, and the chain there."""
+
+    position: int = 0
+    chain: bytes = CHAIN_START
+    mac: bytes = b""
+
 
 class RowSource(Protocol):
     """The rows of the service's log."""
 
-    def start(self) -> int:
-        """Return the position before which the log was trimmed."""
+    def start(self) -> LogStart:
+        """Return the beginning of the log."""
         ...
 
     def after(self, position: int, end: int = _EVER, /) -> list[LogRow]:
@@ -80,6 +113,10 @@ class RowSource(Protocol):
 
     def at(self, first: int, /) -> LogRow | None:
         """Return a row."""
+        ...
+
+    def before(self, position: int, /) -> LogRow | None:
+        """Return the newest row that begins before a position."""
         ...
 
     def close(self) -> None:
@@ -109,10 +146,10 @@ class Rows:
     def __init__(self, database: str) -> None:
         self._connection = psycopg.connect(database, autocommit=True)
 
-    def start(self) -> int:
-        """Return the position before which the log was trimmed."""
+    def start(self) -> LogStart:
+        """Return the beginning of the log."""
         row = self._connection.execute(_START).fetchone()
-        return int(row[0]) if row else 0
+        return LogStart(row[0], bytes(row[1]), bytes(row[2])) if row else LogStart()
 
     def after(self, position: int, end: int = _EVER) -> list[LogRow]:
         """Return the next rows from a position on, up to another."""
@@ -124,13 +161,19 @@ class Rows:
         row = self._connection.execute(_ROW, (first,)).fetchone()
         return _row(*row) if row else None
 
+    def before(self, position: int) -> LogRow | None:
+        """Return the newest row that begins before a position."""
+        row = self._connection.execute(_BEFORE, (position,)).fetchone()
+        return _row(*row) if row else None
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
 
-def _row(first: int, size: int, sha256: Any, cell: Any) -> LogRow:
-    return LogRow(first, size, bytes(sha256), bytes(cell))
+def _row(first: int, size: int, received_ms: int, sha256: Any, cell: Any, *proof: Any) -> LogRow:
+    proven = None if proof[0] is None else LogRowProof(*map(bytes, proof))
+    return LogRow(first, size, received_ms, bytes(sha256), bytes(cell), proven)
 
 
 class Records:
@@ -203,14 +246,10 @@ class Stretch(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Notes:
-    """Which stretch of the log each block has, written once.
+    """Which stretch of the log each block has, written once."""
 
-    Args:
-        home: The job's directory.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self._root = home / _FOLDER
+    def __init__(self, settings: JobSettings) -> None:
+        self._root, self._seal = Path(settings.home) / _FOLDER, Seal(settings)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._numbers = sorted(int(path.name) for path in self._root.glob("[0-9]*[0-9]"))
 
@@ -226,7 +265,8 @@ class Notes:
 
     def read(self, number: int) -> Stretch:
         """Return the stretch of a block that has events."""
-        return msgspec.json.decode(self._path(number).read_bytes(), type=Stretch)
+        content = self._seal.open((_FOLDER, number), self._path(number).read_bytes())
+        return msgspec.json.decode(content, type=Stretch)
 
     def write(self, number: int, stretch: Stretch) -> Stretch:
         """Note a block's stretch; return the one that was noted first.
@@ -234,7 +274,8 @@ class Notes:
         A TaskManager that was given up may still write: both then have the same blocks.
         """
         draft = self._root / f"draft-{os.getpid()}"
-        replace_file(draft, msgspec.json.encode(stretch), mode=0o600)
+        content = self._seal.close((_FOLDER, number), msgspec.json.encode(stretch))
+        replace_file(draft, content, mode=0o600)
         with suppress(FileExistsError):
             os.link(draft, self._path(number))
         draft.unlink()
@@ -266,9 +307,12 @@ class TopicLog:
     last = -1
     """It has no end."""
 
-    def __init__(self, home: Path, rows: RowSource, bodies: BodySource) -> None:
-        self._rows, self._bodies, self._notes = rows, bodies, Notes(home)
-        self._dead = DeadLetters(home)
+    def __init__(self, settings: JobSettings, rows: RowSource, bodies: BodySource) -> None:
+        self._rows, self._bodies, self._notes = rows, bodies, Notes(settings)
+        self._dead = DeadLetters(settings)
+        secret = settings.secret()
+        self._key = derived_key(secret, log_proofs.PURPOSE)
+        self._start_key = derived_key(secret, log_proofs.START_PURPOSE)
         self.hurry: Callable[[], bool] = lambda: False
 
     @property
@@ -306,10 +350,49 @@ class TopicLog:
         return ""
 
     def _new_rows(self, begin: int) -> list[LogRow]:
-        rows = self._rows.after(begin)
         if not begin:
-            self._check_start(self._rows.start())
+            self._check_start(self._rows.start().position)
+        return self._proven(begin)
+
+    def _proven(self, begin: int, end: int = _EVER) -> list[LogRow]:
+        """Return the next rows from a position on, up to another.
+
+        Raises:
+            FileError: A row is missing, or the service did not write it there.
+        """
+        rows = self._rows.after(begin, end)
+        position, chain = begin, self._chain(begin) if rows else None
+        for row in rows:
+            if row.first != position:
+                raise _missing(position)
+            if row.follows(chain, self._key):
+                chain = row.chain
+            elif self._dead.is_lost(row.first):
+                chain = None
+            else:
+                raise self._stopped(row, "unproven")
+            position = row.end
         return rows
+
+    def _chain(self, position: int) -> bytes | None:
+        """Return the chain before a position; None after a row whose loss was accepted."""
+        row = self._rows.before(position)
+        if row is not None and row.end == position:
+            if row.follows(None, self._key):
+                return row.chain
+            if self._dead.is_lost(row.first):
+                return None
+            raise self._stopped(row, "unproven")
+        start = self._rows.start()
+        if row is None and start.position == position and self._is_own(start):
+            return start.chain
+        raise _missing(position)
+
+    def _is_own(self, start: LogStart) -> bool:
+        if start.position == 0:
+            return start.chain == CHAIN_START
+        content = msgspec.msgpack.encode((start.position, start.chain))
+        return hmac.compare_digest(hmac.digest(self._start_key, content, "sha256"), start.mac)
 
     def _check_start(self, start: int) -> None:
         if start:
@@ -323,7 +406,7 @@ class TopicLog:
         numbers = [number for number in self._notes.numbers if first <= number < end]
         if first == 0 and self._notes.numbers:
             # Of the blocks before those that are noted only the positions are known.
-            self._check_start(self._rows.start())
+            self._check_start(self._rows.start().position)
             begin = self._notes.read(self._notes.numbers[0]).begin
             yield from ((0, events) for events in self._pieces(Stretch(0, begin)))
         yield from ((number, self._events(self._notes.read(number))) for number in numbers)
@@ -346,12 +429,9 @@ class TopicLog:
     def _pieces(self, stretch: Stretch) -> Iterator[pa.RecordBatch]:
         at = stretch.begin
         while at < stretch.end:
-            rows = self._rows.after(at, stretch.end)
-            if not rows or rows[0].first != at:
-                raise FileError(
-                    f"position {at:,} of the log is not in the service's database",
-                    fix="give the database of the service whose log this is",
-                )
+            rows = self._proven(at, stretch.end)
+            if not rows:
+                raise _missing(at)
             for row in rows:
                 if not self._dead.is_lost(row.first):
                     yield self._body(row)
@@ -368,7 +448,10 @@ class TopicLog:
             if row_digest(blob) == row.sha256:
                 return self._decoded(row, blob)
             time.sleep(_PAUSE_S)
-            row = self._rows.at(row.first) or row
+            known, row = row, self._rows.at(row.first) or row
+            # An erasure leaves the chain.
+            if row.chain != known.chain or not row.follows(None, self._key):
+                raise self._stopped(row, "unproven")
         raise self._stopped(row, "damaged" if blob else "missing")
 
     def _decoded(self, row: LogRow, blob: bytes) -> pa.RecordBatch:
@@ -385,10 +468,19 @@ class TopicLog:
         """Write a dead letter; return the error that stops the job."""
         self._dead.add(DeadLetter(row.first, row.size, cause))
         return FileError(
-            f"the body of the log's row at position {row.first:,} is {cause}",
+            f"the log's row at position {row.first:,} was not written there by the service"
+            if cause == "unproven"
+            else f"the body of the log's row at position {row.first:,} is {cause}",
             fix="repair the service's log or topic; or give up its events: "
             f"`wavebreak flink dead-letters HOME --accept {row.first}`",
         )
+
+
+def _missing(position: int) -> FileError:
+    return FileError(
+        f"position {position:,} of the log is not in the service's database",
+        fix="give the database of the service whose log this is",
+    )
 
 
 _EMPTY = pa.RecordBatch.from_pylist([], LOG_SCHEMA)

@@ -101,7 +101,7 @@ async def put(made: Running, n: int, key: str | None = None) -> None:
 
 def rows_alone(job: JobSettings) -> TopicLog:
     """The log of a service whose rows hold the bodies."""
-    return TopicLog(Path(job.home), Rows(job.database), NoRecords())
+    return TopicLog(job, Rows(job.database), NoRecords())
 
 
 def key_of(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -144,6 +145,7 @@ def submit(
         database=database,
         publish=publish,
         max_memory=max_memory,
+        generation=secrets.token_hex(8),
     )
     # Errors that would stop the job on a TaskManager are raised here.
     job.engine()
@@ -245,8 +247,7 @@ def dead_letters(
     ] = None,
 ) -> Output:
     """List what a job could not read or refused, each with its place and reason."""
-    settings.load(home / settings.FILE)
-    store = letters.DeadLetters(home)
+    store = letters.DeadLetters(settings.load(home / settings.FILE))
     lines = []
     if accept is not None:
         row = store.accept(accept)

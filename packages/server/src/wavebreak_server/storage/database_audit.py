@@ -20,6 +20,7 @@ from django.db.models import Max
 
 from wavebreak.engine.decision import Decision as Made
 from wavebreak.errors import ServiceError
+from wavebreak.io import log_proofs
 from wavebreak.ledger import Openings
 from wavebreak.ledger.audit import AuditResult, Finding, audit_directory
 from wavebreak.ledger.entries import (
@@ -420,7 +421,7 @@ class DatabaseAudit:
         if row.proof is None:
             self._find("log_changed", f"{where} have no proof: the row was added")
             return
-        now = row_macs.commit_row(row.proof.salt, row.content)
+        now = log_proofs.commit_row(row.proof.salt, row.content)
         sealed = self._rewritten.get(row.first)
         if now != row.proof.leaf and now.hex() != sealed and row.first not in self._unsealed_rows:
             self._find(

@@ -2,7 +2,7 @@
 
 A row's body is in the row, or in a topic of Kafka: see `log_bodies`.
 
-Each row has a SHA-256, which shows damage, and a proof (`row_macs.LogRowProof`): a salted
+Each row has a SHA-256, which shows damage, and a proof (`log_proofs.LogRowProof`): a salted
 commitment, the hash of the chain of all commitments so far, and a MAC under the deployment's key.
 A row that somebody without the key changed, added, removed or moved does not verify. The chain is
 sealed in the ledger at intervals.
@@ -28,6 +28,7 @@ import pyarrow.compute as pc
 from django.db import connection, transaction
 
 from wavebreak.errors import FileError, ServiceError
+from wavebreak.io import log_proofs
 from wavebreak.io.log_rows import decode_row, encode_row, row_digest, unpack_row
 from wavebreak.privacy.erasure import erase_from_batch
 from wavebreak_server.storage import log_bodies, row_macs
@@ -74,10 +75,10 @@ class LogRow(NamedTuple):
     received_ms: int
     sha256: bytes
     blob: bytes
-    proof: row_macs.LogRowProof | None
+    proof: log_proofs.LogRowProof | None
 
     @property
-    def content(self) -> row_macs.LogRowContent:
+    def content(self) -> log_proofs.LogRowContent:
         """What the proof is of."""
         return (self.first, self.size, self.received_ms, self.sha256)
 
@@ -88,7 +89,7 @@ class LogRow(NamedTuple):
         proof = self.proof
         if proof is None:
             return CHANGED if row_macs.key_id() else ""
-        follows = chain is None or proof.chain == row_macs.next_chain(chain, proof.leaf)
+        follows = chain is None or proof.chain == log_proofs.next_chain(chain, proof.leaf)
         return "" if follows and row_macs.is_proven(proof, self.content) else CHANGED
 
 
@@ -171,7 +172,7 @@ def log_start() -> ChainPoint:
     """
     row = LogStart.objects.first()
     if row is None:
-        return ChainPoint(0, row_macs.CHAIN_START)
+        return ChainPoint(0, log_proofs.CHAIN_START)
     position, chain = int(row.position), bytes(row.chain)
     if not row_macs.is_authentic("log_start", (position, chain), bytes(row.mac)):
         raise ServiceError(
@@ -192,9 +193,9 @@ def current_commitments(proofs: Sequence[LogProof]) -> dict[int, bytes]:
     commitments = dict[int, bytes]()
     for proof in proofs:
         parts = (proof.salt, proof.leaf, proof.chain, proof.mac)
-        proven, content = row_macs.LogRowProof(*map(bytes, parts)), contents.get(proof.first)
+        proven, content = log_proofs.LogRowProof(*map(bytes, parts)), contents.get(proof.first)
         if content and row_macs.is_proven(proven, content):
-            commitments[proof.first] = row_macs.commit_row(proven.salt, content)
+            commitments[proof.first] = log_proofs.commit_row(proven.salt, content)
     return commitments
 
 
@@ -275,7 +276,7 @@ def read_rows(since: int, *, rows: int = 16) -> Iterator[LogRow]:
         for (first, count, received_ms, _, _, *proof), at_row, blob in zip(
             fetched, stored, bodies, strict=True
         ):
-            proven = None if proof[0] is None else row_macs.LogRowProof(*map(bytes, proof))
+            proven = None if proof[0] is None else log_proofs.LogRowProof(*map(bytes, proof))
             yield LogRow(first, count, received_ms, at_row.sha256, blob, proven)
         at = fetched[-1][0] + fetched[-1][1]
 
@@ -422,7 +423,7 @@ class RewrittenRow(NamedTuple):
     blob: bytes
 
     @property
-    def content(self) -> row_macs.LogRowContent:
+    def content(self) -> log_proofs.LogRowContent:
         """What its new proof is of."""
         return (*self.row.content[:3], row_digest(self.blob))
 

@@ -538,7 +538,7 @@ class LogBatch(models.Model):
 
 
 class LogProof(models.Model):
-    """What authenticates the row of the log at `first`; see `row_macs.LogRowProof`.
+    """What authenticates the row of the log at `first`; see `log_proofs.LogRowProof`.
 
     Not `sealed`: an erasure rewrote the row, and the ledger does not name its commitment yet.
     """

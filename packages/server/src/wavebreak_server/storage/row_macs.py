@@ -8,21 +8,17 @@ and none is checked.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from django.db import connections
 
+from wavebreak.io import log_proofs
+from wavebreak.io.log_proofs import LogRowContent, LogRowProof
 from wavebreak.privacy.secret_key import derived_key
 
-_LEAF, _CHAIN = b"wavebreak log row v1\0", b"wavebreak log chain v1\0"
-CHAIN_START = bytes(32)
-"""The chain before the log's first row."""
-SALT_BYTES = 32
 ROW_KEYS = "ROW_KEYS"
 """Where the settings of the database's connection hold the keys; see `database.connect`."""
 
@@ -77,60 +73,17 @@ def is_authentic(table: str, values: Sequence[Any], mac: bytes) -> bool:
     return bound_key(table) is None or hmac.compare_digest(row_mac(table, values), mac)
 
 
-class LogRowProof(NamedTuple):
-    """What a row of the log is authenticated by.
-
-    Attributes:
-        salt: Random bytes, so that nobody can guess a row from its commitment.
-        leaf: The commitment to the row as it was first written; an erasure leaves it.
-        chain: Hash of the chain before the row, and of `leaf`.
-        mac: MAC of the row and of all this; empty while no key is bound.
-    """
-
-    salt: bytes
-    leaf: bytes
-    chain: bytes
-    mac: bytes
-
-
-LogRowContent = tuple[int, int, int, bytes]
-"""First position, count, time of receipt (ms) and SHA-256 of a row of the log."""
-
-
-def commit_row(salt: bytes, content: LogRowContent) -> bytes:
-    """Return the commitment to a row of the log."""
-    return hashlib.sha256(_LEAF + salt + msgspec.msgpack.encode(content)).digest()
-
-
-def next_chain(chain: bytes, leaf: bytes) -> bytes:
-    """Return the chain after a row, from that before it."""
-    return hashlib.sha256(_CHAIN + chain + leaf).digest()
-
-
 def prove_row(chain: bytes, content: LogRowContent) -> LogRowProof:
-    """Return the proof of a new row, which follows `chain`."""
-    salt = secrets.token_bytes(SALT_BYTES)
-    leaf = commit_row(salt, content)
-    chain = next_chain(chain, leaf)
-    return LogRowProof(salt, leaf, chain, _log_mac(content, salt, leaf, chain))
+    """Return the proof of a new row of the log, which follows `chain`."""
+    return log_proofs.prove_row(bound_key(log_proofs.PURPOSE), chain, content)
 
 
 def prove_rewritten(proof: LogRowProof, content: LogRowContent) -> LogRowProof:
-    """Return the proof of a row that an erasure rewrote: another salt, in the same place.
-
-    The former salt is lost with the former content, which then nobody can try out.
-    """
-    salt = secrets.token_bytes(SALT_BYTES)
-    return LogRowProof(
-        salt, proof.leaf, proof.chain, _log_mac(content, salt, proof.leaf, proof.chain)
-    )
-
-
-def _log_mac(content: LogRowContent, salt: bytes, leaf: bytes, chain: bytes) -> bytes:
-    return row_mac("log_batch", (*content, salt, leaf, chain))
+    """Return the proof of a row of the log that an erasure rewrote."""
+    return log_proofs.prove_rewritten(bound_key(log_proofs.PURPOSE), proof, content)
 
 
 def is_proven(proof: LogRowProof, content: LogRowContent) -> bool:
     """Whether a row of the log has the MAC of the bound key; True while none is bound."""
-    values = (*content, proof.salt, proof.leaf, proof.chain)
-    return is_authentic("log_batch", values, proof.mac)
+    key = bound_key(log_proofs.PURPOSE)
+    return key is None or log_proofs.is_proven(key, proof, content)
