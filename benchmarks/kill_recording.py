@@ -28,6 +28,7 @@ from support.external_servers import Postgres, running
 from support.flink_cluster import LocalCluster, in_mid_run
 from support.kafka_broker import KafkaBroker
 from wavebreak_flink.environment import FlinkEnvironment
+from wavebreak_flink.settings import FILE, load
 from wavebreak_flink.submission import rows_of
 from wavebreak_flink.topic_log import Notes
 
@@ -72,8 +73,9 @@ class Recorder:
             while not self._ended.wait(EVERY_S):
                 ((service,),) = database.execute("SELECT count(*) FROM decision").fetchall()
                 job = len(rows_of(home, "decision"))
+                settings = load(home / FILE)
                 self.samples.append(
-                    Sample(self.now_s, self._load.at, Notes(home).end, service, job)
+                    Sample(self.now_s, self._load.at, Notes(settings).end, service, job)
                 )  # fmt: skip
 
 

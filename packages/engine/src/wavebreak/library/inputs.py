@@ -34,6 +34,8 @@ Key = bytes | str | Path | None
 """A secret key of at least 16 bytes, or the path of its file."""
 
 PREVIEW_ROWS = 10
+_EXAMPLE_KEY = b"example " * 4
+"""The example has nothing to replace, so that its key is no secret."""
 
 
 @cache
@@ -219,7 +221,7 @@ def read_events(
             beside the file, else guessed.
         key: Secret key of pseudonyms (bytes, or the path of a key file). Default: the environment
             variable WAVEBREAK_KEY, else ~/.config/wavebreak/key, else a key of this session, with a
-            warning where the events have something to replace.
+            warning where the events have something to replace. The example has a key of its own.
         ip_database: A local file in MaxMind's format with AS numbers and countries.
         **declared: `columns`, `type`, `types`, `time`, `zone` and `country`, as of `events`.
 
@@ -237,6 +239,8 @@ def read_events(
     if isinstance(mapping, str | Path):
         mapping = load_mapping(Path(mapping))
     source = io.open_source(path, mapping, declared)
+    if path == example.NAME and key is None:
+        key = _EXAMPLE_KEY
     return Events(source, key, Path(ip_database) if ip_database else None)
 
 
@@ -246,7 +250,7 @@ def example_events() -> Events:
     Two thousand people, 107,000 events, without phone numbers and addresses. Detection on it is a
     demonstration, not a measurement. `example_labels` has the labels.
     """
-    return Events(example.example_path(), b"example " * 4)
+    return Events(example.example_path(), _EXAMPLE_KEY)
 
 
 def example_labels() -> pa.Table:
