@@ -38,11 +38,15 @@ SEVERITY = BY_RANK
 TITLES = {
     ("reversed", "en"): "The decision on your account was reversed",
     ("reversed", "he"): "ההחלטה בעניין החשבון שלכם בוטלה",
-    ("partially_reversed", "en"): "Please confirm that a person is using your account",
-    ("partially_reversed", "he"): "נא לאשר שאדם משתמש בחשבון שלכם",
+    (
+        "partially_reversed",
+        "en",
+    ): "You no longer need to confirm that a person is using your account",
+    ("partially_reversed", "he"): "אין עוד צורך לאשר שאדם משתמש בחשבון שלכם",
     ("unchanged", "en"): "This limit on starting new chats has ended",
     ("unchanged", "he"): "ההגבלה הזאת על מספר השיחות החדשות הסתיימה",
 }
+"""Titles after every limit and challenge of the fixture has ended: since 6 December 2026."""
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 

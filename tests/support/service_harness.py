@@ -366,7 +366,7 @@ def held() -> bytes:
     """All that stands in the database, every column of every table as it is kept."""
     try:
         tables = [*apps.get_app_config("service").get_models(), *plugin_models()]
-        rows = [row for table in tables for row in table.objects.values_list()]
+        rows = [row for table in tables for row in table._base_manager.values_list()]
         cells = [cell for row in rows for cell in row]
         return b"\n".join(
             bytes(c) if isinstance(c, bytes | memoryview) else str(c).encode() for c in cells

@@ -187,7 +187,7 @@ def test_pending_erasures_of_a_start_share_one_pass(
     assert (len(decoded), begun) == (3, [3])
     monkeypatch.undo()
     assert (left("ann"), left("ben"), left("cat")) == (0, 0, 30)
-    counted = Erasure.objects.order_by("id").values_list("account", "events", "erased")
+    counted = Erasure.objects.unverified().order_by("id").values_list("account", "events", "erased")
     assert list(counted) == [("ann", 30, True), ("ben", 30, True), ("ann", 0, True)]
 
 

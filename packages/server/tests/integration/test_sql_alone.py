@@ -16,9 +16,14 @@ from django.db import connection
 from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
 from wavebreak_server.errors import DomainError
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.shares.models import SharedCase
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.sessions import stored_key
+from wavebreak_server.slices.versions.models import ModelVersion, PolicyVersion
 from wavebreak_server.storage.database_audit import DatabaseAudit
+from wavebreak_server.storage.models import Erasure
 
 LOGIN = "/console/user/login/"
 OWN = "a passphrase that the attacker knows"
@@ -173,6 +178,74 @@ def test_changed_credentials_sign_nobody_in(statement: str, tmp_path: Path) -> N
         with pytest.raises(DomainError, match="credentials of person"):
             await stored(change_again)
         assert len(await stored(_findings)) == 1
+
+    run(tmp_path)
+
+
+def _review_case(number: int) -> ReviewCase:
+    names = ("opened_ms", "changed_ms", "harm", "uncertainty", "priority")
+    return ReviewCase.objects.create(
+        account=str(number), decision=number, **dict.fromkeys(names, 0)
+    )
+
+
+def _change(table: str, column: str, value: object) -> None:
+    _run_sql(f"UPDATE {table} SET {column} = %s WHERE id = 1", value)
+
+
+def _forget(table: str, column: str, value: object) -> None:
+    _run_sql(f"UPDATE {table} SET {column} = %s, mac = NULL WHERE id = 1", value)
+
+
+def _copy(table: str, column: str, value: object) -> None:
+    _run_sql(
+        f"UPDATE {table} SET {column} = %s, mac = (SELECT mac FROM {table} WHERE id = 2) "
+        "WHERE id = 1",
+        value,
+    )
+
+
+@pytest.mark.parametrize("attack", [_change, _forget, _copy])
+def test_rows_that_decide_are_not_read_after_sql_alone(
+    attack: Callable[[str, str, object], None], tmp_path: Path
+) -> None:
+    changes = {
+        PolicyVersion: ("state", PolicyVersion.APPROVED),
+        ModelVersion: ("model", "mine"),
+        Appeal: ("result", Appeal.REVERSED),
+        SharedCase: ("expires_ms", 1 << 60),
+        Erasure: ("upto", 1 << 60),
+    }
+
+    def make_rows() -> None:
+        author = User.objects.get(username="dana")
+        for number in (1, 2):
+            PolicyVersion.objects.create(author=author, created_ms=number, changed_ms=0)
+            ModelVersion.objects.create(author=author, created_ms=number)
+            Appeal.objects.create(decision=str(number), number=number, account="a", created_ms=0)
+            case = _review_case(number)
+            SharedCase.objects.create(
+                digest=str(number), case=case, by=author, created_ms=0, expires_ms=0
+            )
+            Erasure.objects.create(account="a", at_ms=number, upto=0)
+
+    def attack_all() -> None:
+        for table, (column, value) in changes.items():
+            attack(table._meta.db_table, column, value)
+
+    @visits
+    async def run(console: RunningConsole) -> None:
+        await stored(make_rows)
+        assert await stored(_findings) == []
+        for table in changes:
+            assert await stored(lambda table=table: [row.pk for row in table.objects.all()]) == [
+                1,
+                2,
+            ]
+        await stored(attack_all)
+        for table in changes:
+            assert await stored(lambda table=table: [row.pk for row in table.objects.all()]) == [2]
+        assert len(await stored(_findings)) == len(changes)
 
     run(tmp_path)
 

@@ -387,10 +387,10 @@ def known_reversals(store: CaseStore, case: Case) -> list[Reversal]:
         return []
     rename = make_renamer(case_key(store.secret, case.id))
     acts: list[tuple[int, str, str, bool]] = [
-        (at, account, f"appeal {number}, reversed", True)
-        for at, account, number in Appeal.objects.filter(
+        (appeal.decided_ms, appeal.account, f"appeal {appeal.id}, reversed", True)
+        for appeal in Appeal.objects.filter(
             state=Appeal.DECIDED, result=Appeal.REVERSED, decided_ms__isnull=False
-        ).values_list("decided_ms", "account", "id")
+        )
     ]
     for entry in AuditEntry.objects.filter(action="override", outcome="done").order_by("number"):
         verdict, _, by = entry.reason.partition(", ")

@@ -133,7 +133,7 @@ def _check_changes(sealed: SealedLog) -> None:
 def _check_verified() -> None:
     """Check the people who sign in, and what else is verified where it is read."""
     for model in models.verified_models():
-        for row in model.objects.unverified():
+        for row in model.objects.unverified().iterator():
             if fault := row.find_fault():
                 raise _changed(fault)
 

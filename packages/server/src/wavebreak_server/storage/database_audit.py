@@ -140,11 +140,11 @@ class DatabaseAudit:
             return
         before, count = self.count, 0
         for model in models.verified_models():
-            for row in model.objects.unverified():
+            for row in model.objects.unverified().iterator():
                 count += 1
                 if fault := row.find_fault():
                     self._find("row_changed", fault)
-        self._holds(before, f"{count:,} people of the console with their factors, as written")
+        self._holds(before, f"{count:,} people, versions, appeals, links and erasures, as written")
 
     def _find(self, name: str, what: str) -> None:
         self.count += 1

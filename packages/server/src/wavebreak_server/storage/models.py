@@ -6,7 +6,7 @@ Table names are those of version 0.1, so that its databases open unchanged. The 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, ClassVar, Self
@@ -16,7 +16,9 @@ from django.apps import apps
 from django.db import models, transaction
 from django.db.models.query import ModelIterable
 
+from wavebreak.errors import ServiceError
 from wavebreak_server.errors import DomainError
+from wavebreak_server.storage import row_macs
 from wavebreak_server.storage.row_macs import is_authentic, row_mac
 
 logger = structlog.stdlib.get_logger("wavebreak.authentication")
@@ -80,40 +82,39 @@ class AuthenticatedModel(models.Model):
         super().save(*arguments, **options)
 
 
-_marks_unproven: ContextVar[bool] = ContextVar("marks_unproven", default=False)
-"""Whether a row without its proof is marked as it is loaded; otherwise loading it fails."""
+_marked_table: ContextVar[type[models.Model] | None] = ContextVar("marked_table", default=None)
+"""The table whose rows are marked as they are loaded, where they lack their proof.
+
+Loading such a row of another table fails, also where a join brings it.
+"""
 
 
-class _ProvenRows(ModelIterable):
-    """Loads rows; leaves out those that this service did not write, and logs each once."""
+class _AllRows(ModelIterable):
+    """Loads rows with a mark whether they are proven, for an audit."""
 
     def __iter__(self) -> Iterator[Any]:
         rows = super().__iter__()
         while True:
             # The mark holds while a row is loaded, and not while the caller works with it.
-            token = _marks_unproven.set(True)
+            token = _marked_table.set(self.queryset.model)
             try:
                 row = next(rows, None)
             finally:
-                _marks_unproven.reset(token)
+                _marked_table.reset(token)
             if row is None:
                 return
+            yield row
+
+
+class _ProvenRows(_AllRows):
+    """Loads rows; leaves out those that this service did not write, and logs each once."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():
             if row.is_proven:
                 yield row
             else:
                 _log_unproven(row._meta.db_table, row.pk)
-
-
-class _AllRows(_ProvenRows):
-    """Loads rows with a mark whether they are proven, for an audit."""
-
-    def __iter__(self) -> Iterator[Any]:
-        token = _marks_unproven.set(True)
-        try:
-            rows = list(ModelIterable.__iter__(self))
-        finally:
-            _marks_unproven.reset(token)
-        return iter(rows)
 
 
 @lru_cache(maxsize=1_000)
@@ -150,13 +151,14 @@ class VerifiedQuerySet(models.QuerySet):
 
     def update(self, **fields: Any) -> int:
         """Change proven rows, and prove them anew where a column is authenticated."""
-        names = {self.model._meta.get_field(name).attname for name in fields}
-        if not names & set(self.model.AUTHENTICATED):
+        columns = {name: self.model._meta.get_field(name).attname for name in fields}
+        authenticated = [name for name in fields if columns[name] in self.model.AUTHENTICATED]
+        if not authenticated:
             return int(super().update(**fields))
         with transaction.atomic():
             rows = list(self.select_for_update())
             for row in rows:
-                for name in set(fields) & set(self.model.AUTHENTICATED):
+                for name in authenticated:
                     if hasattr(fields[name], "resolve_expression"):
                         raise TypeError(f"{name} is authenticated: give its value")
                     setattr(row, name, fields[name])
@@ -193,7 +195,7 @@ class VerifiedModel(AuthenticatedModel):
         if row.get_deferred_fields() & {*cls.AUTHENTICATED, "mac"}:
             raise TypeError("a row is verified as a whole: do not defer its columns")
         row._state.unproven = not row.is_authentic
-        if row._state.unproven and not _marks_unproven.get():
+        if row._state.unproven and _marked_table.get() is not cls:
             raise DomainError("row-changed", row=f"{cls._meta.verbose_name} {row.pk}")
         return row
 
@@ -221,6 +223,27 @@ class VerifiedModel(AuthenticatedModel):
                 models.QuerySet(type(self)).filter(pk=self.pk).update(mac=self.mac)
         else:
             super().save(*arguments, **options)
+
+
+def adopt_rows(table: type[models.Model], rows: Iterable[Any]) -> None:
+    """Prove rows as they are, once, when the table of an earlier version is migrated or restored.
+
+    Args:
+        table: The table as it is now, a `VerifiedModel`.
+        rows: Its rows, with the columns of that time.
+
+    Raises:
+        ServiceError: No key is bound.
+    """
+    for row in rows:
+        if not row_macs.key_id():
+            raise ServiceError(
+                f"the deployment's key is needed to prove each {table._meta.verbose_name}",
+                fix="give --key FILE, or WAVEBREAK_KEY, as the service has it",
+            )
+        proven = table(**{name: getattr(row, name) for name in table.AUTHENTICATED})
+        proven.authenticate()
+        models.QuerySet(type(row)).filter(pk=row.pk).update(mac=proven.mac)
 
 
 def verified_models() -> list[type[VerifiedModel]]:
@@ -500,12 +523,14 @@ class Owner(models.Model):
         db_table = "owner"
 
 
-class Erasure(models.Model):
+class Erasure(VerifiedModel):
     """An erasure of an account's pseudonyms and texts (see `erasure`).
 
     It covers the events before position `upto`. `erased` and `sealed` say how far it is; `events`
     and `openings` count what was removed.
     """
+
+    AUTHENTICATED = ("id", "account", "at_ms", "upto", "events", "openings", "erased", "sealed")
 
     account = models.CharField(max_length=ID_LENGTH)
     at_ms = models.BigIntegerField()

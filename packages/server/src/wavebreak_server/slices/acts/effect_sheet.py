@@ -459,7 +459,7 @@ def _notices(
 def holder_languages(account: str, platform: Platform) -> list[str]:
     """Return the platform's languages; first that in which the holder read or wrote last."""
     read = NoticeState.objects.filter(account=account).order_by("-shown_ms")
-    written = Appeal.objects.filter(account=account).order_by("-created_ms")
+    written = Appeal.objects.unverified().filter(account=account).order_by("-created_ms")
     own = [rows.values_list("language", flat=True).first() for rows in (written, read)]
     first = [code for code in (*own, platform.default_language) if code in platform.languages]
     return list(dict.fromkeys([*first[:1], *platform.languages]))

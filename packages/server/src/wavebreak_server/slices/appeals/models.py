@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.db import models
 
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.storage.models import ID_LENGTH
+from wavebreak_server.storage.models import ID_LENGTH, VerifiedModel
 
 
-class Appeal(models.Model):
+class Appeal(VerifiedModel):
     """A holder's appeal against a decision; one a decision, unless it was never confirmed.
 
     `statement` is encrypted and erased on schedule. `text_key` is a keyed digest of its words, by
@@ -18,6 +18,12 @@ class Appeal(models.Model):
     form for an earlier version is refused.
     """
 
+    AUTHENTICATED = (
+        "id", "decision", "number", "position", "account", "outcome", "basis", "rule", "model",
+        "state", "via", "language", "created_ms", "opened_ms", "deadline_ms", "decided_ms",
+        "statement", "erased_ms", "text_key", "group", "together", "code_message",
+        "code_expires_ms", "result", "reason", "new_outcome", "new_until_ms", "decided_by_id",
+    )  # fmt: skip
     UNVERIFIED, OPEN, DECIDED, WITHDRAWN = "unverified", "open", "decided", "withdrawn"
     UNCHANGED, PARTIALLY, REVERSED = "unchanged", "partially_reversed", "reversed"
 

@@ -389,7 +389,7 @@ def listed(state: str, chosen: Mapping[str, str], now_ms: int) -> QuerySet:
 
 def languages_of(state: str) -> list[str]:
     """Return the codes of the languages in which appeals of a state are written."""
-    codes = Appeal.objects.filter(state=state).values_list("language", flat=True)
+    codes = Appeal.objects.unverified().filter(state=state).values_list("language", flat=True)
     return sorted(codes.distinct())
 
 
@@ -436,7 +436,7 @@ def open_appeals() -> tuple[int, int | None]:
 
 def waiting_groups(most: int) -> list[dict[str, Any]]:
     """Return the groups with the most appeals that wait."""
-    waiting = Appeal.objects.filter(state=Appeal.OPEN).exclude(group="")
+    waiting = Appeal.objects.unverified().filter(state=Appeal.OPEN).exclude(group="")
     return list(waiting.values("group").annotate(n=Count("id")).order_by("-n")[:most])
 
 
@@ -466,7 +466,7 @@ def figures(field: str) -> list[Figures]:
 
     Appeals that nobody confirmed are not counted.
     """
-    live = Appeal.objects.filter(state__in=_LIVE)
+    live = Appeal.objects.unverified().filter(state__in=_LIVE)
     if field == "model":
         live = live.exclude(model="")
     counted = live.values(field).annotate(

@@ -24,7 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -48,7 +48,13 @@ from wavebreak_server.slices.users.credentials import adopt_users
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage import database
 from wavebreak_server.storage.event_log import log_start, with_bodies
-from wavebreak_server.storage.models import AppliedPosition, LogBatch, Owner
+from wavebreak_server.storage.models import (
+    AppliedPosition,
+    LogBatch,
+    Owner,
+    VerifiedModel,
+    adopt_rows,
+)
 from wavebreak_server.storage.ownership import LOCK_FILE
 from wavebreak_server.storage.private_files import FILE_MODE, created, open_regular
 
@@ -119,7 +125,7 @@ class _Manifest:
     sizes: dict[str, int]
     sums: dict[str, str]
     unproven: str = ""
-    has_unproven_people: bool = False
+    unproven_tables: list[type[VerifiedModel]] = field(default_factory=list)
     has_second_looks: bool = False
 
 
@@ -358,12 +364,7 @@ def restore(
                     _fill(archive, name, manifest)
                 else:
                     _copy(archive, name, manifest, home, made)
-            if manifest.has_unproven_people:
-                adopt_users(User.objects.unverified())
-            if manifest.has_second_looks:
-                cases = ReviewCase.objects.values("id")
-                Review.objects.exclude(case_id__in=cases).delete()
-                CaseSkip.objects.exclude(case_id__in=cases).delete()
+            _adopt(manifest)
             # Continue the database's own sequences after the restored rows.
             with connection.cursor() as cursor:
                 for statement in connection.ops.sequence_reset_sql(no_style(), _tables()):
@@ -380,6 +381,20 @@ def restore(
     restored.erasures = apply_again(home, listed, now_ms)
     database.truncate_wal()
     return restored
+
+
+def _adopt(manifest: _Manifest) -> None:
+    """Bring the rows of an earlier version to the form of this one."""
+    for table in manifest.unproven_tables:
+        rows = table.objects.unverified()
+        if table is User:
+            adopt_users(rows)
+        else:
+            adopt_rows(table, rows)
+    if manifest.has_second_looks:
+        cases = ReviewCase.objects.values("id")
+        Review.objects.exclude(case_id__in=cases).delete()
+        CaseSkip.objects.exclude(case_id__in=cases).delete()
 
 
 def _remove(home: Path, made: list[str]) -> None:
@@ -514,7 +529,8 @@ def _fill(archive: zipfile.ZipFile, name: str, manifest: _Manifest) -> None:
     if digest.hexdigest() != manifest.sums[name]:
         raise FileError(f"the backup's part {name} is damaged", fix=_DAMAGED)
     # A backup of before there were MACs is taken as it is: what proves it is the backup's own.
-    manifest.has_unproven_people |= table is User and "mac" not in columns
+    if issubclass(table, VerifiedModel) and "mac" not in columns:
+        manifest.unproven_tables.append(table)
 
 
 def _chunks(part: IO[bytes], digest: Any) -> Iterator[list[Any]]:

@@ -91,7 +91,7 @@ def refuse_erased(decision_id: str, *, status: int = 410) -> None:
     covering = Erasure.objects.filter(
         account__in=rows.values("account"), upto__gte=Subquery(rows.values("reached")[:1])
     )
-    if covering.exists():
+    if any(covering):
         raise ErasedError(status)
 
 
@@ -184,10 +184,10 @@ def apply_again(
 def seal_pending(ledger_store: LedgerStore, now_ms: int) -> None:
     """Seal and audit erasures that were applied again; called when a service starts."""
     pending = Erasure.objects.filter(erased=True, sealed=False).order_by("id")
-    for erasure_id, account in list(pending.values_list("id", "account")):
+    for row in list(pending):
         with transaction.atomic():
-            write_audit_entry(now_ms, "start", "erase_personal", account, AGAIN)
-            seal(erasure_id, ledger_store, "start")
+            write_audit_entry(now_ms, "start", "erase_personal", row.account, AGAIN)
+            seal(row.id, ledger_store, "start")
 
 
 def finish() -> None:
@@ -222,8 +222,7 @@ def read_list(path: Path) -> list[ListedErasure]:
 
 def _merge(home: Path, listed: Iterable[ListedErasure]) -> None:
     """Add what one half of the list lacks of the other."""
-    rows = Erasure.objects.values_list("account", "at_ms", "upto")
-    stored = {(account, at_ms): upto for account, at_ms, upto in rows}
+    stored = {(row.account, row.at_ms): row.upto for row in Erasure.objects.all()}
     with transaction.atomic():
         # Positions behind this log's end belonged to the log that was lost.
         end = event_log.log_end()

@@ -145,7 +145,8 @@ def directory_of(home: Path, version: ModelVersion) -> Path:
 def unregistered(home: Path) -> list[str]:
     """Return the directories in `HOME/models` that hold a model and are no registered ones."""
     place = models_directory(home)
-    known = {f"m{number}" for number in ModelVersion.objects.values_list("id", flat=True)}
+    numbers = ModelVersion.objects.unverified().values_list("id", flat=True)
+    known = {f"m{number}" for number in numbers}
     directories = sorted(place.iterdir()) if place.is_dir() else []
     return [p.name for p in directories if (p / METADATA).is_file() and p.name not in known]
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 from django.db import models
 
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import VerifiedModel
 
 
-class Version(models.Model):
+class Version(VerifiedModel):
     """What versions of policies and models have in common.
 
     An approval counts for the files that were approved. `version` counts changes.
@@ -21,6 +22,10 @@ class Version(models.Model):
 
     APPROVED, GOING_LIVE, LIVE = "approved", "going", "live"
     RETIRED, REJECTED = "retired", "rejected"
+    AUTHENTICATED: ClassVar[tuple[str, ...]] = (
+        "id", "state", "author_id", "reason", "created_ms", "approved_by_id", "approved_ms",
+        "approval", "live_by_id", "live_ms", "retired_ms", "note",
+    )  # fmt: skip
     LETTER: ClassVar[str]
     OPEN: ClassVar[tuple[str, ...]]
 
@@ -36,7 +41,7 @@ class Version(models.Model):
     note = models.CharField(max_length=500, default="")
     version = models.IntegerField(default=0)
 
-    class Meta:
+    class Meta(VerifiedModel.Meta):
         abstract = True
 
     @property
@@ -74,6 +79,7 @@ class PolicyVersion(Version):
     """
 
     DRAFT, CHECKED, REPLAYED = "draft", "checked", "replayed"
+    AUTHENTICATED = (*Version.AUTHENTICATED, "parent_id", "digest", "policy")
     LETTER, OPEN = "v", (DRAFT, CHECKED, REPLAYED, Version.APPROVED)
 
     parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
@@ -113,6 +119,7 @@ class ModelVersion(Version):
     """
 
     REGISTERED, COMPARED = "registered", "compared"
+    AUTHENTICATED = (*Version.AUTHENTICATED, "model")
     LETTER, OPEN = "m", (REGISTERED, COMPARED, Version.APPROVED)
 
     state = models.CharField(max_length=10, default=REGISTERED)

@@ -235,7 +235,7 @@ def _precision(accounts: set[str], judged: dict[str, str]) -> Precision:
 
 def _appeals() -> dict[str, tuple[int, int]]:
     """Return by rule how many appeals were decided, and how many overturned it."""
-    decided = Appeal.objects.filter(state=Appeal.DECIDED).exclude(rule="")
+    decided = Appeal.objects.unverified().filter(state=Appeal.DECIDED).exclude(rule="")
     counts = Counter(decided.values_list("rule", "result"))
     found: dict[str, tuple[int, int]] = {}
     for (rule, result), n in counts.items():
