@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
+from allauth.socialaccount.models import SocialApp
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
@@ -180,6 +181,23 @@ def test_changed_credentials_sign_nobody_in(statement: str, tmp_path: Path) -> N
         assert len(await stored(_findings)) == 1
 
     run(tmp_path)
+
+
+@visits
+async def test_a_provider_in_the_database_signs_nobody_in(console: RunningConsole) -> None:
+    def add_provider() -> None:
+        settings = {"server_url": "https://mallory.example", "auto_create": True}
+        SocialApp.objects.create(
+            provider="openid_connect", provider_id="mallory", client_id="m", settings=settings
+        )
+
+    await stored(add_provider)
+    visitor = console.anybody()
+    page = await visitor.get(LOGIN)
+    assert page.status_code == 200
+    assert "mallory" not in page.text
+    answer = await visitor.get("/console/user/oidc/mallory/login/")
+    assert answer.status_code == 404
 
 
 def _review_case(number: int) -> ReviewCase:

@@ -106,6 +106,11 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     claim `user_claim`, where the file of the provider names one.
     """
 
+    def list_apps(self, *arguments: Any, **options: Any) -> list[Any]:
+        """Return the provider of the deployment's file; a row of the database adds none."""
+        apps = super().list_apps(*arguments, **options)
+        return [app for app in apps if app.pk is None]
+
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Whether an unknown person of the provider gets an account: only if configured."""
         return bool(_oidc(sociallogin).get("auto_create", False))

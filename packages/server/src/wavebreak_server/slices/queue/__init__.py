@@ -1,1 +1,1 @@
-"""The review queue: its cases, golden cases, its indexer, and warnings to contacts."""
+"""The review queue: its cases, its indexer, and warnings to contacts."""
