@@ -106,6 +106,24 @@ def test_claim_without_proof_is_on_record_and_no_basis() -> None:
     assert basis.word.proof == PROOF
 
 
+@pytest.mark.parametrize("category", [None, "marketing"])
+@pytest.mark.parametrize("number", [None, "n1"])
+def test_claim_of_a_business_lifts_no_revocation(category: str | None, number: str | None) -> None:
+    claim = {"source": "form", "proof": PROOF, "number": number, "category": category}
+    shop = platform(grant(NOON, "ann"), revoke(NOON + 1, "ann"), grant(NOON + 2, "ann", **claim))
+    assert shop.consents.words(0, shop.person("ann"))[-1].counts is False
+    assert outcomes(shop.apply([send(NOON + 3, "ann")])) == ["opted_out"]
+    shop.apply([grant(NOON + 4, "ann")])
+    assert outcomes(shop.apply([send(NOON + 5, "ann")])) == ["accepted"]
+
+
+def test_claim_counts_where_the_person_revoked_something_else() -> None:
+    stop = revoke(NOON, "ann", category="marketing")
+    shop = platform(stop, grant(NOON + 1, "ann", source="form", proof=PROOF, category="utility"))
+    assert shop.consents.words(0, shop.person("ann"))[-1].counts is True
+    assert shop.basis("n1", "ann", "utility").state == "granted"
+
+
 def test_basis_of_a_send_is_that_of_its_place_in_the_log() -> None:
     shop = platform(grant(NOON, "ann", source="form", proof=PROOF))
     before = shop.position

@@ -269,3 +269,72 @@ def test_codes_of_refused_calls_are_told_apart_up_to_a_bound(
     codes = (131000, 131005, 131008, 131000)
     table = read(*({"error": {"code": code, "fbtrace_id": "A"}} for code in codes))
     assert table.errors == {"whatsapp 131000": 2, "whatsapp 131005": 1, "whatsapp unlisted": 1}
+
+
+def _whatsapp_says(**said: Any) -> dict[str, Any]:
+    message = {"id": "i", "from": ANN, "timestamp": str(NOON), **said}
+    return messages(NOON, messages=[message])
+
+
+def _twilio_says(text: str, **more: Any) -> dict[str, Any]:
+    return {"MessageSid": "SM0", "SmsStatus": "received", "Body": text, "From": f"+{ANN}",
+            "To": f"+{SHOP}", "received_at": NOON, **more}  # fmt: skip
+
+
+def _sinch_says(text: str) -> dict[str, Any]:
+    return {"type": "mo_text", "id": "x", "from": ANN, "to": SHOP, "body": text,
+            "received_at": "2026-11-05T12:00:00Z"}  # fmt: skip
+
+
+def _infobip_says(text: str) -> dict[str, Any]:
+    return {"results": [{"messageId": "m", "from": ANN, "to": SHOP, "text": text,
+                         "receivedAt": "2026-11-05T12:00:00.000+0000"}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        _whatsapp_says(type="text", text={"body": "STOP"}),
+        _whatsapp_says(type="text", text={"body": "\u200fהסר."}),
+        _whatsapp_says(type="text", text={"body": "Baja"}),
+        _whatsapp_says(type="text", text={"body": "Stopp!"}),
+        _whatsapp_says(type="text", text={"body": "ARRÊT"}),
+        _whatsapp_says(type="button", button={"text": "No more, thanks", "payload": "STOP"}),
+        _whatsapp_says(
+            type="interactive",
+            interactive={
+                "type": "button_reply",
+                "button_reply": {"id": "b", "title": "Unsubscribe"},
+            },
+        ),
+        _twilio_says("Opt-out"),
+        _twilio_says("please no more", OptOutType="STOP"),
+        _sinch_says("quit"),
+        _infobip_says("להסרה"),
+    ],
+)
+def test_word_of_opting_out_is_a_stop_and_a_message(payload: dict[str, Any]) -> None:
+    table = read(payload)
+    assert [kind for kind, _, _ in records(table)] == ["STOP", "INBOUND"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "kinds"),
+    [
+        (_whatsapp_says(type="text", text={"body": "we stop at the end of the month"}), []),
+        (_whatsapp_says(type="text", text={"body": ["STOP"]}), []),
+        (_whatsapp_says(type="text", text={"body": "YES"}), []),
+        (_twilio_says("YES"), ["RESUME"]),
+        (_twilio_says("Start"), ["RESUME"]),
+        (_twilio_says("STOP", OptOutType="HELP"), ["STOP"]),
+    ],
+)
+def test_only_a_word_alone_opts_out_or_in(payload: dict[str, Any], kinds: list[str]) -> None:
+    table = read(payload)
+    assert [kind for kind, _, _ in records(table)] == [*kinds, "INBOUND"]
+
+
+def test_text_of_a_message_is_not_kept() -> None:
+    table = read(_whatsapp_says(type="text", text={"body": "Stopp"}))
+    kept = [*table.people.texts, *table.senders.texts, *table.codes.texts, *table.unread]
+    assert not any("stop" in text.casefold() for text in kept)

@@ -1,8 +1,9 @@
 """Ledger of consent: who agreed to what, by whose word, and on what basis a send was.
 
-Words stay in the order of the log. A claim of a business without proof is kept and is no basis. A
-revocation binds from the next message on, within its scope; the rules are those of the compiled
-ones, written as one reads them (`tests` compare both).
+Words stay in the order of the log. A claim of a business is kept, and is no basis without proof or
+after a revocation: whoever opted out opts in again by their own word alone, since nobody can check
+the proof. A revocation binds from the next message on, within its scope; the rules are those of the
+compiled ones, written as one reads them (`tests` compare both).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Word(msgspec.Struct, frozen=True):
         number: The number that it is about; None: the portfolio.
         category: None: a grant of all, or a revocation of what the limits say.
         proof: Digest of its record.
-        counts: Whether it is a basis; a claim without proof is none.
+        counts: Whether it is a basis; a claim without proof, or after a revocation, is none.
     """
 
     position: int
@@ -83,8 +84,13 @@ class Consents:
         self, portfolio: int, person: int, *, position: int, at: int, granted: bool, source: str,
         number: int = NONE, category: str | None = None, proof: str | None = None,
     ) -> bool:  # fmt: skip
-        """Keep a word; return whether it counts: a grant needs a trusted source, or a proof."""
-        counts = not granted or source in self._trusted or proof is not None
+        """Keep a word; return whether it counts.
+
+        A grant needs a trusted source, or a proof where the person has revoked nothing of it.
+        """
+        counts = not granted or source in self._trusted
+        if not counts and proof is not None:
+            counts = not self._has_revoked(portfolio, person, number, category)
         self._words.fit(self._count + 1)
         word = self._words.records[self._count]
         key = portfolio << 32 | person
@@ -98,6 +104,15 @@ class Consents:
         self._last[key] = self._count
         self._count += 1
         return counts
+
+    def _has_revoked(
+        self, portfolio: int, person: int, number: int, category: str | None
+    ) -> bool:  # fmt: skip
+        """Whether a revocation holds in the scope of a grant, by number and category."""
+        words = self.words(portfolio, person)
+        scopes = [[w for w in words if w.number == scope] for scope in {None, number}]
+        asked = CATEGORIES if category is None else (category,)
+        return any(self._fold(said, each).state == "revoked" for said in scopes for each in asked)
 
     def _source(self, source: str) -> int:
         """Return the number of a source; beyond `MAX_SOURCES` they share the last."""

@@ -1,7 +1,7 @@
 """Readers of the payloads that providers document, by their shape.
 
-`read_payload` takes one decoded JSON value. Fields that are not named here are not looked at:
-texts, names, captions and media least of all.
+`read_payload` takes one decoded JSON value. Fields that are not named here are not looked at. The
+text of a person's message is compared with the words of opting out (`inbound`), and not kept.
 """
 
 from __future__ import annotations

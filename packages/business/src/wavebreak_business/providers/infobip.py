@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wavebreak_business.providers.inbound import add_inbound
 from wavebreak_business.providers.values import instant_ms, number, table, tables, text
 from wavebreak_business.record_table import Kind, RecordTable
 
@@ -31,9 +32,12 @@ def _read_result(result: dict[str, Any], records: RecordTable, at_ms: int | None
     channel = text(result.get("channel")) or text(result.get("integrationType"))
     category = "" if channel.upper() == "WHATSAPP" else "sms"
     if "receivedAt" in result:
-        records.add(
-            Kind.INBOUND, instant_ms(result.get("receivedAt")) or at_ms, provider=NAME,
-            person=writer, sender=reader, message=message, category=category,
+        content = table(result.get("message"))
+        said = (result.get("text"), content.get("text"), content.get("payload"))
+        add_inbound(
+            records, instant_ms(result.get("receivedAt")) or at_ms, *said, provider=NAME,
+            word_category=category or "marketing", person=writer, sender=reader, message=message,
+            category=category,
         )  # fmt: skip
         return
     sent_ms = instant_ms(result.get("sentAt")) or at_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wavebreak_business.providers.inbound import add_inbound
 from wavebreak_business.providers.values import instant_ms, text
 from wavebreak_business.record_table import Kind, RecordTable
 
@@ -20,9 +21,9 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
     """Add what a report says; returns whether it is one of this provider."""
     kind = text(payload.get("type"))
     if kind in ("mo_text", "mo_binary", "mo_media"):
-        records.add(
-            Kind.INBOUND, instant_ms(payload.get("received_at")) or at_ms, provider=NAME,
-            person=text(payload.get("from")), sender=text(payload.get("to")),
+        add_inbound(
+            records, instant_ms(payload.get("received_at")) or at_ms, payload.get("body"),
+            provider=NAME, person=text(payload.get("from")), sender=text(payload.get("to")),
             message=text(payload.get("id")), category="sms",
         )  # fmt: skip
         return True

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wavebreak_business.providers.envelope import time_of
+from wavebreak_business.providers.inbound import add_inbound
 from wavebreak_business.providers.values import instant_ms, number, table, text
 from wavebreak_business.record_table import Kind, RecordTable
 
@@ -40,6 +41,7 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
         code=text(payload.get("ErrorCode")),
         parties=(text(payload.get("From")), text(payload.get("To"))),
         opt_out=text(payload.get("OptOutType")),
+        said=(payload.get("Body"), payload.get("ButtonText"), payload.get("ButtonPayload")),
         price=(number(payload.get("Price")), text(payload.get("PriceUnit")).upper()),
     )
     return True
@@ -56,24 +58,23 @@ def _read_event(payload: dict[str, Any], records: RecordTable, at_ms: int | None
         code=text(event.get("errorCode")),
         parties=(text(event.get("from")), text(event.get("to"))),
         opt_out=text(event.get("optOutType")),
+        said=(event.get("body"),),
         price=(None, ""),
     )
 
 
 def _add(
     status: str, records: RecordTable, at_ms: int | None, *, sid: str, code: str,
-    parties: tuple[str, str], opt_out: str, price: tuple[float | None, str],
+    parties: tuple[str, str], opt_out: str, said: tuple[Any, ...], price: tuple[float | None, str],
 ) -> None:  # fmt: skip
     """Add a status or an inbound message between two parties, the writer first."""
     writer, reader = parties
     if status in _INBOUND:
-        kind = _OPT_OUT.get(opt_out.upper())
-        kinds = [Kind.INBOUND] if kind is None else [kind, Kind.INBOUND]
-        for each in kinds:
-            records.add(
-                each, at_ms, provider=NAME, person=writer, sender=reader, message=sid,
-                category=_channel(writer),
-            )  # fmt: skip
+        add_inbound(
+            records, at_ms, *said, flag=_OPT_OUT.get(opt_out.upper()), provider=NAME,
+            category=_channel(writer), word_category="" if _channel(writer) else "marketing",
+            person=writer, sender=reader, message=sid,
+        )  # fmt: skip
         return
     known = records.status_kind(_STATUSES, status)
     if known is None:

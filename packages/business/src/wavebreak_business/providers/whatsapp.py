@@ -6,10 +6,11 @@ quality of templates, limits, account updates; and answers to calls that were re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from wavebreak_business.providers.inbound import add_inbound
 from wavebreak_business.providers.shapes import describe_field
 from wavebreak_business.providers.values import seconds_ms, table, tables, text
 from wavebreak_business.record_table import REINSTATED, Kind, RecordTable
@@ -101,10 +102,22 @@ def _read_inbound(
         _read_system(table(message.get("system")), number or user, sender, records, sent_ms)
         return
     records.add_alias(number, user)
-    records.add(
-        Kind.INBOUND, sent_ms, provider=NAME, person=number or user, sender=sender,
-        message=text(message.get("id")),
+    add_inbound(
+        records, sent_ms, *_said(message), provider=NAME, word_category="marketing",
+        person=number or user, sender=sender, message=text(message.get("id")),
     )  # fmt: skip
+
+
+def _said(message: dict[str, Any]) -> Iterator[Any]:
+    """Yield what a message or a pressed button says, and what the button sends."""
+    yield table(message.get("text")).get("body")
+    interactive, button = table(message.get("interactive")), table(message.get("button"))
+    for reply in (
+        button,
+        table(interactive.get("button_reply")),
+        table(interactive.get("list_reply")),
+    ):
+        yield from (reply.get(name) for name in ("text", "payload", "title", "id"))
 
 
 def _read_system(

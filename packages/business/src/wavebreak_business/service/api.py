@@ -601,7 +601,7 @@ async def appeal_step(
     "POST",
     "/v1/business/{portfolio}/consents",
     "Put up to 500 words on consent into the ledger. A revocation binds from the next message on; "
-    "a grant that a business claims counts with a proof alone.",
+    "a grant that a business claims counts with its proof alone, and not after the person revoked.",
     404,
     409,
     503,

@@ -14,12 +14,18 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Response
 
 _COUNTS, _CLAIM, _REFUSED = b"1", b"0", b"-"
+_REASONS = {
+    _COUNTS: "",
+    _CLAIM: "a claim counts with its proof alone, and not after the person revoked consent",
+    _REFUSED: "it is no number of the portfolio",
+}
 
 
 class WordAnswer(Response):
     """What became of a word: whether it is taken, and whether it is a basis.
 
-    A grant is none that a business claims without a proof. `reason` says why one is not taken.
+    A grant that a business claims is none without a proof, nor after the person revoked consent.
+    `reason` says why a word is not taken, or is no basis.
     """
 
     id: str
@@ -81,7 +87,7 @@ def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], edge: EdgeKeys) -
             id=word.id,
             taken=answers[key] != _REFUSED,
             counts=answers[key] == _COUNTS,
-            reason="" if answers[key] != _REFUSED else "it is no number of the portfolio",
+            reason=_REASONS[answers[key]],
         )
         for key, word in zip(keys, words, strict=True)
     ]
