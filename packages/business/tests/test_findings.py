@@ -12,6 +12,7 @@ from support.business_logs import (
     KEY,
     NOON,
     OTHER,
+    SHOP,
     check,
     hook,
     inbound,
@@ -157,6 +158,44 @@ def test_account_events_stop_until_reinstated_and_others_say_nothing() -> None:
     assert check(event("PARTNER_ADDED", NOON)).stops.account == ()
     assert check(banned).stops.account == ("DISABLED_UPDATE",)
     assert check(event("DISABLED_UPDATE", NOON + 1, "REINSTATE"), banned).stops.account == ()
+
+
+@pytest.mark.parametrize(
+    ("end_s", "stops"), [(NOON + 10, ("ACCOUNT_RESTRICTION",)), (NOON + 9, ())]
+)
+def test_restriction_that_is_over_stops_nothing(end_s: int, stops: tuple[str, ...]) -> None:
+    restricted = {
+        "event": "ACCOUNT_RESTRICTION",
+        "restriction_info": [
+            {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": end}
+            for end in (NOON + 1, end_s)
+        ],
+    }
+    found = check(hook("account_update", restricted), delivered(1, ANN, NOON + 9))
+    assert found.stops.account == stops
+
+
+def test_number_is_flagged_until_the_platform_says_otherwise() -> None:
+    def quality(event: str, at_s: int) -> dict[str, object]:
+        value = {"display_phone_number": SHOP, "event": event, "current_limit": "TIER_1K"}
+        return hook("phone_number_quality_update", value, at_s)
+
+    flagged, cleared = quality("FLAGGED", NOON), quality("UNFLAGGED", NOON + 5)
+    assert check(flagged).stops.numbers == (pseudonym(SHOP),)
+    assert check(cleared, flagged).stops.numbers == ()
+    assert check(quality("DOWNGRADE", NOON)).stops.numbers == ()
+    assert check(flagged).limit.limit == 1000
+
+
+@pytest.mark.parametrize(
+    ("detail", "hours", "next_pause"), [("FIRST_PAUSE", 3, "6h"), ("SECOND_PAUSE", 6, "disabled")]
+)
+def test_lone_pause_is_the_one_that_the_platform_names(
+    detail: str, hours: int, next_pause: str
+) -> None:
+    paused = template("sale", NOON, event="PAUSED", other_info={"title": detail})
+    (found,) = check(paused).templates
+    assert (found.resumes_ms, found.next_pause) == (1000 * (NOON + 3600 * hours), next_pause)
 
 
 def test_unlisted_code_is_shown_without_advice() -> None:

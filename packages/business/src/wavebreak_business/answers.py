@@ -58,11 +58,12 @@ class StopPeople(msgspec.Struct, frozen=True):
 
 
 class Stops(msgspec.Struct, frozen=True):
-    """What not to send again."""
+    """What not to send again; `numbers` are those whose quality the platform has flagged."""
 
     people: tuple[StopPeople, ...]
     templates: tuple[str, ...]
     account: tuple[str, ...]
+    numbers: tuple[str, ...]
 
 
 class Day(msgspec.Struct, frozen=True):

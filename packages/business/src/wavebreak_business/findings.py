@@ -81,7 +81,12 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
         totals=totals,
         failures=_failures(messages, codes),
         errors=_errors(table, settings),
-        stops=Stops(stops, tuple(sorted(paused)), _account_stops(table, messages, codes, settings)),
+        stops=Stops(
+            stops,
+            tuple(sorted(paused)),
+            _account_stops(table, messages, codes, settings, last_ms),
+            _flagged_numbers(table),
+        ),
         retries=_retries(table, messages, codes, last_ms),
         limit=limit,
         templates=templates,
@@ -188,8 +193,10 @@ def _stopped_people(records: Columns, persons: Ints) -> Ints:
 
 
 def _account_stops(
-    table: RecordTable, messages: Messages, codes: CodeTable, settings: Settings
-) -> tuple[str, ...]:
+    table: RecordTable, messages: Messages, codes: CodeTable, settings: Settings,
+    last_ms: int | None,
+) -> tuple[str, ...]:  # fmt: skip
+    """Return the events and codes by which the account is held back at the end of the logs."""
     failed = messages.failed & codes.having(messages.code, "stop", "account")
     named = {" ".join(codes.names[n]) for n in np.unique(messages.code[failed]).tolist()}
     events: set[str] = set()
@@ -197,8 +204,19 @@ def _account_stops(
         if event.what == REINSTATED:
             events.clear()
         elif event.what in settings.limits.account.stops:
-            events.add(event.what)
+            is_over = event.until_ms is not None and event.until_ms <= (last_ms or event.at_ms)
+            (events.discard if is_over else events.add)(event.what)
     return tuple(sorted(named | events))
+
+
+def _flagged_numbers(table: RecordTable) -> tuple[str, ...]:
+    """Return the numbers that are flagged by the last word on them."""
+    last = {
+        event.number: event.what
+        for event in sorted(table.numbers, key=lambda each: each.at_ms)
+        if event.what in ("FLAGGED", "UNFLAGGED")
+    }
+    return tuple(sorted(number for number, what in last.items() if what == "FLAGGED"))
 
 
 def _retries(
@@ -231,6 +249,9 @@ def _retries(
     return tuple(sorted(retries, key=lambda each: (-each.messages, each.provider, each.code)))
 
 
+_PAUSES = {"FIRST_PAUSE": 1, "SECOND_PAUSE": 2}
+
+
 def _templates(
     table: RecordTable, messages: Messages, settings: Settings, last_ms: int | None
 ) -> tuple[Template, ...]:
@@ -255,13 +276,15 @@ def _template(
     qualities = [event.what for event in events if event.field == "quality"]
     status = states[-1].what if states else ""
     rated = [e for e in states if e.what == "PAUSED" and "RATE_LIMIT" not in e.detail]
+    # The logs may lack the pauses before: the platform says which one it is.
+    pauses = max([len(rated), *(_PAUSES.get(each.detail, 0) for each in rated)])
     pause, resumes_ms = "", None
     if status == "PAUSED":
         pacing = "RATE_LIMIT" in states[-1].detail
         pause = "pacing" if pacing else "quality"
-        if not pacing and len(rated) <= len(ladder):
+        if not pacing and pauses <= len(ladder):
             resumes_ms = known_ms(states[-1].at_ms)
-            resumes_ms = resumes_ms and resumes_ms + duration_ms(ladder[len(rated) - 1])
+            resumes_ms = resumes_ms and resumes_ms + duration_ms(ladder[pauses - 1])
     over = resumes_ms is not None and last_ms is not None and resumes_ms <= last_ms
     own = messages.label == label
     sends, failed = int(own.sum()), int((own & messages.failed).sum())
@@ -278,10 +301,10 @@ def _template(
     rules = settings.limits.templates
     if sends >= rules.sends and failed >= rules.failed_share * sends:
         risks.append("failures")
-    following = ladder[len(rated)] if len(rated) < len(ladder) else "disabled"
+    following = ladder[pauses] if pauses < len(ladder) else "disabled"
     rated_badly = "disabled" not in risks and bool({*risks} - {"failures"})
     return Template(
-        events[0].name, events[0].language, status, quality, len(rated), pause, resumes_ms,
+        events[0].name, events[0].language, status, quality, pauses, pause, resumes_ms,
         following if rated_badly else "", sends, failed,
         int((own & (messages.at[Kind.READ] >= 0)).sum()), tuple(risks),
     )  # fmt: skip

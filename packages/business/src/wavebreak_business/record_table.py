@@ -82,9 +82,18 @@ class LimitEvent(NamedTuple):
 
 
 class AccountEvent(NamedTuple):
-    """What happened to the account or to a number of it."""
+    """What happened to the account; `until_ms` where it ends by itself."""
 
     at_ms: int
+    what: str
+    until_ms: int | None = None
+
+
+class NumberEvent(NamedTuple):
+    """What happened to the quality of a number, by its pseudonym."""
+
+    at_ms: int
+    number: str
     what: str
 
 
@@ -155,6 +164,7 @@ class RecordTable:
         templates: Changes of templates.
         limits: Limits that were announced.
         accounts: What happened to the account.
+        numbers: What happened to the quality of numbers.
         aliases: Ids of one person, as the keys of a dict, which keep their order.
         errors: Failures of no message, by provider and code.
         unread: Payloads of unknown shape, by shape.
@@ -167,6 +177,7 @@ class RecordTable:
         self.templates: list[TemplateEvent] = []
         self.limits: list[LimitEvent] = []
         self.accounts: list[AccountEvent] = []
+        self.numbers: list[NumberEvent] = []
         self.aliases: dict[Alias, None] = {}
         self.errors: Counter[str] = Counter()
         self.unread: Counter[str] = Counter()
@@ -285,10 +296,15 @@ class RecordTable:
         if (people == -1 or 0 < people < 10**9) and len(self.limits) < MAX_NAMES:
             self.limits.append(LimitEvent(at_ms or NO_TIME, people))
 
-    def add_account(self, at_ms: int | None, what: str) -> None:
-        """Record what happened to the account."""
+    def add_account(self, at_ms: int | None, what: str, until_ms: int | None = None) -> None:
+        """Record what happened to the account, and until when it lasts (None: without end)."""
         if _WORD.fullmatch(what) and len(self.accounts) < MAX_NAMES:
-            self.accounts.append(AccountEvent(at_ms or NO_TIME, what))
+            self.accounts.append(AccountEvent(at_ms or NO_TIME, what, until_ms))
+
+    def add_number(self, at_ms: int | None, number: str, what: str) -> None:
+        """Record what happened to the quality of a number."""
+        if number and _WORD.fullmatch(what) and len(self.numbers) < MAX_NAMES:
+            self.numbers.append(NumberEvent(at_ms or NO_TIME, self.identities.person(number), what))
 
     def add_error(self, provider: str, code: str) -> None:
         """Count a failure that names no message."""

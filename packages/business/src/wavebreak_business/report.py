@@ -149,6 +149,7 @@ def _actions(check: Check) -> list[tuple[str, int]]:
         ("account", len(findings.stops.account)),
         ("after_stop", consent.after_stop),
         ("templates", len(findings.stops.templates)),
+        ("numbers", len(findings.stops.numbers)),
         ("people", sum(stop.people.count for stop in findings.stops.people)),
         ("limit_reached", limit.peak if reached else 0),
         ("limit_near", (limit.days_left or 1) if near and not reached else 0),

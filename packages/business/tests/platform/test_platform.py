@@ -93,6 +93,19 @@ def test_message_of_a_person_opens_a_window_and_says_the_basis() -> None:
     assert outcomes(shop.apply([send(NOON + DAY + 1, "ann", "shop-utility")])) == ["accepted"]
 
 
+def test_window_counts_in_the_events_own_time_after_a_silence_and_after_a_burst() -> None:
+    shop = platform(event("message.sent", NOON, account="ann", peer="n1"))
+    later = NOON + 3 * DAY
+    told = shop.apply([send(later, "ann", None), send(later, "ben", "shop-utility")]).answers
+    assert [(answer.outcome, answer.at) for answer in told] == [
+        ("window_closed", later), ("accepted", later)
+    ]  # fmt: skip
+    burst = [send(later + 1, f"p{n}", "shop-utility") for n in range(200)]
+    shop.apply(burst)
+    (answer,) = shop.apply([send(later + 60_000, "cleo", "shop-utility")]).answers
+    assert (answer.outcome, answer.at) == ("accepted", later + 60_000)
+
+
 def test_claim_without_proof_is_on_record_and_no_basis() -> None:
     shop = platform(grant(NOON, "ann", source="import"))
     assert outcomes(shop.apply([send(NOON + 1, "ann")])) == ["no_consent"]

@@ -49,7 +49,7 @@ def sent(made: Platform, ts: int, number: str = "n1") -> str:
 
 
 def follow(made: Platform, begin: int, end: int) -> None:
-    """Let the log's time go on by the hour: an event far ahead is taken at the log's time."""
+    """Let the log's time go on by the hour."""
     read = {"type": "message.read", "account": "ann", "peer": "n1"}
     hours = [read | {"ts": ts} for ts in range(begin + HOUR, end, HOUR)]
     made.apply([msgspec.convert(each, AnyPlatformEvent) for each in hours])
@@ -120,6 +120,23 @@ def test_lifted_step_bars_nothing_and_goes_on_counting() -> None:
     assert changed(result) == [("shop", "lifted", LADDER["blocked_30d"])]
     assert [draft.body.step for draft in result.drafts] == ["lifted"]  # type: ignore[attr-defined]
     assert sent(made, NOON + HOUR) == "accepted"
+
+
+@pytest.mark.parametrize("step", ["restricted_1d", "blocked_5d", "locked"])
+def test_step_stays_where_an_appeal_against_it_changes_nothing(step: str) -> None:
+    made = shop()
+    made.apply([standing(NOON, "warning"), standing(NOON + 1, step)])
+    barred = sent(made, NOON + 2)
+    assert barred != "accepted"
+    made.apply([registered("again", "n2", NOON + 3), approved("again")])
+    made.apply([event("portfolio.updated", NOON + 4, appeal="opened")])
+    result = made.apply([event("portfolio.updated", NOON + 5, appeal="unchanged")])
+    assert changed(result) == [("shop", "appeal_unchanged", LADDER[step])]
+    assert (sent(made, NOON + 6), sent(made, NOON + 6, "n2")) == (barred, barred)
+    refused = made.apply([event("portfolio.updated", NOON + 7, appeal="reversed")]).refused
+    assert len(refused) == 1
+    made.apply([event("portfolio.updated", NOON + 8, appeal="opened")])
+    assert made.registry.portfolios["shop"].appeal == "opened"
 
 
 def test_new_step_closes_an_appeal_against_the_one_before() -> None:

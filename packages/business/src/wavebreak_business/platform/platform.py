@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from wavebreak.errors import EventError
 from wavebreak.features.dedup import DuplicateFilter
-from wavebreak.features.facts import CLOCK, EPOCH_MS, assign_epochs
+from wavebreak.features.facts import CLOCK, EPOCH_MS
 from wavebreak.features.interner import Interner, name_spans
 from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.ledger.entries import ConsentEntry, StandingEntry
@@ -136,19 +136,15 @@ class Platform:
         lateness_s: How far behind the log's time an event may be without being late. A late one is
             taken too, at its portfolio's own time.
         secret: Of the tables' hashes (None: a random one).
-        dated_here: Whether no event is dated ahead of the clock of who writes the log: then the
-            log's time follows each. Else one that is far ahead is taken at the log's time, until
-            several in a row say so.
         forget_from: Ids from which on those are forgotten of whom nothing is left.
     """
 
     def __init__(
         self, settings: Settings, *, workers: int = 1, lateness_s: int = 60,
-        secret: bytes | None = None, dated_here: bool = False, forget_from: int = FORGET_FROM,
+        secret: bytes | None = None, forget_from: int = FORGET_FROM,
     ) -> None:  # fmt: skip
         secret = secret or random_secret()
         self.settings, self.lateness_ms = settings, lateness_s * 1000
-        self.dated_here = dated_here
         self.state = State(settings.limits, workers=workers, secret=secret)
         self.registry = Registry(settings.limits, self.state)
         self.consents = Consents(settings.limits)
@@ -220,19 +216,17 @@ class Platform:
         return result._replace(repeated=int(repeated.sum()), persons=persons)
 
     def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any, Any]:
-        """Return when events are taken by the log's time, which were there before, and epochs."""
+        """Return when events are taken, which were there before, and epochs.
+
+        Each is taken at its own time: a log may be silent for days, and a day of a window counts
+        from what was said. Who writes a log refuses what is dated ahead of its clock.
+        """
         spans, times = name_spans(pa.array(ids, pa.string())), np.array(stamps, np.int64)
         repeated, done = np.zeros(times.size, np.bool_), 0
-        labels, drop = np.zeros(times.size, np.bool_), np.zeros(times.size, np.uint8)
         epochs = np.zeros(times.size, np.int64)
         while done < times.size:
             begin, done = done, self.seen.note(spans, repeated, done)
-            if self.dated_here:
-                epochs[begin:done] = self._follow(times[begin:done], repeated[begin:done])
-            else:
-                assign_epochs(
-                    self.clock, times, repeated, labels, self.lateness_ms, drop, epochs, begin, done
-                )
+            epochs[begin:done] = self._follow(times[begin:done], repeated[begin:done])
             if done < times.size:
                 self.seen.grow(int(self.clock["newest"][0]))
         return times, repeated, epochs

@@ -33,10 +33,8 @@ _SENDS = 64
 def warm() -> None:
     """Take a few events of every kind, so that all compiled code of the rules is there."""
     settings = load_settings()
-    events = _events()
-    for dated_here in (True, False):
-        platform = Platform(settings, dated_here=dated_here, forget_from=1)
-        platform.apply(events)
+    platform = Platform(settings, forget_from=1)
+    platform.apply(_events())
     state = platform.state
     state.node_of(0, 0), state.used_of(0), state.bars_of(0, 0)
     state.rating_of(0), state.rating_of_template(0)

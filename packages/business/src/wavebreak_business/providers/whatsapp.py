@@ -12,7 +12,7 @@ from typing import Any
 
 from wavebreak_business.providers.inbound import add_inbound
 from wavebreak_business.providers.shapes import describe_field
-from wavebreak_business.providers.values import seconds_ms, table, tables, text
+from wavebreak_business.providers.values import instant_ms, seconds_ms, table, tables, text
 from wavebreak_business.record_table import REINSTATED, Kind, RecordTable
 from wavebreak_business.settings import MESSENGER
 
@@ -212,7 +212,17 @@ def _read_limit(value: dict[str, Any], records: RecordTable, at_ms: int | None) 
 def _read_account(value: dict[str, Any], records: RecordTable, at_ms: int | None) -> None:
     state = text(table(value.get("ban_info")).get("waba_ban_state"))
     lifted = state == "REINSTATE"
-    records.add_account(at_ms, REINSTATED if lifted else text(value.get("event")))
+    ends = [instant_ms(each.get("expiration")) for each in tables(value.get("restriction_info"))]
+    known = [end for end in ends if end is not None]
+    # Several restrictions end with the last; one without an end lasts.
+    until_ms = max(known) if known and len(known) == len(ends) else None
+    records.add_account(at_ms, REINSTATED if lifted else text(value.get("event")), until_ms)
+
+
+def _read_number(value: dict[str, Any], records: RecordTable, at_ms: int | None) -> None:
+    """Read the quality of a number: an event, and perhaps the limit that goes with it."""
+    records.add_number(at_ms, text(value.get("display_phone_number")), text(value.get("event")))
+    _read_limit(value, records, at_ms)
 
 
 _FIELDS: dict[str, Callable[[dict[str, Any], RecordTable, int | None], None]] = {
@@ -221,6 +231,6 @@ _FIELDS: dict[str, Callable[[dict[str, Any], RecordTable, int | None], None]] = 
     "message_template_status_update": partial(_read_template, "status", "event"),
     "message_template_quality_update": partial(_read_template, "quality", "new_quality_score"),
     "business_capability_update": _read_limit,
-    "phone_number_quality_update": _read_limit,
+    "phone_number_quality_update": _read_number,
     "account_update": _read_account,
 }

@@ -292,8 +292,7 @@ class LivePlatform:
         found = msgspec.json.decode(limits, type=Limits)
         lateness_s = self._service.lateness_s
         settings = dataclasses.replace(self.settings, limits=found)
-        # No request is dated ahead of this clock, and a business may be silent for days.
-        return Platform(settings, lateness_s=lateness_s, dated_here=True)
+        return Platform(settings, lateness_s=lateness_s)
 
     # Starts.
 
