@@ -484,6 +484,22 @@ def test_program_is_the_bundle_s_and_of_the_standard_library(original: Original)
     assert not used & {"socket", "subprocess", "urllib", "http", "os", "ctypes"}
 
 
+@pytest.mark.parametrize("module", ["argparse", "json", "hashlib", "re", "zipfile", "datetime"])
+def test_module_beside_the_program_is_not_imported(
+    original: Original, tmp_path: Path, module: str
+) -> None:
+    bag = copytree(original.bag, tmp_path / "C-7")
+    (bag / CASE_FILE).write_bytes((bag / CASE_FILE).read_bytes() + b" ")
+    program = tmp_path / "verifier.py"
+    program.write_bytes(verifier_program())
+    false = "import sys\nprint('holds (exit code 0)')\nsys.exit(0)\n"
+    (tmp_path / f"{module}.py").write_text(false)
+    command = [sys.executable, str(program), str(bag), *keyed(original)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (FAILS, "")
+    assert "holds (exit code 0)" not in done.stdout
+
+
 def test_mutated_archives_give_findings_and_no_traceback(
     original: Original, tmp_path: Path
 ) -> None:

@@ -208,6 +208,11 @@ def test_verifier_imports_nothing_of_the_package(tmp_path: Path) -> None:
     command = [sys.executable, "-I", str(copy), "parcel", "--key", key, "--whole"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "does not hold: entries_cut: 2 of 20 entries\n")
+    # A module beside the file is not taken for Python's own.
+    (tmp_path / "argparse.py").write_text("raise SystemExit(0)")
+    command = [sys.executable, str(copy), "absent", "--key", key]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def notes_of(place: Path) -> list[bytes]:

@@ -58,7 +58,7 @@ To check all of it, numbers and decisions included, with Wavebreak:
     wavebreak verify {case}.zip --key KEY
 
 To check with Python 3.11 alone, nothing installed:
-    python verifier.py {case}.zip --key KEY          or the folder instead of the zip file
+    python -I verifier.py {case}.zip --key KEY       or the folder instead of the zip file
 It checks every file against the sealed steps and the sealed end of the case, the ledger whole, key
 and witnesses, custody and signatures, and prints what it does not check. Whoever changed the bundle
 could have changed its verifier.py too: take that file, or its SHA-256, from who made the bundle by

@@ -1,6 +1,6 @@
 """Verifier of a bundle that needs Python 3.11 and nothing else: no package, no network.
 
-    python verifier.py BUNDLE.zip --key KEY...      or the folder that was unpacked from it
+    python -I verifier.py BUNDLE.zip --key KEY...      or the folder that was unpacked from it
         [--key-history FILE]
 
 KEY is the verifier key of who made the bundle, or of a witness, taken from them by another way than

@@ -36,9 +36,22 @@ def verifier_program() -> bytes:
         for module, names in sorted(imports.items())
     ]
     head = ast.get_docstring(ast.parse(source), clean=False)
-    parts = [f'"""{head}"""\n', "".join(lines), "LIBRARY = None\n", *bodies]
+    parts = [
+        f'"""{head}"""\n',
+        f"import sys\n\n{_isolation()}\n",
+        "".join(lines),
+        "LIBRARY = None\n",
+        *bodies,
+    ]
     parts.append('if __name__ == "__main__":\n    sys.exit(main())\n')
     return "\n\n".join(parts).encode()
+
+
+def _isolation() -> str:
+    """Return the statement of the ledger's verifier that keeps modules beside the file out."""
+    text = Path(verifier.__file__).read_text("utf-8")
+    statement = next(node for node in ast.parse(text).body if isinstance(node, ast.If))
+    return "".join(text.splitlines(keepends=True)[statement.lineno - 1 : statement.end_lineno])
 
 
 def _body(path: Path, imports: dict[str, set[str]]) -> str:

@@ -1,6 +1,6 @@
 """Verifier of a ledger, or of a proof bundle, which needs nothing of the package that made it.
 
-    python verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT] [--whole]
+    python -I verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT] [--whole]
 Needs Python 3.11 alone (`cryptography`, where it is installed, makes it faster); exits with 0 only
 where every check passes, else prints which failed. Entries are lines of canonical JSON (RFC 8785)
 in a Merkle tree (RFC 9162: SHA-256 of 0x00 and an entry, or of 0x01 and two nodes), whose size and
@@ -11,11 +11,17 @@ hashes in base64, openings {field: [salt in hex, value]}; and may have consisten
 that lead from the checkpoint that you kept to the last.
 """
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.isolated:
+    # A module beside this file would come before Python's own of that name: somebody who changed
+    # what is checked could have put it there. `python -I` leaves out the folder by itself.
+    sys.path[:] = [p for p in sys.path[1:] if p.startswith((sys.prefix, sys.base_prefix))]
+
 import argparse
 import base64
 import json
 import re
-import sys
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
