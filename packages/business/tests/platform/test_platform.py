@@ -207,8 +207,10 @@ def test_repeated_event_counts_once_and_has_no_second_answer() -> None:
 
 def test_event_dated_far_ahead_moves_no_window_and_no_limit() -> None:
     shop = platform(event("message.sent", NOON, account="ann", peer="n1"))
-    shop.apply([event("message.read", NOON + 3000 * DAY, account="zoe", peer="n1")])
-    assert outcomes(shop.apply([send(NOON + HOUR, "ann", None)])) == ["accepted"]
+    misdated = event("message.read", NOON + 3000 * DAY, account="zoe", peer="n1", id="m")
+    result = shop.apply([misdated, send(NOON + HOUR, "ann", None)])
+    assert [name for name, _ in result.refused] == ["m"]
+    assert outcomes(result) == ["accepted"]
     (late,) = shop.apply([send(NOON - 5 * DAY, "ann", None)]).answers
     assert (late.outcome, late.at) == ("accepted", NOON + HOUR)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import EventError
 from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.facts import CLOCK, EPOCH_MS
@@ -54,6 +55,8 @@ from wavebreak_business.settings import Settings
 
 FULL_WEIGHT = 100
 FORGET_FROM = 100_000
+MAX_SILENCE_MS = 366 * DAY_MS
+"""A log may be silent for long; an event further ahead than this of those around it is misdated."""
 """Ids from which on those are forgotten of whom nothing is left, each time that they doubled."""
 HeldOutcome = Literal["held", "released", "dropped", "opted_out"]
 """What becomes of a send that was held."""
@@ -181,7 +184,12 @@ class Platform:
         if not events:
             return result
         ids = [event_id(event) for event in events]
-        times, repeated, epochs = self._date(ids, [event_ms(event) for event in events])
+        stamps = [event_ms(event) for event in events]
+        misdated = self._find_misdated(stamps)
+        times, repeated, epochs = self._date(ids, stamps, misdated)
+        fix = "correct its time, then send it again under another id"
+        wrong = EventError("it is dated more than a year ahead of the others", fix=fix)
+        result.refused.extend((ids[n], wrong) for n in np.flatnonzero(misdated))
         rows: list[tuple[int, ...]] = []
         sends: list[tuple[str, int]] = []
         persons = 0
@@ -190,7 +198,7 @@ class Platform:
             if int(epochs[n]) != self.caps.epoch:
                 self._flush(rows, sends, result)
                 self._close(int(epochs[n]), result)
-            if repeated[n]:
+            if repeated[n] or misdated[n]:
                 continue
             if isinstance(event, _BARRIERS):
                 self._flush(rows, sends, result)
@@ -215,7 +223,7 @@ class Platform:
         self._flush(rows, sends, result)
         return result._replace(repeated=int(repeated.sum()), persons=persons)
 
-    def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any, Any]:
+    def _date(self, ids: list[str], stamps: list[int], misdated: Any) -> tuple[Any, Any, Any]:
         """Return when events are taken, which were there before, and epochs.
 
         Each is taken at its own time: a log may be silent for days, and a day of a window counts
@@ -226,20 +234,32 @@ class Platform:
         epochs = np.zeros(times.size, np.int64)
         while done < times.size:
             begin, done = done, self.seen.note(spans, repeated, done)
-            epochs[begin:done] = self._follow(times[begin:done], repeated[begin:done])
+            passed_over = repeated[begin:done] | misdated[begin:done]
+            epochs[begin:done] = self._follow(times[begin:done], passed_over)
             if done < times.size:
                 self.seen.grow(int(self.clock["newest"][0]))
         return times, repeated, epochs
 
-    def _follow(self, times: Any, repeated: Any) -> Any:
+    def _follow(self, times: Any, passed_over: Any) -> Any:
         """Let the log's time follow events; return their epochs."""
         if not times.size:
             return times
         before = int(self.clock["newest"][0])
-        newest = np.maximum.accumulate(np.where(repeated, before, times))
+        newest = np.maximum.accumulate(np.where(passed_over, before, times))
         newest = np.maximum(newest, before)
         self.clock["newest"] = newest[-1]
         return newest // EPOCH_MS
+
+    def _find_misdated(self, stamps: list[int]) -> Any:
+        """Return which events are dated far ahead of all before them and of the next one."""
+        newest = int(self.clock["newest"][0])
+        misdated = np.zeros(len(stamps), np.bool_)
+        for n, stamp in enumerate(stamps[:-1]):
+            around = max(newest, stamps[n + 1])
+            misdated[n] = newest >= 0 and stamp > around + MAX_SILENCE_MS
+            if not misdated[n]:
+                newest = max(newest, stamp)
+        return misdated
 
     def _row(
         self, event: Any, at: int, weights: Mapping[str, int], result: Result

@@ -149,8 +149,8 @@ def _erased(accounts: set[str | None]) -> dict[str, int]:
     """Return the position before which the events of accounts were erased."""
     rows = Erasure.objects.filter(account__in=[each for each in accounts if each])
     found: dict[str, int] = {}
-    for account, upto in rows.values_list("account", "upto"):
-        found[account] = max(upto, found.get(account, 0))
+    for row in rows:
+        found[row.account] = max(row.upto, found.get(row.account, 0))
     return found
 
 
